@@ -1,0 +1,6 @@
+"""The one kind of error that is the user's to mend."""
+
+
+class UserError(Exception):
+    """Something that a user can put right: the message is one line that names the wrong value, the right
+    ones and the next step. The entry points print it without a traceback and exit with status 2."""
