@@ -1,0 +1,145 @@
+"""Image files in and out of image space: RGB, channels first.
+
+One reader for everything that reads a picture (datasets, real images beside preferred ones, nearest
+neighbours), so that the same file is the same tensor everywhere.
+"""
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_jpeg
+
+from dgn.errors import UserError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+
+# Only these, because Pillow left to itself also opens EPS (by running Ghostscript) and forty more.
+_PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+_JPEG_MAGIC = b"\xff\xd8\xff"
+
+
+def read_image(path: str | Path) -> Tensor:
+    """The picture in a file as people see it: uint8 (3, H, W), RGB, turned upright by its EXIF orientation.
+
+    Grayscale, palette, CMYK and 1-bit files become RGB; 16 bits are scaled to 8; an animation gives its first
+    frame. Whatever is transparent is laid on white, as viewers and browsers do: the colours stored under
+    transparent pixels are arbitrary, and most pictures with alpha are drawn for a white page. Colour profiles
+    are not applied. What the file is follows from its first bytes, not from its name. The strides are the
+    decoder's: call `.contiguous()` before `.view()`.
+
+    Raises UserError, naming the file and the reason, where it is missing, a folder, corrupt or truncated, of
+    another format, or of float or 32-bit values whose range is unknown.
+    """
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except FileNotFoundError:
+        raise UserError(f"no image file {path}; check the path") from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder, not an image file; give the path of one image") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from None
+    if data[:3].tobytes() == _JPEG_MAGIC:
+        try:
+            # CMYK and YCCK included: torchvision takes them as Adobe's inverted inks, exactly as Pillow does.
+            return decode_jpeg(torch.from_numpy(data), mode=ImageReadMode.RGB, apply_exif_orientation=True)
+        except RuntimeError:
+            pass  # Pillow reads a few more (or says in a user's words what is wrong)
+    return _read_with_pillow(data, path)
+
+
+def save_png(image: Tensor, path: str | Path) -> None:
+    """Writes `image`, float (3, H, W) in [0, 1], as an 8-bit PNG, whole or not at all.
+
+    Values outside [0, 1] are clamped. Missing parent folders are made. Raises UserError where that or the
+    writing fails.
+    """
+    levels = image.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    array = levels.permute(1, 2, 0).cpu().numpy()
+    with written_aside(path) as aside:
+        Image.fromarray(array).save(aside, format="PNG")
+
+
+def image_grid(
+    images: Tensor, columns: int | None = None, padding: int = 2, background: float = 1.0
+) -> Tensor:
+    """Lays `images`, float (N, 3, H, W), out in rows of `columns`, N >= 1; returns float (3, H', W').
+
+    Image i stands in row i // columns. `columns` defaults to the smallest number that makes the grid no
+    taller than wide. `padding` pixels of the gray value `background` surround every image, and fill the empty
+    cells of the last row.
+    """
+    count, channels, height, width = images.shape
+    columns = min(columns or int(np.ceil(count**0.5)), count)
+    rows = -(-count // columns)
+    cells = images.new_full((rows * columns, channels, height + padding, width + padding), background)
+    cells[:count, :, :height, :width] = images
+    sheet = cells.view(rows, columns, channels, height + padding, width + padding)
+    sheet = sheet.permute(2, 0, 3, 1, 4).reshape(channels, rows * (height + padding), -1)
+    return torch.nn.functional.pad(sheet, (padding, 0, padding, 0), value=background)
+
+
+@contextmanager
+def written_aside(path: str | Path) -> Iterator[Path]:
+    """A path beside `path` to write to; renamed to `path` when the block ends well, removed when it does not.
+
+    Raises UserError where the file system refuses.
+    """
+    path = Path(path)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield aside
+        os.replace(aside, path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"cannot write {path}: {reason}; choose a path that can be written") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _read_with_pillow(data: np.ndarray, path: str | Path) -> Tensor:
+    try:
+        with Image.open(io.BytesIO(data.tobytes()), formats=_PILLOW_FORMATS) as image:
+            return torch.from_numpy(_rgb(image)).permute(2, 0, 1)
+    except Exception as error:  # foreign bytes: a decoder may raise anything at all
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if isinstance(error, UnidentifiedImageError):
+            reason = "not an image of a known format" if data.size else "the file is empty"
+        known = " ".join(EXTENSIONS)
+        raise UserError(
+            f"cannot read image {path}: {reason}; mend or remove it (readable: {known})"
+        ) from None
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    """uint8 (H, W, 3) of an opened Pillow image, upright."""
+    image.load()
+    image = _upright(image)
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        gray = _eight_bits(np.asarray(image))
+        return np.repeat(gray[:, :, None], 3, axis=2)
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return np.array(image.convert("RGB"))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # metadata that cannot be parsed is no reason to refuse the picture
+        return image
+
+
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    """Pillow clips these modes when it converts them, so they are scaled here: 0 .. 65535 to 0 .. 255."""
+    if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
+        raise ValueError(f"{values.dtype} values without a known range: save it with 8 or 16 bits")
+    return np.round(values / 257).astype(np.uint8)
