@@ -1,0 +1,107 @@
+"""The discriminator D: real images against generated ones, with or without the code (Dosovitskiy & Brox 2016).
+
+Published: conv 32 k7 s4 -> conv 64 k5 s1 -> conv 128 k3 s2 -> conv 256 k3 s1 -> conv 256 k3 s2, ReLU after each,
+no padding; average pooling; dropout 0.5 -> fc 256 -> ReLU -> dropout 0.5 -> fc 2 -> softmax. Conditioned on the
+code, two fully connected layers on it join D's pooled features.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dgn.errors import UserError
+from dgn.networks.plan import parse_plan, shape_after
+
+PUBLISHED_PLAN = (
+    "conv 32 k7 s4 p0, conv 64 k5 s1 p0, conv 128 k3 s2 p0, conv 256 k3 s1 p0, conv 256 k3 s2 p0, average, "
+    "dropout 0.5, fc 256, dropout 0.5, fc 2"
+)
+REAL, GENERATED = 1, 0
+"""Labels of D's two outputs."""
+
+
+class Discriminator(nn.Module):
+    """D.
+
+    image_size: side of the images. plan: the architecture up to `fc 2`, or None for `auto_plan`.
+    width: scales the automatic plan. code_shape: of the codes to condition on; None: D sees the image alone.
+    code_units: units of the two fully connected layers on the code.
+    Weights are drawn as MSRA, scaled by 0.1 for the first convolution and the fully connected layers.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        plan: str | None = None,
+        width: float = 1.0,
+        code_shape: Sequence[int] | None = None,
+        code_units: tuple[int, int] = (1024, 512),
+    ) -> None:
+        super().__init__()
+        self.plan = plan or auto_plan(image_size, width)
+        steps, shape = parse_plan(self.plan), (3, image_size, image_size)
+        if steps[-1].kind != "fc" or steps[-1].width != 2:
+            raise UserError(f"discriminator's plan ends in `{self.plan.split(', ')[-1]}`; it must end in `fc 2`")
+        self.image_layers, self.judgement = nn.Sequential(), nn.Sequential()
+        self.code_layers: nn.Sequential | None = None
+        part = self.image_layers
+        for i, step in enumerate(steps):
+            if step.kind == "conv":
+                part.append(nn.Conv2d(shape[0], step.width, step.kernel, step.stride, step.padding))
+            elif step.kind == "fc":
+                part.append(nn.Linear(math.prod(shape), step.width))
+            elif step.kind == "dropout":
+                part.append(nn.Dropout(step.size[0]))
+            elif step.kind == "average":
+                part.extend([nn.AdaptiveAvgPool2d(1), nn.Flatten()])
+            else:
+                raise UserError(f"plan step `{step.kind}` is not for a discriminator")
+            shape = shape_after(step, shape)
+            if step.has_weights and i != len(steps) - 1:
+                part.append(nn.ReLU(inplace=True))
+            if step.kind == "average":
+                part = self.judgement
+                if code_shape is not None:
+                    units = math.prod(code_shape), *code_units
+                    self.code_layers = nn.Sequential(
+                        nn.Linear(units[0], units[1]), nn.ReLU(), nn.Linear(units[1], units[2]), nn.ReLU()
+                    )
+                    shape = (shape[0] + units[2],)
+        if not len(self.judgement):
+            raise UserError("discriminator's plan needs `average` between its convolutions and its fc layers")
+        self._initialize()
+
+    def forward(self, images: Tensor, codes: Tensor | None = None) -> Tensor:
+        """images: (N, 3, S, S) in image space; codes: (N, *code_shape) where D is conditioned -> logits (N, 2)
+        for (GENERATED, REAL)."""
+        # D's input is centred and of unit size, as a network's first layer likes it.
+        features = self.image_layers(4 * images - 2)
+        if self.code_layers is not None:
+            features = torch.cat([features, self.code_layers(codes.flatten(1))], dim=1)
+        return self.judgement(features)
+
+    def _initialize(self) -> None:
+        weighted = [m for m in self.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+        for module in weighted:
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.zeros_(module.bias)
+            if module is weighted[0] or isinstance(module, nn.Linear):
+                module.weight.data.mul_(0.1)
+
+
+def auto_plan(image_size: int, width: float = 1.0) -> str:
+    """The published plan for images of 160 px and more; below that the same five convolutions with smaller first
+    kernels and strides and with padding, so that what is averaged at the end is still a map."""
+    c = [max(8, round(n * width / 8) * 8) for n in (32, 64, 128, 256, 256, 256)]
+    if image_size >= 160:
+        geometry = ("k7 s4 p0", "k5 s1 p0", "k3 s2 p0", "k3 s1 p0", "k3 s2 p0")
+    elif image_size >= 96:
+        geometry = ("k5 s4 p2", "k5 s1 p2", "k3 s2 p1", "k3 s1 p1", "k3 s2 p1")
+    elif image_size >= 48:
+        geometry = ("k5 s2 p2", "k3 s2 p1", "k3 s1 p1", "k3 s2 p1", "k3 s1 p1")
+    else:
+        geometry = ("k3 s1 p1", "k3 s2 p1", "k3 s1 p1", "k3 s2 p1", "k3 s1 p1")
+    convs = [f"conv {n} {g}" for n, g in zip(c[:5], geometry, strict=True)]
+    return ", ".join([*convs, "average", "dropout 0.5", f"fc {c[5]}", "dropout 0.5", "fc 2"])

@@ -1,0 +1,286 @@
+"""The upconvolutional generator G_l: codes of layer l in, images out (Dosovitskiy & Brox 2016, supplement).
+
+One builder makes every generator from a plan (`dgn.networks.plan`); the published DeePSiM networks are plans in
+PUBLISHED, and `auto_plan` writes one for any code shape and image size after their pattern.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dgn.errors import UserError
+from dgn.networks.inputs import InputSpace
+from dgn.networks.plan import Step, parse_plan, shape_after
+
+_FROM_4 = "up 256, conv 512, up 256, conv 256, up 128, conv 128, up 64, up 32, up 3"
+_FROM_FC = f"fc 4096, fc 4096, fc 4096, reshape 256x4x4, {_FROM_4}"
+_FROM_13 = (
+    "conv 384 p0, conv 512 p0, conv 512 k2 p0, up 256, conv 256, up 128, conv 128, up 128, conv 128, "
+    "up 64, conv 32, up 16, conv 3, tanh"
+)
+_FROM_15 = "conv 128, conv 128, up 128, conv 128, up 64, conv 64, up 32, conv 32, up 16, conv 3, tanh"
+
+PUBLISHED: dict[str, tuple[tuple[int, ...], str]] = {
+    "norm1": ((96, 27, 27), f"conv 128 s2 p2, {_FROM_15}"),
+    "norm2": ((256, 13, 13), f"conv 256 p2, {_FROM_15}"),
+    "conv3": ((384, 13, 13), _FROM_13),
+    "conv4": ((384, 13, 13), _FROM_13),
+    "pool5": ((256, 6, 6), f"conv 512, conv 512, conv 512 p0, {_FROM_4}"),
+    "fc6": ((4096,), _FROM_FC),
+    "fc7": ((4096,), _FROM_FC),
+    "fc8": ((1000,), _FROM_FC),
+}
+"""Layer of CaffeNet -> its code's shape and the published generator's plan (DeePSiM, supplement)."""
+
+PUBLISHED_OUTPUT = InputSpace(mean=(104.0, 117.0, 123.0), channel_order="BGR", value_range=255.0)
+"""What the published generators give: BGR, 0..255, mean subtracted. Those that end in tanh have std 255."""
+
+_CHANNELS = {8: (256, 512), 16: (256, 256), 32: (128, 128), 64: (64, 0), 128: (32, 0), 256: (16, 0)}
+"""Side of the map -> channels of the upconvolution that reaches it and of the convolution behind it (0: none),
+as in the published generator of fc6."""
+
+
+class UpconvGenerator(nn.Module):
+    """G_l. Leaky ReLU 0.3 after every layer with weights but the last; from the first upconvolution on, no layer
+    carries a bias (the published parameter counts say so of the 3x3 convolutions in between as well).
+
+    code_shape: of one code: (units,), (channels, height, width) or (tokens, units).
+    image_size: side of the square images it gives; what the plan gives beyond that is cropped around the centre.
+    plan: the architecture, or None for `auto_plan(code_shape, image_size, width)`.
+    width: scales the channels and units of the automatic plan; 1 is the published size.
+    output_space: how the last layer's numbers mean pixels.
+    normalize_codes: subtract each unit's mean and divide by its standard deviation before the first layer (set
+        by `set_code_statistics`). The paper feeds raw codes; other networks' codes have any scale, and this is
+        what lets one setting train for all of them.
+    Raises UserError where plan, code and image size do not go together.
+    """
+
+    def __init__(
+        self,
+        code_shape: Sequence[int],
+        image_size: int,
+        plan: str | None = None,
+        width: float = 1.0,
+        output_space: InputSpace | Mapping[str, Any] | None = None,
+        normalize_codes: bool = True,
+    ) -> None:
+        super().__init__()
+        self.code_shape = tuple(int(n) for n in code_shape)
+        self.image_size = image_size
+        self.plan = plan or auto_plan(self.code_shape, image_size, width)
+        if isinstance(output_space, Mapping):
+            space = {
+                k: tuple(v) if isinstance(v, Sequence) and k != "channel_order" else v for k, v in output_space.items()
+            }
+            output_space = InputSpace(**space)
+        self.output_space = output_space or InputSpace(mean=(0.5,) * 3, std=(0.25,) * 3)
+        # Image = mean + std * raw, so "leave" of a space whose own range is image space's.
+        self.normalize_codes = normalize_codes
+        self.register_buffer("code_mean", torch.zeros(self.code_shape))
+        self.register_buffer("code_scale", torch.ones(self.code_shape))
+
+        steps, shape = parse_plan(self.plan), self.code_shape
+        self.uncropped_size = _final_side(steps, shape, image_size)
+        last = max(i for i, step in enumerate(steps) if step.has_weights)
+        self.layers = nn.Sequential()
+        for i, step in enumerate(steps):
+            after = shape_after(step, shape)
+            upconvolutional = any(earlier.kind == "up" for earlier in steps[:i])
+            self.layers.extend(_modules(step, shape, after, bias=not upconvolutional))
+            if step.has_weights and i != last:
+                self.layers.append(nn.LeakyReLU(0.3, inplace=True))
+            shape = after
+        self.apply(_initialize)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """codes: (N, *code_shape) -> images (N, 3, image_size, image_size) in image space, not clamped."""
+        images = self.uncropped(codes)
+        edge = (images.shape[-1] - self.image_size) // 2
+        return images[..., edge : edge + self.image_size, edge : edge + self.image_size]
+
+    def uncropped(self, codes: Tensor) -> Tensor:
+        """The same before the centre crop: (N, 3, uncropped_size, uncropped_size)."""
+        if self.normalize_codes:
+            codes = (codes - self.code_mean) * self.code_scale
+        return self.output_space.leave(self.layers(codes))
+
+    def set_code_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """mean, std: (*code_shape) over real images. Map codes are normalized by channel, token codes by feature,
+        so that a position where a channel is rarely active is not blown up; units that never vary become zero."""
+        if len(self.code_shape) > 1:
+            positions = (1, 2) if len(self.code_shape) == 3 else (0,)
+            second_moment = (std**2 + mean**2).mean(positions, keepdim=True)
+            mean = mean.mean(positions, keepdim=True)
+            std = (second_moment - mean**2).clamp_min(0).sqrt()
+        alive = std > 1e-3 * std.max()
+        scale = torch.where(alive, 1 / std.clamp_min(1e-12), torch.zeros_like(std))
+        self.code_mean.copy_(mean.expand(self.code_shape))
+        self.code_scale.copy_(scale.expand(self.code_shape))
+
+    def spec(self) -> dict[str, Any]:
+        """Plain values from which the constructor makes the same network."""
+        return dict(
+            code_shape=list(self.code_shape),
+            image_size=self.image_size,
+            plan=self.plan,
+            output_space=self.output_space.to_dict(),
+            normalize_codes=self.normalize_codes,
+        )
+
+
+def published_generator(layer: str) -> UpconvGenerator:
+    """The published generator of a CaffeNet layer: 256 px (240 for norm1 and norm2), centre-cropped to 227."""
+    if layer not in PUBLISHED:
+        raise UserError(f"no published generator for layer {layer!r}; there are: {', '.join(PUBLISHED)}")
+    code_shape, plan = PUBLISHED[layer]
+    std = (255.0,) * 3 if plan.endswith("tanh") else (1.0,) * 3
+    space = InputSpace(mean=PUBLISHED_OUTPUT.mean, std=std, channel_order="BGR", value_range=255.0)
+    return UpconvGenerator(code_shape, 227, plan, output_space=space, normalize_codes=False)
+
+
+def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0) -> str:
+    """A plan after the published generators' pattern for any code and image size.
+
+    Vectors (and maps of one position) start in three fully connected layers and a reshape to a 4x4 .. 7x7 map;
+    maps in three convolutions that bring them to a side from which doublings reach the image; tokens in a
+    reshape to their grid first. The side doubles until it is at least the image's; the rest is cropped."""
+    shape = tuple(code_shape)
+    steps: list[str] = []
+
+    def scaled(n: int) -> int:
+        return max(8, round(n * width / 8) * 8)
+
+    if len(shape) == 2:
+        side = math.isqrt(shape[0])
+        steps.append(f"grid {side}x{side}")
+        shape = shape_after(parse_plan(steps[0])[0], shape)
+    if len(shape) == 1 or max(shape[1:]) == 1:
+        side = _smallest_start(image_size)
+        steps += [f"fc {scaled(4096)}"] * 2
+        steps += [f"fc {scaled(256) * side * side}", f"reshape {scaled(256)}x{side}x{side}"]
+    else:
+        side = _largest_start(min(shape[1:]), image_size)
+        steps += _to_side(shape, side, scaled(512))
+    while side < image_size:
+        side *= 2
+        up, conv = _CHANNELS[min(256, max(8, 2 ** round(math.log2(side))))]
+        if side >= image_size:
+            steps.append("up 3")
+        else:
+            steps.append(f"up {scaled(up)}")
+            steps += [f"conv {scaled(conv)}"] * bool(conv)
+    if not steps[-1].startswith("up 3"):
+        steps.append("conv 3")
+    return ", ".join(steps)
+
+
+def _smallest_start(image_size: int) -> int:
+    """The side in 4 .. 7 that doublings bring to the image's side with the least to crop."""
+    return min(range(4, 8), key=lambda side: side * 2 ** math.ceil(math.log2(max(1, image_size / side))))
+
+
+def _largest_start(side: int, image_size: int) -> int:
+    """The largest side not above `side` from which doublings reach the image with less than one row a doubling
+    to spare."""
+    ups = 0
+    while math.ceil(image_size / 2**ups) > side:
+        ups += 1
+    return math.ceil(image_size / 2**ups)
+
+
+def _to_side(shape: tuple[int, ...], side: int, channels: int) -> list[str]:
+    """Three convolutions from a map to one of the given side: padded, or shrinking by 1 or 2 each."""
+    _, height, width = shape
+    if height != width or height - side > 6:
+        return [f"conv {channels}", f"resize {side}x{side}", f"conv {channels}", f"conv {channels}"]
+    surplus, steps = height - side, []
+    for _ in range(3):
+        shrink = min(2, surplus)
+        surplus -= shrink
+        steps.append(f"conv {channels}" + ("", " k2 p0", " p0")[shrink])
+    return steps
+
+
+def _final_side(steps: Sequence[Step], shape: tuple[int, ...], image_size: int) -> int:
+    if not any(step.has_weights for step in steps):
+        raise UserError("a generator's plan needs at least one of `fc`, `conv` and `up`")
+    for step in steps:
+        shape = shape_after(step, shape)
+    if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2] or shape[1] < image_size:
+        raise UserError(
+            f"generator's plan ends in {'x'.join(map(str, shape))}; it must end in 3 channels of at least "
+            f"{image_size}x{image_size}, the image's size"
+        )
+    return shape[1]
+
+
+class _Reshape(nn.Module):
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(len(x), *self.shape)
+
+
+class _Grid(nn.Module):
+    """Tokens (N, k + H*W, D) -> map (N, D * (1 + k), H, W); the k first tokens become constant channels."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.height, self.width = height, width
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        positions = self.height * self.width
+        further = tokens.shape[1] - positions
+        grid = tokens[:, further:].transpose(1, 2).reshape(len(tokens), -1, self.height, self.width)
+        constant = tokens[:, :further].reshape(len(tokens), -1, 1, 1).expand(-1, -1, self.height, self.width)
+        return torch.cat([grid, constant], dim=1)
+
+
+class _Resize(nn.Module):
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.size = (height, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, self.size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def _modules(step: Step, before: tuple[int, ...], after: tuple[int, ...], bias: bool) -> list[nn.Module]:
+    sizes = [int(n) for n in step.size]
+    match step.kind:
+        case "fc":
+            flatten = [nn.Flatten()] if len(before) > 1 else []
+            return [*flatten, nn.Linear(math.prod(before), step.width)]
+        case "conv":
+            return [nn.Conv2d(before[0], step.width, step.kernel, step.stride, step.padding, bias=bias)]
+        case "up":
+            return [nn.ConvTranspose2d(before[0], step.width, 4, 2, 1, bias=False)]
+        case "reshape":
+            return [_Reshape(after)]
+        case "grid":
+            return [_Grid(*sizes)]
+        case "resize":
+            return [_Resize(*sizes)]
+        case "tanh":
+            return [nn.Tanh()]
+        case "sigmoid":
+            return [nn.Sigmoid()]
+    raise UserError(f"plan step `{step.kind}` is not for a generator")
+
+
+def _initialize(module: nn.Module) -> None:
+    """MSRA for leaky ReLU 0.3, counting the inputs that reach one output: of an upconvolution's 4x4 taps with
+    stride 2, four."""
+    if isinstance(module, nn.Linear | nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, a=0.3, nonlinearity="leaky_relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.ConvTranspose2d):
+        fan_in = module.in_channels * math.prod(module.kernel_size) / math.prod(module.stride)
+        nn.init.normal_(module.weight, std=math.sqrt(2 / (1 + 0.3**2) / fan_in))

@@ -1,0 +1,100 @@
+"""Plans: an architecture in one line that reads as the paper's tables do.
+
+    fc 4096, fc 4096, fc 4096, reshape 256x4x4, up 256, conv 512, up 256, conv 256, up 128, conv 128, up 64, up 32, up 3
+
+fc N          fully connected layer to N units (of all there is, flattened)
+reshape CxHxW a vector as a map
+grid HxW      tokens (H*W + k, D) as a map: patches in their places, the k further tokens (class token) as channels
+              that are the same everywhere
+resize HxW    bilinear, for maps that no convolution brings to the size wanted
+conv C        convolution to C channels, 3x3, stride 1, padding 1; `k2 s2 p0` behind it say otherwise
+up C          upconvolution to C channels: transposed convolution, 4x4, stride 2, padding 1, no bias: twice the size
+average       mean over the map
+dropout P     dropout with probability P
+tanh, sigmoid what it says
+"""
+
+import math
+import re
+from dataclasses import dataclass
+
+from dgn.errors import UserError
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a plan. kind: its first word; size: what follows it; kernel, stride, padding: of `conv`."""
+
+    kind: str
+    size: tuple[float, ...] = ()
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 1
+
+    @property
+    def has_weights(self) -> bool:
+        return self.kind in ("fc", "conv", "up")
+
+    @property
+    def width(self) -> int:
+        """Units or channels that an fc, conv or up step gives."""
+        return int(self.size[0])
+
+
+_STEP = re.compile(
+    r"(?P<kind>[a-z]+)(?:\s+(?P<size>[\d.]+(?:x\d+)*))?(?P<geometry>(?:\s+[ksp]\d+)*)\s*$",
+)
+_SIZES = {"fc": 1, "reshape": 3, "grid": 2, "resize": 2, "conv": 1, "up": 1, "average": 0, "dropout": 1}
+_SIZES |= {"tanh": 0, "sigmoid": 0}
+
+
+def parse_plan(plan: str) -> tuple[Step, ...]:
+    """The steps of a plan. Raises UserError naming the step that cannot be read."""
+    steps = []
+    for text in plan.split(","):
+        match = _STEP.match(text.strip())
+        kind = match["kind"] if match else ""
+        size = tuple(float(n) for n in match["size"].split("x")) if match and match["size"] else ()
+        if not match or _SIZES.get(kind) != len(size) or (match["geometry"] and kind != "conv"):
+            raise UserError(
+                f"plan step {text.strip()!r} cannot be read; steps are `fc N`, `reshape CxHxW`, `grid HxW`, "
+                "`resize HxW`, `conv C [kK] [sS] [pP]`, `up C`, `average`, `dropout P`, `tanh`, `sigmoid`"
+            )
+        given = {word[0]: int(word[1:]) for word in match["geometry"].split()}
+        kernel = given.get("k", 3)
+        steps.append(Step(kind, size, kernel, given.get("s", 1), given.get("p", kernel // 2)))
+    return tuple(steps)
+
+
+def shape_after(step: Step, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape (without batch) that a step makes of `shape`. Raises UserError where they do not go together."""
+    kind = step.kind
+    if kind in ("tanh", "sigmoid", "dropout"):
+        return shape
+    if kind == "fc":
+        return (step.width,)
+    if kind == "reshape":
+        new = tuple(int(n) for n in step.size)
+        _check(math.prod(new) == math.prod(shape), step, shape)
+        return new
+    if kind == "grid":
+        height, width = (int(n) for n in step.size)
+        _check(len(shape) == 2 and shape[0] >= height * width, step, shape)
+        return (shape[1] * (1 + shape[0] - height * width), height, width)
+    _check(len(shape) == 3, step, shape)
+    channels, height, width = shape
+    if kind == "resize":
+        return (channels, int(step.size[0]), int(step.size[1]))
+    if kind == "average":
+        return (channels,)
+    if kind == "up":
+        return (step.width, 2 * height, 2 * width)
+    sides = tuple((side + 2 * step.padding - step.kernel) // step.stride + 1 for side in (height, width))
+    _check(min(sides) > 0, step, shape)
+    return (step.width, *sides)
+
+
+def _check(fits: bool, step: Step, shape: tuple[int, ...]) -> None:
+    if not fits:
+        size = "x".join(f"{n:g}" for n in step.size)
+        raise UserError(f"plan step `{step.kind} {size}` does not fit what comes to it: {'x'.join(map(str, shape))}")
