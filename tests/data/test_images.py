@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from dgn.data import images
 from dgn.data.images import image_grid, read_image, save_png
 from dgn.errors import UserError
 
@@ -55,6 +56,33 @@ def test_a_jpeg_reads_as_pillow_reads_it(picture, tmp_path, mode):
     image = read_image(tmp_path / "a.jpg")
     assert furthest(image, as_tensor(Image.open(tmp_path / "a.jpg"))) <= 1
     assert furthest(image, as_tensor(picture.convert(mode))) < 24  # what JPEG itself loses
+
+
+def test_jpegs_are_read_without_torchvisions_decoder_too(picture, tmp_path, monkeypatch):
+    picture.save(tmp_path / "a.jpg")
+    fast = read_image(tmp_path / "a.jpg")
+    monkeypatch.setattr(images, "decode_jpeg", None)
+    assert furthest(read_image(tmp_path / "a.jpg"), fast) <= 1
+
+
+@pytest.mark.parametrize(
+    ("short_side", "size"), [(30, (75, 125)), (37, (75, 125)), (38, (150, 250)), (76, (300, 500)), (9, (38, 63))]
+)
+def test_a_large_jpeg_read_for_a_small_side_is_never_less_than_twice_it(picture, tmp_path, short_side, size):
+    large = picture.resize((500, 300), Image.Resampling.BICUBIC)
+    large.save(tmp_path / "a.jpg", quality=95)
+    image = read_image(tmp_path / "a.jpg", short_side)
+    assert image.shape[1:] == size
+    small = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((40, 24), Image.Resampling.BILINEAR)
+    assert furthest(as_tensor(small), as_tensor(large.resize((40, 24), Image.Resampling.BILINEAR))) < 12
+
+
+def test_a_large_jpeg_read_small_stands_upright_too(picture, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    large = picture.resize((500, 300), Image.Resampling.BICUBIC)
+    large.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a.jpg", quality=95, exif=exif)
+    assert read_image(tmp_path / "a.jpg", 30).shape == (3, 75, 125)
 
 
 @pytest.mark.parametrize("transform", [None, 0, 2])
