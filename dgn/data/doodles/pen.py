@@ -1,0 +1,172 @@
+"""What a doodle is drawn with: dice to choose by, colours, and a pen that collects flat vector shapes.
+
+A thing is drawn in its own coordinates, about [-1, 1] wide and high with y pointing down. Nothing here knows
+of pixels: `Sketch` only collects polygons, and `paint` (paint.py) fills them at whatever size is asked.
+"""
+
+import colorsys
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+
+Colour = tuple[float, float, float]
+"""Red, green and blue in [0, 1]."""
+
+Points = Sequence[tuple[float, float]] | np.ndarray
+"""(N, 2) corners as x, y."""
+
+WHITE: Colour = (0.97, 0.97, 0.95)
+INK: Colour = (0.13, 0.12, 0.16)
+ROUND = 36  # corners of a full circle: its flat sides deviate by < 0.5 px at 256 px
+
+_angles = np.linspace(0, 2 * np.pi, ROUND, endpoint=False)
+_CIRCLE = np.stack([np.cos(_angles), np.sin(_angles)], axis=1)
+
+
+class Dice:
+    """Random choices, drawn in blocks from one seeded generator: a Python float costs far less than a call
+    of the generator, and a picture takes about two hundred of them."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._block: list[float] = rng.random(256).tolist()
+
+    def between(self, low: float, high: float) -> float:
+        """Uniform in [low, high)."""
+        if not self._block:
+            self._block = self._rng.random(256).tolist()
+        return low + (high - low) * self._block.pop()
+
+    def chance(self, probability: float) -> bool:
+        return self.between(0, 1) < probability
+
+    def whole(self, low: int, high: int) -> int:
+        """Uniform over low .. high, both included."""
+        return low + int(self.between(0, high - low + 1))
+
+    def pick(self, options: Sequence):
+        return options[int(self.between(0, len(options)))]
+
+    def colour(self, *hues: tuple[float, float], s: tuple = (0.5, 0.85), v: tuple = (0.6, 0.95)) -> Colour:
+        """A colour from one of the ranges of hue (degrees; may pass through 0), saturation and value."""
+        low, high = self.pick(hues)
+        hue = self.between(low, high) / 360
+        return colorsys.hsv_to_rgb(hue % 1, self.between(*s), self.between(*v))
+
+    def field(self, cells: int) -> np.ndarray:
+        """(cells, cells) float32 standard normal: the control points of a smooth random field."""
+        return self._rng.standard_normal((cells, cells), dtype=np.float32)
+
+
+def mix(a: Colour, b: Colour, share: float) -> Colour:
+    """`share` of the way from a to b."""
+    return (a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share, a[2] + (b[2] - a[2]) * share)
+
+
+def light(colour: Colour, share: float) -> Colour:
+    return mix(colour, (1.0, 1.0, 1.0), share)
+
+
+def dark(colour: Colour, share: float) -> Colour:
+    return mix(colour, (0.06, 0.04, 0.12), share)
+
+
+class Sketch:
+    """Flat shapes in the order they are drawn, later ones over earlier ones.
+
+    `erase` as a colour cuts a hole through everything below.
+    """
+
+    erase = None
+
+    def __init__(self) -> None:
+        self.outlines: list[np.ndarray] = []
+        self.colours: list[Colour | None] = []
+
+    def polygon(self, points: Points, colour: Colour | None) -> None:
+        self.outlines.append(np.asarray(points, dtype=np.float64))
+        self.colours.append(colour)
+
+    def rect(self, left: float, top: float, right: float, bottom: float, colour: Colour | None) -> None:
+        self.polygon([(left, top), (right, top), (right, bottom), (left, bottom)], colour)
+
+    def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour | None, degrees: float = 0) -> None:
+        points = _CIRCLE * (rx, ry)
+        if degrees:
+            points = points @ rotation(degrees).T
+        self.polygon(points + np.array((x, y)), colour)
+
+    def circle(self, x: float, y: float, r: float, colour: Colour | None) -> None:
+        self.polygon(_CIRCLE * r + np.array((x, y)), colour)
+
+    def sector(self, x: float, y: float, rx: float, ry: float, start: float, stop: float, colour: Colour) -> None:
+        """The part of an ellipse between two angles (degrees clockwise from the right), closed by a chord."""
+        self.polygon(arc(x, y, rx, ry, start, stop), colour)
+
+    def blob(self, points: Points, colour: Colour | None) -> None:
+        """A smooth closed curve through the points."""
+        self.polygon(smooth(points, closed=True), colour)
+
+    def stroke(self, points: Points, width: float, colour: Colour | None, end: float | None = None) -> None:
+        """A smooth line through the points with round ends, tapering from `width` to `end`."""
+        line = smooth(points, closed=False) if len(points) > 2 else np.asarray(points, dtype=np.float64)
+        along = np.empty_like(line)
+        along[1:-1] = line[2:] - line[:-2]
+        along[0], along[-1] = line[1] - line[0], line[-1] - line[-2]
+        along *= width / 2 / np.sqrt((along**2).sum(1) + 1e-12)[:, None]
+        if end is not None:
+            along *= np.linspace(1, end / width, len(line))[:, None]
+        across = along @ _QUARTER
+        # left side, the end's round tip, right side backwards, the start's
+        self.polygon(
+            np.concatenate(
+                [
+                    line + across,
+                    line[-1] + _TIP @ (along[-1], across[-1]),
+                    (line - across)[::-1],
+                    line[0] - _TIP @ (along[0], across[0]),
+                ]
+            ),
+            colour,
+        )
+
+
+_QUARTER = np.array([[0.0, 1.0], [-1.0, 0.0]])  # along -> across
+_TIP = np.array([[0.7, 0.7], [1.0, 0.0], [0.7, -0.7]])  # a round end's corners as shares of along and across
+
+
+def rotation(degrees: float) -> np.ndarray:
+    """(2, 2) matrix that turns clockwise as seen on the page."""
+    a = np.deg2rad(degrees)
+    return np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+
+
+def arc(x: float, y: float, rx: float, ry: float, start: float, stop: float, steps: int = 20) -> np.ndarray:
+    """(steps, 2) points on an ellipse from one angle to another, degrees clockwise from the right."""
+    a = np.deg2rad(np.linspace(start, stop, steps))
+    return np.stack([x + rx * np.cos(a), y + ry * np.sin(a)], axis=1)
+
+
+def smooth(points: Points, closed: bool) -> np.ndarray:
+    """A Catmull-Rom curve through the points, as a polygon or polyline."""
+    return _catmull_rom(len(points), closed) @ np.asarray(points, dtype=np.float64)
+
+
+@functools.lru_cache
+def _catmull_rom(n: int, closed: bool, steps: int = 6) -> np.ndarray:
+    """(pieces * steps, n) weights of the control points for every point of the curve."""
+    t = np.arange(steps)[:, None] / steps
+    basis = 0.5 * np.concatenate(
+        [-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, -(t**2) + t**3], axis=1
+    )
+    pieces = n if closed else n - 1
+    weights = np.zeros((pieces * steps + (not closed), n))
+    for piece in range(pieces):
+        for k in range(4):
+            at = piece + k - 1
+            at = at % n if closed else min(max(at, 0), n - 1)
+            weights[piece * steps : (piece + 1) * steps, at] += basis[:, k]
+    if not closed:
+        weights[-1, -1] = 1
+    return weights
