@@ -1,0 +1,89 @@
+"""What is done to a picture before a network sees it: one scale, then a square cut out of it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+from dgn.errors import UserError
+
+Transform = Callable[[Tensor, np.random.Generator | None], Tensor]
+
+# Dosovitskiy & Brox (2016) cut 227 x 227 out of ImageNet pictures at the scale of Caffe's recipe, 256.
+PAPER_RATIO = 256 / 227
+
+# A strip of 1 x 10000 pixels scaled by its short side would take gigabytes.
+_LONGEST = 8
+
+
+class TrainTransform:
+    """The paper's augmentation: scale to `resize`, cut a random square of `image_size`, mirror half of them.
+
+    Called with an image, uint8 (3, H, W), and the generator that makes the choices, it returns uint8
+    (3, image_size, image_size), a view where it can be: batching copies it anyway. The same generator state
+    gives the same pixels. The image is scaled (bilinear,
+    antialiased, upwards too) until its short side is `resize`, or with `square` to resize x resize whatever
+    its shape was. `resize` defaults to image_size * 256 / 227, the paper's ratio. Of a picture more than eight
+    times as long as wide the middle is used.
+
+    Raises UserError where `resize` is less than `image_size`.
+    """
+
+    def __init__(self, image_size: int, resize: int | None = None, mirror: bool = True, square: bool = False) -> None:
+        self.image_size = image_size
+        self.resize = _resize(image_size, resize)
+        self.mirror = mirror
+        self.square = square
+
+    def __call__(self, image: Tensor, generator: np.random.Generator) -> Tensor:
+        image = _scaled(image, self.resize, self.square)
+        height, width = image.shape[-2:]
+        top = generator.integers(height - self.image_size + 1)
+        left = generator.integers(width - self.image_size + 1)
+        # Drawn with or without `mirror`, so that turning it off leaves the crops where they were.
+        mirrored = generator.random() < 0.5
+        image = image[:, top : top + self.image_size, left : left + self.image_size]
+        return image.flip(-1) if self.mirror and mirrored else image
+
+
+class EvalTransform:
+    """The same scale as TrainTransform and always the middle square; takes a generator and ignores it."""
+
+    def __init__(self, image_size: int, resize: int | None = None, square: bool = False) -> None:
+        self.image_size = image_size
+        self.resize = _resize(image_size, resize)
+        self.square = square
+
+    def __call__(self, image: Tensor, generator: np.random.Generator | None = None) -> Tensor:
+        return _middle(_scaled(image, self.resize, self.square), self.image_size, self.image_size)
+
+
+def generator_from_torch() -> np.random.Generator:
+    """A generator seeded by torch's global one: in a DataLoader's worker, by what the loader seeded it with."""
+    return np.random.default_rng(torch.randint(2**63 - 1, ()).item())
+
+
+def _resize(image_size: int, resize: int | None) -> int:
+    if resize is None:
+        return round(image_size * PAPER_RATIO)
+    if resize < image_size:
+        raise UserError(
+            f"resize {resize} is smaller than the crop, image_size {image_size}; give resize >= {image_size}"
+        )
+    return resize
+
+
+def _scaled(image: Tensor, resize: int, square: bool) -> Tensor:
+    if square:
+        return functional.resize(image, [resize, resize], antialias=True)
+    longest = _LONGEST * min(image.shape[-2:])
+    return functional.resize(_middle(image, longest, longest), [resize], antialias=True)
+
+
+def _middle(image: Tensor, height: int, width: int) -> Tensor:
+    """The middle of an image, at most `height` by `width` of it."""
+    top = max(image.shape[-2] - height, 0) // 2
+    left = max(image.shape[-1] - width, 0) // 2
+    return image[:, top : top + height, left : left + width]

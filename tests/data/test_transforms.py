@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dgn.data.transforms import EvalTransform, TrainTransform, generator_from_torch
+from dgn.errors import UserError
+
+
+def noise(height, width, seed=0):
+    return torch.randint(256, (3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def by_pillow(image, height, width):
+    picture = Image.fromarray(image.permute(1, 2, 0).numpy())
+    return torch.from_numpy(np.array(picture.resize((width, height), Image.Resampling.BILINEAR))).permute(2, 0, 1)
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 60), (60, 40), (9, 5), (1, 1), (32, 32), (3, 1000)])
+@pytest.mark.parametrize("square", [False, True])
+def test_any_picture_becomes_a_square_of_the_size_asked_for(height, width, square):
+    for transform in (TrainTransform(28, 32, square=square), EvalTransform(28, 32, square=square)):
+        image = transform(noise(height, width), np.random.default_rng(0))
+        assert image.shape == (3, 28, 28)
+        assert image.dtype == torch.uint8
+
+
+def test_the_default_scale_is_the_papers():
+    assert TrainTransform(227).resize == EvalTransform(227).resize == 256
+    assert TrainTransform(64).resize == 72
+
+
+def test_a_scale_smaller_than_the_crop_is_refused():
+    with pytest.raises(UserError, match=r"resize 200 .* image_size 227; give resize >= 227"):
+        TrainTransform(227, resize=200)
+    with pytest.raises(UserError, match="resize 200"):
+        EvalTransform(227, resize=200)
+
+
+def test_validation_is_the_middle_of_the_antialiased_scaled_picture():
+    image = noise(96, 144)
+    wanted = by_pillow(image, 32, 48)[:, 2:30, 10:38]
+    assert (EvalTransform(28, 32)(image).int() - wanted.int()).abs().max() <= 1
+
+
+def test_a_square_scale_keeps_the_whole_picture_and_not_its_shape():
+    image = noise(96, 144)
+    wanted = by_pillow(image, 32, 32)
+    assert (EvalTransform(32, 32, square=True)(image).int() - wanted.int()).abs().max() <= 1
+
+
+def test_training_crops_are_pieces_of_the_scaled_picture_and_reach_every_corner():
+    image = noise(8, 10)
+    transform = TrainTransform(7, 8)
+    generator = np.random.default_rng(0)
+    pieces = {
+        image[:, top : top + 7, left : left + 7].flip([-1] * mirrored).numpy().tobytes()
+        for top in range(2)
+        for left in range(4)
+        for mirrored in range(2)
+    }
+    seen = {transform(image, generator).numpy().tobytes() for _ in range(300)}
+    assert seen == pieces
+
+
+def test_mirroring_can_be_turned_off_without_moving_the_crops():
+    image = noise(12, 12)
+    for seed in range(10):
+        plain = TrainTransform(8, 10, mirror=False)(image, np.random.default_rng(seed))
+        mirrored = TrainTransform(8, 10)(image, np.random.default_rng(seed))
+        assert torch.equal(mirrored, plain) or torch.equal(mirrored, plain.flip(-1))
+
+
+def test_the_same_generator_gives_the_same_pixels():
+    image = noise(40, 60)
+    runs = [
+        [TrainTransform(20)(image, generator) for _ in range(4)]
+        for generator in (np.random.default_rng(3), np.random.default_rng(3), np.random.default_rng(4))
+    ]
+    assert all(torch.equal(a, b) for a, b in zip(runs[0], runs[1], strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(runs[0], runs[2], strict=True))
+
+
+def test_the_pictures_strides_do_not_matter():
+    image = noise(40, 60)
+    last = image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    a, b = (TrainTransform(20)(x, np.random.default_rng(0)) for x in (image, last))
+    assert (a.int() - b.int()).abs().max() <= 1
+
+
+def test_torchs_seed_decides_the_generator_made_from_it():
+    torch.manual_seed(7)
+    first = generator_from_torch().random()
+    second = generator_from_torch().random()
+    torch.manual_seed(7)
+    assert generator_from_torch().random() == first != second
