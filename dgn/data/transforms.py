@@ -60,8 +60,10 @@ class EvalTransform:
         return _middle(_scaled(image, self.resize, self.square), self.image_size, self.image_size)
 
 
-def generator_from_torch() -> np.random.Generator:
-    """A generator seeded by torch's global one: in a DataLoader's worker, by what the loader seeded it with."""
+def generator_for(transform: Transform) -> np.random.Generator | None:
+    """A generator seeded by torch's global one, or None for an EvalTransform, which draws nothing."""
+    if isinstance(transform, EvalTransform):
+        return None
     return np.random.default_rng(torch.randint(2**63 - 1, ()).item())
 
 

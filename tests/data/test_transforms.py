@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dgn.data.transforms import EvalTransform, TrainTransform, generator_from_torch
+from dgn.data.transforms import EvalTransform, TrainTransform, generator_for
 from dgn.errors import UserError
 
 
@@ -88,9 +88,10 @@ def test_the_pictures_strides_do_not_matter():
     assert (a.int() - b.int()).abs().max() <= 1
 
 
-def test_torchs_seed_decides_the_generator_made_from_it():
+def test_torchs_seed_decides_the_generator_made_from_it_and_validation_draws_none():
     torch.manual_seed(7)
-    first = generator_from_torch().random()
-    second = generator_from_torch().random()
+    assert generator_for(EvalTransform(8)) is None
+    first = generator_for(TrainTransform(8)).random()
+    second = generator_for(TrainTransform(8)).random()
     torch.manual_seed(7)
-    assert generator_from_torch().random() == first != second
+    assert generator_for(TrainTransform(8)).random() == first != second
