@@ -1,0 +1,164 @@
+"""Images for training and validation, in an order that is a pure function of the seed.
+
+A source is a dataset of (uint8 (3, H, W) RGB, label) with `classes`; where it has `sample(index, generator)`, that
+gives an augmented view drawn from the generator. The training stream's n-th sample, augmentation included, is a
+function of (seed, n) alone: workers, interruptions and the number of processes don't change it.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from dgn.errors import UserError
+
+
+class ImageData(pl.LightningDataModule):
+    """Batches (images, labels): images float (N, 3, image_size, image_size) in image space, labels int64 (N,).
+
+    train, val: sources. image_size: of what they give. batch_size: of training, over all processes.
+    num_workers: processes that read ahead; 0 reads in the training process.
+    val_images: how many of the validation images are used, always the same, spread evenly.
+    seed: of the order and the augmentation.
+    """
+
+    def __init__(
+        self,
+        train: Dataset,
+        val: Dataset,
+        image_size: int,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        val_images: int = 512,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for key, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
+            if value < least:
+                raise UserError(f"data.{key}={value} must be at least {least}")
+        for name, source in (("training", train), ("validation", val)):
+            if len(source) == 0:
+                raise UserError(f"the {name} set holds no images")
+        self.train_source, self.val_source = train, val
+        self.image_size, self.batch_size, self.num_workers = image_size, batch_size, num_workers
+        self.seed = seed
+        count = min(val_images, len(val))
+        self.val_indices = [i * len(val) // count for i in range(count)]
+        self.classes: tuple[str, ...] = tuple(getattr(train, "classes", ()))
+
+    def train_dataloader(self) -> DataLoader:
+        """The batches of steps global_step .. max_steps of the trainer: a resumed run goes on where it was."""
+        world, rank = self.trainer.world_size, self.trainer.global_rank
+        if self.batch_size % world:
+            raise UserError(f"data.batch_size={self.batch_size} does not divide among {world} processes")
+        batches = StepBatches(self.batch_size, self.trainer.global_step, self.trainer.max_steps, rank, world)
+        return self._loader(Stream(self.train_source, self.seed), batch_sampler=batches)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(_Subset(self.val_source, self.val_indices), batch_size=min(64, self.batch_size))
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        images, labels = batch
+        return to_image_space(images), labels
+
+    def real_images(self, count: int, split: str = "train") -> Iterator[tuple[Tensor, Tensor]]:
+        """The first `count` images of the training stream (or of the validation images, as often as there are),
+        in batches of at most 64, in image space, on the CPU: for statistics over real images."""
+        if split == "train":
+            source: Dataset = Stream(self.train_source, self.seed)
+            indices = list(range(min(count, len(self.train_source))))
+        else:
+            source = _Subset(self.val_source, range(len(self.val_source)))
+            step = max(1, len(self.val_source) // count)
+            indices = list(range(0, len(self.val_source), step))[:count]
+        batches = [indices[i : i + 64] for i in range(0, len(indices), 64)]
+        for images, labels in self._loader(source, batch_sampler=batches):
+            yield to_image_space(images), labels
+
+    def _loader(self, dataset: Dataset, **batching: Any) -> DataLoader:
+        return DataLoader(
+            dataset,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=False,
+            # The loader draws a seed for its workers: from its own generator, not from the training's.
+            generator=torch.Generator().manual_seed(self.seed),
+            **batching,
+        )
+
+
+class Stream(Dataset):
+    """An endless shuffled stream over a source: sample n is a function of (seed, n).
+
+    Every len(source) samples are a permutation of the source, drawn from (seed, epoch); augmentation is drawn from
+    (seed, n)."""
+
+    def __init__(self, source: Dataset, seed: int) -> None:
+        self.source, self.seed = source, seed
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+
+    def __getitem__(self, n: int) -> tuple[Tensor, int]:
+        return self.__getitems__([n])[0]
+
+    def __getitems__(self, positions: Sequence[int]) -> list[tuple[Tensor, int]]:
+        indices = [self.index(n) for n in positions]
+        if hasattr(self.source, "sample"):
+            generators = (np.random.Generator(np.random.Philox(key=[self.seed, n])) for n in positions)
+            return [self.source.sample(i, g) for i, g in zip(indices, generators, strict=True)]
+        return _items(self.source, indices)
+
+    def index(self, n: int) -> int:
+        """Which of the source's images sample n is."""
+        epoch, place = divmod(n, len(self.source))
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = np.random.default_rng((self.seed, epoch)).permutation(len(self.source))
+        return int(self._order[place])
+
+
+class StepBatches:
+    """Batch sampler: the stream's positions of steps first .. last for one of `world` processes.
+
+    Its length counts from step 0, as the trainer does."""
+
+    def __init__(self, batch_size: int, first: int, last: int, rank: int = 0, world: int = 1) -> None:
+        self.batch_size, self.first, self.last, self.rank, self.world = batch_size, first, last, rank, world
+
+    def __len__(self) -> int:
+        return self.last
+
+    def __iter__(self) -> Iterator[list[int]]:
+        steps = itertools.count(self.first) if self.last < 0 else range(self.first, self.last)
+        for step in steps:
+            start = step * self.batch_size
+            yield list(range(start + self.rank, start + self.batch_size, self.world))
+
+
+def to_image_space(images: Tensor) -> Tensor:
+    """uint8 (N, 3, H, W) -> float in [0, 1], channels last in memory (the layout convolutions are fastest in)."""
+    return images.to(memory_format=torch.channels_last).float().div_(255)
+
+
+class _Subset(Dataset):
+    def __init__(self, source: Dataset, indices: Sequence[int]) -> None:
+        self.source, self.indices = source, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        return self.source[self.indices[i]]
+
+    def __getitems__(self, places: Sequence[int]) -> list[tuple[Tensor, int]]:
+        return _items(self.source, [self.indices[i] for i in places])
+
+
+def _items(source: Dataset, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
+    if hasattr(source, "__getitems__"):
+        return source.__getitems__(indices)
+    return [source[i] for i in indices]

@@ -1,0 +1,71 @@
+"""What every unit of a layer does on real images: mean, standard deviation, least, greatest."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dgn.networks.featurenet import FeatureNet
+
+
+@dataclass
+class UnitStatistics:
+    """Of one layer's units over `count` real images. All tensors (*layer shape), float32, on the CPU."""
+
+    mean: Tensor
+    std: Tensor
+    min: Tensor
+    max: Tensor
+    count: int
+
+    @property
+    def rectified(self) -> bool:
+        """Whether no unit was ever below zero: the code is what a ReLU gave."""
+        return bool((self.min >= 0).all())
+
+    @property
+    def total_variance(self) -> float:
+        """Sum over the units of their variance: E |y - E y|^2."""
+        return float(self.std.double().square().sum())
+
+    def bounds(self, sigmas: float = 3.0) -> tuple[Tensor, Tensor]:
+        """Where DGN-AM clips each unit: [0, mean + 3 sigma] for rectified codes (Nguyen et al. 2016, 2.4),
+        mean -+ 3 sigma for others. Units that never vary stay at their one value."""
+        high = self.mean + sigmas * self.std
+        low = torch.zeros_like(high) if self.rectified else self.mean - sigmas * self.std
+        return low, high
+
+
+@torch.no_grad()
+def measure(net: FeatureNet, layers: Sequence[str], batches: Iterable[Tensor]) -> Mapping[str, UnitStatistics]:
+    """Statistics of the layers over batches of images (N, 3, H, W) in image space, in one pass, in float64
+    (batch means and squared deviations merged as in Chan, Golub & LeVeque 1979)."""
+    running: dict[str, _Running] = {layer: _Running() for layer in layers}
+    for images in batches:
+        for layer, activations in net(images, layers).items():
+            running[layer].add(activations.double())
+    return {layer: r.statistics() for layer, r in running.items()}
+
+
+class _Running:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, values: Tensor) -> None:
+        count, mean = len(values), values.mean(0)
+        squares = (values - mean).square().sum(0)
+        low, high = values.amin(0), values.amax(0)
+        if self.count == 0:
+            self.count, self.mean, self.squares, self.low, self.high = count, mean, squares, low, high
+            return
+        total, delta = self.count + count, mean - self.mean
+        self.mean = self.mean + delta * (count / total)
+        self.squares = self.squares + squares + delta.square() * (self.count * count / total)
+        self.low, self.high = torch.minimum(self.low, low), torch.maximum(self.high, high)
+        self.count = total
+
+    def statistics(self) -> UnitStatistics:
+        std = (self.squares / self.count).sqrt()
+        mean, std, low, high = (t.float().cpu() for t in (self.mean, std, self.low, self.high))
+        return UnitStatistics(mean, std, low, high, self.count)

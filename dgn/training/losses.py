@@ -1,0 +1,73 @@
+"""The three losses of DeePSiM in the paper's terms, whatever the image's size and the comparator's scale.
+
+    L = 2e-6 * L_img + 0.01 * L_feat + 100 * L_adv          (Dosovitskiy & Brox 2016, 3; the published loop)
+
+with Caffe's Euclidean loss, sum of squared differences / (2 * batch size), on 227x227x3 pixels in 0..255 and on
+CaffeNet's raw pool5 activations. So that the weights keep that meaning elsewhere, each loss is stated at the
+paper's scale:
+
+L_img   pixels count in 0..255, and the sum over them is scaled to 227*227*3 terms.
+L_feat  the comparator's features are scaled so that their total variance over real images is that of CaffeNet's
+        pool5 (`PAPER_FEATURE_VARIANCE`); several layers share it equally.
+L_adv   a mean over images already.
+"""
+
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgn.networks.discriminator import GENERATED, REAL
+
+PAPER_PIXELS = 3 * 227 * 227
+PAPER_FEATURE_VARIANCE = 1.2e6
+"""Sum over the 9216 units of CaffeNet's pool5 of their variance over ImageNet. An estimate: the ranges published
+with DGN-AM give each unit's b = mean + 3 sigma (mean of b^2: 1.6e3); for units as sparse as these (sigma about
+twice the mean) sigma = b / 3.5."""
+
+
+def euclidean(a: Tensor, b: Tensor) -> Tensor:
+    """Caffe's EuclideanLoss of (N, ...) against (N, ...): sum of squared differences / (2 N). A scalar, float32."""
+    return (a.float() - b.float()).square().sum() / (2 * len(a))
+
+
+def image_loss(generated: Tensor, real: Tensor) -> Tensor:
+    """L_img of images (N, 3, H, W) in image space, as for the paper's 227x227 pixels in 0..255."""
+    return 255**2 * PAPER_PIXELS / real[0].numel() * euclidean(generated, real)
+
+
+def feature_loss(generated: Mapping[str, Tensor], real: Mapping[str, Tensor], scales: Mapping[str, float]) -> Tensor:
+    """L_feat of comparator features {layer: (N, ...)}; scales: {layer: factor} from `feature_scales`."""
+    return sum(scales[layer] * euclidean(generated[layer], real[layer]) for layer in real)
+
+
+def feature_scales(total_variances: Mapping[str, float]) -> dict[str, float]:
+    """{layer: sum of its units' variances over real images} -> {layer: factor of its Euclidean loss}, such that
+    all layers together weigh what CaffeNet's pool5 does. A layer that does not vary gets no weight."""
+    share = PAPER_FEATURE_VARIANCE / len(total_variances)
+    return {layer: share / variance if variance > 0 else 0.0 for layer, variance in total_variances.items()}
+
+
+def discriminator_loss(logits: Tensor, label: int) -> Tensor:
+    """Cross entropy of D's logits (N, 2) with all N images being `label` (REAL or GENERATED): -log D(x), or
+    -log(1 - D(G(y)))."""
+    return F.cross_entropy(logits.float(), logits.new_full((len(logits),), label, dtype=int))
+
+
+def adversarial_loss(logits_generated: Tensor) -> Tensor:
+    """L_adv, non-saturating: the generated images under the opposite label, -log D(G(y))."""
+    return discriminator_loss(logits_generated, REAL)
+
+
+__all__ = [
+    "GENERATED",
+    "PAPER_FEATURE_VARIANCE",
+    "PAPER_PIXELS",
+    "REAL",
+    "adversarial_loss",
+    "discriminator_loss",
+    "euclidean",
+    "feature_loss",
+    "feature_scales",
+    "image_loss",
+]
