@@ -68,6 +68,8 @@ def generator_for(transform: Transform) -> np.random.Generator | None:
 
 
 def _resize(image_size: int, resize: int | None) -> int:
+    if image_size < 1:
+        raise UserError(f"image_size {image_size} must be at least 1")
     if resize is None:
         return round(image_size * PAPER_RATIO)
     if resize < image_size:

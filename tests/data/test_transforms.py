@@ -35,6 +35,8 @@ def test_a_scale_smaller_than_the_crop_is_refused():
         TrainTransform(227, resize=200)
     with pytest.raises(UserError, match="resize 200"):
         EvalTransform(227, resize=200)
+    with pytest.raises(UserError, match="image_size 0"):
+        EvalTransform(0)
 
 
 def test_validation_is_the_middle_of_the_antialiased_scaled_picture():
