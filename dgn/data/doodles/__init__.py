@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from dgn.data.doodles.paint import THINGS, choose_facet, paint, plan
+from dgn.data.doodles.paint import paint
 from dgn.data.doodles.pen import Dice
+from dgn.data.doodles.plan import THINGS, choose_facet, plan
 from dgn.errors import UserError
 
 CLASSES: tuple[str, ...] = tuple(THINGS)
@@ -43,7 +44,7 @@ def draw(seed: int, split: str, index: int, size: int = 64) -> Doodle:
         scale           longer side of the box; width, height its sides
         rotation        clockwise lean; mirrored: yes or no; stretch: width over its usual width
         truncation      share of the box's width or height beyond the frame, on truncated_side
-        colour, hue     of the largest part; second_colour, of the last drawn
+        colour, hue     of the largest part
         background      kind; background_colour; shadow: none, wall or ground; texture of the thing's surface
         light_angle     where light comes from, 0 right, 90 above; light_strength, relief, brightness, warmth
 
@@ -98,8 +99,10 @@ class Doodles(torch.utils.data.Dataset):
 
 def _begin(seed: int, split: str, index: int) -> tuple[int, str, Dice]:
     """Label and facet, and the dice that the rest of the picture is drawn with."""
-    key = np.random.SeedSequence([seed, SPLITS.index(split), index])
-    dice = Dice(np.random.Generator(np.random.Philox(key)))
+    # Philox turns (key, counter) into random numbers: every picture has its own stretch of its split's stream
+    key = np.array([seed % 2**64, SPLITS.index(split)], dtype=np.uint64)
+    stretch = np.array([0, 0, index, 0], dtype=np.uint64)
+    dice = Dice(np.random.Generator(np.random.Philox(key=key, counter=stretch)))
     label = index % len(CLASSES)
     return label, choose_facet(CLASSES[label], dice), dice
 

@@ -6,6 +6,7 @@ of pixels: `Sketch` only collects polygons, and `paint` (paint.py) fills them at
 
 import colorsys
 import functools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,11 @@ Colour = tuple[float, float, float]
 Points = Sequence[tuple[float, float]] | np.ndarray
 """(N, 2) corners as x, y."""
 
+Dye = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+"""Ranges of hue (degrees; may pass through 0 or 360), saturation and value."""
+
+ANY = ((0, 360),)  # hues
+WARM = ((0, 60), (340, 360))
 WHITE: Colour = (0.97, 0.97, 0.95)
 INK: Colour = (0.13, 0.12, 0.16)
 ROUND = 36  # corners of a full circle: its flat sides deviate by < 0.5 px at 256 px
@@ -49,10 +55,14 @@ class Dice:
         return options[int(self.between(0, len(options)))]
 
     def colour(self, *hues: tuple[float, float], s: tuple = (0.5, 0.85), v: tuple = (0.6, 0.95)) -> Colour:
-        """A colour from one of the ranges of hue (degrees; may pass through 0), saturation and value."""
+        """A colour with its hue (degrees) in one of the ranges, of saturation s and value v."""
         low, high = self.pick(hues)
-        hue = self.between(low, high) / 360
-        return colorsys.hsv_to_rgb(hue % 1, self.between(*s), self.between(*v))
+        return colorsys.hsv_to_rgb(self.between(low, high) / 360 % 1, self.between(*s), self.between(*v))
+
+    def dye(self, *dyes: Dye) -> Colour:
+        """A colour from one of the dyes."""
+        hue, s, v = self.pick(dyes)
+        return self.colour(hue, s=s, v=v)
 
     def field(self, cells: int) -> np.ndarray:
         """(cells, cells) float32 standard normal: the control points of a smooth random field."""
@@ -94,7 +104,7 @@ class Sketch:
     def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour | None, degrees: float = 0) -> None:
         points = _CIRCLE * (rx, ry)
         if degrees:
-            points = points @ rotation(degrees).T
+            points = points @ rotation(degrees)
         self.polygon(points + np.array((x, y)), colour)
 
     def circle(self, x: float, y: float, r: float, colour: Colour | None) -> None:
@@ -137,15 +147,27 @@ _TIP = np.array([[0.7, 0.7], [1.0, 0.0], [0.7, -0.7]])  # a round end's corners 
 
 
 def rotation(degrees: float) -> np.ndarray:
-    """(2, 2) matrix that turns clockwise as seen on the page."""
-    a = np.deg2rad(degrees)
-    return np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+    """(2, 2): `points @ rotation(degrees)` turns them clockwise as seen on the page."""
+    a = math.radians(degrees)
+    return np.array([[math.cos(a), math.sin(a)], [-math.sin(a), math.cos(a)]])
+
+
+def mirrored(half: list[tuple[float, float]], flip: tuple[int, int] = (-1, 1)) -> list[tuple[float, float]]:
+    """A symmetric outline from its right half, top to bottom; flip=(1, -1): from its upper half. Points on
+    the axis are not repeated."""
+    other = [(x * flip[0], y * flip[1]) for x, y in reversed(half)]
+    return half + [p for p in other if p not in half]
 
 
 def arc(x: float, y: float, rx: float, ry: float, start: float, stop: float, steps: int = 20) -> np.ndarray:
     """(steps, 2) points on an ellipse from one angle to another, degrees clockwise from the right."""
+    return _unit_arc(start, stop, steps) * (rx, ry) + np.array((x, y))
+
+
+@functools.lru_cache
+def _unit_arc(start: float, stop: float, steps: int) -> np.ndarray:
     a = np.deg2rad(np.linspace(start, stop, steps))
-    return np.stack([x + rx * np.cos(a), y + ry * np.sin(a)], axis=1)
+    return np.stack([np.cos(a), np.sin(a)], axis=1)
 
 
 def smooth(points: Points, closed: bool) -> np.ndarray:

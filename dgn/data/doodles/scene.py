@@ -31,7 +31,7 @@ class Scene:
     brightness: float
     warmth: float
     shadow: str
-    surface: str  # texture of the thing
+    texture: str  # of the thing's surface
 
 
 def choose_scene(dice: Dice, typical: tuple[str, ...], main: Colour, bottom: float) -> Scene:
@@ -51,8 +51,8 @@ def choose_scene(dice: Dice, typical: tuple[str, ...], main: Colour, bottom: flo
         relief=dice.between(0.1, 0.5),
         brightness=dice.between(0.85, 1.1),
         warmth=dice.between(-0.08, 0.08),
-        shadow=dice.pick(["none", "wall", "wall"] if background in PATTERNS else ["none", "ground", "ground"]),
-        surface=dice.pick(["smooth", "smooth", "cloudy", "grainy"]),
+        shadow=dice.pick(_SHADOWS.get(background, ("none", "ground", "ground"))),
+        texture=dice.pick(["smooth", "smooth", "cloudy", "grainy"]),
     )
 
 
@@ -241,4 +241,4 @@ _PAINTERS: dict[str, Callable] = {
     "underwater": _underwater,
 }
 PATTERNS = ("plain", "gradient", "stripes", "dots", "checks", "blotches")
-BACKGROUNDS = tuple(_PAINTERS)
+_SHADOWS = {"sky": ("none",), "underwater": ("none",)} | dict.fromkeys(PATTERNS, ("none", "wall", "wall"))
