@@ -1,0 +1,34 @@
+"""The first look at a weights file, shared by its readers: what a user gets wrong before any parsing."""
+
+from pathlib import Path
+
+from dgn.errors import UserError
+
+# What people have on disk under a weights file's name when a download went wrong or the wrong file was taken.
+_NOT_WEIGHTS = {
+    b"version https://git-lfs": "a git-lfs pointer, not the file itself: fetch it with 'git lfs pull'",
+    b"<!doctype": "a web page, not weights: the download did not work, fetch the file again",
+    b"<html": "a web page, not weights: the download did not work, fetch the file again",
+    b"\x89hdf": "an HDF5 file, which is not read here: save it as .caffemodel, .pt or .safetensors",
+}
+
+
+def weights_file(path: str | Path) -> Path:
+    """`path` with ~ expanded, once it is known to be a readable file with something in it that is not one of
+    the usual wrong things (a web page, a git-lfs pointer, HDF5). Errors: UserError."""
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise UserError(f"no weights file {path}: check the path (working directory: {Path.cwd()})")
+    if not path.is_file():
+        raise UserError(f"{path} is not a file: name the weights file in it")
+    try:
+        with path.open("rb") as file:
+            start = file.read(64).lower()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}; check its permissions") from None
+    if not start:
+        raise UserError(f"{path} is empty: fetch or save it again")
+    for magic, what in _NOT_WEIGHTS.items():
+        if start.lstrip().startswith(magic):
+            raise UserError(f"{path} is {what}")
+    return path
