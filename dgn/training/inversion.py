@@ -17,6 +17,7 @@ from dgn.errors import UserError
 from dgn.networks.discriminator import Discriminator
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
+from dgn.prior import Prior
 from dgn.statistics import UnitStatistics
 from dgn.training.balance import Balance
 from dgn.training.losses import GENERATED, REAL, adversarial_loss, discriminator_loss, feature_loss
@@ -72,6 +73,8 @@ class Inversion(pl.LightningModule):
     seed: of what is random in a step (D's dropout): a function of (seed, step, rank), so that a resumed run draws
     what the uninterrupted one would.
     compile: torch.compile for G and D.
+    about, encoder_tensors: what the prior says of itself, and the encoder's weights where it carries them
+        (`dgn.prior.Prior`); in every checkpoint, so that each is a prior too.
     """
 
     strict_loading = False  # E and C are fixed: checkpoints leave them out.
@@ -86,9 +89,12 @@ class Inversion(pl.LightningModule):
         ema_decay: float = 0.999,
         seed: int = 0,
         compile: bool = False,
+        about: Mapping[str, Any] | None = None,
+        encoder_tensors: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
+        self.about, self.encoder_tensors = dict(about or {}), dict(encoder_tensors or {})
         self.encoder, self.layer = networks.encoder, networks.layer
         self.comparator, self.comparator_layers = networks.comparator, list(networks.comparator_layers)
         self.feature_scales = dict(networks.feature_scales)
@@ -198,12 +204,21 @@ class Inversion(pl.LightningModule):
         optimizer = self.make_optimizer(groups)
         return {"optimizer": optimizer, "lr_scheduler": self.make_schedule(optimizer)}
 
+    def prior(self) -> Prior:
+        """What has been trained so far, as a prior."""
+        return Prior(self.best_generator, self.statistics, self.about, self.encoder_tensors)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith(("encoder.", "comparator."))}
         checkpoint["balance"] = self.balance.state_dict()
         checkpoint["code_statistics"] = vars(self.statistics)
         checkpoint["feature_scales"] = self.feature_scales
+        checkpoint["prior"] = {
+            "about": self.about,
+            "generator": self.generator.spec(),
+            "encoder_tensors": self.encoder_tensors,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.balance.load_state_dict(checkpoint["balance"])

@@ -1,0 +1,39 @@
+"""Regularizers: what is done to the parameters at each step beside climbing.
+
+Each has any of two parts: `loss(parameters)` -> (N,), subtracted from the objective, and `project(parameters)`,
+which changes them in place after the step.
+"""
+
+import torch
+from torch import Tensor
+
+
+class L2Loss:
+    """lambda * |y|^2 in the objective (Nguyen et al. 2016, eq. 1). weight: lambda; the paper's figure is 0.005."""
+
+    def __init__(self, weight: float = 0.005) -> None:
+        self.weight = weight
+
+    def loss(self, parameters: Tensor) -> Tensor:
+        return self.weight * parameters.flatten(1).square().sum(1)
+
+
+class Decay:
+    """y <- factor * y after each step: the L2 term as the published search applies it (factor 0.99)."""
+
+    def __init__(self, factor: float = 0.99) -> None:
+        self.factor = factor
+
+    def project(self, parameters: Tensor) -> None:
+        parameters.mul_(self.factor)
+
+
+class Clip:
+    """Every parameter into [low, high] after each step: DGN-AM keeps each code unit within [0, mean + 3 sigma] of
+    its activations on real images (Nguyen et al. 2016, 2.4)."""
+
+    def __init__(self, low: Tensor, high: Tensor) -> None:
+        self.low, self.high = low, high
+
+    def project(self, parameters: Tensor) -> None:
+        torch.maximum(torch.minimum(parameters, self.high, out=parameters), self.low, out=parameters)
