@@ -44,7 +44,7 @@ def draw(seed: int, split: str, index: int, size: int = 64) -> Doodle:
         scale           longer side of the box; width, height its sides
         rotation        clockwise lean; mirrored: yes or no; stretch: width over its usual width
         truncation      share of the box's width or height beyond the frame, on truncated_side
-        colour, hue     of the largest part
+        colour, hue     that one would call the thing by
         background      kind; background_colour; shadow: none, wall or ground; texture of the thing's surface
         light_angle     where light comes from, 0 right, 90 above; light_strength, relief, brightness, warmth
 

@@ -17,7 +17,7 @@ _FURS = (
 _DOWN = (((42, 56), (0.6, 0.9), (0.9, 1.0)), ((45, 60), (0.0, 0.06), (0.95, 1.0)), ((20, 40), (0.35, 0.6), (0.5, 0.75)))
 
 
-def slim_fish(pen: Sketch, dice: Dice) -> None:
+def slim_fish(pen: Sketch, dice: Dice) -> Colour:
     skin = dice.colour((0, 55), (170, 230), (340, 360), s=(0.45, 0.85), v=(0.6, 0.95))
     fin = dice.pick([dark(skin, 0.25), dice.colour((0, 60), (340, 360), s=(0.6, 0.9), v=(0.7, 0.95))])
     h = dice.between(0.36, 0.46)
@@ -37,9 +37,10 @@ def slim_fish(pen: Sketch, dice: Dice) -> None:
     pen.stroke([(0.46, -h * 0.6), (0.38, 0), (0.46, h * 0.6)], 0.045, dark(skin, 0.45))
     pen.blob([(0.3, 0.04), (-0.02, 0.12), (0.0, 0.3), (0.22, 0.2)], fin)
     _eye(pen, 0.68, -0.1, 0.12)
+    return skin
 
 
-def round_fish(pen: Sketch, dice: Dice) -> None:
+def round_fish(pen: Sketch, dice: Dice) -> Colour:
     skin = dice.colour((15, 60), (180, 300), s=(0.5, 0.9), v=(0.65, 0.98))
     band = dice.pick([WHITE, INK, dark(skin, 0.5), light(skin, 0.7)])
     fin = dice.pick([skin, dark(skin, 0.2), dice.colour((15, 60), s=(0.7, 0.9), v=(0.85, 1.0))])
@@ -56,9 +57,10 @@ def round_fish(pen: Sketch, dice: Dice) -> None:
     pen.ellipse(0.93, 0.04, 0.08, 0.06, dark(skin, 0.35))
     _eye(pen, 0.58, -0.14, 0.14)
     pen.blob([(0.24, 0.08), (-0.1, 0.02), (-0.06, 0.26)], dark(fin, 0.3))
+    return skin
 
 
-def duck(pen: Sketch, dice: Dice) -> None:
+def duck(pen: Sketch, dice: Dice) -> Colour:
     down = dice.dye(*_DOWN)
     head = dice.pick([down, down, dice.colour((130, 165), s=(0.6, 0.85), v=(0.3, 0.5))])
     bill = dice.colour((15, 40), s=(0.8, 0.95), v=(0.9, 1.0))
@@ -74,9 +76,10 @@ def duck(pen: Sketch, dice: Dice) -> None:
         pen.stroke([(0.12, -0.08), (0.4, 0.0), (0.6, 0.06)], 0.09, WHITE)
     pen.blob([(-0.62, 0.16), (-0.1, 0.12), (0.28, 0.28), (0.05, 0.56), (-0.4, 0.5)], dark(down, 0.2))
     _eye(pen, x + 0.1, y - 0.08, 0.09)
+    return down
 
 
-def penguin(pen: Sketch, dice: Dice) -> None:
+def penguin(pen: Sketch, dice: Dice) -> Colour:
     coat = dark(dice.colour((200, 260), s=(0.2, 0.6), v=(0.25, 0.5)), dice.between(0.1, 0.4))
     beak = dice.colour((20, 42), s=(0.8, 0.95), v=(0.9, 1.0))
     w = dice.between(0.48, 0.58)
@@ -96,9 +99,10 @@ def penguin(pen: Sketch, dice: Dice) -> None:
         scarf = dice.colour(*ANY, s=(0.7, 0.9), v=(0.7, 0.95))
         pen.stroke([(-0.38, -0.3), (0, -0.2), (0.38, -0.3)], 0.15, scarf)
         pen.stroke([(0.2, -0.25), (0.26, 0.1)], 0.14, dark(scarf, 0.15))
+    return coat
 
 
-def cat_face(pen: Sketch, dice: Dice) -> None:
+def cat_face(pen: Sketch, dice: Dice) -> Colour:
     fur = dice.dye(*_FURS)
     iris = dice.colour((45, 150), (190, 210), s=(0.55, 0.85), v=(0.75, 0.98))
     lift, out = dice.between(0.0, 0.08), dice.between(0.72, 0.8)
@@ -122,9 +126,10 @@ def cat_face(pen: Sketch, dice: Dice) -> None:
     pen.stroke([(-0.2, 0.5), (-0.06, 0.52), (0, 0.36)], 0.04, INK)
     pen.stroke([(0.2, 0.5), (0.06, 0.52), (0, 0.36)], 0.04, INK)
     _whiskers(pen, 0, 0.38, 1.0, dice.pick([WHITE, INK]))
+    return fur
 
 
-def sitting_cat(pen: Sketch, dice: Dice) -> None:
+def sitting_cat(pen: Sketch, dice: Dice) -> Colour:
     fur = dice.dye(*_FURS)
     iris = dice.colour((45, 150), s=(0.55, 0.85), v=(0.8, 0.98))
     tip = dice.between(-0.2, 0.15)
@@ -148,9 +153,10 @@ def sitting_cat(pen: Sketch, dice: Dice) -> None:
         pen.ellipse(s * 0.21, -0.5, 0.05, 0.1, INK)
     pen.polygon([(-0.08, -0.36), (0.08, -0.36), (0, -0.26)], (0.9, 0.45, 0.5))
     _whiskers(pen, 0, -0.28, 0.62, dice.pick([WHITE, INK]))
+    return fur
 
 
-def open_butterfly(pen: Sketch, dice: Dice) -> None:
+def open_butterfly(pen: Sketch, dice: Dice) -> Colour:
     wing = dice.colour(*ANY, s=(0.55, 0.9), v=(0.7, 1.0))
     edge = dice.pick([INK, dark(wing, 0.5), dark(wing, 0.65)])
     spot = dice.pick([WHITE, light(wing, 0.7), dice.colour(*ANY, s=(0.6, 0.9), v=(0.85, 1.0))])
@@ -161,7 +167,7 @@ def open_butterfly(pen: Sketch, dice: Dice) -> None:
         for corners, colour in ((hind, dark(wing, 0.18)), (fore, wing)):
             shape = np.array(corners) * (s, 1)
             pen.blob(shape, edge)
-            pen.blob((shape - shape.mean(0)) * 0.76 + shape.mean(0) - (s * 0.05, 0), colour)
+            pen.blob(_inner(shape, 0.76, -s * 0.05), colour)
         pen.circle(s * 0.64, -0.46, 0.14, spot)
         pen.circle(s * 0.44, 0.42, 0.12, spot)
         pen.circle(s * 0.34, -0.22, 0.08, spot)
@@ -169,9 +175,10 @@ def open_butterfly(pen: Sketch, dice: Dice) -> None:
         pen.circle(s * 0.3, -0.92, 0.05, INK)
     pen.ellipse(0, 0.08, 0.09, 0.52, dark(edge, 0.4))
     pen.circle(0, -0.42, 0.11, dark(edge, 0.4))
+    return wing
 
 
-def folded_butterfly(pen: Sketch, dice: Dice) -> None:
+def folded_butterfly(pen: Sketch, dice: Dice) -> Colour:
     """Seen from the side, head to the right, wings held up together."""
     wing = dice.colour(*ANY, s=(0.55, 0.9), v=(0.7, 1.0))
     edge = dice.pick([INK, dark(wing, 0.5), dark(wing, 0.65)])
@@ -181,7 +188,7 @@ def folded_butterfly(pen: Sketch, dice: Dice) -> None:
     fore[:, 0] += dice.between(-0.1, 0.1)
     for shape, colour in ((fore, wing), (hind, light(wing, 0.18))):
         pen.blob(shape, edge)
-        pen.blob((shape - shape.mean(0)) * 0.78 + shape.mean(0) + (0.03, 0.03), colour)
+        pen.blob(_inner(shape, 0.78, 0.03), colour)
     x = fore[3, 0]
     pen.circle(x + 0.16, -0.62, 0.15, spot)
     pen.circle(x + 0.2, -0.62, 0.07, edge)
@@ -194,6 +201,14 @@ def folded_butterfly(pen: Sketch, dice: Dice) -> None:
     pen.circle(0.62, 0.46, 0.13, dark(edge, 0.4))
     pen.stroke([(0.66, 0.4), (0.78, 0.1), (0.98, -0.06)], 0.04, INK)
     pen.stroke([(0.66, 0.42), (0.9, 0.22), (1.0, 0.16)], 0.04, INK)
+    return wing
+
+
+def _inner(shape: np.ndarray, share: float, aside: float) -> np.ndarray:
+    """The shape drawn smaller about its middle, moved aside."""
+    middle = np.add.reduce(shape) * ((1 - share) / len(shape))
+    middle[0] += aside
+    return shape * share + middle
 
 
 def _eye(pen: Sketch, x: float, y: float, r: float) -> None:

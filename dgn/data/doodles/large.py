@@ -4,12 +4,10 @@ One function a facet. Each draws in [-1, 1] x [-1, 1] (y down); what varies is w
 kind (proportions, colours, number of windows), not what names them.
 """
 
-import numpy as np
-
 from dgn.data.doodles.pen import ANY, INK, WARM, WHITE, Colour, Dice, Sketch, dark, light, mirrored, mix
 
 
-def cottage(pen: Sketch, dice: Dice) -> None:
+def cottage(pen: Sketch, dice: Dice) -> Colour:
     wall = dice.colour((8, 60), s=(0.15, 0.65), v=(0.75, 0.98))
     roof = dice.colour((0, 25), (345, 360), (200, 230), s=(0.45, 0.8), v=(0.4, 0.75))
     glass = dice.pick([(0.55, 0.75, 0.9), (0.98, 0.88, 0.5), (0.3, 0.4, 0.55)])
@@ -33,9 +31,10 @@ def cottage(pen: Sketch, dice: Dice) -> None:
     pen.circle(at + 0.08, 0.66, 0.035, (0.95, 0.8, 0.3))
     for x in (-0.47, 0.47) if at == 0 else (0.08, 0.47):
         _window(pen, x, top + 0.08, 0.17, 0.17, glass, WHITE)
+    return wall
 
 
-def town_house(pen: Sketch, dice: Dice) -> None:
+def town_house(pen: Sketch, dice: Dice) -> Colour:
     wall = dice.colour((0, 60), (345, 360), (190, 220), s=(0.2, 0.65), v=(0.65, 0.95))
     roof = dice.colour((0, 30), (200, 240), s=(0.3, 0.7), v=(0.3, 0.6))
     glass = dice.pick([(0.6, 0.8, 0.92), (0.98, 0.88, 0.5), (0.25, 0.33, 0.48)])
@@ -48,7 +47,7 @@ def town_house(pen: Sketch, dice: Dice) -> None:
     pen.polygon([(-w - 0.06, top), (-w + slope, -0.9), (w - slope, -0.9), (w + 0.06, top)], roof)
     pen.rect(-w - 0.08, top - 0.03, w + 0.08, top + 0.05, light(wall, 0.6))
     columns = dice.pick([2, 3])
-    xs = np.linspace(-w * 0.62, w * 0.62, columns)
+    xs = (-w * 0.62, w * 0.62) if columns == 2 else (-w * 0.62, 0, w * 0.62)
     for row in range(3):
         y = top + 0.27 + row * 0.4
         for x in xs:
@@ -59,6 +58,7 @@ def town_house(pen: Sketch, dice: Dice) -> None:
     pen.rect(door - 0.15, 0.42, door + 0.15, 0.95, WHITE)
     pen.rect(door - 0.11, 0.46, door + 0.11, 0.95, colour)
     pen.rect(-w - 0.05, 0.88, w + 0.05, 0.96, dark(wall, 0.35))
+    return wall
 
 
 def _window(pen: Sketch, x: float, y: float, w: float, h: float, glass: Colour, frame: Colour) -> None:
@@ -68,7 +68,7 @@ def _window(pen: Sketch, x: float, y: float, w: float, h: float, glass: Colour, 
     pen.rect(x + t, y - pane[1], x + pane[0], y + pane[1], glass)
 
 
-def saloon(pen: Sketch, dice: Dice) -> None:
+def saloon(pen: Sketch, dice: Dice) -> Colour:
     paint = dice.colour(*ANY, s=(0.6, 0.9), v=(0.6, 0.95))
     glass = light((0.5, 0.72, 0.88), dice.between(0, 0.5))
     roof = dice.between(-0.62, -0.5)
@@ -90,9 +90,10 @@ def saloon(pen: Sketch, dice: Dice) -> None:
     for x in (-0.56, 0.56):
         pen.circle(x, 0.43, r + 0.05, dark(paint, 0.6))
         _wheel(pen, x, 0.46, r)
+    return paint
 
 
-def van(pen: Sketch, dice: Dice) -> None:
+def van(pen: Sketch, dice: Dice) -> Colour:
     paint = dice.colour(*ANY, s=(0.5, 0.85), v=(0.65, 0.95))
     top = dice.pick([WHITE, light(paint, 0.5), paint])
     glass = light((0.5, 0.72, 0.88), dice.between(0, 0.5))
@@ -114,6 +115,7 @@ def van(pen: Sketch, dice: Dice) -> None:
     for x in (-0.58, 0.6):
         pen.circle(x, 0.5, r + 0.05, dark(paint, 0.6))
         _wheel(pen, x, 0.52, r)
+    return paint
 
 
 def _wheel(pen: Sketch, x: float, y: float, r: float) -> None:
@@ -122,7 +124,7 @@ def _wheel(pen: Sketch, x: float, y: float, r: float) -> None:
     pen.circle(x, y, r * 0.2, (0.35, 0.35, 0.4))
 
 
-def sailing_boat(pen: Sketch, dice: Dice) -> None:
+def sailing_boat(pen: Sketch, dice: Dice) -> Colour:
     sail = dice.pick([WHITE, WHITE, dice.colour(*WARM, s=(0.2, 0.7), v=(0.85, 1.0))])
     hull = dice.colour((0, 40), (190, 240), (340, 360), s=(0.5, 0.85), v=(0.35, 0.8))
     top, foot = dice.between(-1.0, -0.9), 0.36
@@ -141,13 +143,14 @@ def sailing_boat(pen: Sketch, dice: Dice) -> None:
     bow, stern = dice.between(0.9, 1.0), dice.between(0.75, 0.9)
     pen.polygon([(-bow, 0.46), (stern, 0.46), (stern - 0.2, 0.86), (-0.55, 0.86)], hull)
     pen.polygon([(-bow, 0.46), (stern, 0.46), (stern - 0.05, 0.56), (-bow + 0.1, 0.56)], light(hull, 0.65))
+    return sail
 
 
-def steamer(pen: Sketch, dice: Dice) -> None:
+def steamer(pen: Sketch, dice: Dice) -> Colour:
     hull = dice.colour((0, 20), (200, 240), (340, 360), s=(0.5, 0.85), v=(0.25, 0.7))
     funnel = dice.colour((0, 50), (345, 360), s=(0.65, 0.9), v=(0.7, 0.95))
     count = dice.whole(1, 3)
-    xs = np.array([0.1]) if count == 1 else np.linspace(-0.35, 0.4, count)
+    xs = {1: (0.1,), 2: (-0.35, 0.4), 3: (-0.35, 0.025, 0.4)}[count]
     w = 0.16 if count == 1 else 0.12
     smoke = light((0.45, 0.45, 0.5), dice.between(0, 0.5))
     for i in range(3):
@@ -159,15 +162,16 @@ def steamer(pen: Sketch, dice: Dice) -> None:
     deck = light(dice.colour((30, 60), s=(0.05, 0.2), v=(0.9, 1.0)), 0.4)
     pen.rect(-0.52, -0.2, 0.58, 0.04, deck)
     pen.rect(-0.68, 0.0, 0.74, 0.3, dark(deck, 0.08))
-    for x in np.linspace(-0.54, 0.6, 5):
+    for x in (-0.54, -0.255, 0.03, 0.315, 0.6):
         pen.circle(x, 0.14, 0.07, (0.25, 0.36, 0.5))
     bow = dice.between(0.95, 1.05)
     pen.polygon([(-0.9, 0.26), (bow, 0.2), (0.72, 0.78), (-0.76, 0.78)], hull)
     pen.polygon([(-0.9, 0.26), (bow, 0.2), (bow - 0.06, 0.32), (-0.87, 0.36)], light(hull, 0.7))
     pen.polygon([(-0.81, 0.62), (0.79, 0.62), (0.72, 0.78), (-0.76, 0.78)], funnel)
+    return hull
 
 
-def airliner(pen: Sketch, dice: Dice) -> None:
+def airliner(pen: Sketch, dice: Dice) -> Colour:
     """Seen from above, nose up."""
     skin = dice.pick([WHITE, (0.8, 0.83, 0.87), dice.colour(*ANY, s=(0.3, 0.7), v=(0.75, 0.98))])
     trim = dice.colour(*ANY, s=(0.65, 0.9), v=(0.5, 0.85))
@@ -183,9 +187,10 @@ def airliner(pen: Sketch, dice: Dice) -> None:
     pen.blob(mirrored([(0, -1), (r * 0.75, -0.82), (r, -0.5), (r, 0.3), (r * 0.6, 0.75), (0, 0.97)]), skin)
     pen.polygon([(-0.035, 0.5), (0.035, 0.5), (0.05, 0.96), (-0.05, 0.96)], trim)
     pen.polygon(mirrored([(0, -0.8), (r * 0.7, -0.72), (r * 0.5, -0.62)]), (0.2, 0.3, 0.42))
+    return skin
 
 
-def propeller_plane(pen: Sketch, dice: Dice) -> None:
+def propeller_plane(pen: Sketch, dice: Dice) -> Colour:
     """Seen from the side, nose to the right."""
     paint = dice.colour(*ANY, s=(0.6, 0.9), v=(0.6, 0.95))
     trim = dice.pick([WHITE, dice.colour(*ANY, s=(0.5, 0.85), v=(0.7, 0.95))])
@@ -210,3 +215,4 @@ def propeller_plane(pen: Sketch, dice: Dice) -> None:
     pen.polygon([(-0.9, -0.06), (-0.55, -0.06), (-0.68, 0.08), (-1.0, 0.08)], dark(paint, 0.2))
     pen.ellipse(0.87, 0, 0.05, dice.between(0.45, 0.6), light((0.55, 0.5, 0.45), 0.2))
     pen.ellipse(0.86, 0, 0.12, 0.1, trim)
+    return paint

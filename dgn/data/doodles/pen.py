@@ -24,10 +24,6 @@ ANY = ((0, 360),)  # hues
 WARM = ((0, 60), (340, 360))
 WHITE: Colour = (0.97, 0.97, 0.95)
 INK: Colour = (0.13, 0.12, 0.16)
-ROUND = 36  # corners of a full circle: its flat sides deviate by < 0.5 px at 256 px
-
-_angles = np.linspace(0, 2 * np.pi, ROUND, endpoint=False)
-_CIRCLE = np.stack([np.cos(_angles), np.sin(_angles)], axis=1)
 
 
 class Dice:
@@ -102,13 +98,14 @@ class Sketch:
         self.polygon([(left, top), (right, top), (right, bottom), (left, bottom)], colour)
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour | None, degrees: float = 0) -> None:
-        points = _CIRCLE * (rx, ry)
+        # corners enough that a flat side deviates by less than half a pixel at 256 px
+        points = _unit_circle(36 if rx > 0.16 or ry > 0.16 else 18) * (rx, ry)
         if degrees:
             points = points @ rotation(degrees)
         self.polygon(points + np.array((x, y)), colour)
 
     def circle(self, x: float, y: float, r: float, colour: Colour | None) -> None:
-        self.polygon(_CIRCLE * r + np.array((x, y)), colour)
+        self.ellipse(x, y, r, r, colour)
 
     def sector(self, x: float, y: float, rx: float, ry: float, start: float, stop: float, colour: Colour) -> None:
         """The part of an ellipse between two angles (degrees clockwise from the right), closed by a chord."""
@@ -120,30 +117,32 @@ class Sketch:
 
     def stroke(self, points: Points, width: float, colour: Colour | None, end: float | None = None) -> None:
         """A smooth line through the points with round ends, tapering from `width` to `end`."""
-        line = smooth(points, closed=False) if len(points) > 2 else np.asarray(points, dtype=np.float64)
-        along = np.empty_like(line)
-        along[1:-1] = line[2:] - line[:-2]
-        along[0], along[-1] = line[1] - line[0], line[-1] - line[-2]
-        along *= width / 2 / np.sqrt((along**2).sum(1) + 1e-12)[:, None]
+        # x + iy: multiplying by i turns a direction along the line into the one across it
+        controls = np.array(points, dtype=np.float64).view(np.complex128)[:, 0]
+        through, direction = _line(len(controls))
+        line, along = through @ controls, direction @ controls
+        along *= width / 2 / np.abs(along)
         if end is not None:
-            along *= np.linspace(1, end / width, len(line))[:, None]
-        across = along @ _QUARTER
-        # left side, the end's round tip, right side backwards, the start's
-        self.polygon(
-            np.concatenate(
-                [
-                    line + across,
-                    line[-1] + _TIP @ (along[-1], across[-1]),
-                    (line - across)[::-1],
-                    line[0] - _TIP @ (along[0], across[0]),
-                ]
-            ),
-            colour,
-        )
+            along *= np.linspace(1, end / width, len(line))
+        across = 1j * along
+        sides = [line + across, line[-1] + _TIP * along[-1], (line - across)[::-1], line[0] - _TIP * along[0]]
+        self.polygon(np.concatenate(sides).view(np.float64).reshape(-1, 2), colour)
 
 
-_QUARTER = np.array([[0.0, 1.0], [-1.0, 0.0]])  # along -> across
-_TIP = np.array([[0.7, 0.7], [1.0, 0.0], [0.7, -0.7]])  # a round end's corners as shares of along and across
+_TIP = np.array([0.7 + 0.7j, 1, 0.7 - 0.7j])  # corners of a round end
+
+
+@functools.lru_cache
+def _line(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of n control points for the points of a line through them, and for its direction there."""
+    through = _catmull_rom(n, closed=False) if n > 2 else np.eye(2)
+    return through.astype(np.complex128), np.gradient(through, axis=0).astype(np.complex128)
+
+
+@functools.lru_cache
+def _unit_circle(corners: int) -> np.ndarray:
+    a = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    return np.stack([np.cos(a), np.sin(a)], axis=1)
 
 
 def rotation(degrees: float) -> np.ndarray:

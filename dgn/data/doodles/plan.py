@@ -13,9 +13,10 @@ from dgn.data.doodles.scene import Scene, choose_scene
 
 @dataclass(frozen=True)
 class Thing:
-    """A class: how each facet is drawn, how far it naturally leans (degrees), where it is typically seen."""
+    """A class: how each facet is drawn (the function returns the colour one would call it by), how far it
+    naturally leans (degrees), and where it is typically seen."""
 
-    facets: dict[str, Callable[[Sketch, Dice], None]]
+    facets: dict[str, Callable[[Sketch, Dice], Colour]]
     lean: float
     scenes: tuple[str, ...]
 
@@ -62,9 +63,8 @@ def choose_facet(name: str, dice: Dice) -> str:
 def plan(name: str, facet: str, dice: Dice) -> Plan:
     """Everything about the picture but its pixels."""
     thing, sketch = THINGS[name], Sketch()
-    thing.facets[facet](sketch, dice)
+    main = thing.facets[facet](sketch, dice)
     corners = np.concatenate(sketch.outlines)
-    main = _largest_colour(sketch, corners)
 
     mirrored, turn, stretch = dice.chance(0.5), dice.between(-thing.lean, thing.lean), dice.between(0.9, 1.12)
     corners = corners * ((-stretch if mirrored else stretch), 1 / stretch) @ rotation(turn)
@@ -114,21 +114,6 @@ def plan(name: str, facet: str, dice: Dice) -> Plan:
         "warmth": scene.warmth,
     }
     return Plan(sketch, points, box, scene, factors)
-
-
-def _largest_colour(sketch: Sketch, corners: np.ndarray) -> Colour:
-    """The colour of the largest area drawn (by the shoelace formula; overlaps count twice)."""
-    lengths = np.array([len(outline) for outline in sketch.outlines])
-    ends = np.cumsum(lengths)
-    following = np.arange(1, len(corners) + 1)
-    following[ends - 1] = ends - lengths
-    x, y = corners[:, 0], corners[:, 1]
-    areas = np.add.reduceat(x * y[following] - y * x[following], ends - lengths).tolist()
-    total: dict[Colour, float] = {}
-    for colour, area in zip(sketch.colours, areas, strict=True):
-        if colour is not None:
-            total[colour] = total.get(colour, 0) + abs(area)
-    return max(total, key=total.__getitem__)
 
 
 def _hex(colour: Colour) -> str:

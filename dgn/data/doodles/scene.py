@@ -11,6 +11,8 @@ import numpy as np
 
 from dgn.data.doodles.pen import Colour, Dice, dark, light, mix
 
+Palette = tuple[Colour, Colour, Colour]
+
 CELLS = 14  # control points across a smooth random field
 
 
@@ -19,7 +21,7 @@ class Scene:
     """Everything about the background and the light; `horizon` is a height in the frame, 0 the top."""
 
     background: str
-    colours: tuple[Colour, Colour, Colour]
+    colours: Palette
     horizon: float
     angle: float  # degrees: direction of stripes or gradient
     frequency: float  # stripes or dots across the frame
@@ -40,7 +42,7 @@ def choose_scene(dice: Dice, typical: tuple[str, ...], main: Colour, bottom: flo
     colours = _PALETTES.get(background, _wallpaper)(dice)
     return Scene(
         background=background,
-        colours=tuple(_apart(c, main) for c in colours),
+        colours=_apart(colours, main),
         horizon=min(max(bottom - dice.between(0.04, 0.2), 0.45), 0.9),
         angle=dice.between(-90, 90),
         frequency=dice.between(2.5, 7),
@@ -56,16 +58,18 @@ def choose_scene(dice: Dice, typical: tuple[str, ...], main: Colour, bottom: flo
     )
 
 
-def _apart(colour: Colour, main: Colour, least: float = 0.3) -> Colour:
-    """The colour, or a lighter or darker one that stands out against `main`."""
-    difference = sum(w * abs(a - b) for w, a, b in zip((0.4, 0.4, 0.2), colour, main, strict=True))
-    if difference >= least:
-        return colour
-    bright = 0.3 * main[0] + 0.6 * main[1] + 0.1 * main[2]
-    return light(colour, 0.6) if bright < 0.6 else dark(colour, 0.45)
+def _apart(colours: Palette, main: Colour, least: float = 0.28) -> Palette:
+    """The colours, or lighter or darker ones that let a thing of colour `main` stand out."""
+    r0, g0, b0 = main
+    nearest = min(0.4 * abs(r - r0) + 0.4 * abs(g - g0) + 0.2 * abs(b - b0) for r, g, b in colours[:2])
+    if nearest >= least:
+        return colours
+    bright = 0.3 * r0 + 0.6 * g0 + 0.1 * b0
+    first, second, ground = (light(c, 0.6) if bright < 0.55 else dark(c, 0.5) for c in colours)
+    return first, second, ground
 
 
-def _wallpaper(dice: Dice) -> tuple[Colour, Colour, Colour]:
+def _wallpaper(dice: Dice) -> Palette:
     manner = dice.pick(["pastel", "pastel", "mid", "deep"])
     s, v = {
         "pastel": ((0.08, 0.35), (0.82, 0.98)),
@@ -77,7 +81,7 @@ def _wallpaper(dice: Dice) -> tuple[Colour, Colour, Colour]:
     return a, b, dice.colour((15, 45), s=(0.25, 0.55), v=(0.4, 0.85))
 
 
-def _outdoors(dice: Dice) -> tuple[Colour, Colour, Colour]:
+def _outdoors(dice: Dice) -> Palette:
     sky = dice.pick(
         [
             dice.colour((190, 215), s=(0.2, 0.5), v=(0.85, 1.0)),
@@ -96,12 +100,12 @@ def _outdoors(dice: Dice) -> tuple[Colour, Colour, Colour]:
     return sky, light(sky, 0.5), ground
 
 
-def _sea(dice: Dice) -> tuple[Colour, Colour, Colour]:
+def _sea(dice: Dice) -> Palette:
     sky, haze, _ = _outdoors(dice)
     return sky, haze, dice.colour((175, 225), s=(0.45, 0.75), v=(0.5, 0.85))
 
 
-def _deep(dice: Dice) -> tuple[Colour, Colour, Colour]:
+def _deep(dice: Dice) -> Palette:
     water = dice.colour((165, 225), s=(0.4, 0.75), v=(0.6, 0.9))
     return light(water, 0.35), dark(water, 0.35), light(water, 0.6)
 
@@ -140,12 +144,17 @@ def spline_weights(n: int, size: int) -> np.ndarray:
 
 
 def _two(a: Colour, b: Colour, share: np.ndarray) -> np.ndarray:
-    a, b = np.array(a, np.float32)[:, None, None], np.array(b, np.float32)[:, None, None]
-    return a + (b - a) * share
+    """From colour a, where the share is 0, to b, where it is 1."""
+    a, b = np.array((a, b), np.float32)[:, :, None, None]
+    picture = (b - a) * share
+    picture += a
+    return picture
 
 
 def _over(picture: np.ndarray, colour: Colour, share: np.ndarray) -> np.ndarray:
-    return picture + (np.array(colour, np.float32)[:, None, None] - picture) * share
+    """The picture with a colour laid over it."""
+    picture += (np.array(colour, np.float32)[:, None, None] - picture) * share
+    return picture
 
 
 def _along(s: Scene, x: np.ndarray, y: np.ndarray, turn: float = 0) -> np.ndarray:

@@ -1,13 +1,15 @@
 """Small things that people make: mug, umbrella, clock, ice cream.
 
+import math
 One function a facet; see large.py for the manner.
 """
 
+import math
 from itertools import pairwise
 
 import numpy as np
 
-from dgn.data.doodles.pen import ANY, INK, WHITE, Dice, Sketch, arc, dark, light, mirrored
+from dgn.data.doodles.pen import ANY, INK, WHITE, Colour, Dice, Sketch, arc, dark, light, mirrored
 
 _DRINKS = ((0.3, 0.17, 0.1), (0.45, 0.28, 0.15), (0.6, 0.35, 0.12))
 _FLAVOURS = (
@@ -20,7 +22,7 @@ _FLAVOURS = (
 _GORE = np.stack([np.sin(np.linspace(0, np.pi / 2, 9)), np.cos(np.linspace(0, np.pi / 2, 9))], axis=1)
 
 
-def mug(pen: Sketch, dice: Dice) -> None:
+def mug(pen: Sketch, dice: Dice) -> Colour:
     glaze = dice.colour(*ANY, s=(0.35, 0.85), v=(0.65, 0.98))
     w, top, bottom = dice.between(0.5, 0.6), dice.between(-0.72, -0.6), dice.between(0.7, 0.85)
     x = -0.2
@@ -43,9 +45,10 @@ def mug(pen: Sketch, dice: Dice) -> None:
             pen.circle(x + dx, y, 0.1, mark)
     pen.ellipse(x, top, w, 0.17, light(glaze, 0.45))
     pen.ellipse(x, top + 0.02, w * 0.86, 0.12, dice.pick(_DRINKS))
+    return glaze
 
 
-def teacup(pen: Sketch, dice: Dice) -> None:
+def teacup(pen: Sketch, dice: Dice) -> Colour:
     glaze = dice.pick([WHITE, dice.colour(*ANY, s=(0.15, 0.6), v=(0.85, 1.0))])
     trim = dice.colour(*ANY, s=(0.5, 0.85), v=(0.5, 0.85))
     w, deep = dice.between(0.6, 0.68), dice.between(0.72, 0.88)
@@ -66,16 +69,17 @@ def teacup(pen: Sketch, dice: Dice) -> None:
             pen.circle(x, top + 0.32, 0.09, trim)
     pen.ellipse(0, top, w, 0.14, light(glaze, 0.5))
     pen.ellipse(0, top + 0.015, w * 0.88, 0.1, dice.pick(_DRINKS))
+    return glaze
 
 
-def rain_umbrella(pen: Sketch, dice: Dice) -> None:
+def rain_umbrella(pen: Sketch, dice: Dice) -> Colour:
     cloth = dice.colour(*ANY, s=(0.55, 0.9), v=(0.5, 0.95))
     other = dice.pick([dark(cloth, 0.18), light(cloth, 0.3), dark(cloth, 0.3)])
     handle = dice.pick([(0.4, 0.25, 0.14), INK, (0.6, 0.42, 0.25)])
     top, foot = dice.between(-0.85, -0.75), dice.between(0.02, 0.12)
     gores = dice.pick([4, 5, 6])
     pen.stroke([(0, top - 0.14), (0, top)], 0.07, handle)
-    edges = np.sin(np.linspace(-np.pi / 2, np.pi / 2, gores + 1))
+    edges = np.sin(np.linspace(-np.pi / 2, np.pi / 2, gores + 1)).tolist()
     for i, (left, right) in enumerate(pairwise(edges)):
         sides = [_GORE * (left, top - foot) + (0, foot), _GORE[::-1] * (right, top - foot) + (0, foot)]
         pen.polygon(np.concatenate(sides), other if i % 2 else cloth)
@@ -84,9 +88,10 @@ def rain_umbrella(pen: Sketch, dice: Dice) -> None:
     pen.stroke([(0, foot - (0.1 if gores % 2 else 0.0)), (0, 0.65)], 0.07, handle)
     hook = np.concatenate([[(0, 0.55)], arc(-0.17, 0.76, 0.17, 0.19, 0, 180, 7), [(-0.34, 0.7)]])
     pen.stroke(hook, 0.1, handle)
+    return cloth
 
 
-def parasol(pen: Sketch, dice: Dice) -> None:
+def parasol(pen: Sketch, dice: Dice) -> Colour:
     cloth = dice.colour(*ANY, s=(0.6, 0.9), v=(0.6, 0.95))
     other = dice.pick([WHITE, WHITE, (1.0, 0.9, 0.5)])
     pole = dice.pick([(0.85, 0.8, 0.7), (0.55, 0.38, 0.22), (0.9, 0.9, 0.92)])
@@ -99,9 +104,10 @@ def parasol(pen: Sketch, dice: Dice) -> None:
         pen.polygon([(0, -0.9), (left, foot), (right, foot)], colour)
         pen.sector((left + right) / 2, foot - 0.01, (right - left) / 2, 0.16, 0, 180, dark(colour, 0.15))
     pen.circle(0, -0.9, 0.07, cloth)
+    return cloth
 
 
-def alarm_clock(pen: Sketch, dice: Dice) -> None:
+def alarm_clock(pen: Sketch, dice: Dice) -> Colour:
     case = dice.colour(*ANY, s=(0.5, 0.9), v=(0.55, 0.95))
     metal = dice.pick([case, (0.85, 0.7, 0.3), (0.7, 0.72, 0.76)])
     for s in (-1, 1):
@@ -116,12 +122,13 @@ def alarm_clock(pen: Sketch, dice: Dice) -> None:
     pen.circle(0, 0.1, dice.between(0.58, 0.64), face)
     ticks = dice.pick([4, 12])
     for k in range(ticks):
-        a = 2 * np.pi * k / ticks
-        pen.circle(0.5 * np.sin(a), 0.1 - 0.5 * np.cos(a), 0.055 if k % (ticks // 4) == 0 else 0.035, INK)
+        a = math.tau * k / ticks
+        pen.circle(0.5 * math.sin(a), 0.1 - 0.5 * math.cos(a), 0.055 if k % (ticks // 4) == 0 else 0.035, INK)
     _hands(pen, 0, 0.1, 0.52, dice)
+    return case
 
 
-def grandfather_clock(pen: Sketch, dice: Dice) -> None:
+def grandfather_clock(pen: Sketch, dice: Dice) -> Colour:
     wood = dice.colour((12, 35), s=(0.5, 0.75), v=(0.35, 0.65))
     brass = dice.colour((40, 52), s=(0.5, 0.75), v=(0.85, 1.0))
     w = dice.between(0.32, 0.38)
@@ -135,22 +142,23 @@ def grandfather_clock(pen: Sketch, dice: Dice) -> None:
     pen.circle(0, -0.38, 0.32, brass)
     pen.circle(0, -0.38, 0.27, WHITE)
     for k in range(4):
-        pen.circle(0.21 * np.sin(k * np.pi / 2), -0.38 - 0.21 * np.cos(k * np.pi / 2), 0.035, INK)
+        pen.circle(0.21 * math.sin(k * math.pi / 2), -0.38 - 0.21 * math.cos(k * math.pi / 2), 0.035, INK)
     _hands(pen, 0, -0.38, 0.25, dice)
     pen.rect(-w * 0.62, 0.06, w * 0.62, 0.6, dark(wood, 0.65))
     swing = dice.between(-0.1, 0.1)
     pen.stroke([(0, 0.08), (swing, 0.42)], 0.05, brass)
     pen.circle(swing, 0.45, 0.11, brass)
+    return wood
 
 
 def _hands(pen: Sketch, x: float, y: float, r: float, dice: Dice) -> None:
     for length, width in ((0.5, 0.17), (0.78, 0.12)):
-        a = np.deg2rad(dice.between(0, 360))
-        pen.stroke([(x, y), (x + r * length * np.sin(a), y - r * length * np.cos(a))], r * width, INK)
+        a = math.radians(dice.between(0, 360))
+        pen.stroke([(x, y), (x + r * length * math.sin(a), y - r * length * math.cos(a))], r * width, INK)
     pen.circle(x, y, r * 0.1, INK)
 
 
-def ice_cream_cone(pen: Sketch, dice: Dice) -> None:
+def ice_cream_cone(pen: Sketch, dice: Dice) -> Colour:
     flavours = [dice.dye(*_FLAVOURS) for _ in range(3)]
     waffle = dice.colour((28, 38), s=(0.5, 0.7), v=(0.8, 0.92))
     w, mouth = dice.between(0.42, 0.5), dice.between(-0.08, 0.05)
@@ -173,9 +181,10 @@ def ice_cream_cone(pen: Sketch, dice: Dice) -> None:
     if dice.chance(0.45):
         x, y, r = scoops[-1]
         pen.circle(x, y - r - 0.06, 0.12, (0.8, 0.08, 0.15))
+    return flavours[0]
 
 
-def ice_lolly(pen: Sketch, dice: Dice) -> None:
+def ice_lolly(pen: Sketch, dice: Dice) -> Colour:
     ice = dice.colour((330, 400), (70, 120), (180, 220), s=(0.5, 0.85), v=(0.85, 1.0))
     other = dice.pick([(0.38, 0.22, 0.15), light(ice, 0.6), dice.dye(*_FLAVOURS)])
     w, foot = dice.between(0.4, 0.48), dice.between(0.3, 0.42)
@@ -192,3 +201,4 @@ def ice_lolly(pen: Sketch, dice: Dice) -> None:
     if dice.chance(0.4):
         for dx, dy in ((0, 0), (-0.16, -0.05), (0.02, 0.17)):
             pen.circle(w + dx, top + 0.28 + dy, 0.17, pen.erase)
+    return ice
