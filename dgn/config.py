@@ -1,0 +1,110 @@
+"""What the entry points and Hydra need of each other: run folders, errors in one line, composing a config."""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.utils import get_original_cwd
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from dgn.errors import UserError
+from dgn.runs import CONFIG, Interrupted, folder_to_resume, new_folder
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+"""The configuration beside the package: this is a checkout that users extend by adding files."""
+
+
+def register_resolvers() -> None:
+    """`${run_dir:${resume},train}`: the folder to go on in, or a new one under outputs/."""
+    OmegaConf.register_new_resolver(
+        "run_dir", lambda resume, task: str(folder_to_resume(resume) or new_folder(task)), use_cache=True, replace=True
+    )
+
+
+def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
+    """Makes a function of a config the command line of conf/NAME.yaml. What a user can mend is said in one line,
+    with exit status 2; an interrupted run says how to go on, with status 128 + signal."""
+    register_resolvers()
+
+    def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], Any]:
+        def command_line() -> Any:
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole; here they become one line
+            try:
+                return hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(main)()
+            except UserError as error:
+                _end(f"error: {error}", 2)
+            except Interrupted as stop:
+                _end(str(stop), 128 + stop.signal)
+            except (HydraException, OmegaConfBaseException) as error:
+                inner = error.__cause__ if isinstance(error.__cause__, UserError) else None
+                _end(f"error: {inner or _explain(error, name)}", 2)
+
+        return command_line
+
+    return decorate
+
+
+def compose(name: str, overrides: Iterable[str]) -> DictConfig:
+    """The config that the command line `python NAME.py OVERRIDES` would have."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose(name, overrides=list(overrides))
+
+
+def resumed(config: DictConfig, folder: Path) -> DictConfig:
+    """The config to run with: that of the run in `folder` where it is gone on with, with what the command line
+    changes now; else `config` itself. Raises UserError for a change that is another run."""
+    saved = folder / CONFIG
+    if config.resume is None or not saved.is_file():
+        return config
+    changes = [o for o in HydraConfig.get().overrides.task if not o.startswith("resume=")]
+    groups = [change for change in changes if (CONF / change.split("=")[0].lstrip("+~")).is_dir()]
+    if groups:
+        raise UserError(f"{groups[0]} with resume= would be another run; start it without resume=")
+    return OmegaConf.merge(OmegaConf.load(saved), OmegaConf.from_dotlist([c.lstrip("+") for c in changes]))
+
+
+def from_here(path: str | Path) -> Path:
+    """A path that a user gave, relative to where the command was started."""
+    return Path(get_original_cwd() if HydraConfig.initialized() else ".") / path
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The resolved config as plain values."""
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+
+
+def _end(message: str, status: int) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(status)
+
+
+def _explain(error: Exception, name: str) -> str:
+    """Hydra's message in one line, with the nearest key for one that there is not."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("full_key", "object_type", "reference_type"))]
+    said = "; ".join(dict.fromkeys(lines)) or type(error).__name__
+    if match := re.search(r"Could not override '([^']+)'", said):
+        known = list(_keys(OmegaConf.to_container(compose(name, []), resolve=False)))
+        last = match[1].rsplit(".", 1)[-1]
+        near = difflib.get_close_matches(match[1], known, 3) or [k for k in known if k.rsplit(".", 1)[-1] == last][:3]
+        hint = f"did you mean {' or '.join(near)}?" if near else f"keys: {', '.join(k for k in known if '.' not in k)}"
+        return f"no key {match[1]!r}; {hint} See python {name}.py --help"
+    if "Missing mandatory value" in said:
+        key = getattr(error, "full_key", None) or said.split(":")[-1].strip()
+        return f"{key} is not given; set it with {key}=VALUE (see python {name}.py --help)"
+    return f"{said}; see python {name}.py --help"
+
+
+def _keys(tree: dict[str, Any], prefix: str = "") -> Iterable[str]:
+    for key, value in tree.items():
+        yield prefix + str(key)
+        if isinstance(value, dict):
+            yield from _keys(value, f"{prefix}{key}.")

@@ -1,0 +1,73 @@
+"""Run folders: where runs are, which can be gone on with, and which holds the newest prior."""
+
+import datetime
+from pathlib import Path
+
+from dgn.errors import UserError
+
+OUTPUTS = Path("outputs")
+CHECKPOINT = Path("checkpoints") / "last.ckpt"
+PRIOR = "prior.safetensors"
+ENCODER = "encoder.safetensors"
+CONFIG = "config.yaml"
+METRICS = "metrics.json"
+
+
+class Interrupted(Exception):
+    """A run was stopped by a signal, after it had saved itself."""
+
+    def __init__(self, signal: int, message: str) -> None:
+        self.signal = signal
+        super().__init__(message)
+
+
+def new_folder(task: str) -> Path:
+    """outputs/TASK/DATE_TIME, one that is not there yet."""
+    stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    folder, count = OUTPUTS / task / stamp, 1
+    while folder.exists():
+        count += 1
+        folder = OUTPUTS / task / f"{stamp}_{count}"
+    return folder
+
+
+def folder_to_resume(resume: str | None) -> Path | None:
+    """The run folder that `resume=` means: a folder, or `auto` for the newest unfinished run under outputs/ (None
+    where there is none: then a new one begins). Raises UserError for a folder that is no run's."""
+    if resume is None:
+        return None
+    if resume == "auto":
+        unfinished = [f.parent for f in OUTPUTS.glob(f"train/*/{CONFIG}") if not finished(f.parent)]
+        return max(unfinished, key=lambda folder: (folder / CONFIG).stat().st_mtime, default=None)
+    folder = Path(resume)
+    if not (folder / CONFIG).is_file():
+        raise UserError(
+            f"resume={resume}: no run to go on with there ({CONFIG} is missing); give a run's folder, or auto"
+        )
+    return folder
+
+
+def finished(folder: Path) -> bool:
+    """Whether a training run has come to its end."""
+    return (folder / METRICS).is_file()
+
+
+def find_prior(where: str | None) -> Path:
+    """The prior file, or the checkpoint, that `prior=` means: a prior file, a checkpoint, a run's folder (its prior,
+    else its last checkpoint), or None for the newest under outputs/. Raises UserError where there is none."""
+    if where is None:
+        found = [*OUTPUTS.glob(f"*/*/{PRIOR}"), *OUTPUTS.glob(f"*/{PRIOR}")]
+        if not found:
+            raise UserError(
+                f"no prior under {OUTPUTS}/; make one with `python train.py`, or name one with prior=FILE_OR_FOLDER"
+            )
+        return max(found, key=lambda path: path.stat().st_mtime)
+    path = Path(where)
+    if path.is_dir():
+        for name in (PRIOR, CHECKPOINT):
+            if (path / name).is_file():
+                return path / name
+        raise UserError(f"prior={where}: neither {PRIOR} nor {CHECKPOINT} is in that folder; give a run's folder")
+    if not path.is_file():
+        raise UserError(f"prior={where}: no such file or folder; give a prior file, a checkpoint or a run's folder")
+    return path

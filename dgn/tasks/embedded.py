@@ -1,0 +1,45 @@
+"""The embedded world's encoder and judge: fitted to the doodles when first needed, and kept."""
+
+import hashlib
+import json
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+
+from dgn.config import compose, plain
+from dgn.errors import UserError
+from dgn.files import cache_dir
+
+log = logging.getLogger(__name__)
+
+_RECIPES = {"dgn.networks.zoo.mini_caffenet": "encoder", "dgn.networks.zoo.mini_resnet": "judge"}
+"""Network -> the file under conf/experiment/embedded that fits it."""
+
+
+def embedded_weights(target: str) -> Path:
+    """The file of an embedded network's weights. Where there is none of today's recipe, fits it first (about a
+    minute) and says so. target: the `_target_` of the network's config."""
+    if target not in _RECIPES:
+        raise UserError(f"weights=embedded: {target} is not of the embedded world; give a weights file, or null")
+    recipe = _RECIPES[target]
+    config = compose("train", [f"experiment=embedded/{recipe}", "logger=none"])
+    values = plain(config)
+    values.pop("resume", None)
+    key = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    name = target.rsplit(".", 1)[-1]
+    path = cache_dir() / "networks" / f"{name}-{key}.safetensors"
+    if path.exists():
+        return path
+    # Here, as fitting needs this module for the networks it builds.
+    from dgn.tasks.encoder import fit_encoder
+
+    log.info("The embedded %s (%s) is not there yet: fitting it to the doodles first, about a minute", recipe, name)
+    with tempfile.TemporaryDirectory(prefix="dgn-") as folder:
+        made = fit_encoder(config, Path(folder))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_suffix(".part")
+        shutil.copyfile(made, aside)
+        aside.replace(path)
+    log.info("Kept for later runs in %s", path)
+    return path

@@ -1,0 +1,44 @@
+"""task=encoder: fit a classifier, so that there is a network to invert (or a judge)."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from dgn.config import plain
+from dgn.errors import UserError
+from dgn.files import write_whole
+from dgn.networks.zoo import save_network
+from dgn.runs import ENCODER, METRICS
+from dgn.tasks import common
+from dgn.training.classification import Classification
+
+log = logging.getLogger(__name__)
+
+
+def fit_encoder(config: DictConfig, folder: Path) -> Path:
+    """Fits config.encoder to config.data; writes encoder.safetensors (weights, labels, how it was made),
+    metrics.json and the checkpoint into the folder; returns the first's path."""
+    common.start(config, folder)
+    pl.seed_everything(config.seed, verbose=False)
+    data = instantiate(config.data)
+    if not data.classes:
+        raise UserError(
+            "task=encoder needs labelled images, and these have no classes; use class folders (ROOT/CLASS/*)"
+        )
+    net = common.network(config.encoder, data)
+    module = Classification(
+        net, instantiate(config.optimizer, _partial_=True), common.schedule(config), config.seed, config.label_smoothing
+    )
+    trainer = common.make_trainer(config, folder, [])
+    log.info("Fitting %s to %d images of %d classes", net.name, len(data.train_source), len(data.classes))
+    metrics = common.fit(trainer, module, data, folder)
+    accuracy = metrics["val/accuracy"]
+    log.info("Validation accuracy %.1f%% after %.0f s", 100 * accuracy, metrics["fit_seconds"])
+    path = folder / ENCODER
+    save_network(net, path, about={"config": plain(config), "metrics": metrics})
+    write_whole(folder / METRICS, json.dumps(metrics, indent=2))
+    return path

@@ -1,0 +1,115 @@
+"""task=prior: train a generator to invert a layer, from the config to prior.safetensors."""
+
+import json
+import logging
+import time
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from dgn.config import plain
+from dgn.data.datamodule import ImageData
+from dgn.errors import UserError
+from dgn.files import write_whole
+from dgn.networks.featurenet import FeatureNet
+from dgn.runs import METRICS, PRIOR
+from dgn.statistics import UnitStatistics, measure
+from dgn.tasks import common
+from dgn.training.callbacks import Reconstructions
+from dgn.training.inversion import Inversion, Networks
+from dgn.training.losses import feature_scales
+
+log = logging.getLogger(__name__)
+
+
+def fit_prior(config: DictConfig, folder: Path) -> Path:
+    """Trains G to invert config.encoder.layer; writes the prior, metrics.json, checkpoints and reconstructions into
+    the folder; returns the prior's path."""
+    began = time.perf_counter()
+    common.start(config, folder)
+    data = instantiate(config.data)
+    encoder = common.network(config.encoder, data)
+    comparator = common.network(config.comparator, data) if config.comparator.get("_target_") else None
+    # Networks that were fitted on the way have drawn random numbers, those that were there have not.
+    pl.seed_everything(config.seed, verbose=False)
+    layers = _comparator_layers(config, comparator or encoder)
+    device = torch.device("cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu")
+    codes, scales = _statistics(config, data, encoder.to(device), (comparator or encoder).to(device), layers)
+
+    generator = instantiate(config.generator, code_shape=tuple(codes.mean.shape), image_size=data.image_size)
+    discriminator = instantiate(
+        {k: v for k, v in config.discriminator.items() if k != "conditional"},
+        image_size=data.image_size,
+        code_shape=tuple(codes.mean.shape) if config.discriminator.conditional else None,
+    )
+    for net in (generator, discriminator):
+        net.to(memory_format=torch.channels_last)
+    embedded = config.encoder.get("weights") == "embedded"
+    carried = embedded if config.export.encoder == "auto" else bool(config.export.encoder)
+    module = Inversion(
+        Networks(encoder, config.encoder.layer, generator, discriminator, comparator, layers, scales),
+        codes,
+        instantiate(config.optimizer, _partial_=True),
+        common.schedule(config),
+        weights=instantiate(config.loss),
+        ema_decay=config.ema_decay,
+        seed=config.seed,
+        compile=config.compile,
+        about=_about(config, encoder, data),
+        encoder_tensors={k: v.cpu().clone() for k, v in encoder.network.state_dict().items()} if carried else {},
+    )
+    shown = next(data.real_images(16, "val"))[0]
+    trainer = common.make_trainer(config, folder, [Reconstructions(folder, shown)])
+    log.info(
+        "Training a prior: inverting %s of %s (code %s) at %d px, %d steps of %d images, %s",
+        config.encoder.layer, encoder.name, "x".join(map(str, codes.mean.shape)), data.image_size,
+        config.trainer.max_steps, data.batch_size, trainer.precision,
+    )  # fmt: skip
+    metrics = common.fit(trainer, module, data, folder)
+    metrics |= {
+        "generator_parameters": sum(p.numel() for p in generator.parameters()),
+        "total_seconds": round(time.perf_counter() - began, 1),
+    }
+    module.about["metrics"] = metrics
+    module.prior().save(folder / PRIOR)
+    write_whole(folder / METRICS, json.dumps(metrics, indent=2))
+    log.info(
+        "PSNR %.2f dB, feature distance %.3f, code error %.3f; %.0f s in all",
+        metrics["val/psnr"], metrics["val/feature_distance"], metrics["val/code_error"], metrics["total_seconds"],
+    )  # fmt: skip
+    return folder / PRIOR
+
+
+def _comparator_layers(config: DictConfig, comparator: FeatureNet) -> list[str]:
+    layers = config.comparator.layers
+    names = [comparator.trunk()] if layers == "auto" else [layers] if isinstance(layers, str) else list(layers)
+    if not names:
+        raise UserError("comparator.layers names none; give a list of layers, or auto")
+    for name in names:
+        comparator.layer(name)
+    return names
+
+
+def _statistics(
+    config: DictConfig, data: ImageData, encoder: FeatureNet, comparator: FeatureNet, layers: list[str]
+) -> tuple[UnitStatistics, dict[str, float]]:
+    """Of the codes and, for the feature loss's scale, of the comparator's features, over real images."""
+    encoder.layer(config.encoder.layer)
+    device = next(encoder.parameters()).device
+    images = [batch.to(device) for batch, _ in data.real_images(config.statistics.images)]
+    codes = measure(encoder, [config.encoder.layer], images)[config.encoder.layer]
+    features = measure(comparator, layers, images)
+    return codes, feature_scales({layer: found.total_variance for layer, found in features.items()})
+
+
+def _about(config: DictConfig, encoder: FeatureNet, data: ImageData) -> dict:
+    return {
+        "layer": config.encoder.layer,
+        "encoder": {"name": encoder.name, "spec": encoder.spec, "fingerprint": encoder.fingerprint()},
+        "data": plain(config.data) | {"classes": list(data.classes)},
+        "training": {"steps": config.trainer.max_steps, "images": len(data.train_source)},
+        "config": plain(config),
+    }

@@ -1,0 +1,24 @@
+"""Fit a prior to a network's layer (task=prior), or a classifier to invert (task=encoder). `--help` explains."""
+
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from dgn.config import entry_point, resumed
+from dgn.runs import finished
+
+
+@entry_point("train")
+def main(config: DictConfig) -> None:
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    config = resumed(config, folder)
+    if finished(folder):
+        print(f"This run is finished; nothing is left to do in {folder}")
+    made = instantiate(config.task)(config, folder)
+    print(made)
+
+
+if __name__ == "__main__":
+    main()
