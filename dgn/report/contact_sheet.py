@@ -1,0 +1,171 @@
+"""All preferred images of a run on one sheet: each unit's seeds side by side under its title."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from dgn.files import written_aside
+
+PAPER, INK, FAINT = (255, 255, 255), (28, 28, 30), (96, 96, 100)
+ASPECT = 4 / 3
+SMALLEST_SIDE = 112  # pictures are enlarged until their height is at least this
+MOST_PIXELS = 40_000_000  # of a sheet whose scale is left to us; browsers and viewers open that at once
+
+
+def contact_sheet(
+    images: Tensor,
+    titles: Sequence[str],
+    per_group: int,
+    captions: Sequence[str] | None = None,
+    scale: int | None = None,
+) -> Image.Image:
+    """Groups of pictures under their titles, in as many columns as make the sheet about 4:3.
+
+    images: float (len(titles) * per_group, 3, H, W) in image space, group after group.
+    titles: one a group; captions: one an image, under it. What is too long ends in an ellipsis.
+    scale: the integer factor that pictures are enlarged by; None: so that they are easily seen, and smaller,
+        down to a fraction of their size, where the sheet would exceed 40 million pixels.
+    """
+    plan = plan_sheet(tuple(images.shape[-2:]), len(titles), per_group, captions is not None, scale)
+    sheet = Image.new("RGB", (plan.width, plan.height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    title_font, caption_font = (ImageFont.load_default(size) for size in (plan.title_size, plan.caption_size))
+    for group, title in enumerate(titles):
+        left, top = plan.group(group)
+        baseline = (left, top + plan.title_size)
+        draw.text(baseline, _shortened(title, title_font, plan.group_width), INK, title_font, anchor="ls")
+    for index, image in enumerate(images):
+        left, top = plan.picture(index)
+        sheet.paste(_picture(image, plan.picture_size), (left, top))
+        if captions is not None:
+            baseline = (left, top + plan.picture_size[1] + round(1.4 * plan.caption_size))
+            text = _shortened(captions[index], caption_font, plan.picture_size[0])
+            draw.text(baseline, text, FAINT, caption_font, anchor="ls")
+    return sheet
+
+
+def save_contact_sheet(
+    path: str | Path,
+    images: Tensor,
+    titles: Sequence[str],
+    per_group: int,
+    captions: Sequence[str] | None = None,
+    scale: int | None = None,
+) -> None:
+    """Writes the sheet of `contact_sheet` as a PNG, whole or not at all."""
+    sheet = contact_sheet(images, titles, per_group, captions, scale)
+    with written_aside(path) as aside:
+        sheet.save(aside, format="PNG")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where everything on a sheet is, in pixels. Sizes and places are (width, height) and (left, top)."""
+
+    columns: int
+    rows: int
+    per_group: int
+    picture_size: tuple[int, int]
+    title_size: int
+    caption_size: int
+    captioned: bool
+
+    @property
+    def gap(self) -> int:
+        """Between the pictures of a group; all other distances are multiples of it."""
+        return max(2, self.picture_size[1] // 32)
+
+    @property
+    def margin(self) -> int:
+        """Between groups, and around the sheet."""
+        return 2 * self.title_size
+
+    @property
+    def group_width(self) -> int:
+        pictures = self.per_group * (self.picture_size[0] + self.gap) - self.gap
+        return max(pictures, 7 * self.title_size)  # room for a word, however narrow the pictures
+
+    @property
+    def group_height(self) -> int:
+        caption = round(1.6 * self.caption_size) if self.captioned else 0
+        return self._head + self.picture_size[1] + caption
+
+    @property
+    def width(self) -> int:
+        return self.columns * (self.group_width + self.margin) + self.margin
+
+    @property
+    def height(self) -> int:
+        return self.rows * (self.group_height + self.margin) + self.margin
+
+    def group(self, group: int) -> tuple[int, int]:
+        """Left top of a group: of its title's line."""
+        row, column = divmod(group, self.columns)
+        return (
+            self.margin + column * (self.group_width + self.margin),
+            self.margin + row * (self.group_height + self.margin),
+        )
+
+    def picture(self, index: int) -> tuple[int, int]:
+        """Left top of a picture."""
+        group, place = divmod(index, self.per_group)
+        left, top = self.group(group)
+        return left + place * (self.picture_size[0] + self.gap), top + self._head
+
+    @property
+    def _head(self) -> int:
+        return round(1.5 * self.title_size)  # the title's line and the white below it
+
+
+def plan_sheet(
+    image_size: tuple[int, int], groups: int, per_group: int, captioned: bool = False, scale: int | None = None
+) -> Plan:
+    """The layout of `groups` x `per_group` pictures of (height, width) pixels. See `contact_sheet`."""
+    if scale is not None:
+        return _plan_at(Fraction(scale), image_size, groups, per_group, captioned)
+    largest = max(1, -(-SMALLEST_SIDE // image_size[0]))
+    for factor in (*range(largest, 0, -1), *(Fraction(1, n) for n in range(2, max(3, image_size[0] // 24)))):
+        plan = _plan_at(Fraction(factor), image_size, groups, per_group, captioned)
+        if plan.width * plan.height <= MOST_PIXELS:
+            break
+    return plan
+
+
+def _plan_at(scale: Fraction, image_size: tuple[int, int], groups: int, per_group: int, captioned: bool) -> Plan:
+    height, width = (max(1, round(side * scale)) for side in image_size)
+    title_size = min(max(round(height / 8), 12), 24)
+    caption_size = min(max(round(height / 10), 10), 18)
+
+    def plan(columns: int) -> Plan:
+        rows = -(-groups // columns)
+        return Plan(columns, rows, per_group, (width, height), title_size, caption_size, captioned)
+
+    one = plan(1)
+    ideal = (groups * ASPECT * (one.group_height + one.margin) / (one.group_width + one.margin)) ** 0.5
+    nearby = {min(max(1, int(ideal) + step), groups) for step in (0, 1)}
+    plans = [plan(columns) for columns in nearby]
+    # Of the two, the one nearer to 4:3; `max` of the ratio and its inverse treats too wide and too tall alike.
+    return min(plans, key=lambda p: max(p.width / p.height / ASPECT, p.height / p.width * ASPECT))
+
+
+def _picture(image: Tensor, size: tuple[int, int]) -> Image.Image:
+    levels = image.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    picture = Image.fromarray(np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy()))
+    return picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    text = " ".join(text.split())
+    if font.getlength(text) <= width:
+        return text
+    kept, cut = 0, len(text)  # the longest beginning that fits, by halving
+    while kept < cut - 1:
+        middle = (kept + cut) // 2
+        kept, cut = (middle, cut) if font.getlength(text[:middle].rstrip() + "…") <= width else (kept, middle)
+    return text[:kept].rstrip() + "…"
