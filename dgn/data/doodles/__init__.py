@@ -49,9 +49,11 @@ def draw(seed: int, split: str, index: int, size: int = 64) -> Doodle:
         light_angle     where light comes from, 0 right, 90 above; light_strength, relief, brightness, warmth
 
     Raises:
-        UserError: for a split or a size that there is not.
+        UserError: for a split, an index or a size that there is not.
     """
     _check(split, size)
+    if index < 0:
+        raise UserError(f"doodle {index}: an index is 0 or more")
     label, facet, dice = _begin(seed, split, index)
     what = plan(CLASSES[label], facet, dice)
     return Doodle(paint(what, size), label, facet, what.factors)

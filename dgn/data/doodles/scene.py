@@ -69,35 +69,35 @@ def _apart(colours: Palette, main: Colour, least: float = 0.28) -> Palette:
     return first, second, ground
 
 
+_PAPERS = (  # pastel twice as often, then middling and deep
+    ((0, 360), (0.08, 0.35), (0.82, 0.98)),
+    ((0, 360), (0.08, 0.35), (0.82, 0.98)),
+    ((0, 360), (0.25, 0.55), (0.55, 0.8)),
+    ((0, 360), (0.3, 0.6), (0.2, 0.4)),
+)
+_SKIES = (  # by day, at dusk, at night
+    ((190, 215), (0.2, 0.5), (0.85, 1.0)),
+    ((190, 215), (0.2, 0.5), (0.85, 1.0)),
+    ((320, 405), (0.2, 0.45), (0.9, 1.0)),
+    ((220, 260), (0.4, 0.6), (0.25, 0.45)),
+)
+_GROUNDS = (  # grass, sand, snow
+    ((70, 130), (0.35, 0.65), (0.5, 0.85)),
+    ((30, 48), (0.3, 0.5), (0.7, 0.9)),
+    ((200, 220), (0.03, 0.12), (0.88, 0.98)),
+)
+
+
 def _wallpaper(dice: Dice) -> Palette:
-    manner = dice.pick(["pastel", "pastel", "mid", "deep"])
-    s, v = {
-        "pastel": ((0.08, 0.35), (0.82, 0.98)),
-        "mid": ((0.25, 0.55), (0.55, 0.8)),
-        "deep": ((0.3, 0.6), (0.2, 0.4)),
-    }[manner]
-    a = dice.colour((0, 360), s=s, v=v)
-    b = dice.pick([light(a, 0.35), dark(a, 0.15), mix(a, dice.colour((0, 360), s=s, v=v), 0.6)])
-    return a, b, dice.colour((15, 45), s=(0.25, 0.55), v=(0.4, 0.85))
+    dye = dice.pick(_PAPERS)
+    paper = dice.dye(dye)
+    figure = dice.pick((light(paper, 0.35), dark(paper, 0.15), mix(paper, dice.dye(dye), 0.6)))
+    return paper, figure, dice.colour((15, 45), s=(0.25, 0.55), v=(0.4, 0.85))
 
 
 def _outdoors(dice: Dice) -> Palette:
-    sky = dice.pick(
-        [
-            dice.colour((190, 215), s=(0.2, 0.5), v=(0.85, 1.0)),
-            dice.colour((190, 215), s=(0.2, 0.5), v=(0.85, 1.0)),
-            dice.colour((10, 45), (320, 350), s=(0.2, 0.5), v=(0.9, 1.0)),
-            dice.colour((220, 260), s=(0.4, 0.6), v=(0.25, 0.45)),
-        ]
-    )
-    ground = dice.pick(
-        [
-            dice.colour((70, 130), s=(0.35, 0.65), v=(0.5, 0.85)),
-            dice.colour((30, 48), s=(0.3, 0.5), v=(0.7, 0.9)),
-            dice.colour((200, 220), s=(0.03, 0.12), v=(0.88, 0.98)),
-        ]
-    )
-    return sky, light(sky, 0.5), ground
+    sky = dice.dye(*_SKIES)
+    return sky, light(sky, 0.5), dice.dye(*_GROUNDS)
 
 
 def _sea(dice: Dice) -> Palette:
@@ -219,8 +219,9 @@ def _landscape(s: Scene, x, y, size):
 
 def _sea_view(s: Scene, x, y, size):
     line = s.horizon - 0.1
-    ripple = np.sin(60 * np.sqrt(np.clip(y - line, 0, 1)) + 3 * np.sin(2 * np.pi * (x * 2 + s.phase)))
-    water = _two(s.colours[2], light(s.colours[2], 0.45), np.clip(2 * ripple - 0.9, 0, 1))
+    near = np.clip(y - line, 0, 1)  # ripples get finer towards the horizon, and fade before they get too fine
+    ripple = np.sin(45 * np.sqrt(near + 0.03) + 3 * np.sin(2 * np.pi * (x * 2 + s.phase)))
+    water = _two(s.colours[2], light(s.colours[2], 0.45), np.clip(2 * ripple - 0.9, 0, 1) * np.clip(10 * near, 0, 1))
     sky = _sky(s, x, y, size)
     return sky + (water - sky) * _below(y, line, size)
 
