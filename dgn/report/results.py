@@ -52,7 +52,7 @@ def write_results(folder: str | Path, rows: Sequence[Row], settings: Mapping[str
     None and what is not finite is null in the JSON, which is strict (no NaN). Settings that JSON has no form
     for (paths, devices, infinities) are written as their `str`.
     """
-    records = [{name: _finite(value) for name, value in asdict(row).items()} for row in rows]
+    records = [{name: _known(value) for name, value in asdict(row).items()} for row in rows]
     table = io.StringIO()
     writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -84,13 +84,14 @@ def plain(value: Any) -> Any:
         return [plain(entry) for entry in value]
     if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    return str(value)
+    return plain(value.tolist()) if hasattr(value, "tolist") else str(value)  # numpy and torch
 
 
 _LONGEST = 96  # with hash, seed and ".png" far below the 255 bytes that file systems take
 
 
-def _finite(value: Any) -> Any:
+def _known(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value  # numpy's numbers are none that JSON knows
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

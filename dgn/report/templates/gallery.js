@@ -85,13 +85,14 @@
     opened = link;
     const image = link.querySelector("img");
     const heading = document.createElement("strong");
-    heading.textContent = `${link.closest("article").querySelector("h2").textContent}, seed ${image.dataset.seed}`;
+    heading.append(...link.closest("article").querySelector("h2").cloneNode(true).childNodes, `, seed ${image.dataset.seed}`);
     $("caption").replaceChildren(heading, ...link.nextElementSibling.cloneNode(true).childNodes);
     large.src = image.src;
     large.alt = image.alt;
-    // As large as fits, by a whole factor, so that every pixel stays as large as its neighbour.
+    // As large as fits, by a whole factor, so that what is seen are the picture's own pixels.
     const [width, ratio] = [Number(large.dataset.natural), image.height / image.width];
     const room = Math.min(innerWidth - 60, (innerHeight - 240) / ratio, 1024);
+    large.classList.toggle("pixels", room >= width);
     large.width = room >= width ? width * Math.floor(room / width) : room;
     large.height = Math.round(large.width * ratio);
   }
