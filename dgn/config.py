@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -37,6 +38,7 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], Any]:
         def command_line() -> Any:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole; here they become one line
+            sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]]
             try:
                 return hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(main)()
             except UserError as error:
@@ -76,9 +78,22 @@ def from_here(path: str | Path) -> Path:
     return Path(get_original_cwd() if HydraConfig.initialized() else ".") / path
 
 
+def command_line(script: str) -> str:
+    """The command that started this run."""
+    return shlex.join(["python", script, *HydraConfig.get().overrides.task])
+
+
 def plain(config: DictConfig) -> dict[str, Any]:
     """The resolved config as plain values."""
     return OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+
+
+def _quoted(argument: str) -> str:
+    """`units=conv5:12@4,4` is one value to us; Hydra would read a sweep over two. Lists and what is quoted stay."""
+    key, equals, value = argument.partition("=")
+    if key == "units" and equals and value[:1] not in "['\"":
+        return f"units='{value}'"
+    return argument
 
 
 def _end(message: str, status: int) -> None:

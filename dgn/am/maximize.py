@@ -89,14 +89,14 @@ def _search(
         next(ticks)
         parameters.requires_grad_(True)
         values = climbed(target(parametrization.images(parameters), climbed.layers))
-        penalties = [r.loss(parameters) for r in regularizers if hasattr(r, "loss")]
+        penalties = [r.loss(parameters, parametrization) for r in regularizers if hasattr(r, "loss")]
         (gradient,) = torch.autograd.grad((values - sum(penalties)).sum(), parameters)
         parameters.requires_grad_(False)
         curve.append(values.detach())
         update.step(parameters, gradient, i)
         for regularizer in regularizers:
             if hasattr(regularizer, "project"):
-                regularizer.project(parameters)
+                regularizer.project(parameters, parametrization)
     with torch.no_grad():
         images = parametrization.images(parameters)
         activations = shown(target(images, shown.layers))
@@ -112,11 +112,7 @@ def activations_of(target: FeatureNet, objectives: Sequence[Objective], batches:
     with torch.no_grad():
         for images in batches:
             found = target(images.to(device), layers)
-            columns = []
-            for objective in objectives:
-                evaluation = Evaluation([objective] * len(images), target, device)
-                columns.append(evaluation(found))
-            values.append(torch.stack(columns, 1).cpu())
+            values.append(torch.stack([o.values(found) for o in objectives], 1).cpu())
     return torch.cat(values)
 
 
@@ -127,16 +123,16 @@ def fitting_batch(target: FeatureNet, objective: Objective, parametrization: Par
 
     def count(tensor: Tensor) -> Tensor:
         nonlocal kept
-        kept += tensor.numel() * tensor.element_size()
+        if not (tensor.is_leaf and not tensor.requires_grad):  # a weight is there once, whatever the batch
+            kept += tensor.numel() * tensor.element_size()
         return tensor
 
     parameters = parametrization.start([0]).detach().float().requires_grad_(True)
     layers = tuple(dict.fromkeys(target.before_rectifier(layer) for layer in objective.layers))
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         target(parametrization.images(parameters), layers)
     free = torch.cuda.mem_get_info()[0] if parameters.is_cuda else 10 * 2**30
-    weights = sum(p.numel() * p.element_size() for p in target.parameters())
-    return max(1, min(256, int(free / 5 // max(1, 2 * max(kept - weights, kept // 4)))))
+    return max(1, min(256, int(free / 5 / max(1, 2 * kept))))
 
 
 def _below_rectifier(objective: Objective, target: FeatureNet) -> Objective:

@@ -47,6 +47,16 @@ class Unit:
         at = self.position if isinstance(self.position, str) else ",".join(map(str, self.position))
         return f"{self.index}@{at}"
 
+    def of(self, activations: Tensor) -> Tensor:
+        """activations: (N, ...) of its layer -> the unit's (N,)."""
+        if activations.ndim == 3:  # tokens
+            found = activations[..., self.index]
+            return found.mean(1) if self.position == "mean" else found[:, self.position[0]]
+        found = activations[:, self.index]
+        if self.position == "mean":
+            return found.mean((1, 2))
+        return found[(slice(None), *self.position)] if self.position else found
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -69,6 +79,10 @@ class Objective:
     @property
     def layers(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(unit.layer for _, unit in self.terms))
+
+    def values(self, activations: Mapping[str, Tensor]) -> Tensor:
+        """activations: {layer: (N, ...)} of N images -> this objective's value on each (N,), float32."""
+        return sum(weight * unit.of(activations[unit.layer].float()) for weight, unit in self.terms)
 
     @property
     def label(self) -> str:

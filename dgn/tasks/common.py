@@ -49,6 +49,8 @@ def start(config: DictConfig, folder: Path) -> None:
     what Lightning says to developers."""
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     torch.set_float32_matmul_precision("high")
     if not (folder / CONFIG).exists():
         write_whole(folder / CONFIG, yaml.safe_dump(plain(config), sort_keys=False))
@@ -99,7 +101,7 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: ImageData, folder
             f"a loss is not finite at {error}; {kept}. Lower optimizer.lr or the loss weights and start again"
         ) from None
     seconds = time.perf_counter() - began
-    found = trainer.validate(module, data, verbose=False)[0]
+    found = trainer.validate(module, data, verbose=False, weights_only=True)[0]
     return {**found, "steps": trainer.global_step, "fit_seconds": round(seconds, 1)}
 
 

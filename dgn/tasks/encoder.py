@@ -26,9 +26,7 @@ def fit_encoder(config: DictConfig, folder: Path) -> Path:
     pl.seed_everything(config.seed, verbose=False)
     data = instantiate(config.data)
     if not data.classes:
-        raise UserError(
-            "task=encoder needs labelled images, and these have no classes; use class folders (ROOT/CLASS/*)"
-        )
+        raise UserError("task=encoder needs labelled images, and these have no classes; use class folders")
     net = common.network(config.encoder, data)
     module = Classification(
         net, instantiate(config.optimizer, _partial_=True), common.schedule(config), config.seed, config.label_smoothing

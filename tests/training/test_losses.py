@@ -1,0 +1,64 @@
+import math
+
+import numpy as np
+import torch
+
+from dgn.networks.discriminator import GENERATED, REAL
+from dgn.training.losses import (
+    PAPER_FEATURE_VARIANCE,
+    adversarial_loss,
+    discriminator_loss,
+    euclidean,
+    feature_loss,
+    feature_scales,
+    image_loss,
+)
+
+
+def test_euclidean_is_caffes_sum_of_squares_over_twice_the_batch():
+    a, b = np.random.default_rng(0).normal(size=(2, 5, 3, 4)).astype(np.float32)
+    expected = ((a - b) ** 2).sum() / (2 * 5)
+    np.testing.assert_allclose(euclidean(torch.tensor(a), torch.tensor(b)).item(), expected, rtol=1e-6)
+
+
+def test_image_loss_at_the_papers_size_is_the_papers():
+    rng = np.random.default_rng(0)
+    real, generated = rng.random((2, 2, 3, 227, 227)).astype(np.float32)
+    # The paper's terms: mean-subtracted BGR in 0..255; the mean cancels, and so does the order of channels.
+    a, b = 255 * real.astype(np.float64)[:, ::-1] - 110, 255 * generated.astype(np.float64)[:, ::-1] - 110
+    expected = ((a - b) ** 2).sum() / (2 * 2)
+    np.testing.assert_allclose(image_loss(torch.tensor(generated), torch.tensor(real)).item(), expected, rtol=1e-5)
+
+
+def test_image_loss_means_the_same_at_every_size():
+    real, generated = torch.full((2, 3, 64, 64), 0.4), torch.full((2, 3, 64, 64), 0.9)
+    large = image_loss(torch.full((2, 3, 128, 128), 0.9), torch.full((2, 3, 128, 128), 0.4))
+    torch.testing.assert_close(image_loss(generated, real), large)
+
+
+def test_feature_loss_does_not_depend_on_the_comparators_scale():
+    generator = torch.Generator().manual_seed(0)
+    real, generated = torch.randn(2, 400, 7, generator=generator)
+    losses = []
+    for factor in (1.0, 100.0):
+        variance = float((factor * real).var(0, unbiased=False).sum())
+        scales = feature_scales({"pool": variance})
+        losses.append(feature_loss({"pool": factor * generated}, {"pool": factor * real}, scales))
+    torch.testing.assert_close(losses[0], losses[1])
+    # Independent features are twice the variance apart, so half of that is the paper's variance itself.
+    np.testing.assert_allclose(losses[0].item(), PAPER_FEATURE_VARIANCE, rtol=0.1)
+
+
+def test_feature_layers_share_the_weight_and_dead_layers_get_none():
+    scales = feature_scales({"a": 2.0, "b": 0.0})
+    assert scales == {"a": PAPER_FEATURE_VARIANCE / 2 / 2.0, "b": 0.0}
+
+
+def test_adversarial_losses_are_cross_entropies_of_the_softmax():
+    logits = torch.tensor([[0.3, 1.5], [2.0, -1.0]])
+    p_real = [math.exp(b) / (math.exp(a) + math.exp(b)) for a, b in logits.tolist()]
+    close = dict(rel_tol=1e-6)
+    assert math.isclose(discriminator_loss(logits, REAL).item(), -sum(map(math.log, p_real)) / 2, **close)
+    fake = -sum(math.log(1 - p) for p in p_real) / 2
+    assert math.isclose(discriminator_loss(logits, GENERATED).item(), fake, **close)
+    assert math.isclose(adversarial_loss(logits).item(), -sum(map(math.log, p_real)) / 2, **close)
