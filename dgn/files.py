@@ -1,26 +1,28 @@
 """Files that appear whole or not at all, and where what is kept between runs lies."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dgn.errors import UserError
+
 
 @contextmanager
 def written_aside(path: str | Path) -> Iterator[Path]:
-    """A path beside `path` to write to; when the block ends well it becomes `path` in one step, else it goes."""
+    """A path beside `path` to write to; when the block ends well it becomes `path` in one step, else it goes.
+    Missing parent folders are made. Raises UserError where the file system refuses."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    aside = Path(aside)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield aside
         with aside.open("rb") as written:
             os.fsync(written.fileno())
-        aside.chmod(0o644)
         aside.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"cannot write {path}: {reason}; choose a path that can be written") from error
     finally:
         aside.unlink(missing_ok=True)
 

@@ -5,9 +5,6 @@ neighbours), so that the same file is the same tensor everywhere.
 """
 
 import io
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from dgn.errors import UserError
+from dgn.files import written_aside
 
 try:
     from torchvision.io import decode_jpeg  # three quarters of Pillow's time, where it still exists
@@ -89,25 +87,6 @@ def image_grid(images: Tensor, columns: int | None = None, padding: int = 2, bac
     sheet = cells.view(rows, columns, channels, height + padding, width + padding)
     sheet = sheet.permute(2, 0, 3, 1, 4).reshape(channels, rows * (height + padding), -1)
     return torch.nn.functional.pad(sheet, (padding, 0, padding, 0), value=background)
-
-
-@contextmanager
-def written_aside(path: str | Path) -> Iterator[Path]:
-    """A path beside `path` to write to; renamed to `path` when the block ends well, removed when it does not.
-
-    Raises UserError where the file system refuses.
-    """
-    path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield aside
-        os.replace(aside, path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"cannot write {path}: {reason}; choose a path that can be written") from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _worth_scaling(jpeg: np.ndarray, short_side: int | None) -> bool:

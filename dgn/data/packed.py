@@ -24,9 +24,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dgn.data.image_folder import ImageFolder, Split, map_in_threads, split_indices
-from dgn.data.images import written_aside
 from dgn.data.transforms import PAPER_RATIO, EvalTransform, TrainTransform, Transform, generator_for
 from dgn.errors import UserError
+from dgn.files import written_aside
 
 _FORMAT = "dgn.packed.1"
 

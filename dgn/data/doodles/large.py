@@ -1,7 +1,8 @@
 """Large things that people make: house, car, boat, aeroplane.
 
-One function a facet. Each draws in [-1, 1] x [-1, 1] (y down); what varies is what varies between things of one
-kind (proportions, colours, number of windows), not what names them.
+One function a facet. Each draws in [-1, 1] x [-1, 1], y down, and returns the colour one would call the thing
+by. What varies is what varies between things of one kind (proportions, colours, number of windows), never what
+they are known by.
 """
 
 from dgn.data.doodles.pen import ANY, INK, WARM, WHITE, Colour, Dice, Sketch, dark, light, mirrored, mix

@@ -65,7 +65,7 @@ def _apart(colours: Palette, main: Colour, least: float = 0.28) -> Palette:
     if nearest >= least:
         return colours
     bright = 0.3 * r0 + 0.6 * g0 + 0.1 * b0
-    first, second, ground = (light(c, 0.6) if bright < 0.55 else dark(c, 0.5) for c in colours)
+    first, second, ground = (light(c, 0.6) if bright < 0.6 else dark(c, 0.5) for c in colours)
     return first, second, ground
 
 
