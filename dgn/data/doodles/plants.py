@@ -169,10 +169,10 @@ def saguaro(pen: Sketch, dice: Dice) -> Colour:
         x = s * dice.between(0.6, 0.7)
         pen.stroke([(0, low), (x * 0.75, low), (x, low - 0.2), (x, high)], w * 0.68, dark(green, 0.1))
         pen.stroke([(x * 0.5, low), (x * 0.78, low - 0.02), (x, low - 0.2), (x, high)], 0.04, rib)
-    pen.stroke([(0, top), (0, 0.85)], w, green)
+    pen.stroke([(0, top), (0, 0.74)], w, green)
     pen.circle(0, top, w / 2, green)
     for dx in (-0.28, 0, 0.28):
-        pen.stroke([(dx * w, top), (dx * w, 0.8)], 0.04, rib)
+        pen.stroke([(dx * w, top), (dx * w, 0.75)], 0.04, rib)
     if dice.chance(0.4):
         pen.circle(0, top - w / 2, 0.12, dice.colour((320, 400), s=(0.5, 0.8), v=(0.9, 1.0)))
     sand = dice.colour((30, 46), s=(0.35, 0.55), v=(0.75, 0.92))

@@ -170,6 +170,7 @@ def ice_cream_cone(pen: Sketch, dice: Dice) -> Colour:
             pen.stroke([(s * x, y), (-s * w * (1 - t * 0.45), mouth + (1 - mouth) * t * 0.45)], 0.035, line)
     count = dice.whole(1, 3)
     if count == 3:
+        pen.circle(0, mouth - 0.3, 0.15, flavours[0])  # no gap where the three meet
         scoops = [(-0.3, mouth - 0.25, 0.34), (0.3, mouth - 0.25, 0.34), (0.0, mouth - 0.62, 0.34)]
     else:
         scoops = [(0.0, mouth - 0.26 - 0.42 * i, 0.5 - 0.08 * i) for i in range(count)]
