@@ -1,6 +1,9 @@
-"""Grids of pictures without words, made on whatever device the pictures are on."""
+"""Pictures and grids of them, without words."""
+
+from collections.abc import Iterator
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 
@@ -22,3 +25,10 @@ def reconstruction_grid(real: Tensor, reconstructed: Tensor, columns: int = 8) -
     sheet = cells.view(rows, columns, *cells.shape[1:]).permute(2, 0, 3, 1, 4)
     sheet = sheet.reshape(channels, rows * cells.shape[2], columns * cells.shape[3])
     return torch.nn.functional.pad(sheet[:, : -2 * line], (line, 0, line, 0), value=1.0)
+
+
+def pictures(images: Tensor) -> Iterator[Image.Image]:
+    """float (N, 3, H, W) in image space, on any device -> N pictures of 8 bits; values outside [0, 1] are clamped."""
+    for some in images.split(64):  # at once, since one at a time costs more than it takes to write the files
+        levels = some.detach().float().clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).contiguous().cpu()
+        yield from map(Image.fromarray, levels.numpy())

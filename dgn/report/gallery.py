@@ -12,9 +12,9 @@ import jinja2
 import torch
 from torch import Tensor
 
-from dgn.data.images import save_png
-from dgn.files import write_whole
+from dgn.files import write_whole, written_aside
 from dgn.report.contact_sheet import save_contact_sheet
+from dgn.report.figures import pictures
 from dgn.report.results import Row, plain, write_results
 
 
@@ -39,8 +39,9 @@ def write_gallery(
     summary: the sentence under the title. None: made of the rows and of `settings`' target, prior and steps.
     """
     folder = Path(folder)
-    for row, image in zip(rows, images, strict=True):
-        save_png(image, folder / row.image)
+    for row, picture in zip(rows, pictures(images), strict=True):
+        with written_aside(folder / row.image) as aside:
+            picture.save(aside, format="PNG")
     write_results(folder, rows, settings)
     cards = _cards(rows)
     _write_sheet(folder / "contact_sheet.png", cards, images)
@@ -107,13 +108,14 @@ def _write_sheet(path: Path, cards: Sequence[Card], images: Tensor) -> None:
 
 def _sentence(rows: Sequence[Row], cards: int, settings: Mapping[str, Any]) -> str:
     layers = list(dict.fromkeys(row.layer for row in rows))
-    seeds = len(rows) / cards
-    images = "1 image" if len(rows) == 1 else f"{seeds:g} images each" if seeds > 1 else "one image each"
     sentence = f"What {_counted(cards, 'unit')} of {_listed(layers)}"
     if target := _name(settings.get("target")):
         sentence += f" in {target}"
-    sentence += f" {'prefers' if cards == 1 else 'prefer'} to see: {images}, found by "
-    sentence += _listed(list(dict.fromkeys(row.method for row in rows)))
+    sentence += f" {'prefers' if cards == 1 else 'prefer'} to see"
+    if len(rows) > cards:
+        each = len(rows) / cards
+        sentence += f", {each:g} images each" if each.is_integer() and cards > 1 else f", in {len(rows)} images"
+    sentence += f": found by {_listed(list(dict.fromkeys(row.method for row in rows)))}"
     if steps := _steps(settings):
         sentence += f" in {steps} steps"
     if prior := _name(settings.get("prior")):
@@ -122,7 +124,10 @@ def _sentence(rows: Sequence[Row], cards: int, settings: Mapping[str, Any]) -> s
 
 
 def _numbers(rows: Sequence[Row], cards: Sequence[Card]) -> list[tuple[str, str]]:
-    numbers = [(str(len(cards)), "unit" if len(cards) == 1 else "units"), (str(len(rows)), "images")]
+    numbers = [
+        (str(len(cards)), "unit" if len(cards) == 1 else "units"),
+        (str(len(rows)), "image" if len(rows) == 1 else "images"),
+    ]
     if judged := [row.recognized for row in rows if row.recognized is not None]:
         numbers.append((f"{sum(judged) / len(judged):.0%}", "recognized by the judge"))
     if percentiles := [row.percentile for row in rows if _known(row.percentile)]:

@@ -94,7 +94,7 @@ def test_labels_title_settings_and_command_are_text_and_never_markup(gallery):
 
 def test_the_page_says_what_is_shown(gallery):
     text = " ".join("".join(Page(gallery.read_text()).text).split())
-    assert "What 3 units of fc8 in caffenet prefer to see: 2 images each" in text
+    assert "What 3 units of fc8 in caffenet prefer to see, 2 images each: found by dgn_am" in text
     assert "found by dgn_am in 200 steps through the prior fc6.safetensors." in text
     assert "recognized by the judge100%" in text  # a term and its description
     assert "median percentile99.2 " in text

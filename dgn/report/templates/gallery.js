@@ -19,7 +19,7 @@
         return x === null || y === null ? (x === null) - (y === null) : sign * (x - y); // unknown ones last
       });
     } else if (!rising) sorted.reverse();
-    list.append(...sorted);
+    if (sorted.some((card, i) => card !== list.children[i])) list.append(...sorted);
   }
 
   function filter() {
