@@ -108,14 +108,13 @@ def _write_sheet(path: Path, cards: Sequence[Card], images: Tensor) -> None:
 
 def _sentence(rows: Sequence[Row], cards: int, settings: Mapping[str, Any]) -> str:
     layers = list(dict.fromkeys(row.layer for row in rows))
-    sentence = f"What {_counted(cards, 'unit')} of {_listed(layers)}"
+    sentence = f"{'Images' if len(rows) > 1 else 'The image'} that {_counted(cards, 'unit')} of {_listed(layers)}"
     if target := _name(settings.get("target")):
         sentence += f" in {target}"
-    sentence += f" {'prefers' if cards == 1 else 'prefer'} to see"
-    if len(rows) > cards:
-        each = len(rows) / cards
-        sentence += f", {each:g} images each" if each.is_integer() and cards > 1 else f", in {len(rows)} images"
-    sentence += f": found by {_listed(list(dict.fromkeys(row.method for row in rows)))}"
+    sentence += " prefers" if cards == 1 else " prefer"
+    if len(rows) > cards > 1 and len(rows) % cards == 0:
+        sentence += f", {len(rows) // cards} each"
+    sentence += f", found by {_listed(list(dict.fromkeys(row.method for row in rows)))}"
     if steps := _steps(settings):
         sentence += f" in {steps} steps"
     if prior := _name(settings.get("prior")):
@@ -125,8 +124,8 @@ def _sentence(rows: Sequence[Row], cards: int, settings: Mapping[str, Any]) -> s
 
 def _numbers(rows: Sequence[Row], cards: Sequence[Card]) -> list[tuple[str, str]]:
     numbers = [
-        (str(len(cards)), "unit" if len(cards) == 1 else "units"),
-        (str(len(rows)), "image" if len(rows) == 1 else "images"),
+        (f"{len(cards):,}", "unit" if len(cards) == 1 else "units"),
+        (f"{len(rows):,}", "image" if len(rows) == 1 else "images"),
     ]
     if judged := [row.recognized for row in rows if row.recognized is not None]:
         numbers.append((f"{sum(judged) / len(judged):.0%}", "recognized by the judge"))

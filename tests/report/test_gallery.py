@@ -94,8 +94,8 @@ def test_labels_title_settings_and_command_are_text_and_never_markup(gallery):
 
 def test_the_page_says_what_is_shown(gallery):
     text = " ".join("".join(Page(gallery.read_text()).text).split())
-    assert "What 3 units of fc8 in caffenet prefer to see, 2 images each: found by dgn_am" in text
-    assert "found by dgn_am in 200 steps through the prior fc6.safetensors." in text
+    assert "Images that 3 units of fc8 in caffenet prefer, 2 each, found by dgn_am in 200 steps" in text
+    assert "through the prior fc6.safetensors." in text
     assert "recognized by the judge100%" in text  # a term and its description
     assert "median percentile99.2 " in text
     assert "method.steps200" in text
