@@ -1,1 +1,50 @@
-"""Generator priors for any image network, and what its neurons prefer to see through them."""
+"""Generator priors for any image network, and what its neurons prefer to see through them.
+
+from dgn import Prior, dgn_am, parse_units
+
+prior = Prior.load("prior.safetensors")
+units = parse_units("fc8:house, fc8:tree", prior.encoder_net())
+preferred = dgn_am(prior, units, seeds=range(4))
+preferred.save("preferred")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dgn.am.maximize import Preferred, maximize
+    from dgn.am.methods import dgn_am
+    from dgn.am.objectives import Objective, Unit, parse_units
+    from dgn.errors import UserError
+    from dgn.networks.featurenet import FeatureNet
+    from dgn.prior import Prior
+
+_HOMES = {
+    "FeatureNet": "dgn.networks.featurenet",
+    "Objective": "dgn.am.objectives",
+    "Preferred": "dgn.am.maximize",
+    "Prior": "dgn.prior",
+    "Unit": "dgn.am.objectives",
+    "UserError": "dgn.errors",
+    "dgn_am": "dgn.am.methods",
+    "maximize": "dgn.am.maximize",
+    "parse_units": "dgn.am.objectives",
+}
+__all__ = [
+    "FeatureNet",
+    "Objective",
+    "Preferred",
+    "Prior",
+    "Unit",
+    "UserError",
+    "dgn_am",
+    "maximize",
+    "parse_units",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # On demand, so that `train.py --help` need not wait for torch.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dgn' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

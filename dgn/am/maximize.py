@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +11,9 @@ from torch import Tensor
 from dgn.am.objectives import Evaluation, Objective
 from dgn.am.parametrizations import Parametrization
 from dgn.am.updates import Update
+from dgn.data.images import save_png
 from dgn.errors import UserError
+from dgn.files import image_name
 from dgn.networks.featurenet import FeatureNet
 
 
@@ -25,6 +28,13 @@ class Preferred:
     curve: Tensor
     objectives: list[Objective]
     seeds: list[int]
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Writes every image as a PNG named by its objective and seed; returns the paths."""
+        paths = [Path(folder) / image_name(str(o), s) for o, s in zip(self.objectives, self.seeds, strict=True)]
+        for image, path in zip(self.images, paths, strict=True):
+            save_png(image, path)
+        return paths
 
 
 def maximize(

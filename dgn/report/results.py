@@ -1,11 +1,9 @@
 """The table of a run's preferred images, one row an image: results.csv, and results.json with the settings."""
 
 import csv
-import hashlib
 import io
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -62,20 +60,6 @@ def write_results(folder: str | Path, rows: Sequence[Row], settings: Mapping[str
     write_whole(Path(folder) / "results.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
-def image_name(objective: str, seed: int) -> str:
-    """The file name of an objective's preferred image: `fc8-house-seed0.png` for `fc8:house`.
-
-    Safe on every file system, always the same, and never that of another objective, not even where the file
-    system ignores case: what the name cannot hold letter by letter is told apart by a hash behind `--`
-    (`fc8-0+0.5xfc8-3--1c0c6e0f2d-seed0.png`)."""
-    stem = objective.replace(":", "-")
-    if not re.fullmatch(r"[a-z0-9_][a-z0-9_.]*:[a-z0-9_.,@]+", objective) or len(objective) > _LONGEST:
-        stem = re.sub(r"[^\w.,@+]+", "-", stem.replace("*", "x"), flags=re.ASCII).strip("-.")[:_LONGEST]
-        digest = hashlib.sha256(objective.encode("utf-8", "surrogatepass")).hexdigest()[:10]
-        stem = f"{stem or 'unit'}--{digest}"
-    return f"{stem}-seed{seed}.png"
-
-
 def plain(value: Any) -> Any:
     """Settings as JSON has them: mappings, lists, strings, finite numbers, booleans and None."""
     if isinstance(value, Mapping):
@@ -85,9 +69,6 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return plain(value.tolist()) if hasattr(value, "tolist") else str(value)  # numpy and torch
-
-
-_LONGEST = 96  # with hash, seed and ".png" far below the 255 bytes that file systems take
 
 
 def _known(value: Any) -> Any:

@@ -21,12 +21,13 @@ from dgn.data import sources
 from dgn.data.datamodule import ImageData
 from dgn.data.images import read_image
 from dgn.errors import UserError
+from dgn.files import image_name
 from dgn.metrics.percentile import percentiles
 from dgn.metrics.recognition import recognize
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.gallery import write_gallery
-from dgn.report.results import Row, image_name
+from dgn.report.results import Row
 from dgn.runs import find_prior
 from dgn.tasks.common import network
 from dgn.training.callbacks import interactive

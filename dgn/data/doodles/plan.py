@@ -74,11 +74,11 @@ def plan(name: str, facet: str, dice: Dice) -> Plan:
 
     cut = dice.chance(0.1)
     # a slender thing is given more of the frame, so that enough of it is seen
-    scale = dice.between(0.8, 1.0) if cut else dice.between(0.8 - 0.16 * min(width, height) / longer, 0.95)
+    scale = dice.between(0.8, 1.0) if cut else dice.between(0.84 - 0.14 * min(width, height) / longer, 0.97)
     zoom = scale / longer
     width, height = width * zoom, height * zoom
-    x = 0.5 + dice.between(-0.5, 0.5) * max(0.98 - width, 0)
-    y = 0.5 + dice.between(-0.5, 0.5) * max(0.98 - height, 0)
+    x = 0.5 + dice.between(-0.35, 0.35) * max(0.98 - width, 0)
+    y = 0.5 + dice.between(-0.35, 0.35) * max(0.98 - height, 0)
     truncation, side = 0.0, "none"
     if cut:
         truncation, side = dice.between(0.1, 0.25), dice.pick(("left", "right", "top", "bottom"))

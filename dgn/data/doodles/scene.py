@@ -38,7 +38,7 @@ class Scene:
 
 def choose_scene(dice: Dice, typical: tuple[str, ...], main: Colour, bottom: float) -> Scene:
     """A scene for a thing of colour `main` that stands at height `bottom` in the frame."""
-    background = dice.pick(typical) if dice.chance(0.5) else dice.pick(PATTERNS)
+    background = dice.pick(typical) if dice.chance(0.7) else dice.pick(PATTERNS)
     colours = _PALETTES.get(background, _wallpaper)(dice)
     return Scene(
         background=background,
@@ -49,38 +49,38 @@ def choose_scene(dice: Dice, typical: tuple[str, ...], main: Colour, bottom: flo
         phase=dice.between(0, 1),
         field=dice.field(CELLS),
         light_angle=dice.between(20, 160),
-        light_strength=dice.between(0, 0.3),
+        light_strength=dice.between(0, 0.25),
         relief=dice.between(0.1, 0.5),
-        brightness=dice.between(0.85, 1.1),
+        brightness=dice.between(0.9, 1.06),
         warmth=dice.between(-0.08, 0.08),
         shadow=dice.pick(_SHADOWS.get(background, ("none", "ground", "ground"))),
         texture=dice.pick(["smooth", "smooth", "cloudy", "grainy"]),
     )
 
 
-def _apart(colours: Palette, main: Colour, least: float = 0.28) -> Palette:
+def _apart(colours: Palette, main: Colour, least: float = 0.2) -> Palette:
     """The colours, or lighter or darker ones that let a thing of colour `main` stand out."""
     r0, g0, b0 = main
     nearest = min(0.4 * abs(r - r0) + 0.4 * abs(g - g0) + 0.2 * abs(b - b0) for r, g, b in colours[:2])
     if nearest >= least:
         return colours
     bright = 0.3 * r0 + 0.6 * g0 + 0.1 * b0
-    first, second, ground = (light(c, 0.6) if bright < 0.6 else dark(c, 0.5) for c in colours)
+    first, second, ground = (light(c, 0.6) if bright < 0.7 else dark(c, 0.28) for c in colours)
     return first, second, ground
 
 
-_PAPERS = (  # pastel twice as often, then middling and deep
-    ((0, 360), (0.08, 0.35), (0.82, 0.98)),
-    ((0, 360), (0.08, 0.35), (0.82, 0.98)),
-    ((0, 360), (0.25, 0.55), (0.55, 0.8)),
+_PASTEL, _MIDDLING, _DEEP = (
+    ((0, 360), (0.04, 0.22), (0.88, 0.99)),
+    ((0, 360), (0.2, 0.45), (0.65, 0.85)),
     ((0, 360), (0.3, 0.6), (0.2, 0.4)),
 )
-_SKIES = (  # by day, at dusk, at night
-    ((190, 215), (0.2, 0.5), (0.85, 1.0)),
-    ((190, 215), (0.2, 0.5), (0.85, 1.0)),
-    ((320, 405), (0.2, 0.45), (0.9, 1.0)),
+_PAPERS = (*[_PASTEL] * 7, _MIDDLING, _MIDDLING, _DEEP)
+_DAY, _DUSK, _NIGHT = (
+    ((190, 215), (0.15, 0.4), (0.9, 1.0)),
+    ((320, 405), (0.15, 0.35), (0.92, 1.0)),
     ((220, 260), (0.4, 0.6), (0.25, 0.45)),
 )
+_SKIES = (*[_DAY] * 7, _DUSK, _DUSK, _NIGHT)
 _GROUNDS = (  # grass, sand, snow
     ((70, 130), (0.35, 0.65), (0.5, 0.85)),
     ((30, 48), (0.3, 0.5), (0.7, 0.9)),
@@ -91,7 +91,7 @@ _GROUNDS = (  # grass, sand, snow
 def _wallpaper(dice: Dice) -> Palette:
     dye = dice.pick(_PAPERS)
     paper = dice.dye(dye)
-    figure = dice.pick((light(paper, 0.35), dark(paper, 0.15), mix(paper, dice.dye(dye), 0.6)))
+    figure = dice.pick((light(paper, 0.35), dark(paper, 0.08), mix(paper, dice.dye(dye), 0.4)))
     return paper, figure, dice.colour((15, 45), s=(0.25, 0.55), v=(0.4, 0.85))
 
 

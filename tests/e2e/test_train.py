@@ -1,0 +1,210 @@
+import csv
+import json
+import math
+import signal
+import time
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from dgn.prior import Prior
+
+pytestmark = pytest.mark.e2e
+
+
+def test_the_last_line_is_the_priors_path_and_everything_is_beside_it(trained):
+    user, path, out = trained
+    path = user.folder / path
+    assert path.name == "prior.safetensors"
+    run = path.parent
+    assert run.parent == user.folder / "outputs" / "train"
+    assert (run / "checkpoints" / "last.ckpt").is_file()
+    assert yaml.safe_load((run / "config.yaml").read_text())["trainer"]["max_steps"] == 8
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["steps"] == 8
+    assert all(math.isfinite(metrics[f"val/{name}"]) for name in ("psnr", "feature_distance", "code_error"))
+    assert sorted(p.name for p in (run / "reconstructions").iterdir()) == ["step_000004.png", "step_000008.png"]
+    assert Image.open(run / "reconstructions" / "step_000008.png").size[0] > 8 * 64
+    assert list(user.folder.iterdir()) == [user.folder / "outputs"]
+    assert "Traceback" not in out
+
+
+def test_the_metrics_have_their_names(trained):
+    user, path, _ = trained
+    rows = list(csv.DictReader((user.folder / path).parent.joinpath("metrics.csv").open()))
+    names = {name for row in rows for name, value in row.items() if value}
+    expected = {f"train/loss_{n}" for n in ("image", "feature", "adversarial", "discriminator")}
+    expected |= {"val/psnr", "val/feature_distance", "val/code_error", "balance/ratio"}
+    assert expected <= names
+
+
+def test_the_same_seed_gives_the_same_prior_and_another_seed_another(user, trained):
+    _, path, _ = trained
+    first = Prior.load(trained[0].folder / path).generator.state_dict()
+    for seed, same in ((0, True), (1, False)):
+        out, _ = user.run("train.py", *user.tiny, "trainer.max_steps=8", "trainer.val_check_interval=4", f"seed={seed}")
+        again = Prior.load(user.folder / out.strip().splitlines()[-1]).generator.state_dict()
+        equal = all(torch.equal(first[k], again[k]) for k in first if not k.startswith("code_"))
+        assert equal == same
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_killed_run_goes_on_to_bit_identical_weights(user, number):
+    """Kills a real run several times; what it ends in is what the uninterrupted run ends in."""
+    settings = [*user.tiny, "trainer.max_steps=60", "trainer.val_check_interval=25", "checkpoint.every_n_steps=5"]
+    whole, broken = user.folder / "whole", user.folder / "broken"
+    if not whole.exists():
+        user.run("train.py", *settings, f"hydra.run.dir={whole}")
+    arguments = [*settings, f"hydra.run.dir={broken}"]
+    checkpoint = broken / "checkpoints" / "last.ckpt"
+    kills = 0
+    for _ in range(2):
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        process = user.start("train.py", *arguments)
+        deadline = time.monotonic() + 200
+        while process.poll() is None and time.monotonic() < deadline:
+            if checkpoint.exists() and checkpoint.stat().st_mtime_ns > before:
+                process.send_signal(number)
+                break
+            time.sleep(0.01)
+        _, err = process.communicate(timeout=200)
+        kills += process.returncode != 0
+        if number != signal.SIGKILL and process.returncode:
+            assert process.returncode == 128 + number, err
+            assert f"resume={broken}" in err
+            assert "Traceback" not in err
+        arguments = [f"resume={broken}"]
+    assert kills >= 1
+    out, _ = user.run("train.py", f"resume={broken}")
+    assert out.strip().endswith("prior.safetensors")
+    ends = [torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, broken)]
+    assert ends[0]["global_step"] == ends[1]["global_step"] == 60
+    assert_same(ends[0]["state_dict"], ends[1]["state_dict"])
+    assert_same(ends[0]["optimizer_states"], ends[1]["optimizer_states"])
+    assert ends[0]["balance"] == ends[1]["balance"]
+    assert (whole / "prior.safetensors").read_bytes()[-4096:] == (broken / "prior.safetensors").read_bytes()[-4096:]
+
+
+def assert_same(a, b) -> None:
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_same(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        for x, y in zip(a, b, strict=True):
+            assert_same(x, y)
+    else:
+        assert a == b
+
+
+def test_resume_auto_finds_the_unfinished_run(user):
+    settings = [*user.tiny, "trainer.max_steps=400", "checkpoint.every_n_steps=2"]
+    process = user.start("train.py", *settings)
+    while process.poll() is None and not list(user.folder.glob("outputs/train/*/checkpoints/last.ckpt")):
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    (run,) = user.folder.glob("outputs/train/*")
+    step = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    out, _ = user.run("train.py", "resume=auto", f"trainer.max_steps={step + 3}")
+    assert str(run.relative_to(user.folder)) in out.strip().splitlines()[-1]
+    assert json.loads((run / "metrics.json").read_text())["steps"] == step + 3
+
+
+def test_a_finished_run_has_nothing_left_to_do(trained):
+    user, path, _ = trained
+    before = (user.folder / path).read_bytes()
+    out, _ = user.run("train.py", f"resume={(user.folder / path).parent}")
+    assert "finished" in out
+    assert out.strip().endswith("prior.safetensors")
+    assert (user.folder / path).read_bytes() == before
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(user):
+    settings = [
+        *user.tiny,
+        "trainer.max_steps=50",
+        "checkpoint.every_n_steps=1",
+        "optimizer.lr=1e20",
+        "schedule.warmup=null",
+    ]
+    _, err = user.run("train.py", *settings, status=2)
+    assert "not finite at step" in err
+    assert "loss_image=" in err
+    assert "checkpoint" in err
+    assert "Traceback" not in err
+    (checkpoint,) = user.folder.glob("outputs/train/*/checkpoints/last.ckpt")
+    state = torch.load(checkpoint, weights_only=True)["state_dict"]
+    assert all(tensor.isfinite().all() for tensor in state.values())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["loss.adversarial=0", "ema_decay=0"],
+        ["discriminator.conditional=true", "encoder.layer=conv3"],
+        [
+            "encoder.layer=pool5",
+            "comparator=mini_resnet",
+            "comparator.weights=null",
+            "comparator.layers=[layer1,layer2]",
+        ],
+        ["encoder.layer=fc8", "data.image_size=32", "generator.normalize_codes=false"],
+    ],
+)
+def test_every_layer_and_loss_trains(user, settings):
+    out, _ = user.run("train.py", *user.tiny, "trainer.max_steps=3", *settings)
+    prior = Prior.load(user.folder / out.strip().splitlines()[-1])
+    assert prior.decode(prior.sample(2)).shape == (2, 3, prior.image_size, prior.image_size)
+
+
+def test_an_encoder_can_be_fitted_and_inverted(user):
+    small = ["data.train_images=96", "data.val_images=32", "trainer.accelerator=cpu"]
+    out, _ = user.run("train.py", "task=encoder", *small, "trainer.max_steps=4", "hydra.run.dir=fitted")
+    assert out.strip().splitlines()[-1] == "fitted/encoder.safetensors"
+    assert "val/accuracy" in json.loads((user.folder / "fitted" / "metrics.json").read_text())
+    settings = [s for s in user.tiny if not s.startswith("encoder.weights")]
+    weights = user.folder / "fitted" / "encoder.safetensors"
+    user.run("train.py", *settings, f"encoder.weights={weights}", "trainer.max_steps=2", "hydra.run.dir=prior")
+    prior = Prior.load(user.folder / "prior" / "prior.safetensors")
+    assert prior.encoder_net().labels[0] == "house"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["encoder.layer=fc9"], "no layer 'fc9' in mini_caffenet"),
+        (["trainer.max_step=5"], "did you mean trainer.max_steps"),
+        (["data=photos"], "doodles"),
+        (["resume=nowhere"], "nowhere"),
+        (["loss.image=-1"], "loss.image=-1"),
+        (["encoder.weights=missing.pt"], "missing.pt"),
+        (["data.image_size=500"], "500"),
+        (["trainer.max_steps=0"], "trainer.max_steps=0"),
+    ],
+)
+def test_what_the_user_can_mend_is_said_in_one_line(user, arguments, says):
+    _, err = user.run(
+        "train.py", *user.tiny[1:], *(["encoder.weights=null"] * ("weights" not in arguments[0])), *arguments, status=2
+    )
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert len(lines) == 1, err
+    assert says in lines[0]
+
+
+@pytest.mark.parametrize(("arguments", "says"), [([], "data.root"), (["data.root=/nowhere"], "/nowhere")])
+def test_a_folder_that_is_not_there_is_said_in_one_line(user, arguments, says):
+    settings = ["data=image_folder", "encoder.weights=null", "encoder.classes=4"]
+    _, err = user.run("train.py", *settings, *arguments, status=2)
+    assert len(err.strip().splitlines()) == 1
+    assert says in err
+
+
+def test_help_explains_the_keys_with_examples(user):
+    out, _ = user.run("train.py", "--help")
+    for key in ("encoder.layer", "loss.adversarial", "resume", "trainer.max_steps", "python train.py"):
+        assert key in out

@@ -1,0 +1,163 @@
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from PIL import Image
+
+from dgn.prior import Prior
+
+pytestmark = pytest.mark.e2e
+QUICK = ["steps=3", "reference_images=32", "judge=none"]
+
+
+def visualized(user, *arguments: str):
+    out, _ = user.run("visualize.py", *QUICK, *arguments)
+    folder = (user.folder / out.strip().splitlines()[-1]).parent
+    return folder, list(csv.DictReader((folder / "results.csv").open()))
+
+
+def test_the_newest_prior_is_shown_for_every_class(trained):
+    user, path, _ = trained
+    folder, rows = visualized(user, "seeds=2")
+    assert {f.name for f in folder.iterdir()} >= {
+        "index.html",
+        "contact_sheet.png",
+        "images",
+        "results.csv",
+        "results.json",
+    }
+    assert len(rows) == 16 * 2
+    head = ["layer", "unit", "label", "seed", "method", "activation", "percentile"]
+    head += ["judge_label", "judge_probability", "recognized"]
+    assert list(rows[0])[:10] == head
+    assert {row["label"] for row in rows} >= {"house", "tree", "fish"}
+    assert all(0 <= float(row["percentile"]) <= 100 for row in rows)
+    for row in rows:
+        assert Image.open(folder / row["image"]).size == (64, 64)
+    settings = json.loads((folder / "results.json").read_text())["settings"]
+    assert settings["prior"] == str(path)
+
+
+def test_the_pictures_are_what_the_numbers_say(trained):
+    """The activation in the table is the target's on the picture in the file, up to its 8 bits."""
+    user, path, _ = trained
+    folder, rows = visualized(user, "units=fc8:house,conv5:3@mean", "seeds=1")
+    net = Prior.load(user.folder / path).encoder_net()
+    for row in rows:
+        image = torch.tensor(list(Image.open(folder / row["image"]).getdata())).view(64, 64, 3).permute(2, 0, 1) / 255
+        found = net(image[None], [row["layer"]])[row["layer"]]
+        value = found[0, 3].mean() if row["layer"] == "conv5" else found[0, 0]
+        assert float(row["activation"]) == pytest.approx(float(value), abs=0.05)
+
+
+def test_units_positions_sums_lists_and_seeds(trained):
+    user, _, _ = trained
+    _, rows = visualized(user, "units=[fc8:house+0.5*fc8:boat,conv5:12@4,4,fc6:0-1,conv3:5]", "seeds=[3,8]")
+    assert [row["objective"] for row in rows[::2]] == [
+        "fc8:0+0.5*fc8:3",
+        "conv5:12@4,4",
+        "fc6:0",
+        "fc6:1",
+        "conv3:5@4,4",
+    ]
+    assert {row["seed"] for row in rows} == {"3", "8"}
+    assert rows[0]["label"] == "house + 0.5 boat"
+
+
+def test_the_same_seed_finds_the_same_images(trained):
+    user, _, _ = trained
+    tables = [visualized(user, "units=fc8:3", "seeds=2")[1] for _ in range(2)]
+    assert [row["activation"] for row in tables[0]] == [row["activation"] for row in tables[1]]
+
+
+def test_a_search_can_start_from_a_real_image_or_a_sample(trained, tmp_path):
+    user, _, _ = trained
+    Image.linear_gradient("L").resize((90, 70)).save(tmp_path / "photo.png")
+    starts = {}
+    for start in (str(tmp_path / "photo.png"), "sample", "noise"):
+        starts[start] = visualized(user, "units=fc8:3", "seeds=1", f"start={start}")[1][0]["activation"]
+    assert len(set(starts.values())) == 3
+
+
+def test_adam_and_another_target(trained):
+    user, _, _ = trained
+    _, rows = visualized(user, "method=dgn_am_adam", "target=mini_resnet", "target.weights=null", "target.classes=5")
+    assert len(rows) == 5 * 4
+    assert rows[0]["layer"] == "fc"
+    assert rows[0]["method"] == "dgn_am_adam"
+
+
+def test_checkpoints_and_run_folders_are_priors_too(trained):
+    user, path, _ = trained
+    run = (user.folder / path).parent
+    found = [
+        visualized(user, f"prior={where}", "units=fc8:1", "seeds=1")[1][0]["activation"]
+        for where in (run, run / "prior.safetensors", run / "checkpoints" / "last.ckpt")
+    ]
+    assert len(set(found)) == 1
+
+
+def test_layers_are_listed(trained):
+    user, _, _ = trained
+    out, _ = user.run("visualize.py", "target.layers=list")
+    line = next(line for line in out.splitlines() if "conv5" in line and "relu5" in line)
+    assert "64x8x8" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["prior=nowhere"], "nowhere"),
+        (["units=fc9:1"], "no layer 'fc9'"),
+        (["units=fc8:99"], "16 units are 0 .. 15"),
+        (["units=fc8:dragon"], "house"),
+        (["start=missing.png"], "missing.png"),
+        (["seeds=0"], "seeds=0"),
+        (["steps=0"], "steps=0"),
+        (["unit=fc8:1"], "did you mean units"),
+        (["method=magic"], "dgn_am"),
+        (["device=tpu"], "auto, cpu or cuda"),
+    ],
+)
+def test_what_the_user_can_mend_is_said_in_one_line(trained, arguments, says):
+    user, _, _ = trained
+    _, err = user.run("visualize.py", *QUICK[1:], *arguments, status=2)
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert len(lines) == 1, err
+    assert says in lines[0]
+
+
+def test_without_a_prior_the_next_step_is_said(user):
+    _, err = user.run("visualize.py", status=2)
+    assert "python train.py" in err
+
+
+def test_files_that_are_no_priors_are_refused(trained, tmp_path):
+    user, path, _ = trained
+    content = (user.folder / path).read_bytes()
+    bad = {"cut.safetensors": content[: len(content) // 2], "text.safetensors": b"hello", "empty.safetensors": b""}
+    bad["bad.ckpt"] = b"not a checkpoint"
+    for name, data in bad.items():
+        (tmp_path / name).write_bytes(data)
+        _, err = user.run("visualize.py", f"prior={tmp_path / name}", status=2)
+        assert name in err
+        assert "Traceback" not in err
+
+
+def test_the_readmes_five_lines(trained):
+    user, path, _ = trained
+    code = (
+        "from dgn import Prior, dgn_am, parse_units\n"
+        f"prior = Prior.load({str(path)!r})\n"
+        "units = parse_units('fc8:house, fc8:tree', prior.encoder_net())\n"
+        "preferred = dgn_am(prior, units, seeds=range(2), steps=3)\n"
+        "preferred.save('preferred')\n"
+        "print(tuple(preferred.images.shape))\n"
+        "import sys; assert 'hydra' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=user.folder, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(4, 3, 64, 64)"
+    assert len(list((user.folder / "preferred").iterdir())) == 4
