@@ -42,7 +42,10 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
             try:
                 return hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(main)()
             except UserError as error:
-                _end(f"error: {error}", 2)
+                # What a data worker raises comes with the worker's traceback; the last line is ours.
+                _end(f"error: {str(error).strip().splitlines()[-1].removeprefix('dgn.errors.UserError: ')}", 2)
+            except KeyboardInterrupt:
+                _end("stopped before there was anything to save", 130)
             except Interrupted as stop:
                 _end(str(stop), 128 + stop.signal)
             except (HydraException, OmegaConfBaseException) as error:

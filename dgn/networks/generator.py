@@ -53,9 +53,9 @@ class UpconvGenerator(nn.Module):
     plan: the architecture, or None for `auto_plan(code_shape, image_size, width)`.
     width: scales the channels and units of the automatic plan; 1 is the published size.
     output_space: how the last layer's numbers mean pixels.
-    normalize_codes: subtract each unit's mean and divide by its standard deviation before the first layer (set
-        by `set_code_statistics`). The paper feeds raw codes; other networks' codes have any scale, and this is
-        what lets one setting train for all of them.
+    normalize_codes: subtract each unit's mean and bring the code to unit scale before the first layer (set by
+        `set_code_statistics`). The paper feeds raw codes; other networks' codes have any scale, and this is what
+        lets one setting train for all of them.
     Raises UserError where plan, code and image size do not go together.
     """
 
@@ -81,7 +81,7 @@ class UpconvGenerator(nn.Module):
         # Image = mean + std * raw, so "leave" of a space whose own range is image space's.
         self.normalize_codes = normalize_codes
         self.register_buffer("code_mean", torch.zeros(self.code_shape))
-        self.register_buffer("code_scale", torch.ones(self.code_shape))
+        self.register_buffer("code_scale", torch.ones(()))
 
         steps, shape = parse_plan(self.plan), self.code_shape
         self.uncropped_size = _final_side(steps, shape, image_size)
@@ -109,17 +109,12 @@ class UpconvGenerator(nn.Module):
         return self.output_space.leave(self.layers(codes))
 
     def set_code_statistics(self, mean: Tensor, std: Tensor) -> None:
-        """mean, std: (*code_shape) over real images. Map codes are normalized by channel, token codes by feature,
-        so that a position where a channel is rarely active is not blown up; units that never vary become zero."""
-        if len(self.code_shape) > 1:
-            positions = (1, 2) if len(self.code_shape) == 3 else (0,)
-            second_moment = (std**2 + mean**2).mean(positions, keepdim=True)
-            mean = mean.mean(positions, keepdim=True)
-            std = (second_moment - mean**2).clamp_min(0).sqrt()
-        alive = std > 1e-3 * std.max()
-        scale = torch.where(alive, 1 / std.clamp_min(1e-12), torch.zeros_like(std))
-        self.code_mean.copy_(mean.expand(self.code_shape))
-        self.code_scale.copy_(scale.expand(self.code_shape))
+        """mean, std: (*code_shape) over real images. Every unit's mean is removed and all are divided by one number,
+        the root mean square of their standard deviations: dividing each by its own would blow up the units that are
+        rarely active, and those that never are."""
+        scale = std.double().square().mean().sqrt().clamp_min(1e-12)
+        self.code_mean.copy_(mean)
+        self.code_scale.fill_(float(1 / scale))
 
     def spec(self) -> dict[str, Any]:
         """Plain values from which the constructor makes the same network."""

@@ -26,6 +26,7 @@ class User:
         "generator.width=0.05",
         "discriminator.width=0.25",
         "schedule.warmup=2",
+        "trainer.log_every_n_steps=2",
         "trainer.accelerator=cpu",
     )
     """Settings that make a prior's training a matter of seconds; the network is random, which nothing here minds."""
