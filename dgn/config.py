@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.utils import get_original_cwd
@@ -36,21 +37,23 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
     register_resolvers()
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], Any]:
-        def command_line() -> Any:
+        def command_line() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole; here they become one line
             sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]]
+            ended: list[BaseException] = []
+
+            def job(config: DictConfig) -> Any:
+                try:
+                    return main(config)
+                except (UserError, Interrupted, KeyboardInterrupt) as error:
+                    ended.append(error)  # Hydra would print a line of its own
+
             try:
-                return hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(main)()
-            except UserError as error:
-                # What a data worker raises comes with the worker's traceback; the last line is ours.
-                _end(f"error: {str(error).strip().splitlines()[-1].removeprefix('dgn.errors.UserError: ')}", 2)
-            except KeyboardInterrupt:
-                _end("stopped before there was anything to save", 130)
-            except Interrupted as stop:
-                _end(str(stop), 128 + stop.signal)
-            except (HydraException, OmegaConfBaseException) as error:
-                inner = error.__cause__ if isinstance(error.__cause__, UserError) else None
-                _end(f"error: {inner or _explain(error, name)}", 2)
+                hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+            except (UserError, HydraException, OmegaConfBaseException) as error:
+                ended.append(error)
+            if ended:
+                _end(*_last_words(ended[0], name))
 
         return command_line
 
@@ -59,8 +62,13 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
 
 def compose(name: str, overrides: Iterable[str]) -> DictConfig:
     """The config that the command line `python NAME.py OVERRIDES` would have."""
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose(name, overrides=list(overrides))
+    running = GlobalHydra.instance()
+    held, running.hydra = running.hydra, None  # Hydra composes for one application at a time
+    try:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            return hydra.compose(name, overrides=list(overrides))
+    finally:
+        GlobalHydra.instance().hydra = held
 
 
 def resumed(config: DictConfig, folder: Path) -> DictConfig:
@@ -97,6 +105,20 @@ def _quoted(argument: str) -> str:
     if key == "units" and equals and value[:1] not in "['\"":
         return f"units='{value}'"
     return argument
+
+
+def _last_words(error: BaseException, name: str) -> tuple[str, int]:
+    """What to say of the end of a run, and the exit status."""
+    if isinstance(error, Interrupted):
+        return str(error), 128 + error.signal
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped before there was anything to save", 130
+    if not isinstance(error, UserError):
+        if not isinstance(error.__cause__, UserError):
+            return f"error: {_explain(error, name)}", 2
+        error = error.__cause__
+    # What a data worker raises comes with the worker's traceback; the last line is ours.
+    return f"error: {str(error).strip().splitlines()[-1].removeprefix('dgn.errors.UserError: ')}", 2
 
 
 def _end(message: str, status: int) -> None:

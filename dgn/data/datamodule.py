@@ -23,7 +23,7 @@ class ImageData(pl.LightningDataModule):
 
     train, val: sources. image_size: of what they give. batch_size: of training, over all processes.
     num_workers: processes that read ahead; 0 reads in the training process.
-    val_images: how many of the validation images are used, always the same, spread evenly.
+    val_images: how many of the validation images are used, always the same ones.
     seed: of the order and the augmentation.
     """
 
@@ -47,8 +47,7 @@ class ImageData(pl.LightningDataModule):
         self.train_source, self.val_source = train, val
         self.image_size, self.batch_size, self.num_workers = image_size, batch_size, num_workers
         self.seed = seed
-        count = min(val_images, len(val))
-        self.val_indices = [i * len(val) // count for i in range(count)]
+        self.val_indices = _some(len(val), val_images)
         self.classes: tuple[str, ...] = tuple(getattr(train, "classes", ()))
 
     def train_dataloader(self) -> DataLoader:
@@ -73,9 +72,7 @@ class ImageData(pl.LightningDataModule):
             source: Dataset = Stream(self.train_source, self.seed)
             indices = list(range(min(count, len(self.train_source))))
         else:
-            source = _Subset(self.val_source, range(len(self.val_source)))
-            step = max(1, len(self.val_source) // count)
-            indices = list(range(0, len(self.val_source), step))[:count]
+            source, indices = self.val_source, _some(len(self.val_source), count)
         batches = [indices[i : i + 64] for i in range(0, len(indices), 64)]
         for images, labels in self._loader(source, batch_sampler=batches):
             yield to_image_space(images), labels
@@ -142,6 +139,11 @@ class StepBatches:
 def to_image_space(images: Tensor) -> Tensor:
     """uint8 (N, 3, H, W) -> float in [0, 1], channels last in memory (the layout convolutions are fastest in)."""
     return images.to(memory_format=torch.channels_last).float().div_(255)
+
+
+def _some(total: int, count: int) -> list[int]:
+    """`count` of `total` places, always the same, in order: at random, as images may stand in any order of classes."""
+    return sorted(np.random.default_rng(0).permutation(total)[:count].tolist())
 
 
 class _Subset(Dataset):

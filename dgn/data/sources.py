@@ -82,7 +82,9 @@ def _drawn(source: Doodles) -> PackedImages:
         loader = DataLoader(source, batch_size=100, num_workers=min(8, os.cpu_count() or 1))
         images, labels = zip(*loader, strict=True)
         pack(_Held(torch.cat(images), torch.cat(labels)), path)
-    return PackedImages(path, "all", image_size=source.image_size, transform=EvalTransform(source.image_size))
+    return PackedImages(
+        path, "all", image_size=source.image_size, transform=EvalTransform(source.image_size, source.image_size)
+    )
 
 
 class _Held(Dataset):

@@ -73,10 +73,7 @@ class UpconvGenerator(nn.Module):
         self.image_size = image_size
         self.plan = plan or auto_plan(self.code_shape, image_size, width)
         if isinstance(output_space, Mapping):
-            space = {
-                k: tuple(v) if isinstance(v, Sequence) and k != "channel_order" else v for k, v in output_space.items()
-            }
-            output_space = InputSpace(**space)
+            output_space = InputSpace.from_dict(output_space)
         self.output_space = output_space or InputSpace(mean=(0.5,) * 3, std=(0.25,) * 3)
         # Image = mean + std * raw, so "leave" of a space whose own range is image space's.
         self.normalize_codes = normalize_codes

@@ -4,7 +4,7 @@ Image space is RGB, float, [0, 1], NCHW, everywhere. What a network was trained 
 deviation, channel order, 0..1 or 0..255) is known here and nowhere else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -73,6 +73,14 @@ class InputSpace:
         given = dict(size=input_size, mean=mean, std=std, channel_order=channel_order, value_range=value_range)
         given = {k: tuple(v) if isinstance(v, Sequence) and not isinstance(v, str) else v for k, v in given.items()}
         return InputSpace(**{**asdict(self), **{k: v for k, v in given.items() if v is not None}})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "InputSpace":
+        """What `to_dict` gave, also after a journey through JSON or YAML. Raises UserError for an unknown key."""
+        try:
+            return cls(**{k: tuple(v) if isinstance(v, list | tuple) else v for k, v in values.items()})
+        except TypeError as error:
+            raise UserError(f"{dict(values)} does not describe an input space: {error}") from None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

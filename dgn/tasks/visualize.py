@@ -99,7 +99,7 @@ def search(
         target,
         objectives,
         instantiate(method.parametrization)(prior, begin=begin),
-        instantiate(method.update),
+        instantiate(method["update"]),
         regularizers,
         seeds,
         method.steps,
@@ -194,7 +194,6 @@ def _rows(
     ranks: Sequence[float] | None,
     verdicts: list[tuple[str, float]] | None,
     method: str,
-    target: FeatureNet,
 ) -> list[Row]:
     rows = []
     for i, (objective, seed) in enumerate(zip(preferred.objectives, preferred.seeds, strict=True)):

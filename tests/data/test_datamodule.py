@@ -67,12 +67,31 @@ def test_images_arrive_in_image_space():
     torch.testing.assert_close(images, torch.full((1, 3, 2, 2), 0.2))
 
 
-def test_validation_images_are_spread_evenly():
-    data = ImageData(Numbered(3), Numbered(100), 2, val_images=4)
-    assert data.val_indices == [0, 25, 50, 75]
+def test_validation_images_are_always_the_same_ones_of_every_class():
+    indices = [ImageData(Numbered(3), Numbered(100), 2, val_images=20, seed=s).val_indices for s in range(2)]
+    assert indices[0] == indices[1]
+    assert len(set(indices[0])) == 20
+    assert {i % 4 for i in indices[0]} == {0, 1, 2, 3}
+    data = ImageData(Numbered(3), Numbered(7), 2, val_images=20)
+    assert data.val_indices == list(range(7))
+    assert sum(len(images) for images, _ in data.real_images(5, "val")) == 5
 
 
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"num_workers": -1}])
 def test_wrong_numbers_are_the_users_error(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         ImageData(Numbered(3), Numbered(3), 2, **wrong)
+
+
+def test_cached_doodles_are_the_drawn_ones(tmp_path, monkeypatch):
+    from dgn.data.doodles import draw
+    from dgn.data.sources import doodles
+
+    monkeypatch.setenv("DGN_CACHE", str(tmp_path))
+    data = doodles(image_size=48, train_images=40, val_images=20)
+    for split, source in (("train", data.train_source), ("val", data.val_source)):
+        for i in (0, 7, 19):
+            drawn = draw(0, split, i, 48)
+            image, label = source[i]
+            np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), drawn.image)
+            assert label == drawn.label

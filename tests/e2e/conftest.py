@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
 class User:
     """Runs `python SCRIPT ARGUMENTS` in a folder, with a cache folder that one test session shares.
 
