@@ -7,17 +7,17 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from dgn.config import entry_point, resumed
-from dgn.runs import finished
+from dgn.runs import result
 
 
 @entry_point("train")
 def main(config: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     config = resumed(config, folder)
-    if finished(folder):
-        print(f"This run is finished; nothing is left to do in {folder}")
-    made = instantiate(config.task)(config, folder)
-    print(made)
+    made = result(folder, config.trainer.max_steps)
+    if made is not None:
+        print("This run is finished: nothing is left to do")
+    print(made or instantiate(config.task)(config, folder))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
             def job(config: DictConfig) -> Any:
                 try:
                     return main(config)
-                except (UserError, Interrupted, KeyboardInterrupt) as error:
+                except (UserError, Interrupted, KeyboardInterrupt, HydraException, OmegaConfBaseException) as error:
                     ended.append(error)  # Hydra would print a line of its own
 
             try:

@@ -1,6 +1,7 @@
 """Run folders: where runs are, which can be gone on with, and which holds the newest prior."""
 
 import datetime
+import json
 from pathlib import Path
 
 from dgn.errors import UserError
@@ -50,6 +51,13 @@ def folder_to_resume(resume: str | None) -> Path | None:
 def finished(folder: Path) -> bool:
     """Whether a training run has come to its end."""
     return (folder / METRICS).is_file()
+
+
+def result(folder: Path, steps: int) -> Path | None:
+    """What a run of so many steps has made, where it has come to its end; else None."""
+    if not finished(folder) or json.loads((folder / METRICS).read_text()).get("steps", 0) < steps:
+        return None
+    return next((folder / name for name in (PRIOR, ENCODER) if (folder / name).is_file()), None)
 
 
 def find_prior(where: str | None) -> Path:

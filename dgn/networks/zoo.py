@@ -82,9 +82,10 @@ def _assemble(
 ) -> FeatureNet:
     weights, seed = schema.pop("weights", None), schema.pop("seed", 0)
     labels = tuple(schema.pop("labels", None) or _labels_beside(weights))
-    classes = args["classes"] or len(labels)
+    state = None if weights is None else read_state_dict(weights)
+    classes = args["classes"] or len(labels) or _classes_in(state)
     if not classes:
-        raise UserError(f"{builder}: how many classes? give `classes` or `labels`; the weights file names none")
+        raise UserError(f"{builder}: how many classes? give `classes` or `labels`; the weights do not say")
     if labels and len(labels) != classes:
         raise UserError(f"{builder}: {len(labels)} labels for {classes} classes; there must be one for each")
     try:
@@ -96,12 +97,18 @@ def _assemble(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = layers(classes)
-    if weights is not None:
-        load_state_dict(network, read_state_dict(weights), source=str(weights))
+    if state is not None:
+        load_state_dict(network, state, source=str(weights))
     spec = {"builder": builder, **args, "classes": classes, "labels": list(labels), "seed": seed, "weights": weights}
     spec |= schema
     network = network.to(memory_format=torch.channels_last)
     return FeatureNet(network, space, builder, labels, aliases, spec)
+
+
+def _classes_in(state: Mapping[str, torch.Tensor] | None) -> int:
+    """Units of the classifier in a state dict of our networks: rows of fc8's (CaffeNet) or fc's weight; 0: unknown."""
+    heads = [v for k, v in (state or {}).items() if k.rpartition(".weight")[0].rpartition(".")[2] in ("fc8", "fc")]
+    return len(heads[-1]) if heads else 0
 
 
 def _labels_beside(weights: str | Path | None) -> Sequence[str]:

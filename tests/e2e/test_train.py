@@ -165,7 +165,7 @@ def test_every_layer_and_loss_trains(user, settings):
 def test_an_encoder_can_be_fitted_and_inverted(user):
     small = ["data.train_images=96", "data.val_images=32", "trainer.accelerator=cpu"]
     out, _ = user.run("train.py", "task=encoder", *small, "trainer.max_steps=4", "hydra.run.dir=fitted")
-    assert out.strip().splitlines()[-1] == "fitted/encoder.safetensors"
+    assert out.strip().splitlines()[-1] == str(user.folder / "fitted" / "encoder.safetensors")
     assert "val/accuracy" in json.loads((user.folder / "fitted" / "metrics.json").read_text())
     settings = [s for s in user.tiny if not s.startswith("encoder.weights")]
     weights = user.folder / "fitted" / "encoder.safetensors"

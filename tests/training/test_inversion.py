@@ -122,7 +122,7 @@ def test_the_average_is_the_exponential_one(monkeypatch):
     weights, expected = [], None
     for t in range(12):
         with torch.no_grad():
-            module.generator.get_parameter(name).add_(0.1 * t)
+            module.generator.get_parameter(name).add_(1e-3 * t)
         steps.step()
         weights.append(module.generator.get_parameter(name).detach().clone())
         decay = min(0.9, (1 + t) / (10 + t))
@@ -132,7 +132,7 @@ def test_the_average_is_the_exponential_one(monkeypatch):
 
 
 def test_weight_decay_is_not_for_upconvolutions_and_biases(monkeypatch):
-    module = Steps(monkeypatch).module
+    module = Steps(monkeypatch, optimizer=lambda groups: torch.optim.Adam(groups, weight_decay=0.1)).module
     groups = module.configure_optimizers()["optimizer"].param_groups
     spared = {id(p) for group in groups if group.get("weight_decay") == 0.0 for p in group["params"]}
     for m in (*module.generator.modules(), *module.discriminator.modules()):

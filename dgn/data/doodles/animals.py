@@ -157,7 +157,7 @@ def sitting_cat(pen: Sketch, dice: Dice) -> Colour:
 
 
 def open_butterfly(pen: Sketch, dice: Dice) -> Colour:
-    wing = dice.colour(*ANY, s=(0.55, 0.9), v=(0.7, 1.0))
+    wing = dice.colour((15, 50), (200, 285), s=(0.6, 0.9), v=(0.75, 1.0))
     edge = dice.pick([INK, dark(wing, 0.5), dark(wing, 0.65)])
     spot = dice.pick([WHITE, light(wing, 0.7), dice.colour(*ANY, s=(0.6, 0.9), v=(0.85, 1.0))])
     up, low = dice.between(0.85, 1.0), dice.between(0.62, 0.75)
@@ -180,7 +180,7 @@ def open_butterfly(pen: Sketch, dice: Dice) -> Colour:
 
 def folded_butterfly(pen: Sketch, dice: Dice) -> Colour:
     """Seen from the side, head to the right, wings held up together."""
-    wing = dice.colour(*ANY, s=(0.55, 0.9), v=(0.7, 1.0))
+    wing = dice.colour((15, 50), (200, 285), s=(0.6, 0.9), v=(0.75, 1.0))
     edge = dice.pick([INK, dark(wing, 0.5), dark(wing, 0.65)])
     spot = dice.pick([WHITE, light(wing, 0.7), dice.colour(*ANY, s=(0.6, 0.9), v=(0.85, 1.0))])
     fore = np.array([(0.3, 0.5), (0.42, -0.2), (0.3, -0.85), (-0.1, -1.0), (-0.35, -0.6), (-0.15, 0.1)])

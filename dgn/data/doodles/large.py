@@ -9,8 +9,8 @@ from dgn.data.doodles.pen import ANY, INK, WARM, WHITE, Colour, Dice, Sketch, da
 
 
 def cottage(pen: Sketch, dice: Dice) -> Colour:
-    wall = dice.colour((8, 60), s=(0.15, 0.65), v=(0.75, 0.98))
-    roof = dice.colour((0, 25), (345, 360), (200, 230), s=(0.45, 0.8), v=(0.4, 0.75))
+    wall = dice.colour((25, 58), s=(0.12, 0.5), v=(0.85, 0.98))
+    roof = dice.colour((0, 20), (350, 360), s=(0.55, 0.8), v=(0.5, 0.75))
     glass = dice.pick([(0.55, 0.75, 0.9), (0.98, 0.88, 0.5), (0.3, 0.4, 0.55)])
     w, eaves, ridge = dice.between(0.68, 0.82), dice.between(-0.15, 0.1), dice.between(-0.95, -0.75)
     side = dice.pick([-1, 1])
@@ -36,16 +36,16 @@ def cottage(pen: Sketch, dice: Dice) -> Colour:
 
 
 def town_house(pen: Sketch, dice: Dice) -> Colour:
-    wall = dice.colour((0, 60), (345, 360), (190, 220), s=(0.2, 0.65), v=(0.65, 0.95))
-    roof = dice.colour((0, 30), (200, 240), s=(0.3, 0.7), v=(0.3, 0.6))
+    wall = dice.colour((10, 58), s=(0.15, 0.55), v=(0.75, 0.96))
+    roof = dice.colour((0, 20), (350, 360), s=(0.55, 0.8), v=(0.5, 0.72))
     glass = dice.pick([(0.6, 0.8, 0.92), (0.98, 0.88, 0.5), (0.25, 0.33, 0.48)])
     w, top = dice.between(0.52, 0.66), dice.between(-0.68, -0.58)
     if dice.chance(0.7):
         x = dice.pick([-1, 1]) * w * 0.6
         pen.rect(x - 0.1, -1.0, x + 0.1, top, dark(roof, 0.3))
-    slope = dice.between(0.1, 0.22)
+    slope = dice.between(0.25, 0.4)
     pen.rect(-w, top, w, 0.95, wall)
-    pen.polygon([(-w - 0.06, top), (-w + slope, -0.9), (w - slope, -0.9), (w + 0.06, top)], roof)
+    pen.polygon([(-w - 0.06, top), (-w + slope, -0.98), (w - slope, -0.98), (w + 0.06, top)], roof)
     pen.rect(-w - 0.08, top - 0.03, w + 0.08, top + 0.05, light(wall, 0.6))
     columns = dice.pick([2, 3])
     xs = (-w * 0.62, w * 0.62) if columns == 2 else (-w * 0.62, 0, w * 0.62)
