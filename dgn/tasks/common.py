@@ -26,7 +26,7 @@ from dgn.training.precision import resolve_precision
 
 log = logging.getLogger(__name__)
 
-_ROLE_KEYS = ("layer", "layers")
+_ROLE_KEYS = ("layer", "layers", "trunk")
 """Keys of a network's config that say what it is used for, not what it is."""
 
 
@@ -51,6 +51,7 @@ def start(config: DictConfig, folder: Path) -> None:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    torch.set_flush_denormal(True)  # vanishing gradients cost a CPU a hundredfold otherwise
     torch.set_float32_matmul_precision("high")
     if not (folder / CONFIG).exists():
         write_whole(folder / CONFIG, yaml.safe_dump(plain(config), sort_keys=False))
