@@ -51,7 +51,7 @@ def start(config: DictConfig, folder: Path) -> None:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    torch.set_flush_denormal(True)  # vanishing gradients cost a CPU a hundredfold otherwise
+    torch.set_flush_denormal(True)  # CPUs are slow with denormal numbers; none of ours matters
     torch.set_float32_matmul_precision("high")
     if not (folder / CONFIG).exists():
         write_whole(folder / CONFIG, yaml.safe_dump(plain(config), sort_keys=False))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dgn.config import compose, plain
 from dgn.errors import UserError
-from dgn.files import cache_dir
+from dgn.files import cache_dir, written_aside
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +37,7 @@ def embedded_weights(target: str) -> Path:
     log.info("The embedded %s (%s) is not there yet: fitting it to the doodles first, about a minute", recipe, name)
     with tempfile.TemporaryDirectory(prefix="dgn-") as folder:
         made = fit_encoder(config, Path(folder))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(".part")
-        shutil.copyfile(made, aside)
-        aside.replace(path)
+        with written_aside(path) as aside:
+            shutil.copyfile(made, aside)
     log.info("Kept for later runs in %s", path)
     return path

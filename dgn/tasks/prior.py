@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -99,10 +100,16 @@ def _statistics(
     """Of the codes and, for the feature loss's scale, of the comparator's features, over real images."""
     encoder.layer(config.encoder.layer)
     device = next(encoder.parameters()).device
-    images = [batch.to(device) for batch, _ in data.real_images(config.statistics.images)]
-    codes = measure(encoder, [config.encoder.layer], images)[config.encoder.layer]
-    features = measure(comparator, layers, images)
-    return codes, feature_scales({layer: found.total_variance for layer, found in features.items()})
+    layer = config.encoder.layer
+
+    def found(net: FeatureNet, wanted: list[str]) -> Mapping[str, UnitStatistics]:
+        images = data.real_images(config.statistics.images)
+        return measure(net, list(dict.fromkeys(wanted)), (batch.to(device) for batch, _ in images))
+
+    # As in training, one pass serves both where they are one network; and no more than a batch is held.
+    codes = found(encoder, [layer, *layers] if comparator is encoder else [layer])
+    features = codes if comparator is encoder else found(comparator, layers)
+    return codes[layer], feature_scales({name: features[name].total_variance for name in layers})
 
 
 def _about(config: DictConfig, encoder: FeatureNet, data: ImageData) -> dict:

@@ -14,13 +14,13 @@ from torch.optim.swa_utils import AveragedModel
 from torch.profiler import record_function
 
 from dgn.errors import UserError
-from dgn.networks.discriminator import Discriminator
+from dgn.networks.discriminator import GENERATED, REAL, Discriminator
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
 from dgn.prior import Prior
 from dgn.statistics import UnitStatistics
 from dgn.training.balance import Balance
-from dgn.training.losses import GENERATED, REAL, adversarial_loss, discriminator_loss, feature_loss
+from dgn.training.losses import adversarial_loss, discriminator_loss, feature_loss
 from dgn.training.losses import image_loss as pixel_loss
 from dgn.training.randomness import seed_step
 from dgn.training.readback import Readback

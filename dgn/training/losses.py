@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgn.networks.discriminator import GENERATED, REAL
+from dgn.networks.discriminator import REAL
 
 PAPER_PIXELS = 3 * 227 * 227
 PAPER_FEATURE_VARIANCE = 1.2e6
@@ -57,17 +57,3 @@ def discriminator_loss(logits: Tensor, label: int) -> Tensor:
 def adversarial_loss(logits_generated: Tensor) -> Tensor:
     """L_adv, non-saturating: the generated images under the opposite label, -log D(G(y))."""
     return discriminator_loss(logits_generated, REAL)
-
-
-__all__ = [
-    "GENERATED",
-    "PAPER_FEATURE_VARIANCE",
-    "PAPER_PIXELS",
-    "REAL",
-    "adversarial_loss",
-    "discriminator_loss",
-    "euclidean",
-    "feature_loss",
-    "feature_scales",
-    "image_loss",
-]

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from dgn.errors import UserError
-from dgn.networks.discriminator import Discriminator
+from dgn.networks.discriminator import GENERATED, REAL, Discriminator
 from dgn.networks.generator import UpconvGenerator
 from dgn.networks.zoo import mini_caffenet, mini_resnet
 from dgn.statistics import UnitStatistics
 from dgn.training.inversion import Inversion, LossWeights, Networks, NonFiniteLoss
-from dgn.training.losses import GENERATED, REAL, adversarial_loss, discriminator_loss, feature_loss, image_loss
+from dgn.training.losses import adversarial_loss, discriminator_loss, feature_loss, image_loss
 
 
 class Steps:
