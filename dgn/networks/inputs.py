@@ -110,7 +110,9 @@ class InputSpace:
             if self.resize is not None:
                 short = min(images.shape[-2:])
                 # The sides as torchvision's Resize has them, the corner as its CenterCrop.
-                sides = [self.resize if side == short else int(self.resize * side / short) for side in images.shape[-2:]]
+                sides = [
+                    self.resize if side == short else int(self.resize * side / short) for side in images.shape[-2:]
+                ]
                 images = self._interpolated(images, sides)
             height, width = images.shape[-2:]
             if height >= h and width >= w:

@@ -118,7 +118,9 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Tensor]]:
         return
     if hasattr(value, "_asdict"):  # a named tuple, and transformers' outputs that are made like one
         value = value._asdict()
-    entries = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, tuple | list) else ()
+    entries = (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, tuple | list) else ()
+    )
     for name, inner in entries:
         yield from _walk(inner, f"{path}.{name}" if path else str(name))
 

@@ -8,13 +8,13 @@ may reach beyond the image, as published sizes do (CaffeNet's pool5: 195 pixels)
 """
 
 import math
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import weakref
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -224,7 +224,9 @@ class _Tracing(TorchDispatchMode):
             if base is not None and func._schema.is_mutable and self.of(base) is not None:
                 # A part of a tensor was changed in place: all of it may depend on what came in.
                 old = self.of(base)
-                self._keep(base, tuple(_union([a.of_all(False), b.of_all(False)]) for a, b in zip(axes, old, strict=True)))
+                self._keep(
+                    base, tuple(_union([a.of_all(False), b.of_all(False)]) for a, b in zip(axes, old, strict=True))
+                )
         return out
 
 
@@ -414,7 +416,9 @@ class _Call:
         for track, tensor in zip(known, self.arg("tensors"), strict=True):
             if track is not None and track.dim == dim:
                 # Behind tokens that depend on no pixel, the others keep their places.
-                alone = sum(other is not None for other in known) == 1 and place + tensor.shape[dim] == self.out.shape[dim]
+                alone = (
+                    sum(other is not None for other in known) == 1 and place + tensor.shape[dim] == self.out.shape[dim]
+                )
                 track = replace(track, shift=track.shift + place) if alone else track.of_all(exact=False)
             if track is not None:
                 found.append(track)
@@ -455,7 +459,9 @@ class _Call:
 
     def after_mm(self, track: Track, shape: torch.Size) -> Track:
         # With weights as the second factor, rows of the first stay; what is summed over is seen whole.
-        first, second = (self.arg(key) for key in (("mat1", "mat2") if self.arg("mat1") is not None else ("self", "mat2")))
+        first, second = (
+            self.arg(key) for key in (("mat1", "mat2") if self.arg("mat1") is not None else ("self", "mat2"))
+        )
         alone = self.tracks(first) is not None and self.tracks(second) is None
         return track if alone and track.dim < len(shape) - 1 else track.of_all()
 
