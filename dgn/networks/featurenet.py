@@ -124,7 +124,8 @@ class FeatureNet(nn.Module):
         if not vectors:
             unit = f"one unit for each of its {len(self.labels)} labels" if self.labels else "a vector of classes"
             raise UserError(f"{self.name} has no layer with {unit}; name its layer with layer=")
-        found = layers[vectors[-1]]
+        final = layers.get(OUTPUT)  # of several heads, the one whose result the network gives first
+        found = layers[final.same_as if final is not None and final.same_as in vectors else vectors[-1]]
         inner = layers.get(found.same_as)
         return inner.name if inner is not None and inner.plain else found.name
 

@@ -81,7 +81,7 @@ def named(spec: Mapping[str, Any], role: str = "target") -> str:
     words = [f"{role}={spec.get('builder')}"]
     for key, value in shown.items():
         if isinstance(value, Mapping):
-            words += [f"{role}.{key}.{inner}={value[inner]}" for inner in value]
+            words += [f"+{role}.{key}.{inner}={value[inner]}" for inner in value]
         elif value is not None:
             words.append(f"{role}.{key}=" + json.dumps(value).replace('"', "").replace(" ", ""))
     return " ".join(words)
