@@ -53,9 +53,13 @@ def asked_to_list(config: DictConfig, *roles: str) -> str | None:
 def list_layers(config: DictConfig, role: str) -> None:
     """Prints the layers of a training config's encoder or comparator."""
     part = config[role] if config[role].get("_target_") else config.encoder
-    of_data = part.get("classes") == "data" or (part.get("weights") is None and part.get("classes") == "auto")
-    data = instantiate(config.data) if of_data and not OmegaConf.missing_keys(config.data) else None
-    print_layers(network(part, data, OmegaConf.select(config, "data.image_size")), role)
+    try:
+        net = network(part, image_size=OmegaConf.select(config, "data.image_size"))
+    except UserError:
+        if OmegaConf.missing_keys(config.data):
+            raise
+        net = network(part, instantiate(config.data))  # it may be the classes of the data that it needs
+    print_layers(net, role)
 
 
 def print_layers(net: FeatureNet, role: str = "target") -> None:

@@ -44,6 +44,10 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     device = torch.device("cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu")
     codes, scales = _statistics(config, data, encoder.to(device), (comparator or encoder).to(device), layers)
 
+    if not (codes.std.isfinite().all() and codes.mean.isfinite().all()):
+        raise UserError(f"{config.encoder.layer} of {encoder.name} is not finite on real images; check its weights")
+    if codes.total_variance == 0:
+        raise UserError(f"{config.encoder.layer} of {encoder.name} is the same for all images: nothing to invert")
     generator = instantiate(config.generator, code_shape=tuple(codes.mean.shape), image_size=data.image_size)
     discriminator = instantiate(
         {k: v for k, v in config.discriminator.items() if k != "conditional"},

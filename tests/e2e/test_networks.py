@@ -115,6 +115,19 @@ def test_codes_that_are_not_rectified_are_bounded_on_both_sides_and_units_withou
     assert preferred.images.isfinite().all()
 
 
+def test_a_layer_that_never_varies_is_refused(user):
+    (user.folder / "dead.py").write_text(
+        "from torch import nn\n"
+        "def make():\n"
+        "    net = nn.Sequential(nn.Conv2d(3, 4, 4, 4), nn.Flatten(), nn.Linear(256, 3))\n"
+        "    net[0].weight.data.zero_()\n"
+        "    return net\n"
+    )
+    own = ["encoder=custom", "encoder.model=dead.py:make", "data.image_size=32", "encoder.layer='0'"]
+    _, err = user.run("train.py", *TINY, *own, status=2)
+    assert "nothing to invert" in err
+
+
 @pytest.mark.parametrize("how", ["torchvision", "timm"])
 def test_any_role_takes_any_network(user, how):
     """Encoder, comparator, target and judge on the command line, in this very process."""
