@@ -1,7 +1,7 @@
 """What a layer costs: operations and time up to it, as shares of the whole network's. Computation stops at the deepest
 layer that is asked for, so an early one should cost a fraction.
 
-    python benchmarks/depth.py [MODEL] [SIDE] [LAYER ...]      default: resnet50 224 conv1 layer1 layer2 layer3 layer4 fc
+    python benchmarks/depth.py [MODEL] [SIDE] [LAYER ...]     default: resnet50 224 conv1 layer1 layer2 layer3 layer4 fc
 """
 
 import sys
