@@ -100,7 +100,7 @@ def receptive_field(drops: Tensor, centres: Sequence[tuple[float, float]]) -> Te
     """drops (N, H, W), the (row, column) in pixels that each map is about -> (2 H - 1, 2 W - 1): the maps laid with
     their centres on the middle, and averaged, each pixel over the maps that reach it: the unit's receptive field as
     its images show it."""
-    n, height, width = drops.shape
+    height, width = drops.shape[1:]
     total, count = torch.zeros(2, 2 * height - 1, 2 * width - 1)
     for drop, (row, column) in zip(drops.cpu(), centres, strict=True):
         # pixel (r, c) covers r to r + 1: a centre of 0.5 is in the middle of pixel 0

@@ -44,11 +44,11 @@ def judge_images(judge: FeatureNet, images: Images, wanted: Sequence[Collection[
     order = logits.sort(dim=1, descending=True, stable=True).indices  # equal logits: the lower class first
     ranks = order.argsort(1) + 1
     names = judge.labels or tuple(str(i) for i in range(logits.shape[1]))
-    places = {_plain(name): i for i, name in reversed(list(enumerate(names)))}
+    places = {plain_label(name): i for i, name in reversed(list(enumerate(names)))}
     verdicts = []
     for row, asked in enumerate(wanted if wanted is not None else [()] * len(logits)):
         first = int(order[row, 0])
-        known = [places[_plain(name)] for name in asked if _plain(name) in places]
+        known = [places[plain_label(name)] for name in asked if plain_label(name) in places]
         best = min(known, key=lambda i: int(ranks[row, i])) if known else None
         verdicts.append(
             Verdict(
@@ -93,5 +93,6 @@ def _weights(net: FeatureNet) -> dict[str, str]:
     return found
 
 
-def _plain(label: str) -> str:
+def plain_label(label: str) -> str:
+    """A label as labels are compared: case, underscores and outer blanks don't count."""
     return label.strip().lower().replace("_", " ")

@@ -96,7 +96,7 @@ class _Best:
         self.places = torch.cat([self.places, places.T.cpu()], 1).gather(1, order)
 
     def _read(self, activations: Tensor) -> tuple[Tensor, Tensor]:
-        """activations (n, ...) of the layer -> each unit's value on each image, and its place in the flat map, (n, U)"""
+        """activations (n, ...) of the layer -> each unit's values and places in the flat map, (n, U)"""
         channels = self.channels.to(activations.device)
         if not self.sides:
             values = activations[:, channels]

@@ -55,7 +55,7 @@ def test_a_judge_that_shares_weights_with_the_target_is_refused(net):
     finetuned = FeatureNet(copy.deepcopy(net.network), net.input_space, "finetuned")
     finetuned.network.fc.weight.data.add_(1)
     for judge in (net, finetuned):
-        with pytest.raises(UserError, match="shares .* weight tensors with the target tiny"):
+        with pytest.raises(UserError, match=r"shares .* weight tensors with the target tiny"):
             check_independent(judge, net)
 
 
