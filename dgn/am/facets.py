@@ -44,7 +44,8 @@ class Facet:
 
 @dataclass(frozen=True)
 class Facets:
-    """facets: largest first; fewer than asked for where images coincide. labels (N,): which of them each image is in. embedding (N, 2): the images' t-SNE."""
+    """facets: largest first; fewer than asked for where images coincide. labels (N,): which of them each image is
+    in. embedding (N, 2): the images' t-SNE."""
 
     facets: tuple[Facet, ...]
     labels: np.ndarray

@@ -2,9 +2,12 @@
 
 Recognition alone does not do: pixel ascent fools independent networks too, while the distribution of its images is
 nowhere near that of real ones. Frechet distance: Heusel et al. 2017. Kernel distance (KID): Binkowski et al. 2018.
+
+The images of a search are not drawn independently: there are as many of each unit as there are seeds. Two of them
+are then more seldom of one unit than two of as many independent draws, which makes the usual estimate of KID too
+small, below 0 even for real images. Ours knows the units and is unbiased.
 """
 
-import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.kid import KernelInceptionDistance, poly_kernel
+from torchmetrics.image.kid import poly_kernel
 
 from dgn.errors import UserError
 from dgn.metrics.intervals import jackknife
@@ -26,7 +29,7 @@ class Naturalness:
     """frechet: squared Frechet distance; kid: kernel distance; both 0 where the distributions are equal.
     frechet_folds, kid_folds: pseudo-values, for intervals over units (`intervals.interval(folds, value)`).
     images, real: how many images of each kind went in. The Frechet distance of few images is too large (what it
-    expects falls as 1/N): compare it with that of as many real images. KID is unbiased, and may be below 0."""
+    expects falls as 1/N): compare it with that of as many real images. KID is unbiased, and so may be below 0."""
 
     frechet: float
     kid: float
@@ -42,7 +45,6 @@ def naturalness(
     classes: Sequence[Hashable | None],
     real: Tensor,
     real_classes: Sequence[Hashable],
-    seed: int = 0,
 ) -> Naturalness:
     """features (N, d) of preferred images and real (M, d) of real ones, by `features_of` a judge.
 
@@ -68,13 +70,20 @@ def naturalness(
         rest = fake[np.isin(fake_fold, groups)], genuine[np.isin(real_fold, np.append(groups, folds))]
         return frechet(*rest) if min(map(len, rest)) > 1 else float("nan")
 
-    kernels = _KernelSums(fake, genuine, fake_fold, real_fold, folds)
-    value = frechet(fake, genuine)
+    strata, real_strata = _numbered(units), _numbered([real_classes[i] if matched else None for i in kept])
+    kernels = _KernelSums(fake, genuine, strata, real_strata)
+    # a unit and a class are of one fold
+    unit_fold = np.array([fake_fold[strata == i][0] for i in range(strata.max() + 1)])
+    class_fold = np.array([real_fold[real_strata == i][0] for i in range(real_strata.max() + 1)])
+
+    def kid_of(groups: np.ndarray) -> float:
+        return kernels.kid(np.isin(unit_fold, groups), np.isin(class_fold, np.append(groups, folds)))
+
+    values, all_folds = (frechet(fake, genuine), kid_of(np.arange(folds))), np.arange(folds)
     return Naturalness(
-        value,
-        kid(fake, genuine, seed=seed),
-        jackknife(np.arange(folds), frechet_of, value),
-        jackknife(np.arange(folds), kernels.kid, kernels.kid(np.arange(folds))),
+        *values,
+        jackknife(all_folds, frechet_of, values[0]),
+        jackknife(all_folds, kid_of, values[1]),
         len(fake),
         len(genuine),
     )
@@ -108,17 +117,20 @@ def frechet(features: Tensor, real: Tensor) -> float:
     return max(0.0, float(metric.compute()))
 
 
-def kid(features: Tensor, real: Tensor, subsets: int = 100, subset_size: int = 1000, seed: int = 0) -> float:
-    """features (N, d), real (M, d) -> the kernel distance, unbiased, with the kernel (x.y / d + 1)^3: the mean over
-    random subsets, no larger than either set, by torchmetrics in float64."""
-    size = min(len(features), len(real), subset_size)
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")  # that it keeps the features, which is what we gave it
-        torch.manual_seed(seed)
-        metric = KernelInceptionDistance(_Features(features.shape[1]), subsets=subsets, subset_size=size)
-        metric.update(real.double(), real=True)
-        metric.update(features.double(), real=False)
-        return float(metric.compute()[0])
+def kid(
+    features: Tensor,
+    real: Tensor,
+    units: Sequence[Hashable] | None = None,
+    real_classes: Sequence[Hashable] | None = None,
+) -> float:
+    """features (N, d), real (M, d) -> the kernel distance: the squared maximum mean discrepancy under the kernel
+    (x.y / d + 1)^3, over all pairs, in float64.
+
+    units, real_classes: the unit (class) of each image, where their numbers were chosen and not drawn; unbiased if
+    each has two images or more. None: independent draws, as the published estimate has it."""
+    strata = [_numbered(names or [0] * len(x)) for names, x in ((units, features), (real_classes, real))]
+    sums = _KernelSums(features.double(), real.double(), *strata)
+    return sums.kid(*(np.full(s.max() + 1, True) for s in strata))
 
 
 class _Features(nn.Module):
@@ -133,28 +145,49 @@ class _Features(nn.Module):
 
 
 class _KernelSums:
-    """KID over all pairs, without some folds, from sums of the kernel between folds: no subsets' noise, which
-    pseudo-values would multiply."""
+    """Sums of the kernel over the pairs of each two strata (units, classes): what KID is made of, for all of them or
+    some."""
 
-    def __init__(self, fake: Tensor, real: Tensor, fake_fold: np.ndarray, real_fold: np.ndarray, folds: int) -> None:
-        x, y = (torch.eye(folds + 1, dtype=torch.float64)[torch.from_numpy(f)] for f in (fake_fold, real_fold))
-        self.counts = [member.sum(0).numpy() for member in (x, y)]
-        self.xx, self.yy, self.xy = _sums(fake, fake, x, x), _sums(real, real, y, y), _sums(fake, real, x, y)
-        # k(x, x), which the unbiased estimate leaves out
-        own = [(s.square().sum(1, keepdim=True) / s.shape[1] + 1) ** 3 for s in (fake, real)]
-        self.own = [(member * diagonal).sum(0).numpy() for member, diagonal in zip((x, y), own, strict=True)]
-        self.rest = folds
+    def __init__(self, fake: Tensor, real: Tensor, strata: np.ndarray, real_strata: np.ndarray) -> None:
+        x, y = (torch.eye(s.max() + 1, dtype=torch.float64)[torch.from_numpy(s)] for s in (strata, real_strata))
+        self.fake, self.real = _Pairs(fake, x), _Pairs(real, y)
+        self.across = _sums(fake, real, x, y)
 
-    def kid(self, groups: np.ndarray) -> float:
-        """Over the folds given, and over the real images that are in no fold."""
-        stays = np.append(groups, self.rest)
-        (n, m), (own_x, own_y) = ([part[stays].sum() for part in pair] for pair in (self.counts, self.own))
+    def kid(self, of_fake: np.ndarray, of_real: np.ndarray) -> float:
+        """Over the strata marked in each, (strata,) bool."""
+        n, m = self.fake.counts[of_fake].sum(), self.real.counts[of_real].sum()
         if min(n, m) < 2:
             return float("nan")
-        xx, yy, xy = (part[np.ix_(stays, stays)].sum() for part in (self.xx, self.yy, self.xy))
-        return float((xx - own_x) / (n * (n - 1)) + (yy - own_y) / (m * (m - 1)) - 2 * xy / (n * m))
+        across = self.across[np.ix_(of_fake, of_real)].sum() / (n * m)
+        return float(self.fake.mean(of_fake) + self.real.mean(of_real) - 2 * across)
+
+
+class _Pairs:
+    """The kernel over pairs of different images of one set."""
+
+    def __init__(self, images: Tensor, member: Tensor) -> None:
+        self.counts = member.sum(0).numpy()
+        self.sums = _sums(images, images, member, member)
+        own = (images.square().sum(1, keepdim=True) / images.shape[1] + 1) ** 3
+        self.own = (member * own).sum(0).numpy()
+
+    def mean(self, of: np.ndarray) -> float:
+        """What the kernel is on average over two independent draws from the strata's mixture: the strata's shares
+        are known, the distribution within each is what its images show, of which no image is paired with itself."""
+        counts, sums, own = self.counts[of], self.sums[np.ix_(of, of)].copy(), self.own[of]
+        total = counts.sum()
+        if counts.min() < 2:  # no pair within that stratum: as if images were drawn from all strata together
+            return (sums.sum() - own.sum()) / (total * (total - 1))
+        np.fill_diagonal(sums, (sums.diagonal() - own) * counts / (counts - 1))
+        return sums.sum() / total**2
 
 
 def _sums(a: Tensor, b: Tensor, in_a: Tensor, in_b: Tensor) -> np.ndarray:
     rows = zip(a.split(1024), in_a.split(1024), strict=True)
     return sum(member.T @ poly_kernel(part, b) @ in_b for part, member in rows).numpy()
+
+
+def _numbered(names: Sequence[Hashable]) -> np.ndarray:
+    """Names -> 0, 1, ... in the order of their first appearance."""
+    numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names])

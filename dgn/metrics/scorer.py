@@ -46,7 +46,6 @@ class Scorer:
     real: real images to compare with, and `classes`, the names of their labels. held_out: others, which stand as
         the reference row. None: what needs them is not measured.
     layers: the target's layers in whose codes the nearest real image is looked for, beside pixels.
-    seed: of KID's subsets.
     """
 
     def __init__(
@@ -57,12 +56,11 @@ class Scorer:
         classes: Sequence[str] = (),
         held_out: RealImages | None = None,
         layers: Sequence[str] = (),
-        seed: int = 0,
     ) -> None:
         if judge is not None:
             check_independent(judge, target)
         self.target, self.judge, self.real, self.held_out = target, judge, real, held_out
-        self.classes, self.layers, self.seed = tuple(classes), list(layers), seed
+        self.classes, self.layers = tuple(classes), list(layers)
         self._activations: dict[str, Tensor] = {}
         self._own: dict[int | None, dict[str, float]] = {}
         self._real_features, self._real_labels = self._read(real) if judge is not None and real else (None, None)
@@ -171,7 +169,6 @@ class Scorer:
             [labels[i] for i in rows],
             self._real_features,
             self._real_labels,
-            self.seed,
         )
         figures = {"frechet": (found.frechet, found.frechet_folds), "kid": (found.kid, found.kid_folds)}
         return figures, {"frechet_images": found.images, "frechet_real": found.real}

@@ -1,5 +1,6 @@
 """The real images that excite a unit most, found for many units of many layers in one pass over a stream."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ Place = tuple[int, ...]
 
 Region = Callable[[FeatureNet, str, Place], tuple[int, int, int, int]]
 """(net, layer, place) -> (top, left, bottom, right), the receptive field there, in pixels of the image at the
-network's input; bottom and right are beyond it, and all may lie outside the image."""
+network's input; bottom and right are the first that it does not see."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,18 @@ def at_input(net: FeatureNet, images: Tensor) -> Tensor:
     still in image space."""
     space = net.input_space
     return space.leave(space.enter(images)).clamp(0, 1)
+
+
+def uncut_region(
+    place: Place, size: tuple[int, int], stride: tuple[float, float], offset: tuple[float, float]
+) -> tuple[int, int, int, int]:
+    """(top, left, bottom, right) of the receptive field at a place of a map, not cut off at the image's borders, so
+    that all of a layer's have one size and the unit is in the middle of its own.
+
+    size, stride, offset: height and width of the layer's receptive fields, by how many pixels neighbours' are apart,
+    the first row and column that the unit at (0, 0) sees; negative: in the padding."""
+    top, left = (math.ceil(o + s * p) for o, s, p in zip(offset, stride, place, strict=True))
+    return top, left, top + size[0], left + size[1]
 
 
 def crop(image: Tensor, region: tuple[int, int, int, int], fill: float = 0.5) -> Tensor:

@@ -1,11 +1,14 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from scipy import linalg
+from torchmetrics.image.kid import KernelInceptionDistance
 
 from dgn.errors import UserError
 from dgn.metrics.intervals import interval
-from dgn.metrics.naturalness import frechet, kid, naturalness, same_classes
+from dgn.metrics.naturalness import _Features, frechet, kid, naturalness, same_classes
 
 
 def normal(count: int, dim: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> torch.Tensor:
@@ -32,20 +35,26 @@ def test_equal_sets_are_at_no_distance_and_large_offsets_cost_no_precision():
     assert frechet(fake.double() + 1e6, real.double() + 1e6) == pytest.approx(frechet(fake, real), rel=1e-5)
 
 
-def test_kid_is_the_unbiased_mmd_of_all_pairs_where_the_sets_are_equally_large():
-    x, y = normal(30, 5, 1, shift=0.5).double(), normal(30, 5, 2).double()
-    kernel = lambda a, b: (a @ b.T / 5 + 1) ** 3  # noqa: E731
-    xx, yy, xy = (kernel(*pair).numpy() for pair in ((x, x), (y, y), (x, y)))
-    expected = (xx.sum() - xx.trace() + yy.sum() - yy.trace()) / (30 * 29) - 2 * xy.mean()
-    assert kid(x, y, subsets=1) == pytest.approx(expected)
+def test_kid_of_independent_draws_is_torchmetrics():
+    x, y = normal(30, 5, 1, shift=0.5), normal(30, 5, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = KernelInceptionDistance(_Features(5), subsets=1, subset_size=30)
+    theirs.update(x.double(), real=False)
+    theirs.update(y.double(), real=True)
+    assert kid(x, y) == pytest.approx(float(theirs.compute()[0]))
 
 
-def test_kid_is_zero_on_average_for_the_same_distribution_and_seeded():
-    values = [kid(normal(16, 6, 2 * i), normal(40, 6, 2 * i + 1), subsets=10) for i in range(40)]
-    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(40)
-    state = torch.get_rng_state()
-    assert kid(normal(9, 6, 0), normal(40, 6, 1), seed=1) == kid(normal(9, 6, 0), normal(40, 6, 1), seed=1)
-    assert torch.equal(torch.get_rng_state(), state)
+def test_kid_is_right_on_average_where_every_unit_has_as_many_images():
+    """Four images of each of eight classes and thirty real ones of each: 0 on average with the classes known;
+    taken for independent draws they would come out far below."""
+    known, unknown = [], []
+    for i in range(80):
+        (fake, units), (real, classes) = classes_apart(4, 2 * i), classes_apart(30, 2 * i + 1)
+        known.append(kid(fake, real, units, classes))
+        unknown.append(kid(fake, real))
+    assert abs(np.mean(known)) < 3 * np.std(known) / np.sqrt(80)
+    assert np.mean(unknown) < -3 * np.std(unknown) / np.sqrt(80)
 
 
 def test_the_reference_is_real_images_of_the_same_classes_in_their_proportions():
@@ -81,13 +90,15 @@ def test_leaving_out_a_unit_leaves_out_its_class_so_that_the_interval_holds_the_
     assert interval(far.frechet_folds, far.frechet).low > interval(found.frechet_folds, found.frechet).high
 
 
-def test_kids_pseudo_values_are_those_of_all_pairs():
+def test_kids_pseudo_values_are_those_without_each_class():
     real, real_classes = classes_apart(3, 1)
     fake, classes = classes_apart(3, 2, offset=1.0)
     found = naturalness(fake, classes, classes, real, real_classes)
     stays = [c != "class5" for c in classes]
-    whole, without = kid(fake, real, subsets=1), kid(fake[stays], real[stays], subsets=1)
-    assert found.kid_folds[5] == pytest.approx(8 * whole - 7 * without, rel=1e-6)
+    left = [c for c in classes if c != "class5"]
+    assert found.kid == pytest.approx(kid(fake, real, classes, classes))
+    without = kid(fake[stays], real[stays], left, left)
+    assert found.kid_folds[5] == pytest.approx(8 * found.kid - 7 * without, rel=1e-6)
 
 
 def test_hidden_units_are_compared_with_all_real_images():

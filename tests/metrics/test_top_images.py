@@ -5,7 +5,7 @@ import torch
 from dgn.am.objectives import Unit
 from dgn.errors import UserError
 from dgn.metrics.streams import pick
-from dgn.metrics.top_images import at_input, crop, top_images
+from dgn.metrics.top_images import at_input, crop, top_images, uncut_region
 
 UNITS = [Unit("conv2", 1, (2, 2)), Unit("fc", 0), Unit("conv2", 3, "mean"), Unit("conv1", 4, (6, 6)), Unit("fc", 2)]
 
@@ -57,6 +57,19 @@ def test_crops_have_the_regions_size_with_grey_beyond_the_image():
     assert (edge[:, :, 2] == 0.5).all()
     assert torch.equal(edge[:, 1:, :2], image[:, 0:2, 2:4])
     assert (crop(image, (9, 9, 11, 11)) == 0.5).all()
+
+
+def test_regions_are_those_whose_pixels_the_unit_answers_to(net, images):
+    """conv2 of conv1: 3x3 with padding 1, then 3x3 every 2 pixels: 5x5 every 2 pixels from -1."""
+    geometry = dict(size=(5, 5), stride=(2, 2), offset=(-1, -1))
+    for place in ((0, 0), (2, 1), (4, 4)):
+        image = images[:1].clone().requires_grad_(True)
+        net(image, ["conv2"])["conv2"][0, 1, place[0], place[1]].backward()
+        rows, columns = torch.nonzero(image.grad[0].abs().sum(0)).T
+        top, left, bottom, right = uncut_region(place, **geometry)
+        assert (bottom - top, right - left) == (5, 5)
+        seen = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
+        assert [int(edge) for edge in seen] == [max(top, 0), max(left, 0), min(bottom, 12), min(right, 12)]
 
 
 def test_images_as_the_network_meets_them(net):
