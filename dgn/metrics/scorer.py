@@ -1,5 +1,6 @@
 """Everything that is measured of preferred images, by one code for what methods made and for real images."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,11 +21,15 @@ from dgn.metrics.scores import Measured
 from dgn.metrics.streams import pick
 from dgn.networks.featurenet import FeatureNet
 
+log = logging.getLogger(__name__)
+
 RealImages = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 """Batches (images in image space, labels) of real images, from the first, each time it is called."""
 
 REAL = "real images"
 """The reference row's method."""
+PER_CLASS, OF_ALL = 16, 64
+"""Real images of a class, and of all classes together, whose mean distance diversity is relative to."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,8 @@ class Scorer:
             order = values[:, column].argsort(descending=True, stable=True)
             places = order if label is None else torch.nonzero(labels == label).flatten()
             chosen += [(objective, i, place) for i, place in enumerate(places[:count].tolist())]
+        if not chosen:
+            raise UserError(f"no real image of the units' classes among {len(labels)} held-out ones; give more of them")
         activations = torch.stack([values[place, objectives.index(o)] for o, _, place in chosen])
         images = pick(_images(self.held_out), [place for _, _, place in chosen])
         found = Preferred(
@@ -155,12 +162,21 @@ class Scorer:
     def _naturalness(
         self, images: Tensor, objectives: Sequence[Objective]
     ) -> tuple[dict[str, tuple[float, np.ndarray]], dict[str, float]]:
-        """Of class units' images against real ones of their classes; where there is no class unit, of all against
-        all."""
+        """Of class units' images against real ones of their classes, as far as there are any; where no unit has a
+        class, of all against all."""
         if self._real_features is None:
             return {}, {}
         labels = [self._class_of(o) for o in objectives]
-        rows = [i for i, label in enumerate(labels) if label is not None] or list(range(len(labels)))
+        rows = [i for i, label in enumerate(labels) if label is not None]
+        there = [i for i in rows if labels[i] in set(self._real_labels)]
+        if len(there) < len(rows):
+            units = len({labels[i] for i in rows} - set(self._real_labels))
+            log.info(
+                "No real image of %d classes among %d: they are left out of Frechet distance and KID",
+                units,
+                len(self._real_labels),
+            )
+        rows = there if rows else list(range(len(labels)))
         if len(rows) < 2:
             return {}, {}
         found = naturalness(
@@ -188,8 +204,8 @@ class Scorer:
         return {name: np.array([own[name][u] / real[label[u]][name] for u in units]) for name in spaces}
 
     def _real_diversity(self, labels: set[int | None], spaces: dict[str, Space]) -> dict[int | None, dict[str, float]]:
-        """Of up to 16 real images of each class; of 64 of any classes for None."""
-        wanted = {label: 64 if label is None else PER_CLASS for label in labels - self._own.keys()}
+        """The mean distance between real images of each class; of any classes for None."""
+        wanted = {label: OF_ALL if label is None else PER_CLASS for label in labels - self._own.keys()}
         found: dict[int | None, list[Tensor]] = {label: [] for label in wanted}
         for images, classes in self.real() if wanted else ():
             for image, of in zip(images, classes.tolist(), strict=True):
@@ -207,9 +223,6 @@ class Scorer:
         found = [(features_of(self.judge, images), labels) for images, labels in real()]
         features_, labels = zip(*found, strict=True)
         return torch.cat(features_), torch.cat(labels).tolist()
-
-
-PER_CLASS = 16
 
 
 def _images(real: RealImages) -> Iterator[Tensor]:

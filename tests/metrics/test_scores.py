@@ -140,6 +140,19 @@ def test_real_images_are_scored_by_the_same_code(net, real, scorer):
     assert np.isfinite(row.per_unit["diversity"]).all()
 
 
+def test_classes_without_real_images_are_left_out_of_naturalness(net, judge, real):
+    images, labels = real
+    some = labels != 1
+    scorer = Scorer(net, judge, lambda: [(images[some], labels[some])], LABELS, lambda: [(images[some], labels[some])])
+    made = preferred(net, "fc:all", torch.rand(9, 3, 12, 12), 3)
+    row, _ = scorer.measure(made, "mine")
+    assert row.plain["frechet_images"] == 6
+    assert np.isnan(row.per_unit["diversity"]).tolist() == [False, True, False]
+    assert scorer.reference(parse_units("fc:all", net), 2)[0].units == ("fc:0", "fc:2")
+    with pytest.raises(UserError, match="held-out"):
+        scorer.reference(parse_units("fc:bee", net), 2)
+
+
 def test_without_a_judge_or_real_images_the_rest_is_measured(net):
     made = preferred(net, "fc:all", torch.rand(3, 3, 12, 12), 1)
     row, each = Scorer(net, None, None).measure(made, "mine")
