@@ -67,9 +67,9 @@ def find_facets(codes: Tensor, k: int, seed: int = 0, perplexity: float = PERPLE
         raise UserError(f"facets={k}: the number of facets must be at least 1")
     if count < max(4, k):
         raise UserError(f"facets={k}: {count} real images of the class are too few; give at least {max(4, k)}")
-    reduced = PCA(min(DIMENSIONS, count - 1, vectors.shape[1]), random_state=seed).fit_transform(vectors)
-    if not reduced.any():
+    if (vectors == vectors[0]).all():
         raise UserError(f"facets={k}: all {count} images have the same code; give a layer that tells them apart")
+    reduced = PCA(min(DIMENSIONS, count - 1, vectors.shape[1]), random_state=seed).fit_transform(vectors)
     perplexity = min(perplexity, (count - 1) / 3)
     embedding = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
     return _clusters(embedding.astype(float), k, seed)

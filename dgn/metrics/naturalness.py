@@ -79,14 +79,10 @@ def naturalness(
     def kid_of(groups: np.ndarray) -> float:
         return kernels.kid(np.isin(unit_fold, groups), np.isin(class_fold, np.append(groups, folds)))
 
-    values, all_folds = (frechet(fake, genuine), kid_of(np.arange(folds))), np.arange(folds)
-    return Naturalness(
-        *values,
-        jackknife(all_folds, frechet_of, values[0]),
-        jackknife(all_folds, kid_of, values[1]),
-        len(fake),
-        len(genuine),
-    )
+    every = np.arange(folds)
+    fd, kernel = frechet(fake, genuine), kid_of(every)
+    spread, kernel_spread = jackknife(every, frechet_of, fd), jackknife(every, kid_of, kernel)
+    return Naturalness(fd, kernel, spread, kernel_spread, len(fake), len(genuine))
 
 
 def same_classes(classes: Sequence[Hashable], real_classes: Sequence[Hashable]) -> np.ndarray:
