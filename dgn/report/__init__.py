@@ -2,12 +2,19 @@
 
 from dgn.files import image_name
 from dgn.report.contact_sheet import contact_sheet, save_contact_sheet
+from dgn.report.contents import Comparison, Contender, Metric, RealImage, Trace, UnitNotes
 from dgn.report.figures import reconstruction_grid
 from dgn.report.gallery import write_gallery
 from dgn.report.results import Row, write_results
 
 __all__ = [
+    "Comparison",
+    "Contender",
+    "Metric",
+    "RealImage",
     "Row",
+    "Trace",
+    "UnitNotes",
     "contact_sheet",
     "image_name",
     "reconstruction_grid",

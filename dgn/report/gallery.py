@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dgn.files import write_whole, written_aside
 from dgn.report.contact_sheet import save_contact_sheet
+from dgn.report.contents import Comparison, Trace, UnitNotes
 from dgn.report.figures import pictures
 from dgn.report.results import Row, plain, write_results
 
@@ -26,6 +27,10 @@ def write_gallery(
     title: str,
     command: str,
     summary: str | None = None,
+    *,
+    traces: Sequence[Trace] | None = None,
+    units: Mapping[str, UnitNotes] | None = None,
+    comparison: Comparison | None = None,
 ) -> Path:
     """Writes what a run leaves behind into `folder` and returns the path of its index.html.
 
@@ -37,6 +42,9 @@ def write_gallery(
     settings: any nesting of mappings and lists; shown, and written to results.json.
     command: what makes the same again, ready to be copied.
     summary: the sentence under the title. None: made of the rows and of `settings`' target, prior and steps.
+    traces: one a row, beyond it: curve, nearest real images, film, receptive field.
+    units: of objectives, by their expression (a row's `objective`): real images that excite them, facets.
+    comparison: the table of methods and priors.
     """
     folder = Path(folder)
     for row, picture in zip(rows, pictures(images), strict=True):
