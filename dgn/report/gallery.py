@@ -25,7 +25,7 @@ from dgn.report.words import command_for, counted, flat, known, percent, percent
 
 THUMB = 224  # pixels of the pictures of an overview, where the images themselves are larger than 256
 ON_OVERVIEW = 4000  # pictures that an overview has at most, but for four a unit
-IN_FIGURE = 24  # units of a comparison figure: as many as a page's height has room for
+IN_FIGURE = (16, 12)  # units of a comparison figure, and pictures abreast: what a printed page has room for
 
 
 def write_gallery(
@@ -69,7 +69,7 @@ def write_gallery(
     images = _of_one_size(images)
     _write_sheet(folder / "contact_sheet.png", found, columns, images)
     if len(columns) > 1:
-        _write_figure(folder / "comparison.png", found[:IN_FIGURE], columns, images)
+        _write_figure(folder / "comparison.png", found[: IN_FIGURE[0]], columns, images, units or {})
     overview = render(
         "overview.html",
         root="",
@@ -81,9 +81,9 @@ def write_gallery(
         units=found,
         chosen=lambda unit: _on_overview(unit, columns, len(found)),
         judged=any(row.recognized is not None for row in rows),
+        measured=any(known(row.percentile) for row in rows),
         sortable=[entry for entry in _SORTABLE if any(known(getattr(row, entry[1])) for row in rows)],
         comparison=comparison and table(comparison),
-        in_figure=min(IN_FIGURE, len(found)),
         command=command,
         settings=list(flat(settings)),
         abreast=_abreast(found, columns),
@@ -121,7 +121,7 @@ class _UnitPages:
     ) -> None:
         self._folder, self._images, self._units, self._columns = folder, images, units, columns
         self._real = RealImages(folder)
-        self._command, self._prior = command, settings.get("prior")
+        self._command, self._prior, self._target = command, settings.get("prior"), settings.get("target")
         self._shared = dict(run=title, settings=list(flat(settings)), root="../")
 
     def write(self, unit: Unit, notes: UnitNotes) -> None:
@@ -135,7 +135,8 @@ class _UnitPages:
             before=self._units[unit.number - 1] if unit.number else None,
             after=self._units[unit.number + 1] if unit.number + 1 < len(self._units) else None,
             count=len(self._units),
-            numbers=_numbers(rows, [unit], own)[1:],
+            summary=grouping.sentence_of(unit, [self._columns[i] for i in own], self._target),
+            numbers=_numbers(rows, [unit], own)[2:],
             columns=[(i, self._columns[i], _head(unit.of(i))) for i in own],
             lines=[(facet, seed, [cells[i] for i in own]) for facet, seed, cells in unit.lines(len(self._columns))],
             nearest={shot.place: [self._real.show(image) for image in shot.trace.nearest] for shot in unit.shots},
@@ -277,16 +278,23 @@ def _write_sheet(path: Path, units: Sequence[Unit], columns: Sequence[Column], i
     save_contact_sheet(path, _laid_out(images, places, most), titles, most)
 
 
-def _write_figure(path: Path, units: Sequence[Unit], columns: Sequence[Column], images: Tensor) -> None:
-    cells = [[shot.place for shot in unit.of(i)] for unit in units for i in range(len(columns))]
-    per_cell = min(max(map(len, cells)), max(1, 8 // len(columns)))
-    save_comparison_figure(
-        path,
-        _laid_out(images, [places[:per_cell] for places in cells], per_cell),
-        [unit.title for unit in units],
-        [column.title for column in columns],
-        per_cell,
-    )
+def _write_figure(
+    path: Path, units: Sequence[Unit], columns: Sequence[Column], images: Tensor, notes: Mapping[str, UnitNotes]
+) -> None:
+    """The units' images by each method and prior, and before them the real images that excite them most."""
+    own = [i for i in range(len(columns)) if any(unit.of(i) for unit in units)]
+    table = [[[images[shot.place] for shot in unit.of(i)] for i in own] for unit in units]
+    titles = [columns[i].title for i in own]
+    real = [[image.image for image in notes.get(unit.objective, UnitNotes()).real] for unit in units]
+    if any(real):
+        table = [[some, *cells] for some, cells in zip(real, table, strict=True)]
+        titles = ["real images", *titles]
+    most = max(len(cell) for cells in table for cell in cells[-len(own) :])
+    per_cell = min(most, max(1, IN_FIGURE[1] // len(titles)))
+    white = torch.ones(3, *images.shape[-2:])
+    cells = [(cell[:per_cell] + [white] * per_cell)[:per_cell] for line in table for cell in line]
+    laid_out = _of_one_size([image for cell in cells for image in cell])
+    save_comparison_figure(path, laid_out, [unit.title for unit in units], titles, per_cell)
 
 
 def _laid_out(images: Tensor, places: Sequence[Sequence[int]], most: int) -> Tensor:

@@ -158,6 +158,18 @@ def sentence(rows: Sequence[Row], units: int, columns: Sequence[Column], setting
     return said + "."
 
 
+def sentence_of(unit: Unit, columns: Sequence[Column], target: Any) -> str:
+    """What a unit's page shows, in one sentence."""
+    first = unit.shots[0].row
+    several = "+" in unit.objective or "*" in unit.objective
+    said = f"{first.layer} in " if several else f"Unit {first.unit} of {first.layer} in "
+    said = (said + name_of(target)) if name_of(target) else said.removesuffix(" in ")
+    said += f": {counted(len(unit.shots), 'image')}, found "
+    if len(columns) > 1:
+        return said + f"in {len(columns)} ways."
+    return said + f"by {columns[0].method}{f' through {columns[0].prior}' if columns[0].prior else ''}."
+
+
 def _steps(settings: dict[str, Any]) -> Any:
     method = settings.get("method")
     places = [settings, method, method.get("update")] if isinstance(method, dict) else [settings]
