@@ -70,8 +70,8 @@ def _pieces(values: list[float], longest: int, up) -> list[str]:
 
 
 def _ticks(low: float, high: float, whole: bool = False) -> list[float]:
-    """Round numbers from low to high, three to seven of them."""
-    rough = (high - low) / 4
+    """Round numbers from low to high, two to six of them."""
+    rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
     step = max(1.0, step) if whole else step

@@ -70,6 +70,9 @@ class Browser:
 
     def open(self, path: Path, fragment: str = "") -> float:
         """Opens a file and waits until it is loaded; returns the seconds that took."""
+        if self.eval("location.protocol") == "file:":  # another fragment alone would load nothing
+            self.call("Page.navigate", url="about:blank")
+            self.loaded()
         self.console, self._events = [], []
         began = time.perf_counter()
         self.call("Page.navigate", url=path.absolute().as_uri() + fragment)
