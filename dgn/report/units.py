@@ -62,8 +62,8 @@ class Unit:
     def text(self) -> str:
         """What the filter box searches."""
         first = self.shots[0].row
-        ways = dict.fromkeys(name for s in self.shots for name in (s.row.method, s.row.prior, s.row.facet))
-        return " ".join(filter(None, (first.label, self.objective, first.layer, first.unit, *ways))).lower()
+        facets = dict.fromkeys(shot.row.facet for shot in self.shots)
+        return " ".join(filter(None, (first.label, self.objective, first.layer, first.unit, *facets))).lower()
 
     def of(self, column: int) -> list[Shot]:
         return [shot for shot in self.shots if shot.column == column]

@@ -11,7 +11,7 @@ from PIL import Image
 from dgn.report import Comparison, Contender, Metric, RealImage, Trace, UnitNotes, image_name, write_gallery
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here to open pages with")
-WAYS = (("dgn_am", "fc6"), ("pixels", ""))
+WAYS = (("dgn_am", "fc6"), ("pixels", ""), ("olah2017", ""), ("mfv2016", ""))
 LABELS = ("house", "boat 1", "boat 2", "<b>cat</b> & 'dog'", "tree", "Boat 10")
 
 
@@ -181,12 +181,24 @@ def test_a_picture_is_seen_large_and_the_arrows_then_go_through_the_pictures(bro
     browser.press("ArrowRight")
     opened, alt, _ = browser.eval(state)
     assert alt == "the search for the preferred image of fc8:1 (boat 1), seed 0, by dgn_am · fc6, step by step"
-    assert browser.eval("large.firstChild.src").endswith("films/5.gif")
+    assert browser.eval("large.firstChild.src").endswith("films/9.gif")
     assert here(browser) == "fc8-1.html"
     browser.press("Escape")
     assert browser.eval(state)[0] is False
     assert browser.eval("document.activeElement.className") == "view film"
     assert browser.console == []
+
+
+def test_a_large_picture_fits_a_phone(browser, gallery):
+    browser.size(390, 844)
+    browser.open(gallery.parent / "units" / "fc8-1.html")
+    browser.click("a.view")
+    for _ in range(3):  # the picture, its film, its nearest real image
+        browser.eval("large.firstChild.decode().then(() => new Promise(requestAnimationFrame))")
+        left, right, bottom = browser.eval("(b => [b.left, b.right, b.bottom])(viewer.getBoundingClientRect())")
+        assert 0 <= left < right <= 390
+        assert bottom <= 844
+        browser.press("ArrowRight")
 
 
 def test_the_curve_of_a_picture_stands_out_when_the_picture_is_focused(browser, gallery):

@@ -14,7 +14,7 @@
 
   function fit(picture, width, height) {
     // As large as fits, by a whole factor, so that what is seen are the picture's own pixels.
-    const room = Math.max(64, Math.min(innerWidth - 60, ((innerHeight - 230) * width) / height, 1024));
+    const room = Math.max(64, Math.min(document.documentElement.clientWidth - 60, ((innerHeight - 230) * width) / height, 1024));
     picture.classList.toggle("pixels", room >= width && picture.tagName === "IMG");
     picture.width = room >= width ? width * Math.floor(room / width) : room;
     picture.height = Math.round((picture.width * height) / width);
