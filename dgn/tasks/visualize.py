@@ -24,6 +24,7 @@ from dgn.metrics.percentile import percentiles
 from dgn.metrics.recognition import recognize
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
+from dgn.report.contents import Trace
 from dgn.report.gallery import write_gallery
 from dgn.report.results import Row
 from dgn.runs import find_prior
@@ -71,7 +72,8 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
         "search_seconds": round(seconds, 1),
     }
     title = f"What {target.name} prefers to see"
-    page = write_gallery(folder, rows, preferred.images, settings, title, command_line("visualize.py"))
+    traces = [Trace(curve) for curve in preferred.curve.T.tolist()]
+    page = write_gallery(folder, rows, preferred.images, settings, title, command_line("visualize.py"), traces=traces)
     _say(rows, seconds)
     return page
 
