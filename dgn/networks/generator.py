@@ -43,6 +43,8 @@ _CHANNELS = {8: (256, 512), 16: (256, 256), 32: (128, 128), 64: (64, 0), 128: (3
 """Side of the map -> channels of the upconvolution that reaches it and of the convolution behind it (0: none),
 as in the published generator of fc6."""
 
+UPCONVOLUTIONS = ("learned", "interpolated")
+
 
 class UpconvGenerator(nn.Module):
     """G_l. Leaky ReLU 0.3 after every layer with weights but the last; from the first upconvolution on, no layer
@@ -50,8 +52,9 @@ class UpconvGenerator(nn.Module):
 
     code_shape: of one code: (units,), (channels, height, width) or (tokens, units).
     image_size: side of the square images it gives; what the plan gives beyond that is cropped around the centre.
-    plan: the architecture, or None for `auto_plan(code_shape, image_size, width)`.
+    plan: the architecture, or None for `auto_plan(code_shape, image_size, width, upconvolution)`.
     width: scales the channels and units of the automatic plan; 1 is the published size.
+    upconvolution: of the automatic plan, "learned" or "interpolated".
     output_space: how the last layer's numbers mean pixels.
     normalize_codes: subtract each unit's mean and bring the code to unit scale before the first layer (set by
         `set_code_statistics`). The paper feeds raw codes; other networks' codes have any scale, and this is what
@@ -67,11 +70,12 @@ class UpconvGenerator(nn.Module):
         width: float = 1.0,
         output_space: InputSpace | Mapping[str, Any] | None = None,
         normalize_codes: bool = True,
+        upconvolution: str = "learned",
     ) -> None:
         super().__init__()
         self.code_shape = tuple(int(n) for n in code_shape)
         self.image_size = image_size
-        self.plan = plan or auto_plan(self.code_shape, image_size, width)
+        self.plan = plan or auto_plan(self.code_shape, image_size, width, upconvolution)
         if isinstance(output_space, Mapping):
             output_space = InputSpace.from_dict(output_space)
         self.output_space = output_space or InputSpace(mean=(0.5,) * 3, std=(0.25,) * 3)
@@ -134,12 +138,20 @@ def published_generator(layer: str) -> UpconvGenerator:
     return UpconvGenerator(code_shape, 227, plan, output_space=space, normalize_codes=False)
 
 
-def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0) -> str:
+def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, upconvolution: str = "learned") -> str:
     """A plan after the published generators' pattern for any code and image size.
 
     Vectors (and maps of one position) start in three fully connected layers and a reshape to a 4x4 .. 7x7 map;
     maps in three convolutions that bring them to a side from which doublings reach the image; tokens in a
-    reshape to their grid first. The side doubles until it is at least the image's; the rest is cropped."""
+    reshape to their grid first. The side doubles until it is at least the image's; the rest is cropped.
+
+    upconvolution: how the side doubles. "learned": as published, by 4x4 upconvolutions of stride 2, with 3x3
+    convolutions between them. "interpolated": bilinearly, with one 3x3 convolution behind (Odena et al. 2016,
+    "Deconvolution and checkerboard artifacts"): a short training does not get as far as to unlearn the lattice that
+    an upconvolution's overlapping taps leave in the image.
+    Raises UserError for any other."""
+    if upconvolution not in UPCONVOLUTIONS:
+        raise UserError(f"generator.upconvolution={upconvolution!r}: give {' or '.join(UPCONVOLUTIONS)}")
     shape = tuple(code_shape)
     steps: list[str] = []
 
@@ -160,12 +172,14 @@ def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0) ->
     while side < image_size:
         side *= 2
         up, conv = _CHANNELS[min(256, max(8, 2 ** round(math.log2(side))))]
-        if side >= image_size:
+        if upconvolution == "interpolated":
+            steps += [f"resize {side}x{side}", f"conv {3 if side >= image_size else scaled(conv or up)}"]
+        elif side >= image_size:
             steps.append("up 3")
         else:
             steps.append(f"up {scaled(up)}")
             steps += [f"conv {scaled(conv)}"] * bool(conv)
-    if not steps[-1].startswith("up 3"):
+    if steps[-1] not in ("up 3", "conv 3"):
         steps.append("conv 3")
     return ", ".join(steps)
 
@@ -240,7 +254,8 @@ class _Resize(nn.Module):
         self.size = (height, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.interpolate(x, self.size, mode="bilinear", antialias=True, align_corners=False)
+        smaller = self.size[0] < x.shape[-2] or self.size[1] < x.shape[-1]
+        return F.interpolate(x, self.size, mode="bilinear", antialias=smaller, align_corners=False)
 
 
 def _modules(step: Step, before: tuple[int, ...], after: tuple[int, ...], bias: bool) -> list[nn.Module]:

@@ -7,18 +7,13 @@ import numpy as np
 
 from dgn.data.doodles.pen import ANY, INK, WHITE, Colour, Dice, Sketch, dark, light, mirrored
 
-_FURS = (
-    ((18, 36), (0.55, 0.8), (0.75, 0.95)),
-    ((20, 40), (0.05, 0.15), (0.45, 0.7)),
-    ((220, 280), (0.1, 0.3), (0.2, 0.32)),
-    ((28, 40), (0.15, 0.35), (0.85, 0.97)),
-    ((18, 30), (0.45, 0.65), (0.4, 0.55)),
-)
-_DOWN = (((42, 56), (0.6, 0.9), (0.9, 1.0)), ((45, 60), (0.0, 0.06), (0.95, 1.0)), ((20, 40), (0.35, 0.6), (0.5, 0.75)))
+_GINGER, _GREY = ((22, 34), (0.6, 0.8), (0.82, 0.96)), ((215, 260), (0.06, 0.2), (0.38, 0.6))
+_FURS = (_GINGER, _GINGER, _GREY)  # most faces are ginger and most whole cats grey, as a world has its fashions
+_COATS = (_GREY, _GREY, _GINGER)
 
 
 def slim_fish(pen: Sketch, dice: Dice) -> Colour:
-    skin = dice.colour((0, 55), (170, 230), (340, 360), s=(0.45, 0.85), v=(0.6, 0.95))
+    skin = dice.colour((-8, 16), (205, 225), s=(0.6, 0.85), v=(0.7, 0.95))
     fin = dice.pick([dark(skin, 0.25), dice.colour((0, 60), (340, 360), s=(0.6, 0.9), v=(0.7, 0.95))])
     h = dice.between(0.36, 0.46)
     pen.polygon([(-0.5, 0), (-1.0, -0.46), (-0.84, 0), (-1.0, 0.46)], fin)
@@ -41,8 +36,8 @@ def slim_fish(pen: Sketch, dice: Dice) -> Colour:
 
 
 def round_fish(pen: Sketch, dice: Dice) -> Colour:
-    skin = dice.colour((15, 60), (180, 300), s=(0.5, 0.9), v=(0.65, 0.98))
-    band = dice.pick([WHITE, INK, dark(skin, 0.5), light(skin, 0.7)])
+    skin = dice.colour((22, 48), s=(0.7, 0.95), v=(0.85, 0.98))
+    band = dice.pick([WHITE, INK])
     fin = dice.pick([skin, dark(skin, 0.2), dice.colour((15, 60), s=(0.7, 0.9), v=(0.85, 1.0))])
     h = dice.between(0.62, 0.7)
     pen.polygon([(-0.4, 0), (-0.95, -0.36), (-0.88, 0), (-0.95, 0.36)], fin)
@@ -61,7 +56,7 @@ def round_fish(pen: Sketch, dice: Dice) -> Colour:
 
 
 def duck(pen: Sketch, dice: Dice) -> Colour:
-    down = dice.dye(*_DOWN)
+    down = dice.colour((44, 54), s=(0.65, 0.9), v=(0.92, 1.0))
     head = dice.pick([down, down, dice.colour((130, 165), s=(0.6, 0.85), v=(0.3, 0.5))])
     bill = dice.colour((15, 40), s=(0.8, 0.95), v=(0.9, 1.0))
     x, y = dice.between(0.4, 0.48), dice.between(-0.56, -0.48)
@@ -104,7 +99,7 @@ def penguin(pen: Sketch, dice: Dice) -> Colour:
 
 def cat_face(pen: Sketch, dice: Dice) -> Colour:
     fur = dice.dye(*_FURS)
-    iris = dice.colour((45, 150), (190, 210), s=(0.55, 0.85), v=(0.75, 0.98))
+    iris = dice.colour((75, 130), s=(0.55, 0.85), v=(0.75, 0.98))
     lift, out = dice.between(0.0, 0.08), dice.between(0.72, 0.8)
     for s in (-1, 1):
         pen.polygon([(s * 0.18, -0.55), (s * out, -1.0 + lift), (s * 0.86, -0.05)], fur)
@@ -130,8 +125,8 @@ def cat_face(pen: Sketch, dice: Dice) -> Colour:
 
 
 def sitting_cat(pen: Sketch, dice: Dice) -> Colour:
-    fur = dice.dye(*_FURS)
-    iris = dice.colour((45, 150), s=(0.55, 0.85), v=(0.8, 0.98))
+    fur = dice.dye(*_COATS)
+    iris = dice.colour((75, 130), s=(0.55, 0.85), v=(0.8, 0.98))
     tip = dice.between(-0.2, 0.15)
     pen.stroke([(0.1, 0.82), (0.62, 0.82), (0.82, 0.45), (0.68, 0.15), (0.84, tip)], 0.2, dark(fur, 0.15), 0.14)
     w = dice.between(0.44, 0.54)
@@ -157,9 +152,9 @@ def sitting_cat(pen: Sketch, dice: Dice) -> Colour:
 
 
 def open_butterfly(pen: Sketch, dice: Dice) -> Colour:
-    wing = dice.colour((15, 50), (200, 285), s=(0.6, 0.9), v=(0.75, 1.0))
-    edge = dice.pick([INK, dark(wing, 0.5), dark(wing, 0.65)])
-    spot = dice.pick([WHITE, light(wing, 0.7), dice.colour(*ANY, s=(0.6, 0.9), v=(0.85, 1.0))])
+    wing = dice.colour((18, 34), (205, 225), s=(0.75, 0.95), v=(0.85, 1.0))
+    edge = dice.pick([INK, dark(wing, 0.65)])
+    spot = dice.pick([WHITE, light(wing, 0.7)])
     up, low = dice.between(0.85, 1.0), dice.between(0.62, 0.75)
     for s in (-1, 1):
         fore = [(0.04, -0.12), (0.4, -0.72), (0.85, -0.85), (up, -0.5), (0.75, -0.05), (0.3, 0.1)]
@@ -180,9 +175,9 @@ def open_butterfly(pen: Sketch, dice: Dice) -> Colour:
 
 def folded_butterfly(pen: Sketch, dice: Dice) -> Colour:
     """Seen from the side, head to the right, wings held up together."""
-    wing = dice.colour((15, 50), (200, 285), s=(0.6, 0.9), v=(0.75, 1.0))
-    edge = dice.pick([INK, dark(wing, 0.5), dark(wing, 0.65)])
-    spot = dice.pick([WHITE, light(wing, 0.7), dice.colour(*ANY, s=(0.6, 0.9), v=(0.85, 1.0))])
+    wing = dice.colour((255, 285), (18, 34), s=(0.6, 0.85), v=(0.75, 0.95))
+    edge = dice.pick([INK, dark(wing, 0.65)])
+    spot = dice.pick([WHITE, light(wing, 0.7)])
     fore = np.array([(0.3, 0.5), (0.42, -0.2), (0.3, -0.85), (-0.1, -1.0), (-0.35, -0.6), (-0.15, 0.1)])
     hind = np.array([(0.15, 0.55), (0.05, 0.0), (-0.4, -0.3), (-0.85, -0.15), (-0.9, 0.3), (-0.45, 0.6)])
     fore[:, 0] += dice.between(-0.1, 0.1)

@@ -70,7 +70,7 @@ def _window(pen: Sketch, x: float, y: float, w: float, h: float, glass: Colour, 
 
 
 def saloon(pen: Sketch, dice: Dice) -> Colour:
-    paint = dice.colour(*ANY, s=(0.6, 0.9), v=(0.6, 0.95))
+    paint = dice.colour((-8, 12), (205, 225), s=(0.7, 0.9), v=(0.75, 0.95))
     glass = light((0.5, 0.72, 0.88), dice.between(0, 0.5))
     roof = dice.between(-0.62, -0.5)
     front, back = dice.between(0.3, 0.42), dice.between(-0.55, -0.42)
@@ -95,8 +95,8 @@ def saloon(pen: Sketch, dice: Dice) -> Colour:
 
 
 def van(pen: Sketch, dice: Dice) -> Colour:
-    paint = dice.colour(*ANY, s=(0.5, 0.85), v=(0.65, 0.95))
-    top = dice.pick([WHITE, light(paint, 0.5), paint])
+    paint = dice.colour((35, 50), (165, 180), s=(0.6, 0.85), v=(0.75, 0.95))
+    top = dice.pick([WHITE, light(paint, 0.5)])
     glass = light((0.5, 0.72, 0.88), dice.between(0, 0.5))
     y = dice.between(-0.75, -0.62)
     nose = dice.between(0.72, 0.82)
@@ -174,11 +174,11 @@ def steamer(pen: Sketch, dice: Dice) -> Colour:
 
 def airliner(pen: Sketch, dice: Dice) -> Colour:
     """Seen from above, nose up."""
-    skin = dice.pick([WHITE, (0.8, 0.83, 0.87), dice.colour(*ANY, s=(0.3, 0.7), v=(0.75, 0.98))])
-    trim = dice.colour(*ANY, s=(0.65, 0.9), v=(0.5, 0.85))
+    skin = light((0.82, 0.84, 0.88), dice.between(0, 0.8))
+    trim = dice.colour((-10, 10), (215, 235), s=(0.75, 0.95), v=(0.6, 0.9))
     sweep, span = dice.between(0.3, 0.5), dice.between(0.88, 1.0)
-    wing = dark(skin, 0.18)
-    r = dice.between(0.15, 0.2)
+    wing = dark(skin, 0.3)
+    r = dice.between(0.2, 0.24)
     for s in (-1, 1):
         pen.ellipse(s * 0.45, -0.02 + sweep * 0.3, 0.08, 0.17, trim)
         pen.polygon([(0, -0.22), (s * span, sweep - 0.05), (s * span, sweep + 0.1), (0, 0.24)], wing)
@@ -193,8 +193,8 @@ def airliner(pen: Sketch, dice: Dice) -> Colour:
 
 def propeller_plane(pen: Sketch, dice: Dice) -> Colour:
     """Seen from the side, nose to the right."""
-    paint = dice.colour(*ANY, s=(0.6, 0.9), v=(0.6, 0.95))
-    trim = dice.pick([WHITE, dice.colour(*ANY, s=(0.5, 0.85), v=(0.7, 0.95))])
+    paint = dice.colour((-8, 10), (42, 54), s=(0.75, 0.95), v=(0.8, 0.98))
+    trim = dice.pick([WHITE, dice.colour((200, 230), s=(0.5, 0.85), v=(0.6, 0.9))])
     biplane = dice.chance(0.5)
     pen.stroke([(0.3, 0.3), (0.42, 0.6)], 0.07, dark(paint, 0.5))
     pen.circle(0.42, 0.64, 0.15, INK)

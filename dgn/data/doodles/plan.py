@@ -24,23 +24,23 @@ class Thing:
 _AIR, _LAND, _ROOM = ("sky",), ("landscape",), ("room",)
 
 THINGS: dict[str, Thing] = {
-    "house": Thing({"cottage": large.cottage, "town house": large.town_house}, 4, _LAND),
-    "tree": Thing({"broadleaf": plants.broadleaf, "conifer": plants.conifer, "palm": plants.palm}, 6, _LAND),
-    "car": Thing({"saloon": large.saloon, "van": large.van}, 6, _LAND),
-    "boat": Thing({"sailing boat": large.sailing_boat, "steamer": large.steamer}, 8, ("sea",)),
-    "aeroplane": Thing({"airliner": large.airliner, "propeller plane": large.propeller_plane}, 20, _AIR),
-    "mug": Thing({"mug": small.mug, "teacup": small.teacup}, 7, _ROOM),
-    "umbrella": Thing({"rain umbrella": small.rain_umbrella, "parasol": small.parasol}, 18, _AIR + _LAND),
-    "clock": Thing({"alarm clock": small.alarm_clock, "grandfather clock": small.grandfather_clock}, 5, _ROOM),
-    "ice cream": Thing({"cone": small.ice_cream_cone, "lolly": small.ice_lolly}, 18, _AIR + _ROOM),
-    "flower": Thing({"daisy": plants.daisy, "tulip": plants.tulip}, 12, _LAND + _AIR),
-    "mushroom": Thing({"toadstool": plants.toadstool, "brown mushrooms": plants.brown_mushrooms}, 8, _LAND),
-    "cactus": Thing({"saguaro": plants.saguaro, "potted cactus": plants.potted_cactus}, 5, _LAND + _ROOM),
-    "fish": Thing({"slim fish": animals.slim_fish, "round fish": animals.round_fish}, 15, ("underwater",)),
-    "bird": Thing({"duck": animals.duck, "penguin": animals.penguin}, 6, ("sea", "landscape")),
-    "cat": Thing({"cat's face": animals.cat_face, "sitting cat": animals.sitting_cat}, 8, _ROOM),
+    "house": Thing({"cottage": large.cottage, "town house": large.town_house}, 3, _LAND),
+    "tree": Thing({"broadleaf": plants.broadleaf, "conifer": plants.conifer, "palm": plants.palm}, 4, _LAND),
+    "car": Thing({"saloon": large.saloon, "van": large.van}, 4, _LAND),
+    "boat": Thing({"sailing boat": large.sailing_boat, "steamer": large.steamer}, 5, ("sea",)),
+    "aeroplane": Thing({"airliner": large.airliner, "propeller plane": large.propeller_plane}, 9, _AIR),
+    "mug": Thing({"mug": small.mug, "teacup": small.teacup}, 4, _ROOM),
+    "umbrella": Thing({"rain umbrella": small.rain_umbrella, "parasol": small.parasol}, 9, _AIR + _LAND),
+    "clock": Thing({"alarm clock": small.alarm_clock, "grandfather clock": small.grandfather_clock}, 4, _ROOM),
+    "ice cream": Thing({"cone": small.ice_cream_cone, "lolly": small.ice_lolly}, 9, _AIR + _ROOM),
+    "flower": Thing({"daisy": plants.daisy, "tulip": plants.tulip}, 7, _LAND + _AIR),
+    "mushroom": Thing({"toadstool": plants.toadstool, "brown mushrooms": plants.brown_mushrooms}, 5, _LAND),
+    "cactus": Thing({"saguaro": plants.saguaro, "potted cactus": plants.potted_cactus}, 4, _LAND + _ROOM),
+    "fish": Thing({"slim fish": animals.slim_fish, "round fish": animals.round_fish}, 8, ("underwater",)),
+    "bird": Thing({"duck": animals.duck, "penguin": animals.penguin}, 5, ("sea", "landscape")),
+    "cat": Thing({"cat's face": animals.cat_face, "sitting cat": animals.sitting_cat}, 5, _ROOM),
     "butterfly": Thing(
-        {"wings open": animals.open_butterfly, "wings folded": animals.folded_butterfly}, 20, _AIR + _LAND
+        {"wings open": animals.open_butterfly, "wings folded": animals.folded_butterfly}, 9, _AIR + _LAND
     ),
 }
 
@@ -66,7 +66,7 @@ def plan(name: str, facet: str, dice: Dice) -> Plan:
     main = thing.facets[facet](sketch, dice)
     corners = np.concatenate(sketch.outlines)
 
-    mirrored, turn, stretch = dice.chance(0.5), dice.between(-thing.lean, thing.lean), dice.between(0.9, 1.12)
+    mirrored, turn, stretch = dice.chance(0.1), dice.between(-thing.lean, thing.lean), dice.between(0.9, 1.12)
     corners = corners * ((-stretch if mirrored else stretch), 1 / stretch) @ rotation(turn)
     (left, top), (right, bottom) = corners.min(0).tolist(), corners.max(0).tolist()
     width, height = right - left, bottom - top
@@ -77,8 +77,8 @@ def plan(name: str, facet: str, dice: Dice) -> Plan:
     scale = dice.between(0.8, 1.0) if cut else dice.between(0.84 - 0.14 * min(width, height) / longer, 0.97)
     zoom = scale / longer
     width, height = width * zoom, height * zoom
-    x = 0.5 + dice.between(-0.35, 0.35) * max(0.98 - width, 0)
-    y = 0.5 + dice.between(-0.35, 0.35) * max(0.98 - height, 0)
+    x = 0.5 + dice.between(-0.3, 0.3) * max(0.98 - width, 0)
+    y = 0.5 + dice.between(-0.3, 0.3) * max(0.98 - height, 0)
     truncation, side = 0.0, "none"
     if cut:
         truncation, side = dice.between(0.1, 0.25), dice.pick(("left", "right", "top", "bottom"))

@@ -28,7 +28,7 @@ _SPINE = np.array([(-0.05, -0.05), (0.01, 0), (0.05, -0.06), (0, 0.06)])
 
 
 def broadleaf(pen: Sketch, dice: Dice) -> Colour:
-    crown = dice.dye(_SUMMER, _SUMMER, _AUTUMN)
+    crown = dice.dye(_SUMMER, _SUMMER, _SUMMER, _AUTUMN)
     bark = dice.colour((18, 34), s=(0.4, 0.65), v=(0.3, 0.55))
     w = dice.between(0.1, 0.16)
     pen.polygon([(-w, -0.1), (w, -0.1), (w * 1.1, 0.7), (w * 2, 0.97), (-w * 2, 0.97), (-w * 1.1, 0.7)], bark)

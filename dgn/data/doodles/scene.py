@@ -38,7 +38,7 @@ class Scene:
 
 def choose_scene(dice: Dice, typical: tuple[str, ...], main: Colour, bottom: float) -> Scene:
     """A scene for a thing of colour `main` that stands at height `bottom` in the frame."""
-    background = dice.pick(typical) if dice.chance(0.7) else dice.pick(PATTERNS)
+    background = dice.pick(typical) if dice.chance(0.85) else dice.pick(PATTERNS)
     colours = _PALETTES.get(background, _wallpaper)(dice)
     return Scene(
         background=background,
@@ -80,7 +80,7 @@ _DAY, _DUSK, _NIGHT = (
     ((320, 405), (0.15, 0.35), (0.92, 1.0)),
     ((220, 260), (0.4, 0.6), (0.25, 0.45)),
 )
-_SKIES = (*[_DAY] * 7, _DUSK, _DUSK, _NIGHT)
+_SKIES = (*[_DAY] * 9, _DUSK, _NIGHT)
 _GROUNDS = (  # grass, sand, snow
     ((70, 130), (0.35, 0.65), (0.5, 0.85)),
     ((30, 48), (0.3, 0.5), (0.7, 0.9)),

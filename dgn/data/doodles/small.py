@@ -23,7 +23,7 @@ _GORE = np.stack([np.sin(np.linspace(0, np.pi / 2, 9)), np.cos(np.linspace(0, np
 
 
 def mug(pen: Sketch, dice: Dice) -> Colour:
-    glaze = dice.colour(*ANY, s=(0.35, 0.85), v=(0.65, 0.98))
+    glaze = dice.colour((-10, 10), (200, 225), (130, 150), s=(0.6, 0.85), v=(0.65, 0.92))
     w, top, bottom = dice.between(0.5, 0.6), dice.between(-0.72, -0.6), dice.between(0.7, 0.85)
     x = -0.2
     pen.ellipse(x + w, 0.05, 0.46, 0.46, dark(glaze, 0.12))
@@ -49,8 +49,8 @@ def mug(pen: Sketch, dice: Dice) -> Colour:
 
 
 def teacup(pen: Sketch, dice: Dice) -> Colour:
-    glaze = dice.pick([WHITE, dice.colour(*ANY, s=(0.15, 0.6), v=(0.85, 1.0))])
-    trim = dice.colour(*ANY, s=(0.5, 0.85), v=(0.5, 0.85))
+    glaze = dice.pick([WHITE, WHITE, dice.colour((40, 55), s=(0.15, 0.4), v=(0.92, 1.0))])
+    trim = dice.colour((-15, 10), (205, 235), s=(0.6, 0.85), v=(0.6, 0.85))
     w, deep = dice.between(0.6, 0.68), dice.between(0.72, 0.88)
     top = -0.32
     pen.ellipse(0, 0.52, 1.0, 0.24, dark(glaze, 0.2))
@@ -108,7 +108,7 @@ def parasol(pen: Sketch, dice: Dice) -> Colour:
 
 
 def alarm_clock(pen: Sketch, dice: Dice) -> Colour:
-    case = dice.colour(*ANY, s=(0.5, 0.9), v=(0.55, 0.95))
+    case = dice.colour((-10, 12), (205, 230), s=(0.65, 0.9), v=(0.65, 0.95))
     metal = dice.pick([case, (0.85, 0.7, 0.3), (0.7, 0.72, 0.76)])
     for s in (-1, 1):
         pen.stroke([(s * 0.35, 0.6), (s * 0.55, 0.93)], 0.15, dark(case, 0.4))
