@@ -1,0 +1,100 @@
+"""Total variation: as a loss (Mahendran & Vedaldi 2015) and as a denoiser after each step (MFV, Nguyen et al. 2016)."""
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from dgn.am.step import Step
+
+
+class TotalVariation:
+    """sum over pixels and colours of ((x(i, j+1) - x(i, j))^2 + (x(i+1, j) - x(i, j))^2)^(beta / 2), times
+    (reach / typical)^beta (Mahendran & Vedaldi 2015, beta = 2). Their published code: reach 6.5 and typical 80, on
+    0..255."""
+
+    def __init__(self, beta: float = 2.0, reach: float = 6.5, typical: float = 80.0) -> None:
+        self.beta, self.reach, self.typical = beta, reach, typical
+
+    def loss(self, step: Step) -> Tensor:
+        return (self.reach / self.typical) ** self.beta * total_variation(step.pixels(), self.beta)
+
+
+class Denoise:
+    """Total-variation denoising after each step, by split Bregman (`denoise_bregman`), its weight going linearly from
+    `first` to `last`: the smaller, the smoother. Pixels count 0..255."""
+
+    def __init__(self, first: float, last: float, iterations: int = 100) -> None:
+        self.first, self.last, self.iterations = first, last, iterations
+
+    def project(self, step: Step) -> None:
+        weight = self.first + (self.last - self.first) * step.i / step.steps
+        step.repaint(denoise_bregman(step.pixels(), weight, self.iterations))
+
+
+def total_variation(pixels: Tensor, beta: float = 2.0) -> Tensor:
+    """(N, C, H, W) -> (N,): the loss without its weight; nothing beyond the last row and column counts."""
+    across = torch.zeros_like(pixels)
+    down = torch.zeros_like(pixels)
+    across[..., :-1] = pixels[..., 1:] - pixels[..., :-1]
+    down[..., :-1, :] = pixels[..., 1:, :] - pixels[..., :-1, :]
+    squares = across.square() + down.square()
+    if beta != 2:
+        squares = (squares + 1e-6).pow(beta / 2)
+    return squares.flatten(1).sum(1)
+
+
+@torch.no_grad()
+def denoise_bregman(pixels: Tensor, weight: float, iterations: int = 100) -> Tensor:
+    """Images (N, C, H, W), each colour for itself, made piecewise smooth: the split-Bregman iteration of Getreuer 2012
+    as scikit-image's `denoise_tv_bregman` has it, with the same meaning of `weight` (isotropic, lambda = 2 weight).
+
+    There the image is improved by one Gauss-Seidel sweep an iteration; here that linear system, a Laplacian with
+    mirrored edges, is solved exactly by a cosine transform, for all images at once. Both end in the same image; this
+    one in fewer iterations."""
+    lam = 2 * weight
+    height, width = pixels.shape[2:]
+    rows, columns = (cosines(side).to(pixels) for side in (height, width))
+    laplacian = sum(
+        (2 - 2 * torch.cos(torch.pi * torch.arange(side, device=pixels.device) / side)).view(shape)
+        for side, shape in ((height, (-1, 1)), (width, (1, -1)))
+    )
+    gain = 1 / (weight + lam * laplacian)
+    found = pixels
+    dx, dy, bx, by = (torch.zeros_like(pixels) for _ in range(4))
+    for _ in range(iterations):
+        source = weight * pixels - lam * (_back(dx - bx, 3) + _back(dy - by, 2))
+        found = rows.T @ ((rows @ source @ columns.T) * gain) @ columns
+        ux, uy = _ahead(found, 3), _ahead(found, 2)
+        tx, ty = ux + bx, uy + by
+        length = torch.hypot(tx, ty)
+        shrunk = lam * length / (lam * length + 1)
+        dx, dy = shrunk * tx, shrunk * ty
+        bx, by = tx - dx, ty - dy
+    return found
+
+
+@lru_cache(maxsize=16)
+def cosines(side: int) -> Tensor:
+    """The orthonormal cosine transform (DCT-II) of one axis, (side, side)."""
+    k, n = torch.arange(side)[:, None], torch.arange(side)[None, :]
+    matrix = math.sqrt(2 / side) * torch.cos(torch.pi * (n + 0.5) * k / side)
+    matrix[0] /= math.sqrt(2)
+    return matrix
+
+
+def _ahead(values: Tensor, dim: int) -> Tensor:
+    """The next minus this along an axis; nothing at the end."""
+    change = torch.zeros_like(values)
+    last = values.shape[dim] - 1
+    change.narrow(dim, 0, last).copy_(values.narrow(dim, 1, last) - values.narrow(dim, 0, last))
+    return change
+
+
+def _back(values: Tensor, dim: int) -> Tensor:
+    """This minus the one before: minus the adjoint of `_ahead`, for values that are zero at the end."""
+    change = values.clone()
+    last = values.shape[dim] - 1
+    change.narrow(dim, 1, last).sub_(values.narrow(dim, 0, last))
+    return change
