@@ -50,35 +50,36 @@ def denoise_bregman(pixels: Tensor, weight: float, iterations: int = 100) -> Ten
     """Images (N, C, H, W), each colour for itself, made piecewise smooth: the split-Bregman iteration of Getreuer 2012
     as scikit-image's `denoise_tv_bregman` has it, with the same meaning of `weight` (isotropic, lambda = 2 weight).
 
-    There the image is improved by one Gauss-Seidel sweep an iteration; here that linear system, a Laplacian with
-    mirrored edges, is solved exactly by a cosine transform, for all images at once. Both end in the same image; this
-    one in fewer iterations."""
+    There the image is improved by one Gauss-Seidel sweep an iteration; here that linear system is solved exactly by a
+    cosine transform, for all images at once. Both end in the same image. Edges are mirrored (there, what lies beyond
+    them stays as it was before, and shows in the outermost pixels)."""
     lam = 2 * weight
     height, width = pixels.shape[2:]
     rows, columns = (cosines(side).to(pixels) for side in (height, width))
     laplacian = sum(
-        (2 - 2 * torch.cos(torch.pi * torch.arange(side, device=pixels.device) / side)).view(shape)
+        (2 - 2 * torch.cos(torch.pi * torch.arange(side, dtype=torch.float64) / side)).view(shape)
         for side, shape in ((height, (-1, 1)), (width, (1, -1)))
     )
-    gain = 1 / (weight + lam * laplacian)
+    gain = (1 / (weight + lam * laplacian)).to(pixels)
+    given = weight * pixels
+    # d is what the gradient of the image is taken for, b the Bregman variable, and d - b what the image sees of them.
+    # The start is d = the gradient of the image itself, so that few iterations smooth too little rather than too much.
+    bx, by = torch.zeros_like(pixels), torch.zeros_like(pixels)
     found = pixels
-    dx, dy, bx, by = (torch.zeros_like(pixels) for _ in range(4))
     for _ in range(iterations):
-        source = weight * pixels - lam * (_back(dx - bx, 3) + _back(dy - by, 2))
+        tx, ty = _ahead(found, 3).add_(bx), _ahead(found, 2).add_(by)
+        length = torch.hypot(tx, ty).mul_(lam)
+        keep = 1 - length / (length + 1)  # d = (1 - keep) t
+        bx, by = tx * keep, ty * keep
+        source = given - lam * (_back(tx.sub_(bx).sub_(bx), 3) + _back(ty.sub_(by).sub_(by), 2))
         found = rows.T @ ((rows @ source @ columns.T) * gain) @ columns
-        ux, uy = _ahead(found, 3), _ahead(found, 2)
-        tx, ty = ux + bx, uy + by
-        length = torch.hypot(tx, ty)
-        shrunk = lam * length / (lam * length + 1)
-        dx, dy = shrunk * tx, shrunk * ty
-        bx, by = tx - dx, ty - dy
     return found
 
 
 @lru_cache(maxsize=16)
 def cosines(side: int) -> Tensor:
-    """The orthonormal cosine transform (DCT-II) of one axis, (side, side)."""
-    k, n = torch.arange(side)[:, None], torch.arange(side)[None, :]
+    """The orthonormal cosine transform (DCT-II) of one axis, (side, side), in float64."""
+    k, n = (torch.arange(side, dtype=torch.float64).view(shape) for shape in ((-1, 1), (1, -1)))
     matrix = math.sqrt(2 / side) * torch.cos(torch.pi * (n + 0.5) * k / side)
     matrix[0] /= math.sqrt(2)
     return matrix
