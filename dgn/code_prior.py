@@ -4,6 +4,7 @@ What it changes a code to is likelier than the code: DAE(y) - y is proportional 
 Bengio 2014). It is one file beside the prior whose codes it was fitted to, and opens as safely.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -40,7 +41,7 @@ class CodeAutoencoder(nn.Module):
         hidden = [max(8, round(share * width * min(units, _WIDEST))) for share in SHAPE[:-1]]
         sizes = [units, *hidden, units]
         self.layers = nn.Sequential()
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in itertools.pairwise(sizes):
             self.layers.append(nn.Linear(before, after))
             self.layers.append(nn.LeakyReLU(0.3))
         self.layers.pop(-1)
@@ -105,7 +106,9 @@ class CodePrior:
     def load(cls, path: str | Path) -> "CodePrior":
         """Reads a file. Raises UserError for one that is missing, truncated, foreign or inconsistent."""
         if not Path(path).is_file():
-            raise UserError(f"no code prior {path}; `python train.py task=code_prior` makes one and prints its path last")
+            raise UserError(
+                f"no code prior {path}; `python train.py task=code_prior` makes one and prints its path last"
+            )
         try:
             with safe_open(path, framework="pt") as file:
                 header = json.loads((file.metadata() or {}).get(_HEADER, "null"))

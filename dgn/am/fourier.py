@@ -1,4 +1,4 @@
-"""Images as spectra: Fourier coefficients in decorrelated colours (Olah et al. 2017), or phases alone (Fel et al. 2023).
+"""Images as spectra: Fourier coefficients in decorrelated colours (Olah et al. 2017), or phases (Fel et al. 2023).
 
 Where every frequency has a step of its own, ascent is no longer drawn to the high frequencies that pixels give it.
 """

@@ -32,9 +32,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgn.am.terms import READINGS, Direction, Dream, Match, Position, Product, Term, Unit
+from dgn.am.terms import READINGS, Direction, Dream, Match, Position, Product, Term, Unit, literal, name_of, number
 from dgn.am.terms import factors as factors_of
-from dgn.am.terms import literal, name_of, number
 from dgn.data.images import read_image
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet

@@ -96,7 +96,9 @@ class Pixels:
     ) -> None:
         word, _, grey = base.partition(" ")
         if word not in ("zero", "grey", "mean") or (word == "grey") != grey.replace(".", "", 1).isdigit():
-            raise UserError(f"method.parametrization.base={base!r}: give zero, mean, or grey and a number, as in grey 175")
+            raise UserError(
+                f"method.parametrization.base={base!r}: give zero, mean, or grey and a number, as in grey 175"
+            )
         self.setting, self.noise, self.base = setting, noise, base
         self.nearest, self.looked_at = nearest, looked_at
         self.size = (round(setting.size[0] * scale), round(setting.size[1] * scale))

@@ -56,7 +56,9 @@ def encoder_realism(setting: Setting, **epsilons: float) -> Realism:
 def autoencoder_realism(setting: Setting, **epsilons: float) -> Realism:
     """R(y) = DAE(y) - y, with a denoising autoencoder over codes that `python train.py task=code_prior` fitted."""
     if setting.code_prior is None:
-        raise UserError("this method needs a prior over codes; fit one with `python train.py task=code_prior prior=...`")
+        raise UserError(
+            "this method needs a prior over codes; fit one with `python train.py task=code_prior prior=...`"
+        )
     code_prior = setting.code_prior()
     code_prior.check(setting.codes())
     code_prior.to(setting.codes().device)

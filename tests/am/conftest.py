@@ -14,7 +14,8 @@ SIZE = 12
 
 @pytest.fixture
 def target() -> FeatureNet:
-    """A network of a map (layer 1, rectified: 4x6x6), a vector (3, rectified) and four classes (5), for 12-px images."""
+    """For 12-px images: a map (layer 1, rectified, 4x6x6), a vector (3, rectified, 5 units), four logits (4) and their
+    softmax (5)."""
     torch.manual_seed(1)
     layers = nn.Sequential(
         nn.Conv2d(3, 4, 3, stride=2, padding=1),
@@ -26,6 +27,7 @@ def target() -> FeatureNet:
     )
     for layer in (layers[0], layers[2][1], layers[4]):  # as excitable as a trained network
         layer.weight.data *= 3
+    layers[2][1].bias.data.fill_(2.0)  # and none of its units silent at the start
     space = InputSpace(size=(SIZE, SIZE), mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
     return FeatureNet(layers, space, "tiny", labels=["house", "tree", "boat", "cat"])
 

@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import numpy as np
 import pytest
 import torch
@@ -70,7 +72,12 @@ def test_layers_may_have_numbers_for_names(target):
 
 numbers = st.floats(-1e6, 1e6, width=32).filter(lambda x: x != 0)
 units = st.one_of(
-    st.builds(Unit, st.sampled_from(["fc6", "fc8", "relu7:input"]), st.integers(0, 6), reading=st.sampled_from(["", "softmax"])),
+    st.builds(
+        Unit,
+        st.sampled_from(["fc6", "fc8", "relu7:input"]),
+        st.integers(0, 6),
+        reading=st.sampled_from(["", "softmax"]),
+    ),
     st.builds(
         Unit,
         st.sampled_from(["conv5", "norm2"]),
@@ -115,11 +122,9 @@ def test_whatever_is_printed_is_read_back(net, parts):
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="fc68:convdream(){}'\"@*+-.,0123 mean_soft", max_size=24))
-def test_nonsense_is_refused_in_one_line(net, text):
-    try:
-        parse_units(text, net)
-    except UserError as error:
-        assert "\n" not in str(error)
+def test_nonsense_is_refused_with_a_message(net, text):
+    with suppress(UserError):
+        assert all(isinstance(objective, Objective) for objective in parse_units(text, net))
 
 
 @pytest.mark.parametrize(

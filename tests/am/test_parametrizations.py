@@ -121,7 +121,7 @@ def test_what_is_measured_needs_images(target, prior):
             make()
     with pytest.raises(UserError, match="data=image_folder"):
         Pixels(bare, base="mean").start([0], parse_units("5:0", target))
-    with pytest.raises(UserError, match="python train.py"):
+    with pytest.raises(UserError, match="make one with"):
         Code(Setting(target))
     with pytest.raises(UserError, match="grey 175"):
         Pixels(bare, base="gray")

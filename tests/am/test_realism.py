@@ -31,9 +31,7 @@ def test_a_ppgn_step_is_the_papers_in_numpy(setting, prior, target, code_prior, 
     if variant == "encoder":
         realism = encoder_realism(setting, epsilon1=epsilon1)
     else:
-        realism = autoencoder_realism(
-            Setting(target, prior, code_prior=lambda: code_prior), epsilon1=epsilon1
-        )
+        realism = autoencoder_realism(Setting(target, prior, code_prior=lambda: code_prior), epsilon1=epsilon1)
     code = Code(setting)
     stage = Stage(code, lambda: NormalizedAscent(1, 1), [realism, Clip(high=30)], 1, log_probability)
     found = maximize(target, [objective], stage, [7])

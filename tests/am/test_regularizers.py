@@ -6,7 +6,17 @@ from skimage.restoration import denoise_tv_bregman
 
 from dgn.am.fourier import Fourier
 from dgn.am.parametrizations import Code, Pixels
-from dgn.am.regularizers import AlphaNorm, Blur, Clip, Decay, L2Loss, NormBound, SmallContribution, SmallNorm, UnitGradient
+from dgn.am.regularizers import (
+    AlphaNorm,
+    Blur,
+    Clip,
+    Decay,
+    L2Loss,
+    NormBound,
+    SmallContribution,
+    SmallNorm,
+    UnitGradient,
+)
 from dgn.am.step import Draws, Step
 from dgn.am.total_variation import Denoise, TotalVariation, denoise_bregman
 
