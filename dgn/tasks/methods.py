@@ -1,5 +1,6 @@
 """From a method's config to the stages of a search: the four choices, each made for its setting."""
 
+import itertools
 from functools import partial
 from typing import Any
 
@@ -20,23 +21,16 @@ def method_for(method: DictConfig, start: str, steps: int | None) -> DictConfig:
     method = method.copy()
     if start not in ("noise", "sample"):
         method = OmegaConf.merge(method, method.get("from_image") or {})
-    if steps is not None and steps < 1:
-        raise UserError(f"steps={steps} must be at least 1")
-    stages = method.get("stages")
-    if stages:
-        ends, total = [0], sum(stage.steps for stage in stages)
-        for stage in stages:
-            ends.append(ends[-1] + stage.steps)
-        # Rounded where stages end, so that the sum is what was asked for.
-        wanted = total if steps is None else steps
-        ends = [round(end * wanted / total) for end in ends]
-        for stage, first, last in zip(stages, ends, ends[1:], strict=False):
-            stage.steps = last - first
-        method.steps = wanted
-    elif steps is not None:
+    if steps is not None:
         method.steps = steps
     if method.steps < 1:
-        raise UserError(f"method.steps={method.steps} must be at least 1")
+        raise UserError(f"steps={method.steps} must be at least 1")
+    stages = method.get("stages") or []
+    ends = list(itertools.accumulate((stage.steps for stage in stages), initial=0))
+    # Rounded where stages end, so that the sum is what was asked for.
+    ends = [round(end * method.steps / ends[-1]) for end in ends] if stages else ends
+    for stage, (first, last) in zip(stages, itertools.pairwise(ends), strict=True):
+        stage.steps = last - first
     return method
 
 

@@ -4,6 +4,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from dgn.am.diversity import Diversity
 from dgn.am.evaluation import activations_of
@@ -101,6 +102,8 @@ def test_steps_are_divided_among_stages_as_published(configs):
     assert [stage.steps for stage in method_for(mfv, "noise", None).stages] == [190, 150, 150, 30, 10]
     assert [stage.steps for stage in method_for(mfv, "noise", 53).stages] == [19, 15, 15, 3, 1]
     assert sum(stage.steps for stage in method_for(mfv, "noise", 3).stages) == 3
+    halved = {**mfv, "from_image": {"steps": 265}}
+    assert [s.steps for s in method_for(OmegaConf.create(halved), "photo.jpg", None).stages] == [95, 75, 75, 15, 5]
     assert method_for(configs["dgn_am"], "noise", 7).steps == 7
     assert method_for(configs["dgn_am"], "photo.jpg", None)["update"].first == 1
 
