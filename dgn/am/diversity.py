@@ -22,15 +22,22 @@ class Diversity:
         """The layer it reads in this network."""
         return target.layer(self.layer or target.trunk()).name
 
-    def values(self, activations: Tensor, groups: Sequence[Hashable]) -> Tensor:
-        """activations (N, ...) of the layer, groups: of each image its objective -> (N,): each image's share."""
+    def values(self, activations: Tensor, groups: Sequence[Tensor]) -> Tensor:
+        """activations (N, ...) of the layer, groups: of `together` -> (N,): each image's share."""
         values = torch.zeros(len(activations), device=activations.device)
-        for group in dict.fromkeys(groups):
-            rows = torch.tensor([i for i, g in enumerate(groups) if g == group], device=activations.device)
+        for rows in groups:
             alike = gram_cosines(activations[rows].float())
             shares = (alike.sum(1) - alike.diagonal()) / len(rows)
             values = values.index_add(0, rows, -self.weight * shares)
         return values
+
+
+def together(keys: Sequence[Hashable], device: torch.device | str = "cpu") -> list[Tensor]:
+    """The rows that share a key: images of one objective."""
+    rows: dict[Hashable, list[int]] = {}
+    for row, key in enumerate(keys):
+        rows.setdefault(key, []).append(row)
+    return [torch.tensor(same, device=device) for same in rows.values()]
 
 
 def gram_cosines(activations: Tensor) -> Tensor:

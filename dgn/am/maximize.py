@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgn.am.diversity import Diversity
+from dgn.am.diversity import Diversity, together
 from dgn.am.evaluation import Evaluation, activations_of
 from dgn.am.objectives import Objective
 from dgn.am.parametrizations import Parametrization
@@ -83,7 +83,7 @@ def maximize(
     if not objectives or not seeds or not stages or any(stage.steps < 0 for stage in stages):
         raise UserError(f"nothing to maximize: {len(objectives)} objectives, {len(seeds)} seeds, {steps} steps")
     jobs = [(objective, s) for objective in objectives for s in seeds]
-    batch_size = batch_size or min(fitting_batch(target, objectives[0], stage) for stage in stages)
+    batch_size = batch_size or fitting_batch(target, objectives[0], stages)
     if diversity is not None:
         batch_size = len(seeds) * max(1, batch_size // len(seeds))
     batches = [jobs[i : i + batch_size] for i in range(0, len(jobs), batch_size)]
@@ -111,11 +111,7 @@ def _search(
     parameters = parametrization.start(seeds, objectives).detach().float()
     draws, curve = Draws(seeds, parameters.device), []
     for stage in stages:
-        if stage.parametrization is not parametrization:
-            with torch.no_grad():
-                parameters = stage.parametrization.of(parametrization.images(parameters)).detach().float()
-            parametrization = stage.parametrization
-        parameters = parameters.clone()
+        parametrization, parameters = _entered(stage, parametrization, parameters)
         climb = _Climb(target, objectives, stage, diversity, parameters.device)
         update = stage.update()
         update.begin(parameters, stage.steps, parametrization.unit)
@@ -167,7 +163,7 @@ class _Climb:
         device: torch.device,
     ) -> None:
         self.target, self.stage, self.diversity = target, stage, diversity
-        self.groups = [str(o) for o in objectives] if diversity else []
+        self.groups = together(objectives, device) if diversity else []
         self.values = Evaluation([stage.objective(o, target) for o in objectives], device)
         self.apart = diversity.of(target) if diversity else None
         self.layers = tuple(dict.fromkeys([*self.values.layers, *([self.apart] if self.apart else [])]))
@@ -189,10 +185,10 @@ class _Climb:
         return values, values + shares
 
 
-def fitting_batch(target: FeatureNet, objective: Objective, stage: Stage) -> int:
-    """How many searches fit the memory together: what autograd keeps for one image, counted, against a fifth of
-    the memory that is free (at most 2 GiB on a CPU); at most 256."""
-    kept = 0
+def fitting_batch(target: FeatureNet, objective: Objective, stages: Sequence[Stage]) -> int:
+    """How many searches fit the memory together: what autograd keeps for one image in the stage that needs most,
+    counted, against a fifth of the memory that is free (at most 2 GiB on a CPU); at most 256."""
+    kept, most = 0, 1
 
     def count(tensor: Tensor) -> Tensor:
         nonlocal kept
@@ -200,11 +196,23 @@ def fitting_batch(target: FeatureNet, objective: Objective, stage: Stage) -> int
             kept += tensor.numel() * tensor.element_size()
         return tensor
 
-    parametrization = stage.parametrization
-    parameters = parametrization.start([0], [objective]).detach().float().requires_grad_(True)
-    climb = _Climb(target, [objective], stage, None, parameters.device)
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        images = parametrization.images(parameters)
-        climb(Step(parametrization, parameters, images, Draws([0], parameters.device), 0, 1))
+    parametrization = stages[0].parametrization
+    parameters = parametrization.start([0], [objective]).detach().float()
+    for stage in stages:
+        parametrization, parameters = _entered(stage, parametrization, parameters)
+        climb, kept = _Climb(target, [objective], stage, None, parameters.device), 0
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            images = parametrization.images(parameters.requires_grad_(True))
+            climb(Step(parametrization, parameters, images, Draws([0], parameters.device), 0, 1))
+        most = max(most, kept)
     free = torch.cuda.mem_get_info()[0] if parameters.is_cuda else 10 * 2**30
-    return max(1, min(256, int(free / 5 / max(1, 2 * kept))))
+    return max(1, min(256, int(free / 5 / (2 * most))))
+
+
+def _entered(stage: Stage, before: Parametrization, parameters: Tensor) -> tuple[Parametrization, Tensor]:
+    """What a stage goes on with: the parameters as they are, or those of the same images in its own parametrization."""
+    parameters = parameters.detach()
+    if stage.parametrization is not before:
+        with torch.no_grad():
+            parameters = stage.parametrization.of(before.images(parameters)).float()
+    return stage.parametrization, parameters.clone()

@@ -59,7 +59,7 @@ class Code:
     def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
         if isinstance(self.begin, Tensor):
             codes = self.of(self.begin.to(self.prior.device))
-            return codes[torch.arange(len(seeds)) % len(codes)].contiguous()
+            return codes[[s % len(codes) for s in seeds]].contiguous()
         if self.begin == "sample":
             return torch.cat([self.prior.sample(1, seed) for seed in seeds])
         noise = [torch.randn(self.prior.code_shape, generator=torch.Generator().manual_seed(s)) for s in seeds]

@@ -18,7 +18,7 @@ class Setting:
     """target: Phi. prior: for methods that search its codes. image_size: height and width of what pixel methods
     paint, or one number for both; None: the target's own input. images: count -> batches (N, 3, h, w) in image
     space of at most so many real images, for methods that measure them. begin: "noise", "sample", or images
-    (M, 3, h, w) that the searches start from, in turn. code_prior: opens the prior over codes."""
+    (M, 3, h, w) that the searches start from, seed s from image s modulo M. code_prior: opens the prior over codes."""
 
     target: FeatureNet
     prior: Prior | None = None
@@ -30,6 +30,9 @@ class Setting:
     def __post_init__(self) -> None:
         if isinstance(self.begin, str) and self.begin not in ("noise", "sample"):
             raise UserError(f"start={self.begin!r}: give noise, sample, or the path of an image")
+        sides = self.size
+        if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+            raise UserError(f"image_size={self.image_size}: give one side in pixels, or [height, width]")
 
     @property
     def device(self) -> torch.device:
@@ -64,10 +67,10 @@ class Setting:
             yield batch if size is None else resized(batch, size)
 
     def first_images(self, seeds: Sequence[int], size: tuple[int, int]) -> Tensor | None:
-        """What `begin` says of where images start, one for each seed, (N, 3, *size): the given images in turn, or
-        for "sample" a real image drawn by the seed; None for "noise", which is the method's own start."""
+        """What `begin` says of where images start, one for each seed, (N, 3, *size): a given image, or for "sample" a
+        real image drawn by the seed; None for "noise", which is the method's own start."""
         if isinstance(self.begin, Tensor):
-            images = self.begin[torch.arange(len(seeds)) % len(self.begin)]
+            images = self.begin[[s % len(self.begin) for s in seeds]]
             return resized(images, size).to(self.device)
         if self.begin == "noise":
             return None

@@ -55,12 +55,8 @@ def denoise_bregman(pixels: Tensor, weight: float, iterations: int = 100) -> Ten
     them stays as it was before, and shows in the outermost pixels)."""
     lam = 2 * weight
     height, width = pixels.shape[2:]
-    rows, columns = (cosines(side).to(pixels) for side in (height, width))
-    laplacian = sum(
-        (2 - 2 * torch.cos(torch.pi * torch.arange(side, dtype=torch.float64) / side)).view(shape)
-        for side, shape in ((height, (-1, 1)), (width, (1, -1)))
-    )
-    gain = (1 / (weight + lam * laplacian)).to(pixels)
+    rows, columns, laplacian = _transforms(height, width, pixels.device, pixels.dtype)
+    gain = 1 / (weight + lam * laplacian)
     given = weight * pixels
     # d is what the gradient of the image is taken for, b the Bregman variable, and d - b what the image sees of them.
     # The start is d = the gradient of the image itself, so that few iterations smooth too little rather than too much.
@@ -77,6 +73,13 @@ def denoise_bregman(pixels: Tensor, weight: float, iterations: int = 100) -> Ten
 
 
 @lru_cache(maxsize=16)
+def _transforms(height: int, width: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """The cosine transforms of rows and columns, and minus the Laplacian of each coefficient, (height, width)."""
+    down, across = (2 - 2 * torch.cos(torch.pi * torch.arange(n, dtype=torch.float64) / n) for n in (height, width))
+    parts = (cosines(height), cosines(width), down[:, None] + across[None, :])
+    return tuple(part.to(device, dtype) for part in parts)
+
+
 def cosines(side: int) -> Tensor:
     """The orthonormal cosine transform (DCT-II) of one axis, (side, side), in float64."""
     k, n = (torch.arange(side, dtype=torch.float64).view(shape) for shape in ((-1, 1), (1, -1)))

@@ -47,7 +47,8 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     device = _device(config.device)
     own = config.target.get("_target_") is None
     listing = config.target.get("layers") is not None
-    prior = load_prior(config.prior, device) if own or (config.prior and not listing) else newest_prior(device)
+    needed = own or config.prior is not None
+    prior = None if listing and not own else load_prior(config.prior, device) if needed else newest_prior(device)
     target = (prior.encoder_net() if own else network(config.target)).to(device)
     if listing:
         print_layers(target)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dgn.am.diversity import Diversity, gram_cosines
+from dgn.am.diversity import Diversity, gram_cosines, together
 from dgn.am.maximize import Stage, maximize
 from dgn.am.objectives import parse_units
 from dgn.am.parametrizations import Pixels
@@ -25,7 +25,7 @@ def test_cosines_of_gram_matrices(shape):
 
 def test_the_term_is_lucids_over_each_objectives_own_seeds():
     activations = torch.rand(5, 3, 4, 4)
-    values = Diversity(2.0).values(activations, ["a", "a", "a", "b", "b"])
+    values = Diversity(2.0).values(activations, together(["a", "a", "a", "b", "b"]))
     for rows in ([0, 1, 2], [3, 4]):
         alike = gram_cosines(activations[rows])
         published = sum(alike[i, j] for i in range(len(rows)) for j in range(len(rows)) if i != j) / len(rows)

@@ -209,6 +209,6 @@ def test_a_batch_that_fits_is_smaller_for_larger_images(target):
     for size, width in ((64, 0.1), (512, 1.0)):
         generator = UpconvGenerator((4,), size, width=width).requires_grad_(False)
         prior = Prior(generator, UnitStatistics(ones, ones, 0 * ones, ones, 1), {"layer": "", "encoder": {}})
-        batches.append(fitting_batch(target, unit(CLASSES, 0), Stage(Code(Setting(target, prior)), NormalizedAscent)))
+        batches.append(fitting_batch(target, unit(CLASSES, 0), [Stage(Code(Setting(target, prior)), NormalizedAscent)]))
     assert batches[0] == 256
     assert 1 <= batches[1] < 256

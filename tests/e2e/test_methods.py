@@ -89,11 +89,10 @@ def test_a_prior_over_codes_is_fitted_and_taken_up(trained):
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-def test_the_code_of_a_photo_is_found_again_through_the_prior(trained, tmp_path):
+def test_the_code_of_a_photo_is_approached(trained, tmp_path):
     """Inversion as an objective: the picture found has a code nearer to the photo's than where it began."""
-    user, path, _ = trained
+    user, _, _ = trained
     Image.radial_gradient("L").resize((64, 64)).save(tmp_path / "photo.png")
-    folder, rows = visualized(user, f"units=match(fc6,{tmp_path / 'photo.png'})", "method=pixels", "steps=40")
+    _, rows = visualized(user, f"units=match(fc6,{tmp_path / 'photo.png'})", "method=pixels", "steps=40")
     _, begun = visualized(user, f"units=match(fc6,{tmp_path / 'photo.png'})", "method=pixels", "steps=1")
     assert float(rows[0]["activation"]) > float(begun[0]["activation"])
-    assert torch.isfinite(torch.tensor(float(rows[0]["activation"])))
