@@ -100,11 +100,17 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def _quoted(argument: str) -> str:
-    """`units=conv5:12@4,4` is one value to us; Hydra would read a sweep over two. Lists and what is quoted stay."""
+    """`units=conv5:12@4,4` is one value to us; Hydra would read a sweep over two, and know no softmax(fc8:house) in a
+    list. What is quoted already stays, in a list too."""
     key, equals, value = argument.partition("=")
-    if key == "units" and equals and value[:1] not in "['\"":
-        return f"units='{value}'"
-    return argument
+    if key != "units" or not equals or value[:1] in ("", "'", '"'):
+        return argument
+    if value[0] == "[" and value[-1] == "]":
+        if "'" in value or '"' in value:
+            return argument
+        value = value[1:-1]
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    return f"units='{escaped}'"
 
 
 def _last_words(error: BaseException, name: str) -> tuple[str, int]:

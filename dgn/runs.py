@@ -10,6 +10,7 @@ OUTPUTS = Path("outputs")
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
 PRIOR = "prior.safetensors"
 ENCODER = "encoder.safetensors"
+CODE_PRIOR = "code_prior.safetensors"
 CONFIG = "config.yaml"
 METRICS = "metrics.json"
 
@@ -57,7 +58,7 @@ def result(folder: Path, steps: int) -> Path | None:
     """What a run of so many steps has made, where it has come to its end; else None."""
     if not finished(folder) or json.loads((folder / METRICS).read_text()).get("steps", 0) < steps:
         return None
-    return next((folder / name for name in (PRIOR, ENCODER) if (folder / name).is_file()), None)
+    return next((folder / name for name in (PRIOR, ENCODER, CODE_PRIOR) if (folder / name).is_file()), None)
 
 
 def find_prior(where: str | None) -> Path:

@@ -1,6 +1,11 @@
-"""Activation maximization: y* = argmax Phi_h(G(y)) - R(y) for many units and seeds at once (Nguyen et al. 2016)."""
+"""Activation maximization: y* = argmax Phi_h(G(y)) - R(y) for many units and seeds at once (Nguyen et al. 2016).
 
-from collections.abc import Callable, Iterable, Sequence
+One search is an objective and a seed. A method is one stage, or several in a row; a stage makes the four choices:
+how the objective is read, what is optimized (the parametrization), what is done beside climbing (the regularizers)
+and how a step follows the gradient (the update).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,13 +13,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgn.am.objectives import Evaluation, Objective
+from dgn.am.diversity import Diversity, together
+from dgn.am.evaluation import Evaluation, activations_of
+from dgn.am.objectives import Objective
 from dgn.am.parametrizations import Parametrization
+from dgn.am.readings import below_rectifier
+from dgn.am.step import Draws, Step
 from dgn.am.updates import Update
 from dgn.data.images import save_png
 from dgn.errors import UserError
 from dgn.files import image_name
 from dgn.networks.featurenet import FeatureNet
+
+__all__ = ["Preferred", "Stage", "activations_of", "fitting_batch", "maximize"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The four choices, and for how many steps. update: makes a fresh update rule for each batch of searches.
+    regularizers: in the order in which they act (dgn.am.regularizers). objective: how it is read while climbing
+    (dgn.am.readings)."""
+
+    parametrization: Parametrization
+    update: Callable[[], Update]
+    regularizers: Sequence[Any] = ()
+    steps: int = 200
+    objective: Callable[[Objective, FeatureNet], Objective] = below_rectifier
 
 
 @dataclass
@@ -40,37 +64,32 @@ class Preferred:
 def maximize(
     target: FeatureNet,
     objectives: Sequence[Objective],
-    parametrization: Parametrization,
-    update: Callable[[], Update],
-    regularizers: Sequence[Any] = (),
+    stages: Stage | Sequence[Stage],
     seeds: Sequence[int] = (0,),
-    steps: int = 200,
     batch_size: int | None = None,
     seed: int = 0,
+    diversity: Diversity | None = None,
     progress: Callable[[Iterable[int], int], Iterable[int]] | None = None,
 ) -> Preferred:
     """Images that make each objective large: one for every objective and seed, in that order.
 
-    update: makes a fresh update rule for each batch. batch_size: searches run together; None: as many as fit the
-    memory. seed: shifts all seeds. progress: wraps the iterator of all steps, given their number.
+    stages: the method; where the next stage has another parametrization, it goes on from the images of the last.
+    batch_size: searches run together; None: as many as fit the memory. seed: shifts all seeds. diversity: pushes
+    the seeds of an objective apart, which then run together whatever batch_size says. progress: wraps the iterator
+    of all steps, given their number.
     Raises UserError where the parametrization's images and the target cannot meet."""
-    jobs = [(objective, s) for objective in objectives for s in seeds]
-    if not jobs or steps < 0:
+    stages = [stages] if isinstance(stages, Stage) else list(stages)
+    steps = sum(stage.steps for stage in stages)
+    if not objectives or not seeds or not stages or any(stage.steps < 0 for stage in stages):
         raise UserError(f"nothing to maximize: {len(objectives)} objectives, {len(seeds)} seeds, {steps} steps")
-    batch_size = batch_size or fitting_batch(target, objectives[0], parametrization)
+    jobs = [(objective, s) for objective in objectives for s in seeds]
+    batch_size = batch_size or fitting_batch(target, objectives[0], stages)
+    if diversity is not None:
+        batch_size = len(seeds) * max(1, batch_size // len(seeds))
     batches = [jobs[i : i + batch_size] for i in range(0, len(jobs), batch_size)]
     ticks = iter((progress or (lambda it, _: it))(range(steps * len(batches)), steps * len(batches)))
     found = [
-        _search(
-            target,
-            [o for o, _ in batch],
-            [seed + s for _, s in batch],
-            parametrization,
-            update(),
-            regularizers,
-            steps,
-            ticks,
-        )
+        _search(target, [o for o, _ in batch], [seed + s for _, s in batch], stages, diversity, ticks)
         for batch in batches
     ]
     for _ in ticks:
@@ -84,29 +103,22 @@ def _search(
     target: FeatureNet,
     objectives: Sequence[Objective],
     seeds: Sequence[int],
-    parametrization: Parametrization,
-    update: Update,
-    regularizers: Sequence[Any],
-    steps: int,
-    ticks: Iterable[int],
+    stages: Sequence[Stage],
+    diversity: Diversity | None,
+    ticks: Iterator[int],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    parameters = parametrization.start(seeds).detach().float()
-    climbed = Evaluation([_below_rectifier(o, target) for o in objectives], target, parameters.device)
-    shown = Evaluation(objectives, target, parameters.device)
-    update.begin(parameters, steps, parametrization.unit)
-    curve = []
-    for i in range(steps):
-        next(ticks)
-        parameters.requires_grad_(True)
-        values = climbed(target(parametrization.images(parameters), climbed.layers))
-        penalties = [r.loss(parameters, parametrization) for r in regularizers if hasattr(r, "loss")]
-        (gradient,) = torch.autograd.grad((values - sum(penalties)).sum(), parameters)
-        parameters.requires_grad_(False)
-        curve.append(values.detach())
-        update.step(parameters, gradient, i)
-        for regularizer in regularizers:
-            if hasattr(regularizer, "project"):
-                regularizer.project(parameters, parametrization)
+    parametrization = stages[0].parametrization
+    parameters = parametrization.start(seeds, objectives).detach().float()
+    draws, curve = Draws(seeds, parameters.device), []
+    for stage in stages:
+        parametrization, parameters = _entered(stage, parametrization, parameters)
+        climb = _Climb(target, objectives, stage, diversity, parameters.device)
+        update = stage.update()
+        update.begin(parameters, stage.steps, parametrization.unit)
+        for i in range(stage.steps):
+            next(ticks)
+            curve.append(_step(climb, update, parameters, draws, i))
+    shown = Evaluation(objectives, parameters.device)
     with torch.no_grad():
         images = parametrization.images(parameters)
         activations = shown(target(images, shown.layers))
@@ -114,22 +126,69 @@ def _search(
     return images.float().cpu().contiguous(), activations.cpu(), curves.cpu()
 
 
-def activations_of(target: FeatureNet, objectives: Sequence[Objective], batches: Iterable[Tensor]) -> Tensor:
-    """Every objective's value on every image: batches of (B, 3, H, W) in image space -> (images, objectives)."""
-    device = next((p.device for p in target.parameters()), torch.device("cpu"))
-    layers = list(dict.fromkeys(layer for o in objectives for layer in o.layers))
-    values = []
+def _step(climb: "_Climb", update: Update, parameters: Tensor, draws: Draws, i: int) -> Tensor:
+    """One step, in place; returns what was climbed before it (N,)."""
+    stage = climb.stage
+    parameters.requires_grad_(True)
+    images = stage.parametrization.images(parameters)
+    step = Step(stage.parametrization, parameters, images, draws, i, stage.steps)
+    values, driving = climb(step)
+    losses = [r for r in stage.regularizers if hasattr(r, "loss")]
+    gradient, step.slope = torch.autograd.grad(driving.sum(), (parameters, images), retain_graph=bool(losses))
+    for regularizer in stage.regularizers:
+        if hasattr(regularizer, "loss"):
+            last = regularizer is losses[-1]
+            (slope,) = torch.autograd.grad(regularizer.loss(step).sum(), parameters, retain_graph=not last)
+            gradient = gradient - slope
+        if hasattr(regularizer, "gradient"):
+            gradient = regularizer.gradient(gradient.detach(), step)
+    parameters.requires_grad_(False)
+    update.step(parameters, gradient, i)
     with torch.no_grad():
-        for images in batches:
-            found = target(images.to(device), layers)
-            values.append(torch.stack([o.values(found) for o in objectives], 1).cpu())
-    return torch.cat(values)
+        for regularizer in stage.regularizers:
+            if hasattr(regularizer, "project"):
+                regularizer.project(step)
+    return values.detach()
 
 
-def fitting_batch(target: FeatureNet, objective: Objective, parametrization: Parametrization) -> int:
-    """How many searches fit the memory together: what autograd keeps for one image, counted, against a fifth of
-    the memory that is free (at most 2 GiB on a CPU); at most 256."""
-    kept = 0
+class _Climb:
+    """What a stage climbs: the objectives on what the target is shown of a step's images."""
+
+    def __init__(
+        self,
+        target: FeatureNet,
+        objectives: Sequence[Objective],
+        stage: Stage,
+        diversity: Diversity | None,
+        device: torch.device,
+    ) -> None:
+        self.target, self.stage, self.diversity = target, stage, diversity
+        self.groups = together(objectives, device) if diversity else []
+        self.values = Evaluation([stage.objective(o, target) for o in objectives], device)
+        self.apart = diversity.of(target) if diversity else None
+        self.layers = tuple(dict.fromkeys([*self.values.layers, *([self.apart] if self.apart else [])]))
+
+    def __call__(self, step: Step) -> tuple[Tensor, Tensor]:
+        """The objectives' values (N,), and what is differentiated: these and the diversity term."""
+        seen = step.images
+        for regularizer in self.stage.regularizers:
+            if hasattr(regularizer, "view"):
+                seen = regularizer.view(seen, step)
+        found = self.target(seen, self.layers)
+        # A view may show several pictures of each image: (k * N, ...), all images' first, then all images' second.
+        count = len(step.images)
+        parts = [{n: a[k : k + count] for n, a in found.items()} for k in range(0, len(seen), count)]
+        values = torch.stack([self.values(part) for part in parts]).mean(0)
+        if self.diversity is None:
+            return values, values
+        shares = torch.stack([self.diversity.values(part[self.apart], self.groups) for part in parts]).mean(0)
+        return values, values + shares
+
+
+def fitting_batch(target: FeatureNet, objective: Objective, stages: Sequence[Stage]) -> int:
+    """How many searches fit the memory together: what autograd keeps for one image in the stage that needs most,
+    counted, against a fifth of the memory that is free (at most 2 GiB on a CPU); at most 256."""
+    kept, most = 0, 1
 
     def count(tensor: Tensor) -> Tensor:
         nonlocal kept
@@ -137,18 +196,23 @@ def fitting_batch(target: FeatureNet, objective: Objective, parametrization: Par
             kept += tensor.numel() * tensor.element_size()
         return tensor
 
-    parameters = parametrization.start([0]).detach().float().requires_grad_(True)
-    layers = tuple(dict.fromkeys(target.before_rectifier(layer) for layer in objective.layers))
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        target(parametrization.images(parameters), layers)
+    parametrization = stages[0].parametrization
+    parameters = parametrization.start([0], [objective]).detach().float()
+    for stage in stages:
+        parametrization, parameters = _entered(stage, parametrization, parameters)
+        climb, kept = _Climb(target, [objective], stage, None, parameters.device), 0
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            images = parametrization.images(parameters.requires_grad_(True))
+            climb(Step(parametrization, parameters, images, Draws([0], parameters.device), 0, 1))
+        most = max(most, kept)
     free = torch.cuda.mem_get_info()[0] if parameters.is_cuda else 10 * 2**30
-    return max(1, min(256, int(free / 5 / max(1, 2 * kept))))
+    return max(1, min(256, int(free / 5 / (2 * most))))
 
 
-def _below_rectifier(objective: Objective, target: FeatureNet) -> Objective:
-    """The same units before their ReLU, where one would silence their gradient."""
-    terms = [
-        (weight, type(unit)(target.before_rectifier(unit.layer), unit.index, unit.position, unit.label))
-        for weight, unit in objective.terms
-    ]
-    return Objective(tuple(terms))
+def _entered(stage: Stage, before: Parametrization, parameters: Tensor) -> tuple[Parametrization, Tensor]:
+    """What a stage goes on with: the parameters as they are, or those of the same images in its own parametrization."""
+    parameters = parameters.detach()
+    if stage.parametrization is not before:
+        with torch.no_grad():
+            parameters = stage.parametrization.of(before.images(parameters)).float()
+    return stage.parametrization, parameters.clone()

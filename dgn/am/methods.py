@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dgn.am.maximize import Preferred, maximize
+from dgn.am.maximize import Preferred, Stage, maximize
 from dgn.am.objectives import Objective
 from dgn.am.parametrizations import Code
 from dgn.am.regularizers import Clip, Decay
+from dgn.am.setting import Setting
 from dgn.am.updates import NormalizedAscent
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
@@ -27,6 +28,5 @@ def dgn_am(
     target: the network whose units they are; None: the prior's encoder. start: "noise", "sample", or real images
     (M, 3, H, W) whose codes the search starts from."""
     target = target or prior.encoder_net()
-    return maximize(
-        target, objectives, Code(prior, begin=start), NormalizedAscent, [Decay(), Clip()], list(seeds), steps
-    )
+    code = Code(Setting(target, prior, begin=start))
+    return maximize(target, objectives, Stage(code, NormalizedAscent, [Decay(), Clip()], steps), list(seeds))

@@ -1,219 +1,445 @@
-"""Objectives: what an image should excite. Units, channels over a map, and weighted sums of them.
+"""Objectives: what an image should excite. Sums of terms (dgn.am.terms), and the language that writes them.
 
 The unit language, one objective:
 
-    fc8:3                   unit 3 of layer fc8
-    fc8:house               the unit of that label
-    fc8:0-9   fc8:all       each of these units, one objective each
-    conv5:12                channel 12 of a map at its centre (Nguyen et al. 2016: 6,6 of 13x13)
-    conv5:12@4,4            at row 4, column 4
-    conv5:12@mean           averaged over the map
-    fc8:house+0.5*fc8:boat  a weighted sum, also across layers
+    fc8:3                     unit 3 of layer fc8
+    fc8:house  fc8:'a, b'     the unit of that label; in quotation marks whatever the label holds
+    fc8:0-9    fc8:all        each of these units, one objective each
+    conv5:12                  channel 12 of a map at its centre (Nguyen et al. 2016: 6,6 of 13x13)
+    conv5:12@4,4              at row 4, column 4
+    conv5:12@mean             averaged over the map
+    softmax(fc8:house)        its probability among the layer's units; log_softmax(...): the logarithm of it
+    direction(fc6,v.npy)      along a vector over the layer's units; or written out: direction(fc6,{3:0.5,7:-1});
+                              in a map with @4,4 or @mean behind it
+    dream(conv4)              the whole layer: the mean square of its activations
+    match(fc6,photo.jpg)      the code of that image (or of an .npy file, or written out), to be met
+    sum(conv5:0-31@mean)      the sum of these units
+
+and of these, with + - * and parentheses, also across layers:
+
+    fc8:house+0.5*fc8:boat    (fc8:cat-fc8:dog)*2    softmax(fc8:cat)*dream(conv4)
 
 For tokens (ViT, Swin) a unit is a feature; `@k` is token k, and without it the mean over tokens.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from dgn.am.terms import READINGS, Direction, Dream, Match, Position, Product, Term, Unit, literal, name_of, number
+from dgn.am.terms import factors as factors_of
+from dgn.data.images import read_image
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
-
-Position = tuple[int, ...] | str | None
-"""(row, column) of a map, (token,), "mean", or None for a vector's units, which have no position."""
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One unit: of a layer, a channel (or feature), at a position. label: its name, where the network has one."""
-
-    layer: str
-    index: int
-    position: Position = None
-    label: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.layer}:{self.short}"
-
-    @property
-    def short(self) -> str:
-        """The unit without its layer: `3`, `12@4,4`, `12@mean`."""
-        if self.position is None:
-            return str(self.index)
-        at = self.position if isinstance(self.position, str) else ",".join(map(str, self.position))
-        return f"{self.index}@{at}"
-
-    def of(self, activations: Tensor) -> Tensor:
-        """activations: (N, ...) of its layer -> the unit's (N,)."""
-        if activations.ndim == 3:  # tokens
-            found = activations[..., self.index]
-            return found.mean(1) if self.position == "mean" else found[:, self.position[0]]
-        found = activations[:, self.index]
-        if self.position == "mean":
-            return found.mean((1, 2))
-        return found[(slice(None), *self.position)] if self.position else found
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A weighted sum of units' activations, to be as large as can be. Objectives add and scale:
-    `a + b`, `0.5 * a`. `str` gives an expression that `parse_units` reads back."""
+    """A weighted sum of terms, to be as large as can be. Objectives add, subtract, scale and multiply:
+    `a + b`, `a - 0.5 * b`, `a * b`. `str` gives an expression that `parse_units` reads back."""
 
-    terms: tuple[tuple[float, Unit], ...]
+    terms: tuple[tuple[float, Term], ...]
 
     def __str__(self) -> str:
-        return "+".join(str(unit) if weight == 1 else f"{weight:g}*{unit}" for weight, unit in self.terms)
+        text = ""
+        for weight, term in self.terms:
+            sign = "-" if weight < 0 else "+" if text else ""
+            text += sign + (str(term) if abs(weight) == 1 else f"{number(abs(weight))}*{term}")
+        return text
 
     def __add__(self, other: "Objective") -> "Objective":
         return Objective(self.terms + other.terms)
 
-    def __mul__(self, factor: float) -> "Objective":
-        return Objective(tuple((factor * weight, unit) for weight, unit in self.terms))
+    def __sub__(self, other: "Objective") -> "Objective":
+        return self + -other
+
+    def __neg__(self) -> "Objective":
+        return -1.0 * self
+
+    def __mul__(self, other: "float | Objective") -> "Objective":
+        if isinstance(other, Objective):
+            pairs = [(v * w, Product(factors_of(a) + factors_of(b))) for v, a in self.terms for w, b in other.terms]
+            return Objective(tuple(pairs))
+        return Objective(tuple((other * weight, term) for weight, term in self.terms))
 
     __rmul__ = __mul__
 
     @property
     def layers(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(unit.layer for _, unit in self.terms))
+        return tuple(dict.fromkeys(factor.layer for _, term in self.terms for factor in factors_of(term)))
 
     def values(self, activations: Mapping[str, Tensor]) -> Tensor:
         """activations: {layer: (N, ...)} of N images -> this objective's value on each (N,), float32."""
-        return sum(weight * unit.of(activations[unit.layer].float()) for weight, unit in self.terms)
+        total = 0
+        for weight, term in self.terms:
+            value = weight
+            for factor in factors_of(term):
+                value = value * factor.of(activations[factor.layer].float())
+            total = total + value
+        return total
 
     @property
     def label(self) -> str:
         """The labels of its units, joined as the expression joins them; the expression where there are none."""
-        parts = [(weight, unit.label or str(unit)) for weight, unit in self.terms]
-        return " + ".join(name if weight == 1 else f"{weight:g} {name}" for weight, name in parts)
+        text = ""
+        for weight, term in self.terms:
+            sign = (" - " if weight < 0 else " + ") if text else "-" if weight < 0 else ""
+            text += sign + (name_of(term) if abs(weight) == 1 else f"{abs(weight):g} {name_of(term)}")
+        return text
+
+
+def direction(layer: str, vector: Tensor, position: Position = None) -> Objective:
+    """Along a vector (units,) over a layer's units; position: in a map or among tokens."""
+    vector = vector.detach().float().cpu()
+    return Objective(((1.0, Direction(layer, literal(vector), vector, position)),))
+
+
+def match(layer: str, code: Tensor) -> Objective:
+    """The code (*layer shape) of an image, to be met."""
+    code = code.detach().float().cpu()
+    return Objective(((1.0, Match(layer, literal(code), code)),))
 
 
 def parse_units(units: str | Sequence[str | int], target: FeatureNet) -> list[Objective]:
     """The objectives that a list in the unit language names, in order, for this network.
 
-    Raises UserError for what cannot be read, an unknown layer or label, a unit or position out of range."""
+    Raises UserError for what cannot be read, an unknown layer or label, a unit or position out of range; it says
+    where in the expression."""
     text = units if isinstance(units, str) else ",".join(map(str, units))
-    # A comma separates expressions, but for the one between the row and the column of a position.
-    items = [item.strip() for item in re.findall(r"(?:@\d+,\d+|[^,])+", text)]
-    objectives = [objective for item in items if item for objective in _parse_item(item, target)]
+    objectives = _Parser(text, target).whole()
     if not objectives:
         raise UserError("units names none; give for example units=fc8:all, units=[fc8:3,fc8:house] or units=conv5:12")
     return objectives
 
 
-class Evaluation:
-    """The values of many images' objectives at once: image n has objective n.
-
-    One gather for each layer, however many units; nothing loops over units."""
-
-    def __init__(self, objectives: Sequence[Objective], target: FeatureNet, device: torch.device | str = "cpu") -> None:
-        self.count = len(objectives)
-        self.layers = tuple(dict.fromkeys(layer for o in objectives for layer in o.layers))
-        grouped: dict[tuple[str, bool], list[tuple[int, float, Unit]]] = {}
-        for row, objective in enumerate(objectives):
-            for weight, unit in objective.terms:
-                grouped.setdefault((unit.layer, unit.position == "mean"), []).append((row, weight, unit))
-        self._gathers = []
-        for (layer, mean), entries in grouped.items():
-            rows = torch.tensor([row for row, _, _ in entries], device=device)
-            weights = torch.tensor([weight for _, weight, _ in entries], device=device)
-            channels = torch.tensor([unit.index for _, _, unit in entries], device=device)
-            places = [() if mean else unit.position or () for _, _, unit in entries]
-            positions = [torch.tensor(axis, device=device) for axis in zip(*places, strict=True)]
-            tokens = len(target.layer(layer).shape) == 2
-            index = [rows, *positions, channels] if tokens and not mean else [rows, channels, *positions]
-            self._gathers.append((layer, mean, tokens, rows, weights, index))
-
-    def __call__(self, activations: Mapping[str, Tensor]) -> Tensor:
-        """activations: {layer: (N, ...)} of N images -> the value of each image's objective (N,), float32."""
-        values = None
-        for layer, mean, tokens, rows, weights, index in self._gathers:
-            found = activations[layer].float()
-            if mean:
-                found = found.mean(1) if tokens else found.mean((2, 3))
-            part = torch.zeros(self.count, device=found.device).index_add(0, rows, weights * found[tuple(index)])
-            values = part if values is None else values + part
-        return values
+_NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?=\s*(?:[-+*,)]|$))")
+_EXAMPLES = "LAYER:UNIT, for example fc8:3, fc8:all or conv5:12@4,4"
 
 
-def _parse_item(item: str, target: FeatureNet) -> Iterable[Objective]:
-    terms = [term.strip() for term in item.split("+")]
-    if len(terms) == 1 and "*" not in item:
-        return [Objective(((1.0, unit),)) for unit in _parse_term(item, target)]
-    total: list[tuple[float, Unit]] = []
-    for term in terms:
-        factor, star, name = term.rpartition("*")
+class _Parser:
+    """Recursive descent. An expression is a number or a list of objectives (`fc8:0-3` is four)."""
+
+    def __init__(self, text: str, target: FeatureNet) -> None:
+        self.text, self.target, self.at = text, target, 0
+        names = [*target.aliases, *target.layers()]
+        self.layer_names = sorted(names, key=len, reverse=True)
+        self.calls = {
+            "sum": self._sum,
+            "direction": self._direction,
+            "dream": self._dream,
+            "match": self._match,
+            **{reading: (lambda start, r=reading: self._reading(r, start)) for reading in READINGS},
+        }
+
+    def whole(self) -> list[Objective]:
+        found = self._list()
+        if not self._ended():
+            self._fail(f"{self.text[self.at]!r} is not expected here", self.at)
+        return found
+
+    def _list(self) -> list[Objective]:
+        found: list[Objective] = []
+        while not self._ended() and self._peek() != ")":
+            if not self._take(","):
+                start = self.at
+                found += self._objectives(self._expression(), start)
+                if not self._ended() and self._peek() not in ",)":
+                    self._fail(f"{self.text[self.at]!r} is not expected here", self.at)
+        return found
+
+    def _expression(self) -> float | list[Objective]:
+        start = self._here()
+        total = self._product()
+        while sign := self._take("+") or self._take("-"):
+            after = self._here()
+            right = self._one(self._objectives(self._product(), after), after)
+            total = [self._one(self._objectives(total, start), start) + (right if sign == "+" else -right)]
+        return total
+
+    def _product(self) -> float | list[Objective]:
+        start = self._here()
+        total = self._factor()
+        while self._take("*"):
+            after = self._here()
+            right = self._factor()
+            if not isinstance(total, float) and not isinstance(right, float):
+                total = [self._one(total, start) * self._one(right, after)]
+            elif isinstance(total, float) and isinstance(right, float):
+                total = total * right
+            else:
+                scale, many = (total, right) if isinstance(total, float) else (right, total)
+                total = [scale * objective for objective in many]
+        return total
+
+    def _factor(self) -> float | list[Objective]:
+        start = self._here()
+        if self._take("-"):
+            value = self._factor()
+            return -value if isinstance(value, float) else [-objective for objective in value]
+        if self._take("+"):
+            return self._factor()
+        if self._take("("):
+            value = self._expression()
+            self._expect(")", start)
+            return value
+        if found := _NUMBER.match(self.text, self.at):
+            self.at = found.end()
+            return float(found[0])
+        if (found := re.compile(r"(\w+)\s*\(").match(self.text, self.at)) and found[1] in self.calls:
+            self.at = found.end()
+            value = self.calls[found[1]](start)
+            self._expect(")", start)
+            return self._placed(value) if found[1] == "direction" else value
+        return [Objective(((1.0, unit),)) for unit in self._units()]
+
+    # What is called
+
+    def _reading(self, reading: str, start: int) -> list[Objective]:
+        found = []
+        for objective in self._list():
+            ((weight, unit), *more) = objective.terms
+            if more or weight != 1 or not isinstance(unit, Unit) or unit.reading:
+                self._fail(f"{reading}(...) takes a unit, and {objective} is none", start)
+            found.append(Objective(((1.0, replace(unit, reading=reading)),)))
+        return found or self._fail(f"{reading}(...) holds no unit; write for example {reading}(fc8:3)", start)
+
+    def _sum(self, start: int) -> list[Objective]:
+        terms = tuple(term for objective in self._list() for term in objective.terms)
+        return [Objective(terms)] if terms else self._fail("sum(...) holds no unit", start)
+
+    def _dream(self, start: int) -> list[Objective]:
+        return [Objective(((1.0, Dream(self._layer_argument()[0])),))]
+
+    def _direction(self, start: int) -> list[Objective]:
+        layer, shape = self._layer_argument()
+        self._position("", shape, start)  # the layer must have units
+        source, values = self._source((self.target.layer(layer).units,), layer, start)
+        return [Objective(((1.0, Direction(layer, source, values)),))]
+
+    def _placed(self, value: list[Objective]) -> list[Objective]:
+        start = self.at
+        term = value[0].terms[0][1]
+        place = self._place()
+        position = self._position(place, self.target.layer(term.layer).shape, start)
+        return [Objective(((1.0, replace(term, position=position)),))]
+
+    def _match(self, start: int) -> list[Objective]:
+        layer, shape = self._layer_argument()
+        source, values = self._source(shape, layer, start)
+        if not values.any():
+            self._fail(f"the code of {source} in {layer} is zero everywhere: there is nothing to match", start)
+        return [Objective(((1.0, Match(layer, source, values)),))]
+
+    def _layer_argument(self) -> tuple[str, tuple[int, ...]]:
+        start = self._here()
+        name = re.compile(r"[^,()@]*").match(self.text, start)[0]
+        self.at = start + len(name)
+        return name.strip(), self._shape(name.strip(), start)
+
+    def _source(self, shape: tuple[int, ...], layer: str, start: int) -> tuple[str, Tensor]:
+        """The second argument: the source as written, and the float32 values of that shape that it stands for."""
+        self._expect(",", start)
+        begins = self._here()
+        if self._peek() == "{":
+            return self._literal(shape, layer)
+        if self._peek() in ("'", '"'):
+            source = self._string()
+        else:
+            source = re.compile(r"[^,()]*").match(self.text, begins)[0]
+            self.at = begins + len(source)
+            source = source.strip()
+        if not source:
+            self._fail("the path of a file (or {unit:value,...}) is missing here", begins)
         try:
-            weight = float(factor) if star else 1.0
-        except ValueError:
-            raise UserError(f"units: {factor!r} in {item!r} is not a number; write for example 0.5*fc8:3") from None
-        units = _parse_term(name.strip(), target)
-        if len(units) != 1:
-            raise UserError(f"units: {name!r} in the sum {item!r} names {len(units)} units; a sum takes one at a time")
-        total.append((weight, units[0]))
-    return [Objective(tuple(total))]
+            values = _file_values(source, shape, layer, self.target)
+        except UserError as error:
+            self._fail(str(error), begins)
+        return source, values
 
+    def _literal(self, shape: tuple[int, ...], layer: str) -> tuple[str, Tensor]:
+        begins = self.at
+        found = re.compile(r"\{([^{}]*)\}").match(self.text, begins)
+        if not found:
+            self._fail("this { is not closed", begins)
+        values = torch.zeros(shape).flatten()
+        for pair in filter(None, (part.strip() for part in found[1].split(","))):
+            try:
+                index, value = pair.split(":")
+                index, value = int(index), float(value)
+            except ValueError:
+                self._fail(f"{pair!r} is not UNIT:NUMBER; write for example {{3:0.5,7:-1}}", begins)
+            if not 0 <= index < len(values):
+                self._fail(f"{layer} has no unit {index}; its {len(values)} are 0 .. {len(values) - 1}", begins)
+            values[index] = value
+        self.at = found.end()
+        return literal(values), values.view(shape)
 
-def _parse_term(term: str, target: FeatureNet) -> list[Unit]:
-    layer, colon, rest = term.rpartition(":")
-    if not colon or not layer or not rest:
-        raise UserError(f"units: {term!r} names no unit; write LAYER:UNIT, for example fc8:3, fc8:all or conv5:12@4,4")
-    shape = target.layer(layer).shape
-    labels = target.labels_of(layer)
-    if rest.strip().lower() in {_plain(name) for name in labels}:  # a label may hold an @
-        name, place = rest, ""
-    else:
-        name, _, place = rest.partition("@")
-    position = _position(place.strip(), shape, term)
-    count = target.layer(layer).units
-    return [
-        Unit(layer, index, position, labels[index] if labels else "")
-        for index in _indices(name.strip(), count, labels, term, layer)
-    ]
+    # Units
 
+    def _units(self) -> list[Unit]:
+        start = self._here()
+        layer = next((n for n in self.layer_names if self.text.startswith(n + ":", start)), None)
+        if layer is None:
+            word = re.compile(r"[^,+*()@]*").match(self.text, start)[0].strip()
+            name, colon, _ = word.rpartition(":")
+            if not colon or not name:
+                self._fail(f"{word!r} names no unit; write {_EXAMPLES}", start)
+            self._shape(name, start)
+            self._fail(f"{word!r} names no unit; write {_EXAMPLES}", start)
+        shape, labels = self._shape(layer, start), self.target.labels_of(layer)
+        self.at = start + len(layer) + 1
+        indices = self._indices(layer, self.target.layer(layer).units, labels)
+        place = self._place()
+        position = self._position(place, shape, start)
+        return [Unit(layer, index, position, labels[index] if labels else "") for index in indices]
 
-def _indices(name: str, count: int, labels: Sequence[str], term: str, layer: str) -> Sequence[int]:
-    named = [i for i, label in enumerate(labels) if _plain(label) == _plain(name)]
-    if named:
-        return named[:1]
-    if name == "all":
-        return range(count)
-    if match := re.fullmatch(r"(\d+)(?:-(\d+))?", name):
-        first, last = int(match[1]), int(match[2] or match[1])
-        if first > last:
-            raise UserError(f"units: {term!r} counts down; write {layer}:{last}-{first}")
-        if last >= count:
-            raise UserError(f"units: {layer} has no unit {last}; its {count} units are 0 .. {count - 1}")
-        return range(first, last + 1)
-    if labels:
+    def _indices(self, layer: str, count: int, labels: Sequence[str]) -> Sequence[int]:
+        start = self._here()
+        if self._peek() in ("'", '"'):
+            name = self._string()
+            return [self._label(name, labels, layer, count, start)]
+        boundary = r"(?=\s*(?:[-+*,)@]|$))"
+        if found := re.compile(rf"(\d+)(?:-(\d+)(?=\s*(?:[,)@]|$)))?{boundary}").match(self.text, start):
+            self.at = found.end()
+            first, last = int(found[1]), int(found[2] or found[1])
+            if first > last:
+                self._fail(f"{found[0]!r} counts down; write {layer}:{last}-{first}", start)
+            if last >= count:
+                self._fail(f"{layer} has no unit {last}; its {count} units are 0 .. {count - 1}", start)
+            return range(first, last + 1)
+        for label in sorted(labels, key=len, reverse=True):  # a label may hold whatever else means something here
+            end = start + len(label.strip())
+            if _plain(self.text[start:end]) == _plain(label) and re.match(boundary, self.text[end:]):
+                self.at = end
+                return [self._label(label, labels, layer, count, start)]
+        if found := re.compile(rf"all{boundary}").match(self.text, start):
+            self.at = found.end()
+            return range(count)
+        name = re.compile(r"[^,+*()@]*").match(self.text, start)[0].strip()
+        if not name:
+            self._fail(f"{self.text[:start].strip()!r} names no unit; write {_EXAMPLES}", start)
+        self._label(name, labels, layer, count, start)
+        raise AssertionError  # the line above fails
+
+    def _label(self, name: str, labels: Sequence[str], layer: str, count: int, start: int) -> int:
+        for index, label in enumerate(labels):
+            if _plain(label) == _plain(name):
+                return index
+        if not labels:
+            self._fail(f"{layer} has no unit {name!r}; it has no labels: give a number 0 .. {count - 1}, or all", start)
         few = ", ".join(labels[:40]) + (", ..." if len(labels) > 40 else "")
-        raise UserError(f"units: {layer} has no unit {name!r}; its labels: {few}; or a number 0 .. {count - 1}, or all")
-    raise UserError(f"units: {layer} has no unit {name!r}; it has no labels: give a number 0 .. {count - 1}, or all")
+        self._fail(f"{layer} has no unit {name!r}; its labels: {few}; or a number 0 .. {count - 1}, or all", start)
+
+    def _place(self) -> str:
+        """What stands behind an @, if there is one: one or two numbers, or a word."""
+        if not self._take("@"):
+            return ""
+        found = re.compile(r"\d+(?:\s*,\s*\d+(?=\s*(?:[-+*,)]|$)))?|[^,+*()-]*").match(self.text, self._here())
+        self.at = found.end()
+        return re.sub(r"\s", "", found[0]) or "nothing"
+
+    def _position(self, place: str, shape: tuple[int, ...], start: int) -> Position:
+        sides = {1: (), 2: shape[:1], 3: shape[1:]}.get(len(shape))
+        if sides is None:
+            self._fail(f"the layer has activations of shape {shape}; units need vectors or maps", start)
+        if not sides:
+            if place:
+                self._fail(f"@{place} is a position, but the layer is a vector of {shape[0]} units", start)
+            return None
+        if place == "mean" or (not place and len(sides) == 1):
+            return "mean"
+        if not place:
+            return tuple(side // 2 for side in sides)
+        if not re.fullmatch(r"\d+(,\d+)*", place) or len(place.split(",")) != len(sides):
+            form = "@row,column" if len(sides) == 2 else "@token"
+            self._fail(f"position {place!r} cannot be read; write {form} or @mean", start)
+        position = tuple(int(n) for n in place.split(","))
+        if any(n >= side for n, side in zip(position, sides, strict=True)):
+            size = "x".join(map(str, sides))
+            self._fail(f"position {place} is outside the layer's {size} (counted from 0)", start)
+        return position
+
+    # Reading the text
+
+    def _shape(self, layer: str, start: int) -> tuple[int, ...]:
+        try:
+            return self.target.layer(layer).shape
+        except UserError as error:
+            self._fail(str(error), start)
+
+    def _objectives(self, value: float | list[Objective], start: int) -> list[Objective]:
+        if isinstance(value, float):
+            self._fail(f"the number {number(value)} stands alone: write for example {number(value)}*fc8:3", start)
+        return value
+
+    def _one(self, objectives: list[Objective], start: int) -> Objective:
+        if len(objectives) != 1:
+            count = len(objectives)
+            self._fail(f"this names {count} units; + - * take one at a time, sum(...) adds them up", start)
+        return objectives[0]
+
+    def _string(self) -> str:
+        found = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"").match(self.text, self.at)
+        if not found:
+            self._fail("this quotation mark is not closed", self.at)
+        self.at = found.end()
+        return re.sub(r"\\(.)", r"\1", found[1] if found[1] is not None else found[2])
+
+    def _here(self) -> int:
+        self._ended()
+        return self.at
+
+    def _ended(self) -> bool:
+        while self.at < len(self.text) and self.text[self.at].isspace():
+            self.at += 1
+        return self.at == len(self.text)
+
+    def _peek(self) -> str:
+        return "" if self._ended() else self.text[self.at]
+
+    def _take(self, mark: str) -> str:
+        if self._peek() != mark:
+            return ""
+        self.at += 1
+        return mark
+
+    def _expect(self, mark: str, start: int) -> None:
+        if not self._take(mark):
+            self._fail(f"a {mark!r} is missing", self.at)
+
+    def _fail(self, message: str, at: int) -> NoReturn:
+        left, right = self.text[:at].lstrip(), self.text[at:].strip()
+        left = left if len(left) <= 24 else "..." + left[-21:]
+        right = right if len(right) <= 32 else right[:29] + "..."
+        raise UserError(f"units: {message} (at character {at + 1}: {left} >>> {right})".replace("\n", " "))
 
 
-def _position(place: str, shape: tuple[int, ...], term: str) -> Position:
-    sides = {1: (), 2: shape[:1], 3: shape[1:]}.get(len(shape))
-    if sides is None:
-        raise UserError(f"units: the layer of {term!r} has activations of shape {shape}; units need vectors or maps")
-    if not sides:
-        if place:
-            raise UserError(f"units: {term!r} gives a position, but the layer is a vector of {shape[0]} units")
-        return None
-    if place == "mean" or (not place and len(sides) == 1):
-        return "mean"
-    if not place:
-        return tuple(side // 2 for side in sides)
-    if not re.fullmatch(r"\d+(,\d+)*", place) or len(place.split(",")) != len(sides):
-        form = "@row,column" if len(sides) == 2 else "@token"
-        raise UserError(f"units: position {place!r} in {term!r} cannot be read; write {form} or @mean")
-    position = tuple(int(n) for n in place.split(","))
-    if any(n >= side for n, side in zip(position, sides, strict=True)):
-        size = "x".join(map(str, sides))
-        raise UserError(f"units: position {place} in {term!r} is outside the layer's {size} (counted from 0)")
-    return position
+def _file_values(source: str, shape: tuple[int, ...], layer: str, target: FeatureNet) -> Tensor:
+    """What a file holds as values of that shape: an .npy file's numbers, or an image's activations in the layer."""
+    if Path(source).suffix.lower() == ".npy":
+        try:
+            values = np.load(source, allow_pickle=False)
+        except FileNotFoundError:
+            raise UserError(f"no file {source}; check the path") from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{source} cannot be read as numbers: {error}") from None
+        if values.size != int(np.prod(shape)) or values.dtype.kind not in "fiu":
+            said = f"{values.dtype} {'x'.join(map(str, values.shape))}"
+            raise UserError(f"{source} holds {said}; {layer} needs {'x'.join(map(str, shape))} numbers")
+        return torch.from_numpy(values.astype(np.float32)).view(shape)
+    image = read_image(source).unsqueeze(0).float().div(255)
+    device = next((p.device for p in target.parameters()), image.device)
+    with torch.no_grad():
+        code = target(image.to(device), [layer])[layer][0].float().cpu()
+    if tuple(code.shape) != shape:
+        raise UserError(f"direction(...) takes an .npy file of {shape[0]} numbers; {source} is an image")
+    return code
 
 
 def _plain(label: str) -> str:

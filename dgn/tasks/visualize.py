@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,13 @@ from omegaconf import DictConfig, OmegaConf
 from rich.progress import track
 from torch import Tensor
 
-from dgn.am.maximize import Preferred, activations_of, maximize
+from dgn.am.diversity import Diversity
+from dgn.am.evaluation import activations_of
+from dgn.am.maximize import Preferred, maximize
 from dgn.am.objectives import Objective, parse_units
+from dgn.am.setting import Setting
+from dgn.am.terms import factors
+from dgn.code_prior import CodePrior
 from dgn.config import command_line, from_here, plain
 from dgn.data import sources
 from dgn.data.datamodule import ImageData
@@ -27,7 +32,8 @@ from dgn.prior import Prior
 from dgn.report.contents import Trace
 from dgn.report.gallery import write_gallery
 from dgn.report.results import Row
-from dgn.runs import find_prior
+from dgn.runs import CODE_PRIOR, OUTPUTS, find_prior
+from dgn.tasks.methods import method_for, stages_of
 from dgn.tasks.networks import asked_to_list, network, print_layers
 from dgn.terminal import interactive
 
@@ -35,38 +41,37 @@ log = logging.getLogger(__name__)
 
 
 def visualize(config: DictConfig, folder: Path) -> Path | None:
-    """Maximizes config.units through config.prior, judges what came out and writes the gallery into the folder;
+    """Maximizes config.units by config.method, judges what came out and writes the gallery into the folder;
     returns the page's path. With target.layers=list (or judge.layers=list), prints that network's layers instead."""
     device = _device(config.device)
     own = config.target.get("_target_") is None
     listed = asked_to_list(config, "target", "judge")
-    prior = load_prior(config.prior, device) if listed is None or (listed == "target" and own) else None
     if listed is not None:
-        print_layers(prior.encoder_net() if prior is not None else network(config[listed]), listed)
+        mine = listed == "target" and own
+        print_layers(load_prior(config.prior, device).encoder_net() if mine else network(config[listed]), listed)
         return None
-    target = (prior.encoder_net() if own else network(config.target, image_size=prior.image_size)).to(device)
+    prior = load_prior(config.prior, device) if own or config.prior is not None else newest_prior(device)
+    size = prior.image_size if prior else None
+    target = (prior.encoder_net() if own else network(config.target, image_size=size)).to(device)
     target.classes_at = config.target.get("layer")
-    if not own:
+    if prior is not None and not own:
         prior.offer(target)
     objectives = parse_units(_all_units(config.units, target), target)
     seeds = list(range(config.seeds)) if isinstance(config.seeds, int) else list(config.seeds)
     if not seeds:
         raise UserError(f"seeds={config.seeds} asks for no image; give a number of at least 1, or a list")
-    method = _method(config)
-    began = time.perf_counter()
-    log.info(
-        "%s: %d objectives x %d seeds in %s, through the prior of %s (%s)",
-        method.name, len(objectives), len(seeds), target.name, prior.layer, prior.source,
-    )  # fmt: skip
-    preferred = search(config, method, prior, target, objectives, seeds)
-    seconds = time.perf_counter() - began
     data = reference_data(prior, config)
+    began = time.perf_counter()
+    method = method_for(config.method, config.start, config.steps)
+    log.info("%s: %d objectives x %d seeds in %s", method.name, len(objectives), len(seeds), target.name)
+    preferred = search(config, method, prior, target, objectives, seeds, data)
+    seconds = time.perf_counter() - began
     ranks = _percentiles(config, data, target, objectives, preferred)
     verdicts = recognize(_judge(config, prior, target), preferred.images.to(device))
     rows = _rows(preferred, ranks, verdicts, method.name)
     settings = plain(config) | {
-        "prior": prior.source,
-        "prior_layer": prior.layer,
+        "prior": prior.source if prior else None,
+        "prior_layer": prior.layer if prior else None,
         "target": target.name,
         "steps": len(preferred.curve),
         "search_seconds": round(seconds, 1),
@@ -84,49 +89,81 @@ def load_prior(where: str | None, device: torch.device | str = "cpu") -> Prior:
     return (Prior.from_checkpoint if path.suffix == ".ckpt" else Prior.load)(path, device)
 
 
+def newest_prior(device: torch.device | str = "cpu") -> Prior | None:
+    """The newest prior under outputs/, where there is one: methods on pixels need none."""
+    try:
+        return load_prior(None, device)
+    except UserError:
+        return None
+
+
 def search(
     config: DictConfig,
     method: DictConfig,
-    prior: Prior,
+    prior: Prior | None,
     target: FeatureNet,
     objectives: Sequence[Objective],
     seeds: Sequence[int],
+    data: ImageData | None,
 ) -> Preferred:
-    """The method of the config, applied: one image for each objective and seed."""
+    """A method (of `dgn.tasks.methods.method_for`), applied: one image for each objective and seed. data: real images
+    for what a method measures of them."""
     begin: str | Tensor = config.start
     if begin not in ("noise", "sample"):
         begin = read_image(from_here(begin)).unsqueeze(0).float().div(255)
-        begin = torch.nn.functional.interpolate(begin, (prior.image_size,) * 2, mode="bilinear", antialias=True)
-    regularizers = [instantiate(part) for part in method.regularizers.values() if part is not None]
-    return maximize(
+    setting = Setting(
         target,
-        objectives,
-        instantiate(method.parametrization)(prior, begin=begin),
-        instantiate(method["update"]),
-        regularizers,
-        seeds,
-        method.steps,
-        config.batch_size,
-        config.seed,
-        _progress,
+        prior,
+        config.image_size if config.image_size is None or isinstance(config.image_size, int) else (*config.image_size,),
+        _images(data),
+        begin,
+        lambda: load_code_prior(config.code_prior, setting.codes()),
+    )
+    diversity = Diversity(config.diversity, config.diversity_layer) if config.diversity else None
+    stages = stages_of(method, setting)
+    return maximize(target, objectives, stages, seeds, config.batch_size, config.seed, diversity, _progress)
+
+
+def load_code_prior(where: str | None, prior: Prior) -> CodePrior:
+    """The prior over codes that `code_prior=` means: a file, a run's folder, or None for the newest under outputs/ that
+    was fitted to this prior's codes."""
+    if where is not None:
+        path = from_here(where)
+        return CodePrior.load(path / CODE_PRIOR if path.is_dir() else path)
+    for path in sorted(OUTPUTS.glob(f"*/*/{CODE_PRIOR}"), key=lambda path: path.stat().st_mtime, reverse=True):
+        found = CodePrior.load(path)
+        if found.fits(prior):
+            return found
+    raise UserError(
+        f"this method needs a prior over the codes of {prior.source}, and {OUTPUTS}/ holds none; fit one with "
+        f"`python train.py task=code_prior prior={prior.source}`, or name one with code_prior=FILE"
     )
 
 
-def reference_data(prior: Prior, config: DictConfig) -> ImageData | None:
-    """The images that the prior was trained on, where they can be had: what a prior file names is looked up among
-    our own sources, never called as code."""
-    if not config.reference_images:
+def reference_data(prior: Prior | None, config: DictConfig) -> ImageData | None:
+    """Real images to measure on: those of `data=`, else those that the prior was trained on, where they can be had."""
+    if config.get("data"):
+        return instantiate(config.data)
+    if prior is None:
+        log.info("No real images to compare with: name some with data=doodles, or data=image_folder data.root=FOLDER")
         return None
+    data, why = own_data(prior)
+    if data is None:
+        log.info("No percentiles: %s", why)
+    return data
+
+
+def own_data(prior: Prior) -> tuple[ImageData | None, str]:
+    """The images that a prior was trained on, or None and why they cannot be had: what a prior file names is looked up
+    among our own sources, never called as code."""
     known = {key: value for key, value in prior.about.get("data", {}).items() if key != "classes"}
     name = str(known.pop("_target_", "")).removeprefix("dgn.data.sources.")
     if name not in ("doodles", "image_folder"):
-        log.info("No percentiles: the prior does not say what images it was trained on")
-        return None
+        return None, "the prior does not say what images it was trained on"
     try:
-        return getattr(sources, name)(**known)
+        return getattr(sources, name)(**known), ""
     except (UserError, TypeError) as error:
-        log.info("No percentiles: the images the prior was trained on cannot be had (%s)", error)
-        return None
+        return None, f"the images the prior was trained on cannot be had ({error})"
 
 
 def _all_units(units: Any, target: FeatureNet) -> str | list[Any]:
@@ -137,28 +174,26 @@ def _all_units(units: Any, target: FeatureNet) -> str | list[Any]:
     )
 
 
-def _method(config: DictConfig) -> DictConfig:
-    method = config.method.copy()
-    if config.start not in ("noise", "sample"):
-        method = OmegaConf.merge(method, method.get("from_image") or {})
-    if config.steps is not None:
-        method.steps = config.steps
-    if method.steps < 1:
-        raise UserError(f"steps={method.steps} must be at least 1")
-    return method
+def _images(data: ImageData | None) -> Callable[[int], Iterator[Tensor]] | None:
+    return None if data is None else lambda count: (batch for batch, _ in data.real_images(count))
 
 
-def _judge(config: DictConfig, prior: Prior, target: FeatureNet) -> FeatureNet | None:
+def _judge(config: DictConfig, prior: Prior | None, target: FeatureNet) -> FeatureNet | None:
     if config.judge.get("_target_"):
-        judge = network(config.judge, image_size=prior.image_size)
+        judge = network(config.judge, image_size=prior.image_size if prior else None)
         judge.classes_at = config.judge.get("layer")
-    elif config.judge.get("auto") and str(prior.about.get("data", {}).get("_target_", "")).endswith(".doodles"):
+    elif config.judge.get("auto") and _of_doodles(config, prior):
         judge = network(OmegaConf.create({"_target_": "dgn.networks.zoo.mini_resnet", "weights": "embedded"}))
     else:
         return None
     if target.labels and judge.labels and judge.labels != target.labels:
         log.info("The judge %s has other labels than the target: `recognized` compares names", judge.name)
-    return judge.to(prior.device)
+    return judge.to(next(target.parameters()).device)
+
+
+def _of_doodles(config: DictConfig, prior: Prior | None) -> bool:
+    data = config.get("data") or (prior.about.get("data", {}) if prior else {})
+    return str(data.get("_target_", "")).endswith(".doodles")
 
 
 def _percentiles(
@@ -168,7 +203,7 @@ def _percentiles(
     objectives: Sequence[Objective],
     preferred: Preferred,
 ) -> list[float] | None:
-    if data is None:
+    if data is None or not config.reference_images:
         return None
     images = (batch for batch, _ in data.real_images(config.reference_images))
     real = activations_of(target, objectives, images)
@@ -185,7 +220,7 @@ def _rows(
     rows = []
     for i, (objective, seed) in enumerate(zip(preferred.objectives, preferred.seeds, strict=True)):
         judged, probability = verdicts[i] if verdicts else ("", None)
-        wanted = {unit.label for weight, unit in objective.terms if unit.label and weight > 0}
+        wanted = {factor.label for weight, term in objective.terms if weight > 0 for factor in factors(term)} - {""}
         rows.append(
             Row(
                 layer="+".join(objective.layers),

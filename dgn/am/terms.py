@@ -1,0 +1,244 @@
+"""What an objective is a sum of: a unit, a direction over a layer's units, a whole layer, a code to match.
+
+A term reads one layer's activations. `of` gives its value on every image; `reader` those of many terms of one kind,
+each on its own image, in a few tensor operations however many there are.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Position = tuple[int, ...] | str | None
+"""(row, column) of a map, (token,), "mean", or None for a vector's units, which have no position."""
+
+READINGS: dict[str, Callable[..., Tensor]] = {"softmax": torch.softmax, "log_softmax": torch.log_softmax}
+"""How a unit may be read instead of by its activation: its probability among the layer's units, or the log of it."""
+
+Reader = Callable[[Tensor], Tensor]
+"""activations (N, ...) of a layer -> (terms,)."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit: of a layer, a channel (or feature), at a position. label: its name, where the network has one.
+    reading: "" (its activation) or one of READINGS."""
+
+    layer: str
+    index: int
+    position: Position = None
+    label: str = field(default="", compare=False)
+    reading: str = ""
+
+    def __str__(self) -> str:
+        unit = f"{self.layer}:{self.index}{_at(self.position)}"
+        return f"{self.reading}({unit})" if self.reading else unit
+
+    @property
+    def short(self) -> str:
+        """The unit without its layer: `3`, `12@4,4`, `12@mean`, `softmax(3)`."""
+        unit = f"{self.index}{_at(self.position)}"
+        return f"{self.reading}({unit})" if self.reading else unit
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        return type(self), self.layer, self.reading, self.position == "mean"
+
+    def of(self, activations: Tensor) -> Tensor:
+        """activations: (N, ...) of its layer -> the unit's (N,)."""
+        rows = torch.arange(len(activations), device=activations.device)
+        return _read(activations, rows, [self.position] * len(rows), self.reading)[:, self.index]
+
+    @staticmethod
+    def reader(units: Sequence["Unit"], rows: Tensor) -> Reader:
+        """Of units of one group, unit k on image rows[k]."""
+        reading, positions = units[0].reading, _stacked([unit.position for unit in units], rows)
+        columns = torch.tensor([unit.index for unit in units], device=rows.device)
+        entries = torch.arange(len(units), device=rows.device)
+        return lambda activations: _read(activations, rows, positions, reading)[entries, columns]
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Along a vector over a layer's units: the inner product of the two (Olah et al. 2017), at a position of a map.
+
+    source: the vector as the unit language writes it: the path of an .npy file, or `{unit:weight,...}`.
+    vector: (units,)."""
+
+    layer: str
+    source: str
+    vector: Tensor = field(compare=False, repr=False)
+    position: Position = None
+    label = ""
+
+    def __str__(self) -> str:
+        return f"direction({self.layer},{quoted(self.source)}){_at(self.position)}"
+
+    @property
+    def short(self) -> str:
+        return f"direction({quoted(self.source)}){_at(self.position)}"
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        return type(self), self.layer, self.position == "mean"
+
+    def of(self, activations: Tensor) -> Tensor:
+        rows = torch.arange(len(activations), device=activations.device)
+        return _read(activations, rows, [self.position] * len(rows)) @ self.vector.to(activations.device)
+
+    @staticmethod
+    def reader(directions: Sequence["Direction"], rows: Tensor) -> Reader:
+        positions = _stacked([direction.position for direction in directions], rows)
+        vectors = torch.stack([direction.vector for direction in directions]).to(rows.device)
+        return lambda activations: (_read(activations, rows, positions) * vectors).sum(1)
+
+
+@dataclass(frozen=True)
+class Dream:
+    """A whole layer, to be excited whatever its units (DeepDream, Mordvintsev et al. 2015): the mean square of its
+    activations."""
+
+    layer: str
+    label = ""
+
+    def __str__(self) -> str:
+        return f"dream({self.layer})"
+
+    @property
+    def short(self) -> str:
+        return "dream"
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        return type(self), self.layer
+
+    def of(self, activations: Tensor) -> Tensor:
+        return activations.flatten(1).square().mean(1)
+
+    @staticmethod
+    def reader(dreams: Sequence["Dream"], rows: Tensor) -> Reader:
+        return lambda activations: activations[rows].flatten(1).square().mean(1)
+
+
+@dataclass(frozen=True)
+class Match:
+    """A code to come near to, so that its image is found again (inversion; Mahendran & Vedaldi 2015, eq. 1 and 2):
+    minus |a - code|^2 / |code|^2, which is 0 where the code is met and -1 for no activation at all.
+
+    source: the path of the image whose code it is, of an .npy file, or `{unit:activation,...}` over the layer's
+    activations laid out in one row. code: the layer's shape."""
+
+    layer: str
+    source: str
+    code: Tensor = field(compare=False, repr=False)
+    label = ""
+
+    def __str__(self) -> str:
+        return f"match({self.layer},{quoted(self.source)})"
+
+    @property
+    def short(self) -> str:
+        return f"match({quoted(self.source)})"
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        return type(self), self.layer
+
+    def of(self, activations: Tensor) -> Tensor:
+        return _nearness(activations, self.code.to(activations.device)[None])
+
+    @staticmethod
+    def reader(matches: Sequence["Match"], rows: Tensor) -> Reader:
+        codes = torch.stack([match.code for match in matches]).to(rows.device)
+        return lambda activations: _nearness(activations[rows], codes)
+
+
+@dataclass(frozen=True)
+class Product:
+    """Several terms multiplied: large only where all are."""
+
+    factors: tuple["Term", ...]
+
+    def __str__(self) -> str:
+        return "*".join(map(str, self.factors))
+
+    @property
+    def short(self) -> str:
+        return "*".join(factor.short for factor in self.factors)
+
+    @property
+    def label(self) -> str:
+        return " * ".join(name_of(factor) for factor in self.factors) if any(f.label for f in self.factors) else ""
+
+
+Simple = Unit | Direction | Dream | Match
+Term = Simple | Product
+
+
+def factors(term: Term) -> tuple[Simple, ...]:
+    """The terms that are multiplied; of what is no product, itself."""
+    return term.factors if isinstance(term, Product) else (term,)
+
+
+def name_of(term: Term) -> str:
+    """What people call it: the unit's label where there is one, else the expression."""
+    if not term.label:
+        return str(term)
+    return f"{term.label} ({term.reading})" if isinstance(term, Unit) and term.reading else term.label
+
+
+def literal(values: Tensor) -> str:
+    """A vector (or any tensor, laid out in one row) as the unit language writes it: `{3:0.5,7:-1}`."""
+    flat = values.flatten()
+    pairs = ((i, float(flat[i])) for i in flat.nonzero().flatten().tolist())
+    return "{" + ",".join(f"{i}:{number(value)}" for i, value in pairs) + "}"
+
+
+def number(value: float) -> str:
+    """A number in the fewest digits that give it back."""
+    return repr(float(value)).removesuffix(".0")
+
+
+def quoted(source: str) -> str:
+    """A source as it stands, or in quotation marks where it holds what the unit language reads otherwise."""
+    if source.startswith("{") or re.fullmatch(r"[^\s,(){}'\"\\](?:[^,(){}'\"\\]*[^\s,(){}'\"\\])?", source):
+        return source
+    escaped = source.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _at(position: Position) -> str:
+    if position is None:
+        return ""
+    return "@" + (position if isinstance(position, str) else ",".join(map(str, position)))
+
+
+def _stacked(positions: Sequence[Position], rows: Tensor) -> list[Tensor] | list[Position]:
+    """One tensor an axis of the positions, ready to index with; means and vectors have no axes."""
+    if positions[0] is None or positions[0] == "mean":
+        return list(positions)
+    return [torch.tensor(axis, device=rows.device) for axis in zip(*positions, strict=True)]
+
+
+def _read(activations: Tensor, rows: Tensor, positions: Sequence[Any], reading: str = "") -> Tensor:
+    """Of each entry's image, all units at its position: activations (N, ...) -> (entries, units). positions: as
+    `_stacked` gives them, or one Position an entry."""
+    tokens = activations.ndim == 3
+    transform = READINGS[reading] if reading else lambda values, dim: values
+    first = positions[0]
+    if first == "mean":
+        values = transform(activations, dim=2 if tokens else 1)
+        return (values.mean(1) if tokens else values.mean((2, 3)))[rows]
+    if first is None:
+        return transform(activations[rows], dim=1)
+    axes = positions if isinstance(first, Tensor) else _stacked(positions, rows)
+    found = activations[rows, axes[0]] if tokens else activations[rows, :, axes[0], axes[1]]
+    return transform(found, dim=1)
+
+
+def _nearness(activations: Tensor, codes: Tensor) -> Tensor:
+    distance = (activations - codes).flatten(1).square().sum(1)
+    return -distance / codes.flatten(1).square().sum(1)

@@ -1,0 +1,65 @@
+"""task=code_prior: fit a denoising autoencoder over a prior's codes, from the config to code_prior.safetensors."""
+
+import json
+import logging
+import time
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from dgn.code_prior import CodeAutoencoder, CodePrior, about_codes
+from dgn.config import plain
+from dgn.data.datamodule import ImageData
+from dgn.errors import UserError
+from dgn.files import write_whole
+from dgn.prior import Prior
+from dgn.runs import CODE_PRIOR, METRICS
+from dgn.tasks import common
+from dgn.tasks.visualize import load_prior, own_data
+from dgn.training.code_prior import CodeData, Denoising
+
+log = logging.getLogger(__name__)
+
+
+def fit_code_prior(config: DictConfig, folder: Path) -> Path:
+    """Fits a prior over the codes of config.prior to the codes of the images that it was trained on; writes
+    code_prior.safetensors, metrics.json and the checkpoint into the folder; returns the first's path."""
+    began = time.perf_counter()
+    if config.code_prior.noise <= 0 or config.code_prior.images < 2:
+        raise UserError("code_prior.noise must be positive and code_prior.images at least 2")
+    common.start(config, folder)
+    device = torch.device("cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu")
+    prior = load_prior(config.prior, device)
+    data, why = own_data(prior)
+    if data is None:
+        raise UserError(f"a prior over codes is fitted to the images that the prior was trained on; {why}")
+    prior.encoder_net()
+    pl.seed_everything(config.seed, verbose=False)
+    train, val = (_codes(prior, data, config.code_prior.images, split) for split in ("train", "val"))
+    autoencoder = CodeAutoencoder(prior.code_shape, config.code_prior.width, prior.statistics.rectified)
+    autoencoder.set_statistics(prior.statistics.mean, prior.statistics.std)
+    optimizer = instantiate(config.optimizer, _partial_=True)
+    module = Denoising(autoencoder, optimizer, common.schedule(config), config.code_prior.noise, config.seed)
+    codes = CodeData(train, val, config.code_prior.batch_size, config.seed)
+    trainer = common.make_trainer(config, folder, [])
+    log.info("Fitting a prior over codes of %s to %d images' (%s)", prior.layer, len(train), prior.source)
+    metrics = common.fit(trainer, module, codes, folder)
+    metrics |= {"total_seconds": round(time.perf_counter() - began, 1)}
+    log.info(
+        "Of the noise, %.1f%% is left on held-out codes; %.0f s in all",
+        100 * metrics["val/noise_left"],
+        metrics["total_seconds"],
+    )
+    about = about_codes(prior) | {"noise": config.code_prior.noise, "metrics": metrics, "config": plain(config)}
+    CodePrior(autoencoder, about).save(folder / CODE_PRIOR)
+    write_whole(folder / METRICS, json.dumps(metrics, indent=2))
+    return folder / CODE_PRIOR
+
+
+def _codes(prior: Prior, data: ImageData, count: int, split: str) -> torch.Tensor:
+    """(images, *code_shape), on the CPU: codes of the prior's training images, augmented as in its training."""
+    found = [prior.encode(images.to(prior.device)).cpu() for images, _ in data.real_images(count, split)]
+    return torch.cat(found)

@@ -1,0 +1,98 @@
+import csv
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from dgn.code_prior import CodePrior
+from dgn.prior import Prior
+
+pytestmark = pytest.mark.e2e
+QUICK = ["steps=2", "reference_images=24", "judge=none", "seeds=1"]
+OWN = ["target=mini_caffenet", "target.weights=null", "target.classes=5"]
+
+
+def visualized(user, *arguments):
+    out, _ = user.run("visualize.py", *QUICK, *arguments)
+    folder = (user.folder / out.strip().splitlines()[-1]).parent
+    return folder, list(csv.DictReader((folder / "results.csv").open()))
+
+
+def test_methods_on_pixels_need_no_prior(user):
+    folder, rows = visualized(user, "method=pixels", *OWN, "image_size=40")
+    assert len(rows) == 5
+    assert Image.open(folder / rows[0]["image"]).size == (40, 40)
+    assert rows[0]["percentile"] == ""
+    settings = json.loads((folder / "results.json").read_text())["settings"]
+    assert settings["prior"] is None
+    small = ["data=doodles", "data.train_images=32", "data.val_images=8", "data.cache=false"]
+    _, rows = visualized(user, "method=maco2023", *OWN, *small, "units=fc8:0")
+    assert 0 <= float(rows[0]["percentile"]) <= 100
+
+
+def test_what_a_method_lacks_is_said_in_one_line(user):
+    for method, says in (("dgn_am", "python train.py"), ("maco2023", "data=image_folder")):
+        _, err = user.run("visualize.py", *QUICK, f"method={method}", *OWN, status=2)
+        assert says in err
+        assert len(err.strip().splitlines()) == 1
+
+
+def test_hand_designed_methods_beside_a_prior(trained, tmp_path):
+    user, _, _ = trained
+    Image.linear_gradient("L").resize((90, 70)).save(tmp_path / "photo 1.png")
+    _, rows = visualized(user, "method=olah2017", "units=fc8:house,dream(conv3)")
+    assert [row["objective"] for row in rows] == ["fc8:0", "dream(conv3)"]
+    assert all(0 <= float(row["percentile"]) <= 100 for row in rows)
+    _, rows = visualized(user, "method=mfv2016", "units=[softmax(fc8:house),fc8:0*fc8:1]", "steps=5")
+    assert [row["label"] for row in rows] == ["house (softmax)", "house * tree"]
+    _, rows = visualized(user, "method=mahendran2015", f"units=match(fc6,'{tmp_path / 'photo 1.png'}')", "steps=20")
+    assert -1 <= float(rows[0]["activation"]) < 0
+    _, rows = visualized(user, "method=yosinski2015_3", f"start={tmp_path / 'photo 1.png'}", "units=fc8:1")
+    assert rows[0]["method"] == "yosinski2015_3"
+
+
+def test_diversity_is_an_option(trained):
+    user, _, _ = trained
+    plain, apart = (
+        visualized(user, "units=fc8:0", "seeds=3", f"diversity={weight}", "steps=4")[1] for weight in (0, 1000)
+    )
+    assert [row["activation"] for row in plain] != [row["activation"] for row in apart]
+
+
+def test_a_prior_over_codes_is_fitted_and_taken_up(trained):
+    user, path, _ = trained
+    tiny = ["code_prior.images=64", "code_prior.width=0.1", "trainer.max_steps=6", "trainer.accelerator=cpu"]
+    tiny += ["trainer.val_check_interval=3", "logger=none"]
+    out, _ = user.run("train.py", "task=code_prior", *tiny)
+    where = user.folder / out.strip().splitlines()[-1]
+    found, prior = CodePrior.load(where), Prior.load(user.folder / path)
+    assert found.fits(prior)
+    metrics = json.loads((where.parent / "metrics.json").read_text())
+    assert metrics["steps"] == 6
+    codes = prior.sample(2)
+    assert found.denoise(codes).shape == codes.shape
+    assert found.denoise(codes).min() >= 0
+    _, rows = visualized(user, "method=ppgn2017_dae", "units=fc8:0")  # finds it: the newest that fits
+    _, named = visualized(user, "method=ppgn2017_dae", "units=fc8:0", f"code_prior={where.parent}")
+    assert rows[0]["activation"] == named[0]["activation"]
+    _, err = user.run("visualize.py", *QUICK, "method=ppgn2017_dae", f"code_prior={path}", status=2)
+    assert "no code prior" in err
+
+    # Stopped and taken up again, it ends in the same weights.
+    whole = found.autoencoder.state_dict()
+    folder = user.folder / "outputs" / "train" / "resumed"
+    half = ["trainer.max_steps=3", "schedule.max_steps=6", f"hydra.run.dir={folder}"]
+    user.run("train.py", "task=code_prior", *tiny, *half)
+    user.run("train.py", f"resume={folder}", "trainer.max_steps=6")
+    resumed = CodePrior.load(folder / "code_prior.safetensors").autoencoder.state_dict()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_the_code_of_a_photo_is_approached(trained, tmp_path):
+    """Inversion as an objective: the picture found has a code nearer to the photo's than where it began."""
+    user, _, _ = trained
+    Image.radial_gradient("L").resize((64, 64)).save(tmp_path / "photo.png")
+    _, rows = visualized(user, f"units=match(fc6,{tmp_path / 'photo.png'})", "method=pixels", "steps=40")
+    _, begun = visualized(user, f"units=match(fc6,{tmp_path / 'photo.png'})", "method=pixels", "steps=1")
+    assert float(rows[0]["activation"]) > float(begun[0]["activation"])
