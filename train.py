@@ -14,6 +14,11 @@ from dgn.runs import result
 def main(config: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     config = resumed(config, folder)
+    if config.encoder.get("layers") is not None or config.comparator.get("layers") == "list":
+        from dgn.tasks.networks import asked_to_list, list_layers
+
+        if (role := asked_to_list(config, "encoder", "comparator")) is not None:
+            return list_layers(config, role)
     made = result(folder, config.trainer.max_steps)
     if made is not None:
         print("This run is finished: nothing is left to do")

@@ -44,17 +44,22 @@ def cache_dir() -> Path:
 
 
 def image_name(objective: str, seed: int) -> str:
-    """The file name of an objective's preferred image: `fc8-house-seed0.png` for `fc8:house`.
+    """The file name of an objective's preferred image: `fc8-house-seed0.png` for `fc8:house`. See `file_stem`."""
+    return f"{file_stem(objective)}-seed{seed}.png"
+
+
+def file_stem(objective: str) -> str:
+    """What files about an objective are named by: `fc8-house` for `fc8:house`.
 
     Safe on every file system, always the same, and never that of another objective, not even where the file
     system ignores case: what the name cannot hold letter by letter is told apart by a hash behind `--`
-    (`fc8-0+0.5xfc8-3--1c0c6e0f2d-seed0.png`)."""
+    (`fc8-0+0.5xfc8-3--1c0c6e0f2d`)."""
     stem = objective.replace(":", "-")
     if not re.fullmatch(r"[a-z0-9_][a-z0-9_.]*:[a-z0-9_.,@]+", objective) or len(objective) > _LONGEST:
         stem = re.sub(r"[^\w.,@+]+", "-", stem.replace("*", "x"), flags=re.ASCII).strip("-.")[:_LONGEST]
         digest = hashlib.sha256(objective.encode("utf-8", "surrogatepass")).hexdigest()[:10]
         stem = f"{stem or 'unit'}--{digest}"
-    return f"{stem}-seed{seed}.png"
+    return stem
 
 
 _LONGEST = 96  # with hash, seed and ".png" far below the 255 bytes that file systems take

@@ -19,7 +19,8 @@ from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
-from dgn.networks.zoo import build
+from dgn.networks.weights.load import load_state_dict
+from dgn.networks.zoo import build, named
 from dgn.statistics import UnitStatistics
 
 _HEADER, _FORMAT = "dgn_prior", 1
@@ -37,6 +38,7 @@ class Prior:
     encoder_tensors: dict[str, Tensor] = field(default_factory=dict, repr=False)
     source: str = "prior"
     _encoder: FeatureNet | None = field(default=None, repr=False)
+    _offered: list[FeatureNet] = field(default_factory=list, repr=False)
 
     @property
     def layer(self) -> str:
@@ -89,22 +91,35 @@ class Prior:
     def encoder_net(self) -> FeatureNet:
         """The network that this prior inverts, checked by its fingerprint to be that very one.
 
-        Raises UserError where it cannot be had: a custom network's code is not in the file."""
+        Raises UserError where it cannot be had, and says how to name it: code of one's own is not in the file."""
         if self._encoder is None:
             known = self.about["encoder"]
-            spec = dict(known["spec"])
-            if self.encoder_tensors:
-                spec["weights"] = None
-            net = build(spec)
-            if self.encoder_tensors:
-                net.network.load_state_dict(self.encoder_tensors)
-            if net.fingerprint() != known["fingerprint"]:
-                raise UserError(
-                    f"{self.source}: the encoder {known['name']} built from weights={spec['weights']} is not the one "
-                    "this prior was trained to invert (its weights differ); name the right network with target="
-                )
-            self._encoder = net.to(self.device)
+            offered = [net for net in self._offered if net.fingerprint() == known["fingerprint"]]
+            self._encoder = offered[0] if offered else self._built_encoder(known)
         return self._encoder
+
+    def offer(self, net: FeatureNet) -> None:
+        """Takes `net` for the encoder if it turns out to be that very network: the way for one made by code of one's
+        own, which no file runs by itself."""
+        self._offered.append(net)
+
+    def _built_encoder(self, known: dict[str, Any]) -> FeatureNet:
+        spec = dict(known["spec"])
+        try:
+            net = build(spec | ({"weights": None, "container": None} if self.encoder_tensors else {}))
+            if self.encoder_tensors:
+                load_state_dict(net.network, self.encoder_tensors, source=self.source)
+        except UserError as error:
+            raise UserError(
+                f"{self.source}: the network that this prior inverts cannot be had from the file alone ({error}); "
+                f"name it: python visualize.py prior={self.source} {named(spec)}"
+            ) from None
+        if net.fingerprint() != known["fingerprint"]:
+            raise UserError(
+                f"{self.source}: the encoder {known['name']} built from weights={spec['weights']} is not the one "
+                f"this prior was trained to invert (its weights differ); name the right one: {named(spec)}"
+            )
+        return net.to(self.device)
 
     def save(self, path: str | Path) -> None:
         """Writes the prior file, whole or not at all."""

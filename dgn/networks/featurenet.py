@@ -5,10 +5,10 @@ Encoder E, comparator C, target Phi and judge are all FeatureNets, so a network 
 
 import difflib
 import hashlib
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,27 +16,8 @@ from torch import Tensor, nn
 
 from dgn.errors import UserError
 from dgn.networks.inputs import InputSpace
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer of a network, as a probe image met it.
-
-    name: the module's name, or `name:input`; shape: of its activations, without the batch dimension; kind: the
-    module's class; calls: how often a forward pass calls it (the last call counts); overwritten: whether the
-    network later changes this tensor in place, so that it must be copied to be kept.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    kind: str
-    calls: int
-    overwritten: bool
-
-    @property
-    def units(self) -> int:
-        """Units of the layer: its channels for a map (C, H, W), its features for a vector or tokens."""
-        return self.shape[0] if len(self.shape) == 3 else self.shape[-1]
+from dgn.networks.layers import OUTPUT, Layer, probe
+from dgn.networks.receptive_field import ReceptiveField, receptive_fields
 
 
 class FeatureNet(nn.Module):
@@ -44,11 +25,17 @@ class FeatureNet(nn.Module):
 
     network: any module from (N, 3, H, W) to something; it is put into evaluation mode and frozen, and stays so.
     input_space: the way from image space to the network's input.
-    name: how messages call it. labels: the names of its classes, in order, if it has any.
+    name: how messages call it. labels: the names of its classes, in order, if it has any. A name that comes twice
+        gets its class's number the second time: "crane (517)".
     aliases: further names of layers, e.g. {"fc6": "relu6"}: Caffe rectifies in place, so its blob fc6 is what
         our module relu6 gives.
     spec: plain values from which `dgn.networks.build` makes the same network again.
-    probe_size: side of the probe image where the input space takes any size.
+    probe_size: side of the probe image where the input space takes any size; as an attribute, its height and width.
+    classes_at: the layer that has a unit for each class; None: found (`class_layer`).
+
+    Activations are (N, units), (N, channels, height, width) or (N, tokens, units), whatever the network itself
+    makes of maps: Swin's and ConvNeXt's (N, height, width, channels) come out as maps do elsewhere. How layers are
+    named stands in `dgn.networks.layers`.
     """
 
     def __init__(
@@ -60,16 +47,19 @@ class FeatureNet(nn.Module):
         aliases: Mapping[str, str] | None = None,
         spec: Mapping[str, Any] | None = None,
         probe_size: int = 224,
+        classes_at: str | None = None,
     ) -> None:
         super().__init__()
         self.network = network.requires_grad_(False)
         self.input_space = input_space
         self.name = name
-        self.labels = tuple(labels)
+        self.labels = _unique(labels)
         self.aliases = dict(aliases or {})
         self.spec = dict(spec or {})
-        self._probe_size = input_space.size or (probe_size, probe_size)
+        self.probe_size = input_space.size or (probe_size, probe_size)
+        self.classes_at = classes_at
         self._layers: dict[str, Layer] | None = None
+        self._fields: dict[str, ReceptiveField | None] | None = None
         self.train(False)
 
     def train(self, mode: bool = True) -> "FeatureNet":
@@ -79,154 +69,210 @@ class FeatureNet(nn.Module):
     def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """images: (N, 3, H, W) in image space -> {layer as it was asked for: activations (N, ...)}.
 
-        Computation stops at the deepest of the layers. Raises UserError for a layer the network has not."""
-        captured = self._run(self.input_space.enter(images), {self.layer(name).name for name in layers})
-        return {name: captured[self._canonical(name)] for name in layers}
+        Computation stops at the deepest of the layers. Raises UserError for a layer the network has not, and for
+        one that these images do not reach (a network may choose by what it sees)."""
+        wanted = {name: self.layer(name) for name in layers}
+        captured = self._run(self.input_space.enter(images), {self._base(layer.name) for layer in wanted.values()})
+        found = {}
+        for name, layer in wanted.items():
+            base = self._base(layer.name)
+            found[name] = captured[base] if base == layer.name else _pooled(captured[base], layer.name)
+        return found
 
     def layers(self) -> dict[str, Layer]:
-        """Every layer by its own name, in the order of a forward pass; one probe image finds them, once."""
+        """Every layer by its own name, in the order of a forward pass; probe images find them, once. Further names
+        that `layer` knows: aliases, and any of these with `:class` or `:mean` behind it."""
         if self._layers is None:
-            self._layers = self._probe()
+            height, width = self.probe_size
+            self._layers = probe(self.network, self._run_probe, square=height == width)
         return self._layers
 
     def layer(self, name: str) -> Layer:
-        """The layer of that name (or alias, or `name:input`). Raises UserError naming those there are."""
+        """The layer of that name (or alias). Raises UserError naming those there are."""
         layers, canonical = self.layers(), self._canonical(name)
-        if canonical not in layers:
-            names = [n for n in (*self.aliases, *layers) if not n.endswith(":input")]
-            close = difflib.get_close_matches(name, names, n=4)
-            said = ", ".join(names if len(names) <= 40 else [*names[:12], "...", *names[-4:]])
-            hint = f" (did you mean {' or '.join(close)}?)" if close else ""
-            raise UserError(
-                f"no layer {name!r} in {self.name}{hint}; layers: {said}; "
-                "see them all with `python visualize.py target.layers=list`"
-            )
-        return layers[canonical]
+        base = self._base(canonical)
+        if base not in layers:
+            raise UserError(self._no_layer(name))
+        return layers[base] if base == canonical else self._pooled_layer(layers[base], canonical)
 
     def before_rectifier(self, name: str) -> str:
         """The layer whose activations a ReLU makes into layer `name`'s; `name` itself where no ReLU made it.
 
         A unit that a ReLU has silenced has no gradient to climb; DGN-AM's published search starts its backward
         pass below the ReLU, and ours reads the unit there."""
-        canonical = self.layer(name).name
-        before = canonical + ":input"
-        is_relu = self.layers()[canonical].kind in _RELUS
-        return before if is_relu and before in self.layers() else canonical
+        layer = self.layer(name)
+        made_by = self.layers().get(layer.same_as, layer)
+        before = made_by.name + ":input"
+        return before if made_by.kind in _RELUS and before in self.layers() else layer.name
 
     def trunk(self) -> str:
         """The deepest layer that is still a map (or tokens): CaffeNet's pool5, the comparator's layer by default."""
-        maps = [n for n, layer in self.layers().items() if _is_map(layer.shape) and ":" not in n and n != "output"]
+        maps = [name for name, layer in self.layers().items() if layer.plain and layer.is_map]
         if not maps:
             raise UserError(f"{self.name} has no layer with a map or tokens; name comparator.layers yourself")
         return maps[-1]
 
     def class_layer(self) -> str:
         """The last layer before any softmax whose activations are a vector, one unit a class."""
-        vectors = [n for n, layer in self.layers().items() if len(layer.shape) == 1 and layer.kind != "Softmax"]
-        vectors = [n for n in vectors if not n.endswith(":input") and n != "output"] or vectors
+        if self.classes_at is not None:
+            return self.layer(self.classes_at).name
+        layers = self.layers()
+        vectors = [n for n, one in layers.items() if len(one.shape) == 1 and one.kind not in ("Softmax", "LogSoftmax")]
+        vectors = [n for n in vectors if layers[n].plain] or [n for n in vectors if "@" not in n]
         if self.labels:
-            vectors = [n for n in vectors if self.layers()[n].units == len(self.labels)]
+            vectors = [n for n in vectors if layers[n].units == len(self.labels)]
         if not vectors:
-            raise UserError(f"{self.name} has no layer with one unit for each of its {len(self.labels)} labels")
-        return vectors[-1]
+            unit = f"one unit for each of its {len(self.labels)} labels" if self.labels else "a vector of classes"
+            raise UserError(f"{self.name} has no layer with {unit}; name its layer with layer=")
+        final = layers.get(OUTPUT)  # of several heads, the one whose result the network gives first
+        found = layers[final.same_as if final is not None and final.same_as in vectors else vectors[-1]]
+        inner = layers.get(found.same_as)
+        return inner.name if inner is not None and inner.plain else found.name
+
+    def code_layer(self) -> str:
+        """The layer to invert by default: what enters the layer of classes, as ResNet's pooled features; where that
+        is no layer of its own, the deepest map."""
+        classes = self.class_layer()
+        entering = classes + ":input"
+        return entering if classes != OUTPUT and entering in self.layers() else self.trunk()
 
     def labels_of(self, layer: str) -> tuple[str, ...]:
         """The names of a layer's units: the labels for a class layer (before or after softmax), else none."""
         shape = self.layer(layer).shape
         return self.labels if self.labels and shape == (len(self.labels),) else ()
 
+    def receptive_field(self, layer: str) -> ReceptiveField | None:
+        """What part of the network's input the units of a layer see; None where it cannot be told. All layers' are
+        found together, in one more forward pass, when the first is asked for."""
+        if self._fields is None:
+            self._fields = receptive_fields(self.network, self.layers(), self._run_probe, self.probe_size)
+        found = self.layer(layer)
+        field = self._fields[self._base(found.name)]
+        pooled = found.name != self._base(found.name)
+        return field.of_all() if field is not None and pooled else field
+
     def fingerprint(self) -> str:
         """SHA-256 over names, shapes and values of all weights: whether two networks are the same network."""
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.network.state_dict().items()):
+        state = {name: value for name, value in self.network.state_dict().items() if isinstance(value, Tensor)}
+        for name, tensor in sorted(state.items()):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype};".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
     def _canonical(self, name: str) -> str:
-        base, colon, port = name.partition(":")
-        return self.aliases.get(base, base) if not colon else f"{base}:{port}"
+        base, colon, rest = name.partition(":")
+        return self.aliases.get(base, base) + colon + rest
+
+    def _base(self, canonical: str) -> str:
+        """The layer without `:class` or `:mean`, unless a module gives something of that name."""
+        name, _, last = canonical.rpartition(":")
+        return name if last in _POOLS and canonical not in self.layers() else canonical
+
+    def _pooled_layer(self, base: Layer, name: str) -> Layer:
+        how = name.rpartition(":")[2]
+        if len(base.shape) == 1 or (how == "class" and len(base.shape) != 2):
+            what = "tokens" if how == "class" else "tokens or a map"
+            raise UserError(f"{name}: {how} is for {what}, and {base.name} has activations of shape {base.shape}")
+        return replace(base, name=name, shape=(base.units,), same_as="")
+
+    def _no_layer(self, name: str) -> str:
+        layers = self.layers()
+        names = [n for n in (*self.aliases, *layers) if ":" not in n and "@" not in n]
+        base = self._canonical(name).partition(":")[0].partition("@")[0]
+        see = "see them all with `python visualize.py target.layers=list`"
+        if base in layers:
+            kinds = sorted({n[len(base) :] for n in layers if n.startswith((base + ":", base + "@"))})
+            return f"no layer {name!r} in {self.name}; of {base} there are: {', '.join([base, *kinds])}, :class, :mean"
+        if base in dict(self.network.named_modules()):
+            return (
+                f"no layer {name!r} in {self.name}: a forward pass never calls that module, or it gives no activations "
+                f"of images; {see}"
+            )
+        close = difflib.get_close_matches(name, names, n=4)
+        said = ", ".join(names if len(names) <= 40 else [*names[:12], "...", *names[-4:]])
+        hint = f" (did you mean {' or '.join(close)}?)" if close else ""
+        return f"no layer {name!r} in {self.name}{hint}; layers: {said}; {see}"
 
     def _run(self, inputs: Tensor, wanted: set[str]) -> dict[str, Tensor]:
         captured: dict[str, Tensor] = {}
-        due = {name: self.layers()[name].calls for name in wanted}
+        due = set(wanted)
+        points: dict[tuple[str, bool], list[Layer]] = defaultdict(list)
+        for name in wanted:
+            layer = self.layers()[name]
+            points[layer.module, layer.entering].append(layer)
+        calls: Counter[tuple[str, bool]] = Counter()
 
-        def keep(name: str, value: Any) -> None:
-            tensor = _first_tensor(value)
-            captured[name] = tensor.clone() if self.layers()[name].overwritten else tensor
-            due[name] -= 1
-            if due[name] == 0 and all(left <= 0 for left in due.values()):
+        def keep(point: tuple[str, bool], value: Any) -> None:
+            call = calls[point]
+            calls[point] += 1
+            for layer in points[point]:
+                if layer.call not in (None, call):
+                    continue
+                tensor = layer.take(value)
+                if tensor is not None:
+                    captured[layer.name] = tensor.clone() if layer.overwritten else tensor
+                if layer.call is not None or call + 1 >= layer.calls:
+                    due.discard(layer.name)
+            if not due:
                 raise _Reached
 
         with ExitStack() as hooks:
-            for name in wanted:
-                hooks.callback(self._hook(name, keep).remove)
+            for point in points:
+                hooks.callback(self._hook(point, keep).remove)
             with suppress(_Reached):
                 self.network(inputs)
-        return captured
+        if unseen := sorted(wanted - captured.keys()):
+            raise UserError(f"{self.name} did not come to layer {unseen[0]!r} with these images; name another layer")
+        return {name: self.layers()[name].arrange(tensor, len(inputs)) for name, tensor in captured.items()}
 
-    def _hook(self, name: str, keep: Any) -> Any:
-        base, _, port = name.partition(":")
-        module = self.network if base == "output" else self.network.get_submodule(base)
-        if port == "input":
+    def _hook(self, point: tuple[str, bool], keep: Callable[[tuple[str, bool], Any], None]) -> Any:
+        name, entering = point
+        module = self.network if name == OUTPUT else self.network.get_submodule(name)
+        if entering:
             return module.register_forward_pre_hook(
-                lambda _, args, kwargs: keep(name, (args, tuple(kwargs.values()))), with_kwargs=True
+                lambda _, args, kwargs: keep(point, (*args, *kwargs.values())), with_kwargs=True
             )
-        return module.register_forward_hook(lambda _, args, out: keep(name, out))
+        return module.register_forward_hook(lambda _, args, out: keep(point, out))
 
     @torch.no_grad()
-    def _probe(self) -> dict[str, Layer]:
+    def _run_probe(self, count: int = 2, larger: int = 0) -> None:
+        """The network on `count` of two probe images, its own size or so many pixels more."""
         parameter = next(self.network.parameters(), torch.zeros(()))
-        image = torch.zeros(1, 3, *self._probe_size, device=parameter.device, dtype=parameter.dtype)
-        calls: Counter[str] = Counter()
-        seen: dict[str, tuple[Tensor, int, str]] = {}
-
-        def note(name: str, kind: str, value: Any) -> None:
-            tensor = _first_tensor(value)
-            if tensor is None or tensor.ndim < 2 or tensor.shape[0] != 1 or not tensor.is_floating_point():
-                return
-            calls[name] += 1
-            seen.pop(name, None)  # order by the last call
-            seen[name] = (tensor, tensor._version, kind)
-
-        with ExitStack() as hooks:
-            for name, module in self.network.named_modules():
-                name, kind = name or "output", type(module).__name__
-                pre = module.register_forward_pre_hook(
-                    lambda _, args, kwargs, n=name, k=kind: note(n + ":input", k, (args, tuple(kwargs.values()))),
-                    with_kwargs=True,
-                )
-                post = module.register_forward_hook(lambda _, args, out, n=name, k=kind: note(n, k, out))
-                hooks.callback(pre.remove)
-                hooks.callback(post.remove)
-            try:
-                self.network(self.input_space.enter(image))
-            except (RuntimeError, ValueError, AssertionError, IndexError) as error:
-                size = "x".join(map(str, self._probe_size))
-                reason = str(error).strip().splitlines()[0]
-                raise UserError(f"{self.name} does not take an image of {size} pixels: {reason}") from error
-        return {
-            name: Layer(name, tuple(t.shape[1:]), kind, calls[name], t._version != version)
-            for name, (t, version, kind) in seen.items()
-        }
+        height, width = self.probe_size
+        noise = torch.rand(2, 3, height + larger, width + 2 * larger, generator=torch.Generator().manual_seed(0))
+        images = noise[:count].to(parameter)
+        space = replace(self.input_space, size=None) if larger else self.input_space
+        try:
+            self.network(space.enter(images))
+        except Exception as error:  # a network is anyone's code
+            if larger:
+                return  # the layers before have been seen
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(
+                f"{self.name} does not take an image of {height}x{width} pixels ({reason}); "
+                "give the size that it takes with input_size="
+            ) from error
 
 
 _RELUS = ("ReLU", "ReLU6")
+_POOLS = ("class", "mean")
 
 
-class _Reached(Exception):
-    """The deepest layer asked for has been computed."""
+class _Reached(BaseException):
+    """The deepest layer asked for has been computed. No error: a network that catches those must not catch this."""
 
 
-def _first_tensor(value: Any) -> Tensor | None:
-    if isinstance(value, Tensor):
-        return value
-    if isinstance(value, Mapping):
-        value = tuple(value.values())
-    if isinstance(value, tuple | list):
-        return next((t for t in map(_first_tensor, value) if t is not None), None)
-    return None
+def _pooled(activations: Tensor, name: str) -> Tensor:
+    if name.endswith(":class"):
+        return activations[:, 0]
+    return activations.mean(1) if activations.ndim == 3 else activations.mean((2, 3))
 
 
-def _is_map(shape: tuple[int, ...]) -> bool:
-    return (len(shape) == 3 and min(shape[1:]) > 1) or (len(shape) == 2 and shape[0] > 1)
+def _unique(labels: Sequence[str]) -> tuple[str, ...]:
+    seen: set[str] = set()
+    found = []
+    for i, label in enumerate(labels):
+        found.append(f"{label} ({i})" if label in seen else str(label))
+        seen.add(label)
+    return tuple(found)

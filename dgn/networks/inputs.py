@@ -23,8 +23,11 @@ class InputSpace:
     mean, std: per channel, in the network's channel order and value range.
     channel_order: "RGB" or "BGR".
     value_range: what image space's 1.0 is to the network: 1.0 or 255.0.
-    fit: how images of another size are brought to `size`: "resize" (bilinear, antialiased) or "crop" (centre;
-        the paper's 256 -> 227; images smaller than `size` are resized).
+    fit: how images of another size are brought to `size`: "resize" (the whole image, antialiased) or "crop" (the
+        centre; the paper's 256 -> 227; images smaller than `size` are resized).
+    resize: with fit="crop", the short side that images are resized to before, as published networks' evaluation
+        does (224 of 256); None: they are cropped as they are.
+    interpolation: "bilinear" or "bicubic".
     """
 
     size: tuple[int, int] | None = None
@@ -33,17 +36,24 @@ class InputSpace:
     channel_order: str = "RGB"
     value_range: float = 1.0
     fit: str = "resize"
+    resize: int | None = None
+    interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
         _one_of("channel_order", self.channel_order, ("RGB", "BGR"))
         _one_of("fit", self.fit, ("resize", "crop"))
+        _one_of("interpolation", self.interpolation, ("bilinear", "bicubic"))
         for key in ("mean", "std"):
-            if len(getattr(self, key)) != 3:
-                raise UserError(f"{key}={list(getattr(self, key))} needs three numbers, one a channel")
+            value = getattr(self, key)
+            if not isinstance(value, Sequence) or len(value) != 3:
+                raise UserError(f"{key}={value} needs three numbers, one a channel: {key}=[0.5,0.5,0.5]")
+        if self.size is not None and (isinstance(self.size, str) or len(self.size) != 2):
+            raise UserError(f"input_size={self.size} needs a side, or height and width: input_size=[240,320]")
         if min(self.std) <= 0 or self.value_range <= 0:
             raise UserError(f"std={list(self.std)} and value_range={self.value_range} must be positive")
-        if self.size is not None and min(self.size) < 1:
-            raise UserError(f"input_size={list(self.size)} must be positive")
+        for key, sides in (("input_size", self.size or ()), ("resize", () if self.resize is None else (self.resize,))):
+            if not all(isinstance(side, int) and side > 0 for side in sides):
+                raise UserError(f"{key}={list(sides)} must be whole numbers of pixels, at least 1")
 
     def enter(self, images: Tensor) -> Tensor:
         """Image space (N, 3, H, W) -> the network's input (N, 3, *size). Differentiable."""
@@ -66,11 +76,18 @@ class InputSpace:
         std: Sequence[float] | None = None,
         channel_order: str | None = None,
         value_range: float | None = None,
+        fit: str | None = None,
+        resize: int | None = None,
     ) -> "InputSpace":
-        """The same with what is not None replaced: the keys that encoder, comparator, target and judge share."""
+        """The same with what is not None replaced: the keys that encoder, comparator, target and judge share.
+
+        A `resize` that is not given keeps its proportion to the input size."""
         if isinstance(input_size, int):
             input_size = (input_size, input_size)
+        if isinstance(input_size, Sequence) and resize is None and self.resize and self.size and input_size:
+            resize = round(self.resize * min(input_size) / min(self.size)) if all(input_size) else None
         given = dict(size=input_size, mean=mean, std=std, channel_order=channel_order, value_range=value_range)
+        given |= dict(fit=fit, resize=resize)
         given = {k: tuple(v) if isinstance(v, Sequence) and not isinstance(v, str) else v for k, v in given.items()}
         return InputSpace(**{**asdict(self), **{k: v for k, v in given.items() if v is not None}})
 
@@ -88,11 +105,25 @@ class InputSpace:
     def _sized(self, images: Tensor) -> Tensor:
         if self.size is None or tuple(images.shape[-2:]) == self.size:
             return images
-        (height, width), (h, w) = images.shape[-2:], self.size
-        if self.fit == "crop" and height >= h and width >= w:
-            top, left = (height - h) // 2, (width - w) // 2
-            return images[..., top : top + h, left : left + w]
-        return F.interpolate(images, self.size, mode="bilinear", antialias=True, align_corners=False)
+        h, w = self.size
+        if self.fit == "crop":
+            if self.resize is not None:
+                short = min(images.shape[-2:])
+                # The sides as torchvision's Resize has them, the corner as its CenterCrop.
+                sides = [
+                    self.resize if side == short else int(self.resize * side / short) for side in images.shape[-2:]
+                ]
+                images = self._interpolated(images, sides)
+            height, width = images.shape[-2:]
+            if height >= h and width >= w:
+                top, left = round((height - h) / 2), round((width - w) / 2)
+                return images[..., top : top + h, left : left + w]
+        return self._interpolated(images, self.size)
+
+    def _interpolated(self, images: Tensor, size: Sequence[int]) -> Tensor:
+        if tuple(images.shape[-2:]) == tuple(size):
+            return images
+        return F.interpolate(images, list(size), mode=self.interpolation, antialias=True, align_corners=False)
 
     def _constants(self, like: Tensor) -> tuple[Tensor, Tensor]:
         mean = torch.tensor(self.mean, device=like.device, dtype=like.dtype).view(3, 1, 1)

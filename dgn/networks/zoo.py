@@ -1,56 +1,65 @@
 """Networks by name: each function makes a FeatureNet and writes down how (`spec`), so that `build` can again.
 
-All share one schema: weights (null: random, from `seed`; or a file), labels, and what of the input space differs
-from the network's own: input_size, mean, std, channel_order, value_range.
+All share one schema (`dgn.networks.assemble.Settings`, the keys of conf/network/keys.yaml): weights and how strictly
+they are read, classes and labels, and what of the input space differs from the network's own. Networks of
+torchvision and timm are in `dgn.networks.libraries`, one's own in `dgn.networks.custom`.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 from torchvision.models.resnet import BasicBlock
 
 from dgn.errors import UserError
 from dgn.files import write_whole
+from dgn.networks.assemble import Settings, assemble
 from dgn.networks.caffenet import FULL, MINI, RECTIFIED, caffenet_layers
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
-from dgn.networks.weights.state_dict import load_state_dict, read_state_dict
+from dgn.networks.libraries import timm, torchvision
+from dgn.networks.weights.deepsim import caffenet_state
 
 
-def mini_caffenet(classes: int | None = None, **schema: Any) -> FeatureNet:
+def mini_caffenet(classes: int | str | None = None, **settings: Any) -> FeatureNet:
     """CaffeNet's topology and layer names for 64-px images, small enough for a CPU (`caffenet.MINI`).
 
-    classes: number of labels; None: of the labels given or stored with the weights."""
+    classes: number of labels; None: of the labels given or stored with the weights. settings: `Settings`."""
+    given = Settings.of("mini_caffenet", (), settings | {"classes": classes})
     space = InputSpace(size=(64, 64), mean=(0.5,) * 3, std=(0.25,) * 3)
-    return _assemble(
-        "mini_caffenet", lambda n: caffenet_layers(MINI, n), space, RECTIFIED, {"classes": classes}, schema
-    )
+    state = given.read(caffenet_state)
+    return assemble("mini_caffenet", given, lambda n: caffenet_layers(MINI, n), space, state, aliases=RECTIFIED)
 
 
-def caffenet(classes: int | None = 1000, **schema: Any) -> FeatureNet:
-    """The full CaffeNet: 227 px (the paper's centre crop of larger images), BGR, 0..255, mean 104/117/123."""
+def caffenet(classes: int | str | None = None, **settings: Any) -> FeatureNet:
+    """The full CaffeNet: 227 px (the paper's centre crop of larger images), BGR, 0..255, mean 104/117/123.
+
+    classes: None: 1000, or as many as the weights have. settings: `Settings`; weights also from a .caffemodel."""
+    given = Settings.of("caffenet", (), settings | {"classes": classes})
     space = InputSpace((227, 227), (104.0, 117.0, 123.0), channel_order="BGR", value_range=255.0, fit="crop")
-    return _assemble("caffenet", lambda n: caffenet_layers(FULL, n), space, RECTIFIED, {"classes": classes}, schema)
+    state = given.read(caffenet_state)
+    make = lambda n: caffenet_layers(FULL, n)  # noqa: E731
+    return assemble("caffenet", given, make, space, state, published_classes=1000, aliases=RECTIFIED)
 
 
-def mini_resnet(classes: int | None = None, width: int = 32, **schema: Any) -> FeatureNet:
+def mini_resnet(classes: int | str | None = None, width: int = 32, **settings: Any) -> FeatureNet:
     """A small residual network (He et al. 2016; torchvision's BasicBlock) for 64-px images: the embedded world's
-    judge, which shares neither weights nor architecture with MiniCaffeNet."""
+    judge, which shares neither weights nor architecture with MiniCaffeNet. width: channels of its first layers."""
+    given = Settings.of("mini_resnet", ("width",), settings | {"classes": classes})
     space = InputSpace(size=(64, 64), mean=(0.5,) * 3, std=(0.25,) * 3)
-    args = {"classes": classes, "width": width}
-    return _assemble("mini_resnet", lambda n: _resnet_layers(width, n), space, {}, args, schema)
+    make = lambda n: _resnet_layers(width, n)  # noqa: E731
+    return assemble("mini_resnet", given, make, space, given.read(), {"width": width})
 
 
 BUILDERS: dict[str, Callable[..., FeatureNet]] = {
     "mini_caffenet": mini_caffenet,
     "caffenet": caffenet,
     "mini_resnet": mini_resnet,
+    "torchvision": torchvision,
+    "timm": timm,
 }
 """What a prior file may ask for: names, never code."""
 
@@ -59,9 +68,23 @@ def build(spec: Mapping[str, Any]) -> FeatureNet:
     """The network that a FeatureNet's `spec` describes. Raises UserError for a builder that is not in BUILDERS."""
     args = dict(spec)
     name = args.pop("builder", None)
+    if name == "custom":
+        raise UserError(f"{args.get('model')} is code of one's own, which no file runs by itself")
     if name not in BUILDERS:
         raise UserError(f"no network builder {name!r}; there are: {', '.join(BUILDERS)}")
     return BUILDERS[name](**args)
+
+
+def named(spec: Mapping[str, Any], role: str = "target") -> str:
+    """How a command line names the network of a spec: `target=custom target.model=nets.py:make target.weights=...`."""
+    shown = {key: value for key, value in spec.items() if key in ("name", "model", "args", "weights", "input_size")}
+    words = [f"{role}={spec.get('builder')}"]
+    for key, value in shown.items():
+        if isinstance(value, Mapping):
+            words += [f"+{role}.{key}.{inner}={value[inner]}" for inner in value]
+        elif value is not None:
+            words.append(f"{role}.{key}=" + json.dumps(value).replace('"', "").replace(" ", ""))
+    return " ".join(words)
 
 
 def save_network(net: FeatureNet, path: str | Path, about: Mapping[str, Any] | None = None) -> None:
@@ -70,56 +93,6 @@ def save_network(net: FeatureNet, path: str | Path, about: Mapping[str, Any] | N
     tensors = {name: t.detach().cpu().contiguous() for name, t in net.network.state_dict().items()}
     header = {"labels": json.dumps(list(net.labels)), "about": json.dumps(dict(about or {}))}
     write_whole(path, save(tensors, metadata=header))
-
-
-def _assemble(
-    builder: str,
-    layers: Callable[[int], nn.Module],
-    space: InputSpace,
-    aliases: Mapping[str, str],
-    args: dict[str, Any],
-    schema: dict[str, Any],
-) -> FeatureNet:
-    weights, seed = schema.pop("weights", None), schema.pop("seed", 0)
-    labels = tuple(schema.pop("labels", None) or _labels_beside(weights))
-    state = None if weights is None else read_state_dict(weights)
-    classes = args["classes"] or len(labels) or _classes_in(state)
-    if not classes:
-        raise UserError(f"{builder}: how many classes? give `classes` or `labels`; the weights do not say")
-    if labels and len(labels) != classes:
-        raise UserError(f"{builder}: {len(labels)} labels for {classes} classes; there must be one for each")
-    try:
-        space = space.overridden(**schema)
-    except TypeError:
-        known = ("weights", "labels", "seed", "input_size", "mean", "std", "channel_order", "value_range")
-        wrong = ", ".join(key for key in schema if key not in known)
-        raise UserError(f"{builder} has no setting {wrong}; settings: {', '.join((*args, *known))}") from None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = layers(classes)
-    if state is not None:
-        load_state_dict(network, state, source=str(weights))
-    spec = {"builder": builder, **args, "classes": classes, "labels": list(labels), "seed": seed, "weights": weights}
-    spec |= schema
-    network = network.to(memory_format=torch.channels_last)
-    return FeatureNet(network, space, builder, labels, aliases, spec)
-
-
-def _classes_in(state: Mapping[str, torch.Tensor] | None) -> int:
-    """Units of the classifier in a state dict of our networks: rows of fc8's (CaffeNet) or fc's weight; 0: unknown."""
-    heads = [v for k, v in (state or {}).items() if k.rpartition(".weight")[0].rpartition(".")[2] in ("fc8", "fc")]
-    return len(heads[-1]) if heads else 0
-
-
-def _labels_beside(weights: str | Path | None) -> Sequence[str]:
-    """The labels in a safetensors file's header, as `save_network` writes them."""
-    if weights is None or not str(weights).endswith(".safetensors"):
-        return ()
-    try:
-        with safe_open(weights, framework="pt") as file:
-            return json.loads((file.metadata() or {}).get("labels", "[]"))
-    except (SafetensorError, OSError, ValueError):
-        return ()  # read_state_dict says what is wrong with the file
 
 
 def _resnet_layers(width: int, classes: int) -> nn.Sequential:

@@ -40,7 +40,7 @@ def contact_sheet(
     for group, title in enumerate(titles):
         left, top = plan.group(group)
         baseline = (left, top + plan.title_size)
-        draw.text(baseline, _shortened(title, title_font, plan.group_width), INK, title_font, anchor="ls")
+        draw.text(baseline, shortened(title, title_font, plan.group_width), INK, title_font, anchor="ls")
     for index, picture in enumerate(pictures(images)):
         left, top = plan.picture(index)
         # Lanczos, because pixels enlarged to squares hide what a picture this small shows.
@@ -48,7 +48,7 @@ def contact_sheet(
         sheet.paste(sized, (left, top))
         if captions is not None:
             baseline = (left, top + plan.picture_size[1] + round(1.4 * plan.caption_size))
-            text = _shortened(captions[index], caption_font, plan.picture_size[0])
+            text = shortened(captions[index], caption_font, plan.picture_size[0])
             draw.text(baseline, text, FAINT, caption_font, anchor="ls")
     return sheet
 
@@ -157,7 +157,9 @@ def _plan_at(scale: Fraction, image_size: tuple[int, int], groups: int, per_grou
     return min(plans, key=lambda p: max(p.width / p.height / ASPECT, p.height / p.width * ASPECT))
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """A text as one line of at most `width` pixels, in letters that Pillow's font has; what is cut off becomes an
+    ellipsis."""
     text = _drawable(" ".join(text.split()))
     if font.getlength(text) <= width:
         return text

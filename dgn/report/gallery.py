@@ -1,205 +1,308 @@
-"""The page of a run: every unit with its preferred images, as files that a browser opens from disk."""
+"""The gallery of a run: an overview of all units and a page for each, as files that a browser opens from disk."""
 
-import math
-import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import jinja2
 import torch
+import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from dgn.files import write_whole, written_aside
+from dgn.report import units as grouping
+from dgn.report.comparison import table
+from dgn.report.comparison_figure import save_comparison_figure
 from dgn.report.contact_sheet import save_contact_sheet
+from dgn.report.contents import Comparison, Trace, UnitNotes
+from dgn.report.curves import HEIGHT, WIDTH, chart
 from dgn.report.figures import pictures
+from dgn.report.pages import render, write_assets
+from dgn.report.real_images import RealImages, clipped, cropped, field, png
 from dgn.report.results import Row, plain, write_results
+from dgn.report.units import Column, Layer, Shot, Unit
+from dgn.report.words import command_for, counted, flat, known, percent, percentile
+
+THUMB = 224  # pixels of the pictures of an overview, where the images themselves are larger than 256
+ON_OVERVIEW = 4000  # pictures that an overview has at most, but for four a unit
+IN_FIGURE = (16, 12)  # units of a comparison figure, and pictures abreast: what a printed page has room for
 
 
 def write_gallery(
     folder: str | Path,
     rows: Sequence[Row],
-    images: Tensor,
+    images: Tensor | Sequence[Tensor],
     settings: Mapping[str, Any],
     title: str,
     command: str,
     summary: str | None = None,
+    *,
+    traces: Sequence[Trace] | None = None,
+    units: Mapping[str, UnitNotes] | None = None,
+    comparison: Comparison | None = None,
 ) -> Path:
     """Writes what a run leaves behind into `folder` and returns the path of its index.html.
 
-    The images at their rows' `image`, results.csv, results.json, contact_sheet.png and, last, index.html: where
-    the page is, everything it shows is.
+    The images at their rows' `image`, real images under real/, results.csv, results.json, contact_sheet.png,
+    comparison.png where there are several methods or priors, a page for each unit under units/ and, last,
+    index.html: where it is, everything it shows is.
 
-    rows: one an image; those of one objective and method become one card, in the order of their first.
-    images: float (len(rows), 3, H, W) in image space.
+    rows: one an image; those of one objective are one unit's, in the order of their first, and side by side in
+    columns on its page where they differ in method or prior.
+    images: float (len(rows), 3, H, W) in image space, or one (3, H, W) for each row, of any sizes.
     settings: any nesting of mappings and lists; shown, and written to results.json.
     command: what makes the same again, ready to be copied.
     summary: the sentence under the title. None: made of the rows and of `settings`' target, prior and steps.
+    traces: one a row, beyond it: curve, nearest real images, film, receptive field.
+    units: of objectives, by their expression (a row's `objective`): real images that excite them, facets.
+    comparison: the table of methods and priors.
     """
-    folder = Path(folder)
-    for row, picture in zip(rows, pictures(images), strict=True):
-        with written_aside(folder / row.image) as aside:
-            picture.save(aside, format="PNG")
+    folder, settings = Path(folder), plain(settings)
+    thumbs = [_write_image(folder, row, image) for row, image in zip(rows, images, strict=True)]
+    sizes = [(image.shape[-1], image.shape[-2]) for image in images]
+    columns, found = grouping.arrange(rows, traces or [Trace()] * len(rows), thumbs, sizes)
     write_results(folder, rows, settings)
-    cards = _cards(rows)
-    _write_sheet(folder / "contact_sheet.png", cards, images)
-    page = _TEMPLATES.get_template("gallery.html").render(
+    write_assets(folder)
+    page = _UnitPages(folder, images, title, command, settings, columns, found)
+    for unit in found:
+        page.write(unit, (units or {}).get(unit.objective, UnitNotes()))
+    images = _of_one_size(images)
+    _write_sheet(folder / "contact_sheet.png", found, columns, images)
+    if len(columns) > 1:
+        _write_figure(folder / "comparison.png", found[: IN_FIGURE[0]], columns, images, units or {})
+    overview = render(
+        "overview.html",
+        root="",
         title=title,
-        summary=summary or _sentence(rows, len(cards), settings),
-        numbers=_numbers(rows, cards),
-        cards=cards,
-        judged=any(row.judge_label for row in rows),
-        measured=any(_known(row.percentile) for row in rows),
+        summary=summary or grouping.sentence(rows, len(found), columns, settings),
+        numbers=_numbers(rows, found, columns),
+        columns=columns,
+        layers=[(layer, _numbers_of_layer(layer, columns)) for layer in grouping.layers_of(found)],
+        units=found,
+        chosen=lambda unit: _on_overview(unit, columns, len(found)),
+        judged=any(row.recognized is not None for row in rows),
+        measured=any(known(row.percentile) for row in rows),
+        sortable=[entry for entry in _SORTABLE if any(known(getattr(row, entry[1])) for row in rows)],
+        comparison=comparison and table(comparison),
         command=command,
-        settings=list(_flat(plain(settings))),
-        **_sizes(images, cards),
+        settings=list(flat(settings)),
+        abreast=_abreast(found, columns),
+        side=_side(sizes[0][0]),
     )
-    write_whole(folder / "index.html", page)
+    write_whole(folder / "index.html", overview)
     return folder / "index.html"
 
 
-@dataclass(frozen=True)
-class Card:
-    """A unit (an objective, by one method) with its images: the rows and their places in the run."""
-
-    title: str
-    objective: str
-    method: str
-    rows: list[Row]
-    places: list[int]
-
-    @property
-    def text(self) -> str:
-        """What the filter box searches."""
-        first = self.rows[0]
-        return " ".join((first.label, self.objective, first.layer, first.unit, self.method)).lower()
-
-    def mean(self, name: str) -> str:
-        """The mean over the seeds of a numeric column, "" where it is known of none: what sorting goes by."""
-        known = [value for row in self.rows if _known(value := getattr(row, name))]
-        return repr(statistics.fmean(known)) if known else ""
+def _write_image(folder: Path, row: Row, image: Tensor) -> str:
+    """Writes the image, and a small one beside it where it is large; returns the path of what is shown in small."""
+    (picture,) = pictures(image[None])
+    write_whole(folder / row.image, png(picture))
+    if picture.width <= 256:
+        return row.image
+    thumb = f"thumbs/{row.image.rpartition('.')[0].removeprefix('images/')}.webp"
+    small = picture.resize((THUMB, round(THUMB * picture.height / picture.width)), Image.Resampling.LANCZOS)
+    with written_aside(folder / thumb) as aside:
+        small.save(aside, format="WEBP", quality=85)
+    return thumb
 
 
-def _cards(rows: Sequence[Row]) -> list[Card]:
-    several_methods = len({row.method for row in rows}) > 1
-    cards: dict[tuple[str, str], Card] = {}
-    for place, row in enumerate(rows):
-        method = row.method if several_methods else ""
-        empty = Card(row.label or row.objective, row.objective, method, [], [])
-        card = cards.setdefault((row.objective, row.method), empty)
-        card.rows.append(row)
-        card.places.append(place)
-    return list(cards.values())
+class _UnitPages:
+    """Writes the pages of the units. What they share, and each one's neighbours."""
+
+    def __init__(
+        self,
+        folder: Path,
+        images: Tensor | Sequence[Tensor],
+        title: str,
+        command: str,
+        settings: dict[str, Any],
+        columns: list[Column],
+        units: list[Unit],
+    ) -> None:
+        self._folder, self._images, self._units, self._columns = folder, images, units, columns
+        self._real = RealImages(folder)
+        self._command, self._prior, self._target = command, settings.get("prior"), settings.get("target")
+        self._shared = dict(run=title, settings=list(flat(settings)), root="../")
+
+    def write(self, unit: Unit, notes: UnitNotes) -> None:
+        real = [self._real.show(image) for image in notes.real]
+        best = max((image.activation for image in notes.real if known(image.activation)), default=None)
+        rows = [shot.row for shot in unit.shots]
+        own = sorted({shot.column for shot in unit.shots})
+        page = render(
+            "unit.html",
+            unit=unit,
+            before=self._units[unit.number - 1] if unit.number else None,
+            after=self._units[unit.number + 1] if unit.number + 1 < len(self._units) else None,
+            count=len(self._units),
+            summary=grouping.sentence_of(unit, [self._columns[i] for i in own], self._target),
+            numbers=_numbers(rows, [unit], own)[2:],
+            columns=[(i, self._columns[i], _head(unit.of(i))) for i in own],
+            lines=[(facet, seed, [cells[i] for i in own]) for facet, seed, cells in unit.lines(len(self._columns))],
+            nearest={shot.place: [self._real.show(image) for image in shot.trace.nearest] for shot in unit.shots},
+            fields={shot.place: self._field(shot) for shot in unit.shots if shot.trace.box is not None},
+            real=real,
+            best=best,
+            facets=[(name, [self._real.show(i) for i in some]) for name, some in notes.facets.items()],
+            chart=chart([((shot.column, shot.place), shot.trace.curve) for shot in unit.shots], best),
+            chart_size=(WIDTH, HEIGHT),
+            said=_said(unit, self._columns),
+            table=_table(rows),
+            command=command_for(self._command, unit.objective, self._prior),
+            side=_side(unit.shots[0].size[0]),
+            **self._shared,
+        )
+        write_whole(self._folder / unit.page, page)
+
+    def _field(self, shot: Shot) -> tuple[str, tuple[float, float, float, float] | None]:
+        """The file of the receptive field's part of a preferred image, and where it is, in percent."""
+        image = self._images[shot.place].detach().float().clamp(0, 1).cpu()
+        box = clipped(shot.trace.box, image)
+        return (self._real.write(cropped(image, box)), field(box, image)) if field(box, image) else ("", None)
 
 
-def _write_sheet(path: Path, cards: Sequence[Card], images: Tensor) -> None:
-    most = max(len(card.rows) for card in cards)
-    places = [place for card in cards for place in card.places]
-    if places != list(range(len(cards) * most)):  # white where a unit has fewer images than another
-        sheet = images.new_ones(len(cards) * most, *images.shape[1:])
-        at = [number * most + i for number, card in enumerate(cards) for i in range(len(card.rows))]
-        sheet[torch.tensor(at)] = images[torch.tensor(places)]
-        images = sheet
-    titles = [" · ".join(dict.fromkeys(filter(None, (c.title, c.objective, c.method)))) for c in cards]
-    save_contact_sheet(path, images, titles, most)
+def _head(shots: Sequence[Shot]) -> list[str]:
+    """What is said under the title of a column."""
+    rows = [shot.row for shot in shots]
+    said = []
+    if judged := grouping.verdicts(rows):
+        said.append(f"{sum(judged)} of {len(judged)} recognized")
+    if (middle := grouping.median(rows, "percentile")) is not None:
+        said.append(f"median p{percentile(middle)}")
+    if (seconds := grouping.mean(rows, "seconds")) is not None:
+        said.append(f"{seconds:.2g} s an image")
+    return said
 
 
-def _sentence(rows: Sequence[Row], cards: int, settings: Mapping[str, Any]) -> str:
-    layers = list(dict.fromkeys(row.layer for row in rows))
-    sentence = f"{'Images' if len(rows) > 1 else 'The image'} that {_counted(cards, 'unit')} of {_listed(layers)}"
-    if target := _name(settings.get("target")):
-        sentence += f" in {target}"
-    sentence += " prefers" if cards == 1 else " prefer"
-    if len(rows) > cards > 1 and len(rows) % cards == 0:
-        sentence += f", {len(rows) // cards} each"
-    sentence += f", found by {_listed(list(dict.fromkeys(row.method for row in rows)))}"
-    if steps := _steps(settings):
-        sentence += f" in {steps} steps"
-    if prior := _name(settings.get("prior")):
-        sentence += f" through the prior {prior}"
-    return sentence + "."
+def _said(unit: Unit, columns: Sequence[Column]) -> str:
+    """The chart in words, for who cannot see it."""
+    parts = []
+    for i, column in enumerate(columns):
+        curves = [shot.trace.curve for shot in unit.of(i) if len(shot.trace.curve)]
+        if curves:
+            first, last = (sum(float(curve[end]) for curve in curves) / len(curves) for end in (0, -1))
+            parts.append(f"{column.title} from {first:.3g} to {last:.3g} in {len(curves[0])} steps")
+    return "Activation over the steps of the search: " + "; ".join(parts)
 
 
-def _numbers(rows: Sequence[Row], cards: Sequence[Card]) -> list[tuple[str, str]]:
+_SORTABLE = (
+    ("activation", "activation", "activation"),
+    ("percentile", "percentile", "percentile"),
+    ("recognized", "recognized", "recognized"),
+    ("probability", "judge_probability", "judge’s probability"),
+)
+"""What the overview's cards can be ordered by: name in the page, in the table, and in words."""
+
+_NAMES = {
+    "judge_label": "judge’s label",
+    "judge_probability": "probability",
+    "judge_top5": "top 5",
+    "nearest_pixels": "nearest, pixels",
+    "nearest_code": "nearest, code",
+}
+_COLUMNS = (
+    *("method", "prior", "facet", "seed", "activation", "percentile", "judge_label", "judge_probability"),
+    *("recognized", "judge_top5", "nearest_pixels", "nearest_code", "steps", "seconds"),
+)
+
+
+def _table(rows: Sequence[Row]) -> tuple[list[tuple[str, str]], Sequence[Row]]:
+    """(column, heading) of what is known of any row, and the rows."""
+    shown = [name for name in _COLUMNS if any(getattr(row, name) not in (None, "") for row in rows)]
+    return [(name, _NAMES.get(name, name)) for name in shown], rows
+
+
+def _numbers(rows: Sequence[Row], units: Sequence[Unit], columns: Sequence[Any]) -> list[tuple[str, str]]:
+    """What stands large at a page's head. Over several methods no mean means anything."""
     numbers = [
-        (f"{len(cards):,}", "unit" if len(cards) == 1 else "units"),
+        (f"{len(units):,}", "unit" if len(units) == 1 else "units"),
         (f"{len(rows):,}", "image" if len(rows) == 1 else "images"),
     ]
-    if judged := [row.recognized for row in rows if row.recognized is not None]:
-        numbers.append((f"{sum(judged) / len(judged):.0%}", "recognized by the judge"))
-    if percentiles := [row.percentile for row in rows if _known(row.percentile)]:
-        numbers.append((_percentile(statistics.median(percentiles)), "median percentile"))
+    if len(columns) > 1:
+        return numbers + ([(str(len(columns)), "methods side by side")] if len(units) > 1 else [])
+    if judged := grouping.verdicts(rows):
+        numbers.append((percent(sum(judged) / len(judged)), "recognized by the judge"))
+    if (middle := grouping.median(rows, "percentile")) is not None:
+        numbers.append((percentile(middle), "median percentile"))
     return numbers
 
 
-def _sizes(images: Tensor, cards: Sequence[Card]) -> dict[str, int]:
-    """Pixels of a picture as the page shows it (an integer enlargement of a small one), and pictures abreast."""
-    height, width = images.shape[-2:]
-    factor = max(1, math.ceil(112 / width))
-    shown = min(168, factor * width)
-    most = max(len(card.rows) for card in cards)
-    return dict(width=shown, height=round(shown * height / width), natural=width, abreast=min(most, 4), most=most)
+def _numbers_of_layer(layer: Layer, columns: Sequence[Column]) -> str:
+    rows = [shot.row for unit in layer.units for shot in unit.shots]
+    said = [counted(len(layer.units), "unit")]
+    if len(columns) > 1:
+        return said[0]
+    if judged := grouping.verdicts(rows):
+        said.append(f"{percent(sum(judged) / len(judged))} recognized")
+    if (middle := grouping.median(rows, "percentile")) is not None:
+        said.append(f"median percentile {percentile(middle)}")
+    return ", ".join(said)
 
 
-def _flat(value: Any, key: str = "") -> Any:
-    """(dotted key, text) of each setting, nested ones after another."""
-    if isinstance(value, dict) and value:
-        for name, entry in value.items():
-            yield from _flat(entry, f"{key}.{name}" if key else name)
-    else:
-        yield key, "" if value is None else str(value)
+def _on_overview(unit: Unit, columns: Sequence[Column], units: int) -> list[Shot]:
+    """The shots that stand for a unit on the overview: the first of each column; of one column, all, as long as the
+    page stays light. Never the best ones."""
+    if len(columns) > 1:
+        return [shots[0] for i in range(len(columns)) if (shots := unit.of(i))]
+    return unit.shots[: max(4, min(16, ON_OVERVIEW // units))]
 
 
-def _name(setting: Any) -> str:
-    """What to call a configured thing: its own name, else the last part of the class that makes it."""
-    if isinstance(setting, Mapping):
-        named = next((setting[key] for key in ("name", "network", "path") if setting.get(key)), None)
-        return str(named or str(setting.get("_target_", "")).rpartition(".")[2])
-    return str(setting or "")
+def _abreast(units: Sequence[Unit], columns: Sequence[Column]) -> int:
+    return min(4, max(len(_on_overview(unit, columns, len(units))) for unit in units))
 
 
-def _steps(settings: Mapping[str, Any]) -> Any:
-    method = settings.get("method")
-    places = [settings, method, method.get("update")] if isinstance(method, Mapping) else [settings]
-    return next((place["steps"] for place in places if isinstance(place, Mapping) and place.get("steps")), None)
+def _side(width: int) -> int:
+    """Pixels of a picture's width as a page shows it: an integer enlargement of a small one."""
+    return min(168, max(1, -(-112 // width)) * width)
 
 
-def _known(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
+def _of_one_size(images: Tensor | Sequence[Tensor]) -> Tensor:
+    """Images for a sheet: of the largest one's size."""
+    if isinstance(images, Tensor):
+        return images
+    size = tuple(max(image.shape[axis] for image in images) for axis in (-2, -1))
+    return torch.stack(
+        [
+            image if image.shape[-2:] == size else F.interpolate(image[None].float(), size, mode="bicubic")[0]
+            for image in (image.detach().float().cpu() for image in images)
+        ]
+    )
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"
+def _write_sheet(path: Path, units: Sequence[Unit], columns: Sequence[Column], images: Tensor) -> None:
+    groups = [(unit, i, shots) for unit in units for i in range(len(columns)) if (shots := unit.of(i))]
+    most = max(len(shots) for _, _, shots in groups)
+    places = [[shot.place for shot in shots] for _, _, shots in groups]
+    titles = [(u.title, u.objective, columns[i].title if len(columns) > 1 else "") for u, i, _ in groups]
+    titles = [" · ".join(dict.fromkeys(filter(None, title))) for title in titles]
+    save_contact_sheet(path, _laid_out(images, places, most), titles, most)
 
 
-def _listed(names: Sequence[str]) -> str:
-    if len(names) > 4:
-        return f"{', '.join(names[:3])} and {len(names) - 3} more"
-    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+def _write_figure(
+    path: Path, units: Sequence[Unit], columns: Sequence[Column], images: Tensor, notes: Mapping[str, UnitNotes]
+) -> None:
+    """The units' images by each method and prior, and before them the real images that excite them most."""
+    own = [i for i in range(len(columns)) if any(unit.of(i) for unit in units)]
+    table = [[[images[shot.place] for shot in unit.of(i)] for i in own] for unit in units]
+    titles = [columns[i].title for i in own]
+    real = [[image.image for image in notes.get(unit.objective, UnitNotes()).real] for unit in units]
+    if any(real):
+        table = [[some, *cells] for some, cells in zip(real, table, strict=True)]
+        titles = ["real images", *titles]
+    most = max(len(cell) for cells in table for cell in cells[-len(own) :])
+    per_cell = min(most, max(1, IN_FIGURE[1] // len(titles)))
+    white = torch.ones(3, *images.shape[-2:])
+    cells = [(cell[:per_cell] + [white] * per_cell)[:per_cell] for line in table for cell in line]
+    laid_out = _of_one_size([image for cell in cells for image in cell])
+    save_comparison_figure(path, laid_out, [unit.title for unit in units], titles, per_cell)
 
 
-def _number(value: float) -> str:
-    """Three digits, and no exponent where there need be none."""
-    if not _known(value):
-        return "–"
-    if value and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.2e}"
-    digits = 2 - math.floor(math.log10(abs(value))) if value else 0
-    return f"{value:.{max(0, digits)}f}"
-
-
-def _percentile(value: float) -> str:
-    """One decimal, cut and not rounded: 100 is said only of what exceeds every real image."""
-    return "100" if value >= 100 else f"{math.floor(value * 10) / 10:.1f}"
-
-
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("dgn.report"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_TEMPLATES.filters |= dict(number=_number, percentile=_percentile, path=quote, known=_known)
+def _laid_out(images: Tensor, places: Sequence[Sequence[int]], most: int) -> Tensor:
+    """The images at the places, `most` a group, white where a group has fewer."""
+    flat_places = [place for group in places for place in group]
+    if flat_places == list(range(len(places) * most)):
+        return images[: len(flat_places)]
+    sheet = images.new_ones(len(places) * most, *images.shape[1:])
+    at = [number * most + i for number, group in enumerate(places) for i in range(len(group))]
+    sheet[torch.tensor(at)] = images[torch.tensor(flat_places)]
+    return sheet

@@ -24,6 +24,13 @@ class Row:
     recognized: whether the judge's label is the unit's; None where the two cannot be compared.
     image: the PNG's path from the run folder, with slashes.
     objective: the expression that was maximized, as the unit language writes it.
+
+    prior: what it was searched through, as its column is headed; "" where the method has none.
+    facet: which of the unit's facets the search began in; "" where it began in none.
+    judge_top5: whether the unit's label is among the judge's first five.
+    nearest_pixels, nearest_code: distance to the nearest real image in pixel space and in the target's code space.
+    steps, seconds: what the search took.
+    None in these: not measured.
     """
 
     layer: str
@@ -38,6 +45,13 @@ class Row:
     recognized: bool | None
     image: str
     objective: str
+    prior: str = ""
+    facet: str = ""
+    judge_top5: bool | None = None
+    nearest_pixels: float | None = None
+    nearest_code: float | None = None
+    steps: int | None = None
+    seconds: float | None = None
 
 
 COLUMNS = tuple(field.name for field in fields(Row))

@@ -1,4 +1,4 @@
-"""What both training tasks do: networks and data from the config, the trainer with its callbacks, the run."""
+"""What both training tasks do: the trainer with its callbacks, the run."""
 
 import logging
 import time
@@ -11,37 +11,19 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from hydra.utils import instantiate
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from dgn.config import plain
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
 from dgn.files import write_whole
-from dgn.networks.featurenet import FeatureNet
 from dgn.runs import CHECKPOINT, CONFIG
-from dgn.tasks.embedded import embedded_weights
-from dgn.training.callbacks import AtomicCheckpointIO, Checkpoints, Throughput, interactive
+from dgn.terminal import interactive
+from dgn.training.callbacks import AtomicCheckpointIO, Checkpoints, Throughput
 from dgn.training.inversion import NonFiniteLoss
 from dgn.training.precision import resolve_precision
 
 log = logging.getLogger(__name__)
-
-_ROLE_KEYS = ("layer", "layers", "trunk")
-"""Keys of a network's config that say what it is used for, not what it is."""
-
-
-def network(config: DictConfig, data: ImageData | None = None) -> FeatureNet:
-    """The FeatureNet of an encoder, comparator, target or judge config. `weights: embedded` are fitted first where
-    they are not there yet. data: whose classes it has where neither config nor weights say."""
-    config = config.copy()
-    with open_dict(config):
-        for key in _ROLE_KEYS:
-            config.pop(key, None)
-        if config.get("weights") == "embedded":
-            config.weights = str(embedded_weights(config._target_))
-    if data is not None and config.get("weights") is None and config.get("classes", 0) is None:
-        return instantiate(config, classes=len(data.classes), labels=list(data.classes))
-    return instantiate(config)
 
 
 def start(config: DictConfig, folder: Path) -> None:

@@ -14,6 +14,7 @@ from dgn.files import write_whole
 from dgn.networks.zoo import save_network
 from dgn.runs import ENCODER, METRICS
 from dgn.tasks import common
+from dgn.tasks.networks import network
 from dgn.training.classification import Classification
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ def fit_encoder(config: DictConfig, folder: Path) -> Path:
     data = instantiate(config.data)
     if not data.classes:
         raise UserError("task=encoder needs labelled images, and these have no classes; use class folders")
-    net = common.network(config.encoder, data)
+    net = network(config.encoder, data)
     module = Classification(
         net, instantiate(config.optimizer, _partial_=True), common.schedule(config), config.seed, config.label_smoothing
     )

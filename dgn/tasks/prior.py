@@ -9,7 +9,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from dgn.config import plain
 from dgn.data.datamodule import ImageData
@@ -19,11 +19,13 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.runs import METRICS, PRIOR
 from dgn.statistics import UnitStatistics, measure
 from dgn.tasks import common
+from dgn.tasks.networks import network
 from dgn.training.callbacks import Reconstructions
 from dgn.training.inversion import Inversion, Networks
 from dgn.training.losses import feature_scales
 
 log = logging.getLogger(__name__)
+_SMALL = 64 * 2**20  # bytes of an encoder that a prior carries unless told not to
 
 
 def fit_prior(config: DictConfig, folder: Path) -> Path:
@@ -32,14 +34,20 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     began = time.perf_counter()
     common.start(config, folder)
     data = instantiate(config.data)
-    encoder = common.network(config.encoder, data)
-    comparator = common.network(config.comparator, data) if config.comparator.get("_target_") else None
+    encoder = network(config.encoder, data)
+    comparator = network(config.comparator, data) if config.comparator.get("_target_") else None
+    with open_dict(config):
+        config.encoder.layer = encoder.code_layer() if config.encoder.layer == "auto" else config.encoder.layer
     # Networks that were fitted on the way have drawn random numbers, those that were there have not.
     pl.seed_everything(config.seed, verbose=False)
     layers = _comparator_layers(config, comparator or encoder)
     device = torch.device("cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu")
     codes, scales = _statistics(config, data, encoder.to(device), (comparator or encoder).to(device), layers)
 
+    if not (codes.std.isfinite().all() and codes.mean.isfinite().all()):
+        raise UserError(f"{config.encoder.layer} of {encoder.name} is not finite on real images; check its weights")
+    if codes.total_variance == 0:
+        raise UserError(f"{config.encoder.layer} of {encoder.name} is the same for all images: nothing to invert")
     generator = instantiate(config.generator, code_shape=tuple(codes.mean.shape), image_size=data.image_size)
     discriminator = instantiate(
         {k: v for k, v in config.discriminator.items() if k != "conditional"},
@@ -48,8 +56,8 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     )
     for net in (generator, discriminator):
         net.to(memory_format=torch.channels_last)
-    embedded = config.encoder.get("weights") == "embedded"
-    carried = embedded if config.export.encoder == "auto" else bool(config.export.encoder)
+    small = sum(t.numel() * t.element_size() for t in encoder.network.state_dict().values()) <= _SMALL
+    carried = small if config.export.encoder == "auto" else bool(config.export.encoder)
     module = Inversion(
         Networks(encoder, config.encoder.layer, generator, discriminator, comparator, layers, scales),
         codes,
@@ -85,7 +93,7 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
 
 
 def _comparator_layers(config: DictConfig, comparator: FeatureNet) -> list[str]:
-    layers = config.comparator.layers
+    layers = config.comparator.get("layer") or config.comparator.layers
     names = [comparator.trunk()] if layers == "auto" else [layers] if isinstance(layers, str) else list(layers)
     if not names:
         raise UserError("comparator.layers names none; give a list of layers, or auto")

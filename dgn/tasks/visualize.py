@@ -9,9 +9,7 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from torch import Tensor
 
 from dgn.am.maximize import Preferred, activations_of, maximize
@@ -26,26 +24,30 @@ from dgn.metrics.percentile import percentiles
 from dgn.metrics.recognition import recognize
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
+from dgn.report.contents import Trace
 from dgn.report.gallery import write_gallery
 from dgn.report.results import Row
 from dgn.runs import find_prior
-from dgn.tasks.common import network
-from dgn.training.callbacks import interactive
+from dgn.tasks.networks import asked_to_list, network, print_layers
+from dgn.terminal import interactive
 
 log = logging.getLogger(__name__)
 
 
 def visualize(config: DictConfig, folder: Path) -> Path | None:
     """Maximizes config.units through config.prior, judges what came out and writes the gallery into the folder;
-    returns the page's path. With target.layers=list, prints the target's layers instead."""
+    returns the page's path. With target.layers=list (or judge.layers=list), prints that network's layers instead."""
     device = _device(config.device)
     own = config.target.get("_target_") is None
-    listing = config.target.get("layers") is not None
-    prior = None if listing and not own else load_prior(config.prior, device)
-    target = (prior.encoder_net() if own else network(config.target)).to(device)
-    if listing:
-        print_layers(target)
+    listed = asked_to_list(config, "target", "judge")
+    prior = load_prior(config.prior, device) if listed is None or (listed == "target" and own) else None
+    if listed is not None:
+        print_layers(prior.encoder_net() if prior is not None else network(config[listed]), listed)
         return None
+    target = (prior.encoder_net() if own else network(config.target, image_size=prior.image_size)).to(device)
+    target.classes_at = config.target.get("layer")
+    if not own:
+        prior.offer(target)
     objectives = parse_units(_all_units(config.units, target), target)
     seeds = list(range(config.seeds)) if isinstance(config.seeds, int) else list(config.seeds)
     if not seeds:
@@ -70,7 +72,8 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
         "search_seconds": round(seconds, 1),
     }
     title = f"What {target.name} prefers to see"
-    page = write_gallery(folder, rows, preferred.images, settings, title, command_line("visualize.py"))
+    traces = [Trace(curve) for curve in preferred.curve.T.tolist()]
+    page = write_gallery(folder, rows, preferred.images, settings, title, command_line("visualize.py"), traces=traces)
     _say(rows, seconds)
     return page
 
@@ -126,23 +129,6 @@ def reference_data(prior: Prior, config: DictConfig) -> ImageData | None:
         return None
 
 
-def print_layers(net: FeatureNet) -> None:
-    """A table of the network's layers: name, shape of the activations, units, kind of module."""
-    table = Table(title=f"layers of {net.name}", title_justify="left")
-    for heading in ("layer", "also", "shape", "units", "module"):
-        table.add_column(heading, justify="right" if heading == "units" else "left", no_wrap=True)
-    aliases: dict[str, list[str]] = {}
-    for alias, name in net.aliases.items():
-        aliases.setdefault(name, []).append(alias)
-    for name, layer in net.layers().items():
-        if not name.endswith(":input"):
-            shape = "x".join(map(str, layer.shape))
-            table.add_row(name, ", ".join(aliases.get(name, [])), shape, str(layer.units), layer.kind)
-    console = Console(width=None if interactive() else 120)
-    console.print(table)
-    console.print("What enters a module is a layer too: NAME:input")
-
-
 def _all_units(units: Any, target: FeatureNet) -> str | list[Any]:
     if units == "all":
         return f"{target.class_layer()}:all"
@@ -164,7 +150,8 @@ def _method(config: DictConfig) -> DictConfig:
 
 def _judge(config: DictConfig, prior: Prior, target: FeatureNet) -> FeatureNet | None:
     if config.judge.get("_target_"):
-        judge = network(config.judge)
+        judge = network(config.judge, image_size=prior.image_size)
+        judge.classes_at = config.judge.get("layer")
     elif config.judge.get("auto") and str(prior.about.get("data", {}).get("_target_", "")).endswith(".doodles"):
         judge = network(OmegaConf.create({"_target_": "dgn.networks.zoo.mini_resnet", "weights": "embedded"}))
     else:

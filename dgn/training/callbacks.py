@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -125,8 +124,3 @@ class Reconstructions(pl.Callback):
                 logger.log_image("val/reconstructions", [grid], step=step, caption=[caption])
             elif hasattr(logger.experiment, "add_image"):
                 logger.experiment.add_image("val/reconstructions", grid, step)
-
-
-def interactive() -> bool:
-    """Whether a progress bar can be shown."""
-    return sys.stdout.isatty()

@@ -1,10 +1,16 @@
+"""Rows and pictures to report on; lets the tests of this folder share browser.py and html_pages.py."""
+
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from dgn.report import Row, image_name
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +38,7 @@ def make_row() -> Callable[..., Row]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def flat_images():
     """n pictures (n, 3, size, size), each of one colour that no other has."""
 

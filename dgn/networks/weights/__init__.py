@@ -10,6 +10,7 @@ from dgn.networks.weights.deepsim import (
     ordered_layers,
 )
 from dgn.networks.weights.load import load_state_dict
+from dgn.networks.weights.read import read_weights
 from dgn.networks.weights.state_dict import read_state_dict
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "ordered_layers",
     "read_caffemodel",
     "read_state_dict",
+    "read_weights",
 ]

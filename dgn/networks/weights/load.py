@@ -1,5 +1,6 @@
 """A state dict into a module: all of it or nothing, whatever wrappers have put before its names."""
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from dgn.errors import UserError
 from dgn.networks.weights.text import listed, short
+
+log = logging.getLogger(__name__)
 
 
 def load_state_dict(
@@ -28,7 +31,7 @@ def load_state_dict(
 
     source: what the weights are from, for messages. allow_missing, allow_unexpected: patterns as of fnmatch
     ("fc.*"; "*" for all) of the module's names that may stay unloaded and of the state's names that may be left
-    aside. A name whose shape does not fit is let go if both allow it.
+    aside. A name whose shape does not fit is let go if both allow it. What they let go is logged.
 
     Errors: UserError that lists what is missing, unexpected or of the wrong shape; the module is then unchanged.
     """
@@ -75,6 +78,12 @@ def load_state_dict(
             "choose the network that these weights are of, or allow the names by pattern "
             "(allow_missing, allow_unexpected)"
         )
+    kept = [n for n in targets if n not in loaded and not n.endswith("num_batches_tracked")]
+    aside = [key for key in state if key not in fitting or key in misfits]
+    if kept:
+        log.warning("%s: %d of the network stay as they were drawn: %s", source, len(kept), listed(sorted(kept)))
+    if aside := [key for key in aside if not key.endswith("n_averaged")]:
+        log.warning("%s: %d of the file are left aside: %s", source, len(aside), listed(aside))
     with torch.no_grad():
         for name, value in loaded.items():
             targets[name].copy_(value)

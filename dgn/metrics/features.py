@@ -1,0 +1,33 @@
+"""Features: a network's activations as one vector an image, the space in which sets of images are compared."""
+
+import torch
+from torch import Tensor
+
+from dgn.metrics.streams import Images, batches, device_of
+from dgn.networks.featurenet import FeatureNet
+
+
+def penultimate(net: FeatureNet) -> str:
+    """The layer whose activations the classifier reads: what goes into the class layer. Where the whole network
+    is one module, its trunk."""
+    layer = net.layer(net.class_layer()).name
+    before = f"{layer}:input"
+    return before if layer != "output" and before in net.layers() else net.trunk()
+
+
+@torch.no_grad()
+def features_of(net: FeatureNet, images: Images, layer: str | None = None) -> Tensor:
+    """images (N, 3, H, W) in image space, or batches of them -> features (N, d), float32 on the CPU.
+
+    layer: None: the penultimate one. Maps are averaged over their positions, tokens over the tokens."""
+    layer = layer or penultimate(net)
+    device = device_of(net)
+    return torch.cat([pooled(net(batch.to(device), [layer])[layer]).cpu() for batch in batches(images)])
+
+
+def pooled(activations: Tensor) -> Tensor:
+    """activations (N, d), (N, C, H, W) or (N, T, d) -> (N, d), (N, C) or (N, d), float32."""
+    activations = activations.float()
+    if activations.ndim == 4:
+        return activations.mean((2, 3))
+    return activations.mean(1) if activations.ndim == 3 else activations.flatten(1)

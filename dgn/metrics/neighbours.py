@@ -1,0 +1,119 @@
+"""The real image nearest to each preferred one: is the picture a memory of a training image? (Nguyen et al. 2016,
+S22: in pixel space and in the code spaces of the encoder's layers.)"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dgn.errors import UserError
+from dgn.metrics.streams import Images, batches, device_of
+from dgn.networks.featurenet import FeatureNet
+
+PIXELS = "pixels"
+_MEMORY = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Of each of N images, in one space. indices (N,): the place of the nearest real image in the stream (the first
+    of equals). distances (N,): Euclidean, float64."""
+
+    indices: Tensor
+    distances: Tensor
+
+
+@torch.no_grad()
+def nearest(
+    images: Tensor,
+    real: Callable[[], Images],
+    net: FeatureNet | None = None,
+    layers: Sequence[str] = (),
+    memory: int = _MEMORY,
+) -> dict[str, Nearest]:
+    """images (N, 3, H, W) in image space -> for "pixels" and each of the net's layers, the nearest of the real
+    images, over all of them, exactly.
+
+    real: gives the real images, each time it is called, from the first. Images of another size than theirs are
+    resized to it for "pixels". memory: bytes that the images' vectors may take; where they need more, the real
+    images are read several times. Raises UserError where there is no real image."""
+    size = next((tuple(batch.shape[-2:]) for batch in batches(real()) if len(batch)), None)
+    if size is None:
+        raise UserError("no real image to compare with; give reference images")
+    units = sum(prod(net.layer(name).shape) for name in layers)
+    at_once = max(1, memory // (4 * (units + 3 * size[0] * size[1])))
+    parts = [_nearest(part, real(), size, net, layers) for part in images.split(at_once)]
+    return {
+        space: Nearest(torch.cat([p[space].indices for p in parts]), torch.cat([p[space].distances for p in parts]))
+        for space in (PIXELS, *layers)
+    }
+
+
+def code_spaces(net: FeatureNet) -> list[str]:
+    """The net's main layers, by the names people call them: of CaffeNet conv1 to conv5 and fc6 to fc8. They are the
+    network's outermost modules that have matrices or filters, rectified where an alias says so."""
+    modules: nn.Module = net.network
+    prefix = ""
+    while len(children := list(modules.named_children())) == 1:
+        prefix, modules = f"{prefix}{children[0][0]}.", children[0][1]
+    own = [prefix + name for name, child in children if any(p.ndim >= 2 for p in child.parameters())]
+    return [name for name in own if name in net.aliases or name in net.layers()]
+
+
+def _nearest(
+    images: Tensor, real: Images, size: tuple[int, int], net: FeatureNet | None, layers: Sequence[str]
+) -> dict[str, Nearest]:
+    vectors = _Vectors(size, net, layers)
+    queries = [{space: v.cpu() for space, v in vectors(batch).items()} for batch in batches(images)]
+    found = {space: _Best(torch.cat([q[space] for q in queries])) for space in (PIXELS, *layers)}
+    start = 0
+    for batch in batches(real):
+        for space, candidates in vectors(batch).items():
+            found[space].add(candidates, start)
+        start += len(batch)
+    return {space: Nearest(best.indices, best.distances) for space, best in found.items()}
+
+
+class _Vectors:
+    """Images as vectors (N, d) in pixel space and in each layer."""
+
+    def __init__(self, size: tuple[int, int], net: FeatureNet | None, layers: Sequence[str]) -> None:
+        self.size, self.net, self.layers = size, net, list(layers)
+        self.device = device_of(net) if net else torch.device("cpu")
+
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        images = images.to(self.device).float()
+        codes = self.net(images, self.layers) if self.layers else {}
+        if tuple(images.shape[-2:]) != self.size:
+            images = F.interpolate(images, self.size, mode="bilinear", antialias=True, align_corners=False)
+        return {PIXELS: images.flatten(1)} | {name: codes[name].float().flatten(1) for name in self.layers}
+
+
+class _Best:
+    """The nearest so far. Squared distances come from a matrix product in float64, so that those of near copies are
+    right; the distance of what was chosen is measured from the difference itself."""
+
+    def __init__(self, queries: Tensor) -> None:
+        self.queries = queries
+        self.indices = torch.full((len(queries),), -1)
+        self.squares = torch.full((len(queries),), torch.inf, dtype=torch.float64)
+
+    @property
+    def distances(self) -> Tensor:
+        return self.squares.sqrt()
+
+    def add(self, candidates: Tensor, start: int) -> None:
+        """candidates (n, d): the vectors of the stream's places start .. start + n - 1."""
+        codes = candidates.double()
+        own = codes.square().sum(1)
+        for first in range(0, len(self.queries), 256):
+            rows = slice(first, first + 256)
+            queries = self.queries[rows].to(codes)
+            places = (own - 2 * queries @ codes.T).argmin(1)
+            squares = (queries - codes[places]).square().sum(1).cpu()
+            better = squares < self.squares[rows]
+            self.squares[rows] = torch.where(better, squares, self.squares[rows])
+            self.indices[rows] = torch.where(better, places.cpu() + start, self.indices[rows])

@@ -1,0 +1,135 @@
+"""What in an image a unit answers to: occlusion-discrepancy maps (Zhou et al. 2015, "Object detectors emerge in deep
+scene CNNs", section 3.2), and the receptive field that they show a unit to have.
+
+A small patch is slid over the image; where the unit's activation drops, what the patch hides mattered.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dgn.am.objectives import Unit
+from dgn.errors import UserError
+from dgn.metrics.streams import BATCH, device_of
+from dgn.metrics.top_images import Place
+from dgn.networks.featurenet import FeatureNet
+
+Box = tuple[int, int, int, int]
+"""(top, left, bottom, right) in pixels, bottom and right beyond it."""
+
+PATCH, STRIDE, SIDE = 11, 3, 227
+"""Zhou et al.: patches of 11x11 pixels every 3 pixels, on images of 227."""
+
+
+def patch_and_stride(side: int) -> tuple[int, int]:
+    """The published patch and stride for images of `side` pixels, in proportion: 11 and 3 for 227, 3 and 1 for 64."""
+    return max(1, round(PATCH * side / SIDE)), max(1, round(STRIDE * side / SIDE))
+
+
+@torch.no_grad()
+def discrepancy(
+    net: FeatureNet,
+    images: Tensor,
+    units: Sequence[Unit],
+    places: Sequence[Place],
+    regions: Sequence[Box] | None = None,
+    patch: int | None = None,
+    stride: int | None = None,
+    batch_size: int = BATCH,
+    seed: int = 0,
+) -> Tensor:
+    """images (N, 3, H, W) at the network's input (`top_images.at_input`), the unit to watch in each and its place in
+    the map -> (N, H, W): at every pixel the drop of the unit's activation, averaged over the patches that hide it.
+
+    regions: receptive fields; patches outside them are not tried, as they change nothing. patch, stride: in pixels;
+    None: the published ones in proportion. Patches hold random pixels, from the seed, the same for every image; at
+    the far edges a last patch makes up for what the stride leaves over.
+    Raises UserError for a patch larger than the image or a stride larger than the patch."""
+    height, width = images.shape[-2:]
+    default = patch_and_stride(min(height, width))
+    patch, stride = patch or default[0], stride or default[1]
+    if not 1 <= stride <= patch <= min(height, width):
+        raise UserError(
+            f"occlusion by patches of {patch} pixels every {stride}, on images of {height}x{width}: "
+            "the stride must be at least 1 and at most the patch, and the patch at most the image"
+        )
+    corners = [(y, x) for y in _starts(height, patch, stride) for x in _starts(width, patch, stride)]
+    noise = torch.rand((len(corners), 3, patch, patch), generator=torch.Generator().manual_seed(seed))
+    jobs = [
+        (n, i)
+        for n, (top, left, bottom, right) in enumerate(regions or [(0, 0, height, width)] * len(images))
+        for i, (y, x) in enumerate(corners)
+        if y < bottom and y + patch > top and x < right and x + patch > left
+    ]
+    device = device_of(net)
+    images, noise = images.to(device), noise.to(device, images.dtype)
+    whole = torch.cat(
+        [
+            _watch(net, part, units[first : first + batch_size], places[first : first + batch_size])
+            for first, part in zip(range(0, len(images), batch_size), images.split(batch_size), strict=True)
+        ]
+    )
+    total = torch.zeros(len(images), height, width)
+    for first in range(0, len(jobs), batch_size):
+        part = jobs[first : first + batch_size]
+        of = [n for n, _ in part]
+        occluded = images[of].clone()
+        for row, (_, i) in enumerate(part):
+            y, x = corners[i]
+            occluded[row, :, y : y + patch, x : x + patch] = noise[i]
+        drops = whole[of] - _watch(net, occluded, [units[n] for n in of], [places[n] for n in of])
+        for (n, i), drop in zip(part, drops.tolist(), strict=True):
+            y, x = corners[i]
+            total[n, y : y + patch, x : x + patch] += drop
+    # Patches that were left out count too, with the drop of 0 that they have.
+    count = torch.zeros(height, width)
+    for y, x in corners:
+        count[y : y + patch, x : x + patch] += 1
+    return total / count
+
+
+def mask(drops: Tensor, threshold: float = 0.2) -> Tensor:
+    """drops (..., H, W) -> where a unit's activation depends on the image: the drop is at least `threshold` of the
+    greatest one in its map (bool, the same shape). Empty where nothing drops."""
+    greatest = drops.amax((-2, -1), keepdim=True)
+    return (drops >= threshold * greatest) & (greatest > 0)
+
+
+def receptive_field(drops: Tensor, centres: Sequence[tuple[float, float]]) -> Tensor:
+    """drops (N, H, W), the (row, column) in pixels that each map is about -> (2 H - 1, 2 W - 1): the maps laid with
+    their centres on the middle, and averaged, each pixel over the maps that reach it: the unit's receptive field as
+    its images show it."""
+    height, width = drops.shape[1:]
+    total, count = torch.zeros(2, 2 * height - 1, 2 * width - 1)
+    for drop, (row, column) in zip(drops.cpu(), centres, strict=True):
+        # pixel (r, c) covers r to r + 1: a centre of 0.5 is in the middle of pixel 0
+        top = height - 1 - min(max(int(row), 0), height - 1)
+        left = width - 1 - min(max(int(column), 0), width - 1)
+        total[top : top + height, left : left + width] += drop
+        count[top : top + height, left : left + width] += 1
+    return total / count.clamp(min=1)
+
+
+def extent(field: Tensor, threshold: float = 0.2) -> float:
+    """field (H, W) of `receptive_field` -> its size: the side in pixels of the square that has the area of what is
+    above `threshold` of its greatest value."""
+    return float(mask(field, threshold).sum()) ** 0.5
+
+
+def _starts(side: int, patch: int, stride: int) -> list[int]:
+    starts = list(range(0, side - patch + 1, stride))
+    return starts if starts[-1] == side - patch else [*starts, side - patch]
+
+
+def _watch(net: FeatureNet, images: Tensor, units: Sequence[Unit], places: Sequence[Place]) -> Tensor:
+    """The activation of each image's own unit at its place, (N,) float32 on the CPU: one gather a layer."""
+    found = net(images, list(dict.fromkeys(unit.layer for unit in units)))
+    values = torch.empty(len(images))
+    for layer, activations in found.items():
+        rows = [row for row, unit in enumerate(units) if unit.layer == layer]
+        channels_first = activations.movedim(-1, 1) if activations.ndim == 3 else activations
+        index = zip(*((row, units[row].index, *places[row]) for row in rows), strict=True)
+        at = tuple(torch.tensor(axis, device=activations.device) for axis in index)
+        values[rows] = channels_first[at].float().cpu()
+    return values

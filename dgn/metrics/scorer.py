@@ -1,0 +1,229 @@
+"""Everything that is measured of preferred images, by one code for what methods made and for real images."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dgn.am.maximize import Preferred, activations_of
+from dgn.am.objectives import Objective
+from dgn.errors import UserError
+from dgn.metrics.diversity import Space, diversity, features, mean_distance, pixels
+from dgn.metrics.features import features_of
+from dgn.metrics.naturalness import naturalness
+from dgn.metrics.neighbours import Nearest, nearest
+from dgn.metrics.percentile import percentiles
+from dgn.metrics.recognition import Verdict, check_independent, judge_images, plain_label
+from dgn.metrics.scores import Measured
+from dgn.metrics.streams import pick
+from dgn.networks.featurenet import FeatureNet
+
+log = logging.getLogger(__name__)
+
+RealImages = Callable[[], Iterable[tuple[Tensor, Tensor]]]
+"""Batches (images in image space, labels) of real images, from the first, each time it is called."""
+
+REAL = "real images"
+"""The reference row's method."""
+PER_CLASS, OF_ALL = 16, 64
+"""Real images of a class, and of all classes together, whose mean distance diversity is relative to."""
+
+
+@dataclass(frozen=True)
+class ImageScores:
+    """Of each of N images. percentiles: of its activation among real images. verdicts: the judge's. nearest:
+    {"pixels" or layer: the nearest real image}, places in the stream of real images. What was not to be had is None
+    or empty."""
+
+    percentiles: list[float] | None
+    verdicts: list[Verdict] | None
+    nearest: dict[str, Nearest]
+
+
+class Scorer:
+    """Measures preferred images of one target.
+
+    target: whose units they are. judge: says what they show; None: recognition, naturalness and diversity in
+        features are not measured. Raises UserError where it shares weights with the target.
+    real: real images to compare with, and `classes`, the names of their labels. held_out: others, which stand as
+        the reference row. None: what needs them is not measured.
+    layers: the target's layers in whose codes the nearest real image is looked for, beside pixels.
+    """
+
+    def __init__(
+        self,
+        target: FeatureNet,
+        judge: FeatureNet | None,
+        real: RealImages | None,
+        classes: Sequence[str] = (),
+        held_out: RealImages | None = None,
+        layers: Sequence[str] = (),
+    ) -> None:
+        if judge is not None:
+            check_independent(judge, target)
+        self.target, self.judge, self.real, self.held_out = target, judge, real, held_out
+        self.classes, self.layers = tuple(classes), list(layers)
+        self._activations: dict[str, Tensor] = {}
+        self._own: dict[int | None, dict[str, float]] = {}
+        self._real_features, self._real_labels = self._read(real) if judge is not None and real else (None, None)
+
+    def measure(
+        self,
+        preferred: Preferred,
+        method: str,
+        prior: str = "",
+        steps: int | None = None,
+        seconds: float | None = None,
+    ) -> tuple[Measured, ImageScores]:
+        """The row of the table for what a method made (through a prior), and what was measured of each image."""
+        images, objectives = preferred.images, preferred.objectives
+        scores = ImageScores(self._percentiles(preferred), self._verdicts(images, objectives), self._nearest(images))
+        units = tuple(dict.fromkeys(str(o) for o in objectives))
+        column = {unit: i for i, unit in enumerate(units)}
+        rows = np.array([column[str(o)] for o in objectives])
+
+        def mean(values: Sequence[float | None]) -> np.ndarray:
+            known = np.array([np.nan if v is None else float(v) for v in values])
+            # a unit whose images have no value has none: 0 / 0
+            there = ~np.isnan(known)
+            total, count = (np.bincount(rows[there], w, len(units)) for w in (known[there], None))
+            return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+        per_unit = {"activation": mean(preferred.activations.tolist())}
+        if scores.percentiles is not None:
+            per_unit["percentile"] = mean(scores.percentiles)
+        if scores.verdicts is not None:
+            per_unit["top1"] = mean([v.top(1) for v in scores.verdicts])
+            per_unit["top5"] = mean([v.top(5) for v in scores.verdicts])
+            per_unit["probability"] = mean([v.wanted for v in scores.verdicts])
+        per_unit |= self._diversity(images, objectives, units)
+        per_unit |= {f"nearest_{space}": mean(n.distances.tolist()) for space, n in scores.nearest.items()}
+        of_set, plain = self._naturalness(images, objectives)
+        plain |= {k: v for k, v in (("steps", steps), ("seconds", seconds)) if v is not None}
+        return Measured(method, prior, units, len(images), per_unit, of_set, plain), scores
+
+    def reference(self, objectives: Sequence[Objective], count: int) -> tuple[Measured, ImageScores, Preferred]:
+        """The reference row: for each objective `count` held-out real images instead of preferred ones, scored alike.
+        A class unit gets images of its class, any other objective those that excite it most."""
+        if self.held_out is None:
+            raise UserError("no held-out real images to score as the reference row; give reference images")
+        objectives = list(dict.fromkeys(objectives))
+        values = activations_of(self.target, objectives, _images(self.held_out))
+        labels = torch.cat([labels for _, labels in self.held_out()])
+        chosen: list[tuple[Objective, int, int]] = []  # objective, seed's place, image's place
+        for column, objective in enumerate(objectives):
+            label = self._class_of(objective)
+            order = values[:, column].argsort(descending=True, stable=True)
+            places = order if label is None else torch.nonzero(labels == label).flatten()
+            chosen += [(objective, i, place) for i, place in enumerate(places[:count].tolist())]
+        if not chosen:
+            raise UserError(f"no real image of the units' classes among {len(labels)} held-out ones; give more of them")
+        activations = torch.stack([values[place, objectives.index(o)] for o, _, place in chosen])
+        images = pick(_images(self.held_out), [place for _, _, place in chosen])
+        found = Preferred(
+            images=images,
+            activations=activations,
+            curve=torch.empty(0, len(images)),
+            objectives=[o for o, _, _ in chosen],
+            seeds=[seed for _, seed, _ in chosen],
+        )
+        return *self.measure(found, REAL), found
+
+    def _class_of(self, objective: Objective) -> int | None:
+        """The label of the real images that an objective stands for: one unit's, named as one of the classes."""
+        names = {plain_label(name): i for i, name in enumerate(self.classes)}
+        found = [unit.label for weight, unit in objective.terms if weight > 0 and unit.label]
+        return names.get(plain_label(found[0])) if len(found) == len(objective.terms) == 1 else None
+
+    def _percentiles(self, preferred: Preferred) -> list[float] | None:
+        if self.real is None:
+            return None
+        names = [str(o) for o in preferred.objectives]
+        missing = {n: o for n, o in zip(names, preferred.objectives, strict=True) if n not in self._activations}
+        if missing:
+            values = activations_of(self.target, list(missing.values()), _images(self.real))
+            self._activations |= dict(zip(missing, values.T, strict=True))
+        return percentiles(preferred.activations, torch.stack([self._activations[name] for name in names], 1))
+
+    def _verdicts(self, images: Tensor, objectives: Sequence[Objective]) -> list[Verdict] | None:
+        if self.judge is None:
+            return None
+        wanted = [[unit.label for weight, unit in o.terms if unit.label and weight > 0] for o in objectives]
+        return judge_images(self.judge, images, wanted)
+
+    def _nearest(self, images: Tensor) -> dict[str, Nearest]:
+        if self.real is None:
+            return {}
+        return nearest(images, lambda: _images(self.real), self.target, self.layers)
+
+    def _naturalness(
+        self, images: Tensor, objectives: Sequence[Objective]
+    ) -> tuple[dict[str, tuple[float, np.ndarray]], dict[str, float]]:
+        """Of class units' images against real ones of their classes, as far as there are any; where no unit has a
+        class, of all against all."""
+        if self._real_features is None:
+            return {}, {}
+        labels = [self._class_of(o) for o in objectives]
+        rows = [i for i, label in enumerate(labels) if label is not None]
+        there = [i for i in rows if labels[i] in set(self._real_labels)]
+        if len(there) < len(rows):
+            units = len({labels[i] for i in rows} - set(self._real_labels))
+            log.info(
+                "No real image of %d classes among %d: they are left out of Frechet distance and KID",
+                units,
+                len(self._real_labels),
+            )
+        rows = there if rows else list(range(len(labels)))
+        if len(rows) < 2:
+            return {}, {}
+        found = naturalness(
+            features_of(self.judge, images[rows]),
+            [str(objectives[i]) for i in rows],
+            [labels[i] for i in rows],
+            self._real_features,
+            self._real_labels,
+        )
+        figures = {"frechet": (found.frechet, found.frechet_folds), "kid": (found.kid, found.kid_folds)}
+        return figures, {"frechet_images": found.images, "frechet_real": found.real}
+
+    def _diversity(
+        self, images: Tensor, objectives: Sequence[Objective], units: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        """Mean distance between two images of a unit over that between two real images of its class (of any classes,
+        for a unit without one): 1 where the seeds are as different as real images are."""
+        if self.real is None:
+            return {}
+        groups = [str(o) for o in objectives]
+        label = {str(o): self._class_of(o) for o in objectives}
+        spaces = {"diversity_pixels": pixels} | ({"diversity": features(self.judge)} if self.judge else {})
+        own = {name: diversity(images, groups, space) for name, space in spaces.items()}
+        real = self._real_diversity(set(label.values()), spaces)
+        return {name: np.array([own[name][u] / real[label[u]][name] for u in units]) for name in spaces}
+
+    def _real_diversity(self, labels: set[int | None], spaces: dict[str, Space]) -> dict[int | None, dict[str, float]]:
+        """The mean distance between real images of each class; of any classes for None."""
+        wanted = {label: OF_ALL if label is None else PER_CLASS for label in labels - self._own.keys()}
+        found: dict[int | None, list[Tensor]] = {label: [] for label in wanted}
+        for images, classes in self.real() if wanted else ():
+            for image, of in zip(images, classes.tolist(), strict=True):
+                for label in (of, None):
+                    if label in found and len(found[label]) < wanted[label]:
+                        found[label].append(image)
+            if all(len(found[label]) == count for label, count in wanted.items()):
+                break
+        for label, images in found.items():
+            vectors = {name: space(torch.stack(images)) if images else None for name, space in spaces.items()}
+            self._own[label] = {n: mean_distance(v) if v is not None else float("nan") for n, v in vectors.items()}
+        return self._own
+
+    def _read(self, real: RealImages) -> tuple[Tensor, list[int]]:
+        found = [(features_of(self.judge, images), labels) for images, labels in real()]
+        features_, labels = zip(*found, strict=True)
+        return torch.cat(features_), torch.cat(labels).tolist()
+
+
+def _images(real: RealImages) -> Iterator[Tensor]:
+    return (images for images, _ in real())

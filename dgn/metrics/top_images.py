@@ -1,0 +1,139 @@
+"""The real images that excite a unit most, found for many units of many layers in one pass over a stream."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dgn.am.objectives import Unit
+from dgn.errors import UserError
+from dgn.metrics.streams import Images, batches, device_of
+from dgn.networks.featurenet import FeatureNet
+
+Place = tuple[int, ...]
+"""(row, column) of a map, (token,), () of a vector."""
+
+Region = Callable[[FeatureNet, str, Place], tuple[int, int, int, int]]
+"""(net, layer, place) -> (top, left, bottom, right), the receptive field there, in pixels of the image at the
+network's input; bottom and right are the first that it does not see."""
+
+
+@dataclass(frozen=True)
+class TopImages:
+    """One unit's. unit: which. values (k,): the activations, greatest first. indices (k,): the images' places in the
+    stream. places: where in the map each activation is (for a mean over the map, its greatest one)."""
+
+    unit: Unit
+    values: Tensor
+    indices: Tensor
+    places: list[Place]
+
+
+@torch.no_grad()
+def top_images(
+    net: FeatureNet, units: Sequence[Unit], images: Images, k: int = 9, anywhere: bool = True
+) -> list[TopImages]:
+    """For each unit the k images (or as many as there are) that excite it most; of equals the earlier.
+
+    anywhere: a map's unit counts wherever in the image it is most excited (Zhou et al. 2015, Yosinski et al. 2015);
+    else at its own position, or averaged over the map if it is a mean. Raises UserError where there is no image."""
+    if k < 1:
+        raise UserError(f"top={k}: the number of images a unit is shown with must be at least 1")
+    layers = list(dict.fromkeys(unit.layer for unit in units))
+    found = {layer: _Best([u for u in units if u.layer == layer], net, layer, k, anywhere) for layer in layers}
+    start, device = 0, device_of(net)
+    for batch in batches(images):
+        for layer, activations in net(batch.to(device), layers).items():
+            found[layer].add(activations.float(), start)
+        start += len(batch)
+    if start == 0:
+        raise UserError("no real image to look for a unit's top images in; give reference images")
+    order = {layer: iter(best.results()) for layer, best in found.items()}
+    return [next(order[unit.layer]) for unit in units]
+
+
+def at_input(net: FeatureNet, images: Tensor) -> Tensor:
+    """images (N, 3, H, W) in image space -> the same as the network meets them, resized or cropped to its input,
+    still in image space."""
+    space = net.input_space
+    return space.leave(space.enter(images)).clamp(0, 1)
+
+
+def uncut_region(
+    place: Place, size: tuple[int, int], stride: tuple[float, float], offset: tuple[float, float]
+) -> tuple[int, int, int, int]:
+    """(top, left, bottom, right) of the receptive field at a place of a map, not cut off at the image's borders, so
+    that all of a layer's have one size and the unit is in the middle of its own.
+
+    size, stride, offset: height and width of the layer's receptive fields, by how many pixels neighbours' are apart,
+    the first row and column that the unit at (0, 0) sees; negative: in the padding."""
+    top, left = (math.ceil(o + s * p) for o, s, p in zip(offset, stride, place, strict=True))
+    return top, left, top + size[0], left + size[1]
+
+
+def crop(image: Tensor, region: tuple[int, int, int, int], fill: float = 0.5) -> Tensor:
+    """image (3, H, W) at the network's input -> (3, bottom - top, right - left): the region, what of it is outside
+    the image filled with grey, so that crops of one layer have one scale and one size."""
+    top, left, bottom, right = region
+    out = image.new_full((image.shape[0], bottom - top, right - left), fill)
+    (height, width) = image.shape[1:]
+    inside = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))
+    if inside[0].start < inside[0].stop and inside[1].start < inside[1].stop:
+        to = (slice(part.start - edge, part.stop - edge) for part, edge in zip(inside, (top, left), strict=True))
+        out[(slice(None), *to)] = image[(slice(None), *inside)]
+    return out
+
+
+class _Best:
+    """The k best of one layer's units so far."""
+
+    def __init__(self, units: Sequence[Unit], net: FeatureNet, layer: str, k: int, anywhere: bool) -> None:
+        self.units, self.k, self.anywhere = units, k, anywhere
+        shape = net.layer(layer).shape
+        # A layer as (units, positions): maps (C, H, W), tokens (T, d), vectors (d,)
+        self.sides = shape[1:] if len(shape) == 3 else shape[:-1]
+        self.channels = torch.tensor([unit.index for unit in units])
+        self.values = torch.empty(len(units), 0)
+        self.indices = torch.empty(len(units), 0, dtype=torch.long)
+        self.places = torch.empty(len(units), 0, dtype=torch.long)
+
+    def add(self, activations: Tensor, start: int) -> None:
+        values, places = self._read(activations)
+        indices = torch.arange(start, start + len(activations)).expand(len(self.units), -1)
+        values = torch.cat([self.values, values.T.cpu()], 1)
+        order = values.sort(dim=1, descending=True, stable=True).indices[:, : self.k]
+        self.values = values.gather(1, order)
+        self.indices = torch.cat([self.indices, indices], 1).gather(1, order)
+        self.places = torch.cat([self.places, places.T.cpu()], 1).gather(1, order)
+
+    def _read(self, activations: Tensor) -> tuple[Tensor, Tensor]:
+        """activations (n, ...) of the layer -> each unit's values and places in the flat map, (n, U)"""
+        channels = self.channels.to(activations.device)
+        if not self.sides:
+            values = activations[:, channels]
+            return values, torch.zeros_like(values, dtype=torch.long)
+        maps = activations.movedim(-1, 1) if activations.ndim == 3 else activations
+        maps = maps[:, channels].flatten(2)
+        values, places = maps.max(2)
+        if not self.anywhere:
+            for column, unit in enumerate(self.units):
+                if unit.position == "mean":
+                    values[:, column] = maps[:, column].mean(1)
+                elif unit.position:
+                    place = self._flat(unit.position)
+                    values[:, column], places[:, column] = maps[:, column, place], place
+        return values, places
+
+    def _flat(self, position: Place) -> int:
+        return position[0] * self.sides[1] + position[1] if len(self.sides) == 2 else position[0]
+
+    def _place(self, flat: int) -> Place:
+        return divmod(flat, self.sides[1]) if len(self.sides) == 2 else (flat,) * len(self.sides)
+
+    def results(self) -> list[TopImages]:
+        return [
+            TopImages(unit, self.values[row], self.indices[row], [self._place(p) for p in self.places[row].tolist()])
+            for row, unit in enumerate(self.units)
+        ]

@@ -1,0 +1,120 @@
+"""One's own network: code that a user names. No file is ever run because another file asks for it."""
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from dgn.errors import UserError
+from dgn.networks.assemble import Settings, assemble
+from dgn.networks.featurenet import FeatureNet
+from dgn.networks.inputs import InputSpace
+
+
+def custom(model: str | None = None, args: Mapping[str, Any] | None = None, **settings: Any) -> FeatureNet:
+    """A network from one's own code.
+
+    model: `package.module:callable` or `path/to/file.py:callable`, relative to the working folder; a function or an
+    nn.Module class that gives an nn.Module (or the module itself), which takes (N, 3, H, W). args: its arguments.
+    settings: `Settings`. Without further settings the network sees image space as it is: RGB, 0..1, mean 0, std 1;
+    at the size of the data's images, where there are data, else at any.
+    Raises UserError for code that cannot be found, does not run, or gives no nn.Module."""
+    given = Settings.of("custom", ("model", "args"), settings)
+    if given.input_size is None and given.data_size is not None:
+        given = replace(given, input_size=given.data_size)
+    if not model:
+        raise UserError("which network? give model=package.module:callable or model=path/to/file.py:callable")
+    args = dict(args or {})
+    where = _absolute(model)
+    return assemble(
+        "custom", given, lambda _: _made(model, args), InputSpace(), given.read(), {"model": where, "args": args},
+        counts_classes=False,
+    )  # fmt: skip
+
+
+def _made(model: str, args: Mapping[str, Any]) -> nn.Module:
+    file, name = _parts(model)
+    with _importable(Path(file).parent if file.endswith(".py") else Path.cwd()):
+        module = _imported(model, file)
+        found: Any = module
+        for part in name.split("."):
+            if not hasattr(found, part):
+                public = [key for key in vars(module) if not key.startswith("_") and callable(vars(module)[key])]
+                raise UserError(
+                    f"model={model}: {file} has no {name!r}; it has {', '.join(public) or 'nothing to call'}"
+                )
+            found = getattr(found, part)
+        if isinstance(found, nn.Module):
+            if args:
+                raise UserError(f"model={model} is a module already and takes no args; name what makes it")
+            return found
+        if not callable(found):
+            raise UserError(f"model={model} is a {type(found).__name__}; name a function or class that gives a module")
+        try:
+            network = found(**args)
+        except Exception as error:  # anyone's code, whatever it raises
+            raise UserError(f"model={model} cannot be made with args={dict(args)}: {_said(error)}") from error
+    if not isinstance(network, nn.Module):
+        raise UserError(f"model={model} gave a {type(network).__name__}; it must give a torch.nn.Module")
+    return network
+
+
+def _parts(model: str) -> tuple[str, str]:
+    file, colon, name = str(model).rpartition(":")
+    if not colon or not file or not name or name.endswith((".py", "/")):
+        raise UserError(f"model={model}: give package.module:callable or path/to/file.py:callable")
+    return str(Path(file).expanduser()) if file.endswith(".py") else file, name
+
+
+def _absolute(model: str) -> str:
+    file, name = _parts(model)
+    return f"{Path(file).absolute()}:{name}" if file.endswith(".py") else model
+
+
+def _imported(model: str, file: str) -> ModuleType:
+    if not file.endswith(".py") and ("/" in file or Path(file).exists()):
+        raise UserError(f"model={model}: {file} is no Python file; give path/to/file.py:callable")
+    if file.endswith(".py") and not Path(file).is_file():
+        raise UserError(f"model={model}: no file {file} (working folder: {Path.cwd()})")
+    try:
+        if not file.endswith(".py"):
+            return importlib.import_module(file)
+        name = f"dgn_custom_{Path(file).stem}"
+        spec = importlib.util.spec_from_file_location(name, file)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # dataclasses and the like look their module up
+        spec.loader.exec_module(module)
+        return module
+    except ModuleNotFoundError as error:
+        if error.name and file.startswith(error.name):
+            raise UserError(f"model={model}: no module {error.name!r}; check its name, or give a file") from None
+        raise UserError(f"model={model} cannot be imported: {_said(error)}") from error
+    except Exception as error:  # anyone's code, whatever it raises
+        raise UserError(f"model={model} cannot be imported: {_said(error)}") from error
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """What lies in the folder can be imported, as beside a script that is run."""
+    entry = str(folder.absolute())
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        sys.path.remove(entry)
+
+
+def _said(error: BaseException) -> str:
+    """An error of a user's code in one line, with the place where it was raised."""
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {said}{place}"

@@ -1,0 +1,264 @@
+"""Networks of torchvision and timm by name, as their libraries publish them: weights, input size, crop, mean,
+standard deviation and class names travel with the model."""
+
+import difflib
+import math
+import re
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+from torchvision.models.vision_transformer import interpolate_embeddings
+
+from dgn.errors import UserError
+from dgn.networks.assemble import Settings, assemble
+from dgn.networks.featurenet import FeatureNet
+from dgn.networks.inputs import InputSpace
+from dgn.networks.weights.state_dict import read_state_dict
+from dgn.terminal import interactive
+
+
+def torchvision(name: str | None = None, args: Mapping[str, Any] | None = None, **settings: Any) -> FeatureNet:
+    """Any classification model of torchvision.
+
+    name: as `torchvision.models.list_models` has it. args: further arguments of its builder. settings: `Settings`;
+    weights may be DEFAULT or any name that the model's weights have (IMAGENET1K_V1), which are downloaded when they
+    are not in torch.hub's folder. Input size, crop, mean, std and labels are those of the weights' own transforms,
+    of the default weights' where weights is None or a file.
+    Raises UserError for a name there is not, and where weights cannot be had."""
+    args, given = dict(args or {}), Settings.of("torchvision", ("name", "args"), settings)
+    name = _known("torchvision", name, models.list_models(module=models))
+    entries = models.get_model_weights(name)
+    entry, state = _entry(entries, given.weights), None
+    if entry is not None:
+        given = replace(given, weights=entry.name)
+        state = read_state_dict(_downloaded(entry.url, f"torchvision's {name} ({entry.name})"))
+    elif given.weights is not None:
+        _check_file(given.weights, [member.name for member in entries])
+        state = given.read()
+    if name in _WITH_HEADS and any(".aux" in f".{key.lower()}" for key in state or {}):
+        args = {"aux_logits": True, **args}
+    published = entry or next(iter([entries.DEFAULT] if len(entries) else []), None)
+    labels = () if published is None else published.meta["categories"]
+    space = _published_space(published)
+
+    def make(classes: int) -> nn.Module:
+        wanted = {"num_classes": classes, **_published_args(name, state is not None), **args}
+        height, width = space.overridden(**given.space).size
+        # Whether a model is made for one size, and how that is called, only calling it tells.
+        sizes = [{"image_size": height}] if height == width else []
+        for size in [*sizes, {"input_size": (height, width)}, {}]:
+            try:
+                return models.get_model(name, weights=None, **(size | wanted))
+            except TypeError as error:
+                reason = error
+            except (ValueError, AssertionError) as error:
+                said = str(error).splitlines()[0]
+                raise UserError(
+                    f"torchvision's {name} cannot be made for {height}x{width} pixels ({said}); give another input_size"
+                ) from None
+        raise UserError(f"torchvision's {name} does not take these args ({reason}); args={args}")
+
+    return assemble(
+        "torchvision", given, make, space, state, {"name": name, "args": args}, labels, len(labels) or 1000,
+        adapt=_as_the_module,
+    )  # fmt: skip
+
+
+def timm(name: str | None = None, args: Mapping[str, Any] | None = None, **settings: Any) -> FeatureNet:
+    """Any model of timm.
+
+    name: as `timm.list_models` has it, with or without a tag (`resnet50`, `resnet50.a1_in1k`). args: further
+    arguments of `timm.create_model`. settings: `Settings`; weights may be DEFAULT or a tag, which are downloaded
+    when they are not in the Hugging Face cache. Input size, crop, mean and std are those of its pretrained_cfg.
+    Raises UserError where timm is not installed, for a name there is not, and where weights cannot be had."""
+    try:
+        import timm as library
+    except ImportError:
+        raise UserError("encoder, comparator, target or judge=timm needs timm: pip install 'dgn[timm]'") from None
+    args, given = dict(args or {}), Settings.of("timm", ("name", "args"), settings)
+    bare, _, tag = _known("timm", name, library.list_models(), lambda n: library.is_model(n)).partition(".")
+    tags = [full.partition(".")[2] for full in library.list_pretrained(f"{bare}.*")]
+    pretrained = str(given.weights).upper() == "DEFAULT" or given.weights in tags
+    if pretrained:
+        tag = tag if str(given.weights).upper() == "DEFAULT" else given.weights
+    elif given.weights is not None:
+        _check_file(given.weights, ["DEFAULT", *tags])
+    full = f"{bare}.{tag}" if tag else bare
+    if tag and tag not in tags:
+        raise UserError(f"timm's {bare} has no pretrained tag {tag!r}; there are: {', '.join(tags) or 'none'}")
+    config = library.get_pretrained_cfg(full).to_dict()
+    full = f"{bare}.{config['tag']}" if config.get("tag") else bare
+    space = _timm_space(library.data.resolve_data_config(pretrained_cfg=config))
+    if config.get("fixed_input_size") and given.input_size is not None:
+        args = {"img_size": tuple(space.overridden(input_size=given.input_size).size), **args}
+    donor = None
+    if pretrained:
+        with _no_long_waits():
+            donor = _created(library, full, args, pretrained=True)
+        given = replace(given, weights=config.get("tag") or "DEFAULT")
+    state = donor.state_dict() if donor is not None else given.read()
+    classes = config.get("num_classes") or 0
+
+    def make(count: int) -> nn.Module:
+        return _created(library, full, {"num_classes": count, **args})
+
+    labels = _timm_labels(library, config)
+    described = {"name": bare, "args": {k: list(v) if isinstance(v, tuple) else v for k, v in args.items()}}
+    return assemble("timm", given, make, space, state, described, labels, classes)
+
+
+def _known(library: str, name: str | None, names: Sequence[str], is_model: Any = None) -> str:
+    wanted = (name or "").strip()
+    found = wanted.lower() if library == "torchvision" else wanted
+    if found in names or (is_model is not None and found and is_model(found)):
+        return found
+    near = difflib.get_close_matches(wanted.lower(), names, 5)
+    said = f"did you mean {', '.join(near)}?" if near else f"for example {', '.join(names[:: max(1, len(names) // 8)])}"
+    if not wanted:
+        raise UserError(f"which model of {library}? give its name, name=...; {said}")
+    raise UserError(f"{library} has no classification model {wanted!r}; {said}")
+
+
+def _check_file(weights: str | Path, names: Sequence[str]) -> None:
+    if not Path(weights).expanduser().exists() and re.fullmatch(r"\w+", str(weights)):
+        raise UserError(f"no weights {str(weights)!r}: give a file, null for random ones, or {', '.join(names)}")
+
+
+def _entry(entries: Any, weights: str | None) -> Any:
+    """The member of a model's weights that is named, by DEFAULT or its own name; None for no weights or a file."""
+    wanted = str(weights).rpartition("_Weights.")[2].upper()
+    if wanted == "DEFAULT" and len(entries):
+        return entries.DEFAULT
+    return entries.__members__.get(wanted)
+
+
+def _downloaded(url: str, what: str) -> Path:
+    """The file that a URL of torchvision's stands for, in torch.hub's folder, fetched if it is not there yet."""
+    name = url.rpartition("/")[2]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = re.search(r"-([a-f0-9]{8,})\.", name)
+    try:
+        torch.hub.download_url_to_file(url, str(path), digest and digest[1], progress=interactive())
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"the weights of {what} cannot be downloaded from {url} ({error}); fetch that file where there is a "
+            f"network and put it at {path}, or name it with weights=FILE"
+        ) from None
+    return path
+
+
+def _published_space(published: Any) -> InputSpace:
+    if published is None:
+        return InputSpace((224, 224), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), fit="crop", resize=256)
+    own = published.transforms()
+    return InputSpace(
+        size=(own.crop_size[0],) * 2,
+        mean=tuple(own.mean),
+        std=tuple(own.std),
+        fit="crop",
+        resize=own.resize_size[0],
+        interpolation=own.interpolation.value,
+    )
+
+
+_WITH_HEADS = ("googlenet", "inception_v3")
+
+
+def _published_args(name: str, loaded: bool) -> dict[str, Any]:
+    """GoogLeNet and Inception were published with an input of their own behind the usual normalization; their
+    auxiliary heads are there only where the weights (or args) have them."""
+    return {"transform_input": True, "aux_logits": False, "init_weights": not loaded} if name in _WITH_HEADS else {}
+
+
+# Names that published files have and today's modules have not: DenseNet's of 2017, ViT's of 2022.
+_OLD_NAMES = (
+    (re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)"), r"\1\2"),
+    (re.compile(r"(\.mlp)\.linear_1\."), r"\1.0."),
+    (re.compile(r"(\.mlp)\.linear_2\."), r"\1.3."),
+)
+
+
+def _as_the_module(module: nn.Module, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    own = module.state_dict()
+    named = {}
+    for key, value in state.items():
+        for old, new in _OLD_NAMES:
+            key = key if key in own else old.sub(new, key)
+        named[key] = value
+    there, here = named.get("encoder.pos_embedding"), own.get("encoder.pos_embedding")
+    if there is not None and here is not None and there.shape != here.shape and there.shape[2:] == here.shape[2:]:
+        # A ViT at another image size: its table of positions is resampled, as when it is fine-tuned there.
+        return interpolate_embeddings(module.image_size, module.patch_size, named)
+    return named
+
+
+def _created(library: Any, name: str, args: Mapping[str, Any], pretrained: bool = False) -> nn.Module:
+    try:
+        return library.create_model(name, pretrained=pretrained, **args)
+    except TypeError as error:
+        raise UserError(f"timm's {name} does not take these args ({error}); args={dict(args)}") from None
+    except Exception as error:  # the hub's clients have no common kind of error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]
+        if not pretrained:
+            raise UserError(f"timm's {name} cannot be made ({reason}); args={dict(args)}") from None
+        raise UserError(
+            f"the weights of timm's {name} cannot be downloaded from the Hugging Face hub ({reason}); fetch "
+            f"https://huggingface.co/timm/{name} where there is a network and name its model.safetensors with "
+            "weights=FILE"
+        ) from None
+
+
+@contextmanager
+def _no_long_waits() -> Iterator[None]:
+    """Where the hub's name is not even known, there is no network: look into its cache alone, rather than try for
+    most of a minute."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    try:
+        if not getproxies():
+            socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _timm_space(config: Mapping[str, Any]) -> InputSpace:
+    channels, height, width = config["input_size"]
+    if channels != 3:
+        raise UserError(f"that model takes images of {channels} channels; networks here see RGB")
+    crop = config["crop_mode"] == "center" and config["crop_pct"]
+    return InputSpace(
+        size=(height, width),
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        fit="crop" if crop else "resize",
+        resize=math.floor(min(height, width) / config["crop_pct"]) if crop else None,
+        interpolation=config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bicubic",
+    )
+
+
+def _timm_labels(library: Any, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Class names: the configuration's own, or those of the ImageNet set whose size it has."""
+    if config.get("label_names"):
+        return tuple(config["label_names"])
+    subset = library.data.infer_imagenet_subset(config)
+    if not subset:
+        return ()
+    info = library.data.ImageNetInfo(subset)
+    return tuple(info.index_to_description(i).partition(",")[0] for i in range(info.num_classes()))

@@ -1,0 +1,86 @@
+"""The table of method against method, as the macro `comparison` of templates/macros.html shows it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dgn.report.contents import Comparison, Contender, Interval, Metric
+from dgn.report.words import known, number, percent
+
+
+@dataclass(frozen=True)
+class Cell:
+    """text: the figure. interval: in words, "" where there is none. best: of its column, real images apart.
+    at, low, width: of the figure and its interval on the column's scale, in percent. real: where real images are on
+    it, None where they were not measured."""
+
+    text: str
+    interval: str
+    best: bool
+    at: float
+    low: float
+    width: float
+    real: float | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """rows, reference: a contender with a cell for each metric, None where it was not measured. priors: whether
+    there is any. sure: whether any figure has an interval."""
+
+    metrics: Sequence[Metric]
+    rows: list[tuple[Contender, list[Cell | None]]]
+    reference: tuple[Contender, list[Cell | None]] | None
+    priors: bool
+    sure: bool
+    note: str
+
+
+def table(comparison: Comparison) -> Table:
+    """The comparison with everything that a page says of it."""
+    real = comparison.reference
+    everyone = [*comparison.contenders, *([real] if real else [])]
+    columns = [_column(metric, comparison.contenders, real) for metric in comparison.metrics]
+    cells = [[column(contender) for column in columns] for contender in everyone]
+    rows = list(zip(everyone, cells, strict=True))
+    return Table(
+        comparison.metrics,
+        rows[: len(comparison.contenders)],
+        rows[-1] if real else None,
+        any(contender.prior for contender in comparison.contenders),
+        any(cell.interval for line in cells for cell in line if cell),
+        comparison.note,
+    )
+
+
+def _column(
+    metric: Metric, contenders: Sequence[Contender], real: Contender | None
+) -> Callable[[Contender], Cell | None]:
+    reference = _figure(real, metric) if real else None
+    figures = [figure for c in [*contenders, *([real] if real else [])] if (figure := _figure(c, metric))]
+    ends = [end for f in figures for end in (f.low, f.value, f.high) if known(end)] or [0.0]
+    low, span = min(ends), (max(ends) - min(ends)) or 1.0
+    values = [figure.value for c in contenders if (figure := _figure(c, metric))]
+    best = (max if metric.better == "higher" else min)(values) if metric.better and len(set(values)) > 1 else None
+    say = percent if metric.percent else number
+
+    def place(value: float) -> float:
+        return round(4 + 92 * (value - low) / span, 1)  # a margin, so that a dot at an end is whole
+
+    def cell(contender: Contender) -> Cell | None:
+        figure = _figure(contender, metric)
+        if figure is None:
+            return None
+        at, best_one = place(figure.value), contender is not real and figure.value == best
+        line = place(reference.value) if reference else None
+        if not (known(figure.low) and known(figure.high)):
+            return Cell(say(figure.value), "", best_one, at, at, 0.0, line)
+        left, right = place(figure.low), place(figure.high)
+        interval = f"{say(figure.low)} to {say(figure.high)}"
+        return Cell(say(figure.value), interval, best_one, at, left, round(right - left, 1), line)
+
+    return cell
+
+
+def _figure(contender: Contender, metric: Metric) -> Interval | None:
+    figure = contender.figures.get(metric.name)
+    return figure if figure is not None and known(figure.value) else None

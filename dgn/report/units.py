@@ -1,0 +1,176 @@
+"""The rows of a run as its pages show them: by unit, and for each unit side by side in columns, by method and prior."""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dgn.files import file_stem
+from dgn.report.contents import Trace
+from dgn.report.results import Row
+from dgn.report.words import counted, known, listed, name_of
+
+
+@dataclass(frozen=True)
+class Column:
+    """A way to preferred images: a method, through a prior where it has one."""
+
+    method: str
+    prior: str
+
+    @property
+    def title(self) -> str:
+        return " · ".join(filter(None, (self.method, self.prior)))
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One preferred image. place: of its row in the run. column: its column's. thumb: what is shown for it in small.
+    size: (width, height) of the image."""
+
+    row: Row
+    trace: Trace
+    place: int
+    column: int
+    thumb: str
+    size: tuple[int, int]
+    alt: str
+
+
+@dataclass(frozen=True)
+class Unit:
+    """An objective with its shots, in the run's order."""
+
+    objective: str
+    number: int
+    shots: list[Shot] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        return self.shots[0].row.label or self.objective
+
+    @property
+    def layer(self) -> str:
+        return self.shots[0].row.layer
+
+    @property
+    def page(self) -> str:
+        """The path of its own page from the run folder."""
+        return f"units/{file_stem(self.objective)}.html"
+
+    @property
+    def text(self) -> str:
+        """What the filter box searches."""
+        first = self.shots[0].row
+        facets = dict.fromkeys(shot.row.facet for shot in self.shots)
+        return " ".join(filter(None, (first.label, self.objective, first.layer, first.unit, *facets))).lower()
+
+    def of(self, column: int) -> list[Shot]:
+        return [shot for shot in self.shots if shot.column == column]
+
+    def verdicts(self, column: int) -> list[bool]:
+        return verdicts([shot.row for shot in self.of(column)])
+
+    def mean(self, name: str, column: int) -> float | None:
+        """The mean over a column's images of a number in their rows, None where it is known of none. Of `recognized`:
+        the share."""
+        if name == "recognized":
+            judged = self.verdicts(column)
+            return sum(judged) / len(judged) if judged else None
+        return mean([shot.row for shot in self.of(column)], name)
+
+    def lines(self, columns: int) -> Iterator[tuple[str, int, list[list[Shot]]]]:
+        """Its images as a table: for each facet and seed, in order, the images in each column (none, one, or more
+        where a column has several of the same seed)."""
+        table: dict[tuple[str, int], list[list[Shot]]] = {}
+        for shot in self.shots:
+            line = table.setdefault((shot.row.facet, shot.row.seed), [[] for _ in range(columns)])
+            line[shot.column].append(shot)
+        for (facet, seed), line in table.items():
+            yield facet, seed, line
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The units of a layer (of several together, where objectives are sums across them)."""
+
+    name: str
+    number: int
+    units: list[Unit]
+
+
+def arrange(
+    rows: Sequence[Row], traces: Sequence[Trace], thumbs: Sequence[str], sizes: Sequence[tuple[int, int]]
+) -> tuple[list[Column], list[Unit]]:
+    """The columns and the units of a run, each in the order of their first rows."""
+    columns = list(dict.fromkeys(Column(row.method, row.prior) for row in rows))
+    units: dict[str, Unit] = {}
+    for place, (row, trace) in enumerate(zip(rows, traces, strict=True)):
+        column = Column(row.method, row.prior)
+        unit = units.setdefault(row.objective, Unit(row.objective, len(units)))
+        alt = f"preferred image of {row.objective}"
+        alt += f" ({row.label})" if row.label and row.label != row.objective else ""
+        alt += f", {row.facet}" if row.facet else ""
+        alt += f", seed {row.seed}"
+        alt += f", by {column.title}" if len(columns) > 1 else ""
+        shot = Shot(row, trace, place, columns.index(column), thumbs[place], sizes[place], alt)
+        unit.shots.append(shot)
+    return columns, list(units.values())
+
+
+def layers_of(units: Sequence[Unit]) -> list[Layer]:
+    layers: dict[str, Layer] = {}
+    for unit in units:
+        layers.setdefault(unit.layer, Layer(unit.layer, len(layers), [])).units.append(unit)
+    return list(layers.values())
+
+
+def mean(rows: Sequence[Row], name: str) -> float | None:
+    values = [value for row in rows if known(value := getattr(row, name))]
+    return statistics.fmean(values) if values else None
+
+
+def median(rows: Sequence[Row], name: str) -> float | None:
+    values = [value for row in rows if known(value := getattr(row, name))]
+    return statistics.median(values) if values else None
+
+
+def verdicts(rows: Sequence[Row]) -> list[bool]:
+    return [bool(row.recognized) for row in rows if row.recognized is not None]
+
+
+def sentence(rows: Sequence[Row], units: int, columns: Sequence[Column], settings: dict[str, Any]) -> str:
+    """What the page shows, in one sentence."""
+    layers = list(dict.fromkeys(row.layer for row in rows))
+    said = f"{'Images' if len(rows) > 1 else 'The image'} that {counted(units, 'unit')} of {listed(layers)}"
+    if target := name_of(settings.get("target")):
+        said += f" in {target}"
+    said += " prefers" if units == 1 else " prefer"
+    if len(rows) > units > 1 and len(rows) % units == 0:
+        said += f", {len(rows) // units} each"
+    said += f", found by {listed(list(dict.fromkeys(row.method for row in rows)))}"
+    taken = {row.steps for row in rows if row.steps}
+    if steps := (taken.pop() if len(taken) == 1 else None if taken else _steps(settings)):
+        said += f" in {steps} steps"
+    priors = list(dict.fromkeys(column.prior for column in columns if column.prior))
+    if prior := listed(priors) or name_of(settings.get("prior")):
+        said += f" through the prior{'s' if len(priors) > 1 else ''} {prior}"
+    return said + "."
+
+
+def sentence_of(unit: Unit, columns: Sequence[Column], target: Any) -> str:
+    """What a unit's page shows, in one sentence."""
+    first = unit.shots[0].row
+    several = "+" in unit.objective or "*" in unit.objective
+    said = f"{first.layer} in " if several else f"Unit {first.unit} of {first.layer} in "
+    said = (said + name_of(target)) if name_of(target) else said.removesuffix(" in ")
+    said += f": {counted(len(unit.shots), 'image')}, found "
+    if len(columns) > 1:
+        return said + f"in {len(columns)} ways."
+    return said + f"by {columns[0].method}{f' through {columns[0].prior}' if columns[0].prior else ''}."
+
+
+def _steps(settings: dict[str, Any]) -> Any:
+    method = settings.get("method")
+    places = [settings, method, method.get("update")] if isinstance(method, dict) else [settings]
+    return next((place["steps"] for place in places if isinstance(place, dict) and place.get("steps")), None)

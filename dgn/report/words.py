@@ -1,0 +1,86 @@
+"""How a page says things: numbers in three digits, counts, lists, names of configured things, commands."""
+
+import math
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+
+def known(value: float | None) -> bool:
+    """Whether there is a number to say."""
+    return value is not None and math.isfinite(value)
+
+
+def number(value: float | None) -> str:
+    """Three digits, and no exponent where there need be none."""
+    if not known(value):
+        return "–"
+    if value and not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.2e}"
+    digits = 2 - math.floor(math.log10(abs(value))) if value else 0
+    return f"{value:.{max(0, digits)}f}"
+
+
+def percentile(value: float | None) -> str:
+    """One decimal, cut and not rounded: 100 is said only of what exceeds every real image."""
+    if not known(value):
+        return "–"
+    return "100" if value >= 100 else f"{math.floor(value * 10) / 10:.1f}"
+
+
+def percent(share: float | None) -> str:
+    """A share, 0 .. 1, in whole percent."""
+    return f"{100 * share:.0f}%" if known(share) else "–"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 unit`, `1,000 units`."""
+    return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`; of more than four, three and how many more."""
+    if len(names) > 4:
+        return f"{', '.join(names[:3])} and {len(names) - 3} more"
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def name_of(setting: Any) -> str:
+    """What to call a configured thing: its own name, else the last part of the class that makes it."""
+    if isinstance(setting, Mapping):
+        named = next((setting[key] for key in ("name", "network", "path") if setting.get(key)), None)
+        return str(named or str(setting.get("_target_", "")).rpartition(".")[2])
+    if isinstance(setting, Sequence) and not isinstance(setting, str):
+        return listed([name_of(entry) for entry in setting])
+    return str(setting or "")
+
+
+def flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted key, text) of each setting, nested ones after another."""
+    if isinstance(value, dict) and value:
+        for name, entry in value.items():
+            yield from flat(entry, f"{key}.{name}" if key else name)
+    else:
+        yield key, "" if value is None else str(value)
+
+
+def command_for(command: str, objective: str, prior: Any = None) -> str:
+    """The command that shows this objective alone, from the command that made the run: its units replaced, its
+    folder left out, and the run's one prior named where it had been found by itself."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # not a shell's line: nothing to be replaced in it
+        return command
+    kept = [word for word in words if not re.match(r"\+?(units|hydra\.run\.dir)=", word)]
+    if isinstance(prior, str) and prior and not any(word.startswith("prior=") for word in kept):
+        kept.append(f"prior={_hydra(prior)}")
+    return shlex.join([*kept, f"units={_hydra(objective)}"])
+
+
+def _hydra(value: str) -> str:
+    """A value as Hydra's command line takes it for one string."""
+    if re.fullmatch(r"[\w./@:+*-]+", value, re.ASCII):
+        return value
+    escaped = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + (m[2] and r"\'"), value)  # `\\` is one only before a quote
+    return f"'{escaped}'"
