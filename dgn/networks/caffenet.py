@@ -37,7 +37,7 @@ MINI = CaffeNetSizes(
     channels=(32, 64, 96, 96, 64),
     hidden=1024,
     pooled_side=4,
-    dropout=0.0,  # CaffeNet's 0.5 is for 1.2M photographs and 60M weights; here it only takes information out of the codes
+    dropout=0.0,  # CaffeNet's 0.5 suits 60M weights; here it only takes information out of the codes
 )
 
 
