@@ -114,16 +114,14 @@ def reference_data(prior: Prior, config: DictConfig) -> ImageData | None:
     our own sources, never called as code."""
     if not config.reference_images:
         return None
-    known = {key: value for key, value in prior.about.get("data", {}).items() if key != "classes"}
-    name = str(known.pop("_target_", "")).removeprefix("dgn.data.sources.")
-    if name not in ("doodles", "image_folder"):
-        log.info("No percentiles: the prior does not say what images it was trained on")
-        return None
     try:
-        return getattr(sources, name)(**known)
-    except (UserError, TypeError) as error:
+        data = sources.known(prior.about.get("data", {}))
+    except UserError as error:
         log.info("No percentiles: the images the prior was trained on cannot be had (%s)", error)
         return None
+    if data is None:
+        log.info("No percentiles: the prior does not say what images it was trained on")
+    return data
 
 
 def print_layers(net: FeatureNet) -> None:
