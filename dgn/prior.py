@@ -92,6 +92,11 @@ class Prior:
         Raises UserError where it cannot be had: a custom network's code is not in the file."""
         if self._encoder is None:
             known = self.about["encoder"]
+            if known["fingerprint"] is None:  # a published generator, imported without its encoder's weights
+                raise UserError(
+                    f"{self.source}: imported without the weights of {known['name']}, which it inverts; visualize with "
+                    f"target={known['name']} target.weights=FILE, or import it again with --{known['name']} FILE"
+                )
             spec = dict(known["spec"])
             if self.encoder_tensors:
                 spec["weights"] = None
