@@ -1,6 +1,6 @@
 """Published generators as priors: the DeePSiM networks that invert CaffeNet, from Caffe's files or PyTorch's.
 
-    python -m dgn.published fc6 generator.caffemodel --range fc6.txt --caffenet caffenet.caffemodel --out fc6.safetensors
+    python -m dgn.published fc6 generator.caffemodel --range fc6.txt --caffenet FILE --out fc6.safetensors
 
 What comes out is a prior like any other: `python visualize.py prior=fc6.safetensors`.
 """
@@ -21,8 +21,8 @@ from dgn.data.sources import image_folder
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import PUBLISHED, UpconvGenerator, published_generator
-from dgn.networks.weights.deepsim import Weights, expected_layers, generator_state
 from dgn.networks.weights.caffemodel import read_caffemodel
+from dgn.networks.weights.deepsim import Weights, expected_layers, generator_state
 from dgn.networks.weights.paths import weights_file
 from dgn.networks.weights.state_dict import read_state_dict
 from dgn.networks.zoo import caffenet
@@ -166,7 +166,7 @@ def _load_generator(layer: str, path: Path) -> UpconvGenerator:
     try:
         generator, state = _fitted(layer, weights, str(path))
     except UserError as error:
-        if CAFFENETS_OWN <= {name.rpartition(".")[0] or name for name in weights}:
+        if {name.rpartition(".")[0] or name for name in weights} >= CAFFENETS_OWN:
             raise UserError(
                 f"{path} holds CaffeNet itself, not a generator: give it with --caffenet, and the generator's file here"
             ) from None

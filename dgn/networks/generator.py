@@ -124,9 +124,7 @@ class UpconvGenerator(nn.Module):
         )
 
 
-def published_generator(
-    layer: str, code_shape: Sequence[int] | None = None, image_size: int = 227
-) -> UpconvGenerator:
+def published_generator(layer: str, code_shape: Sequence[int] | None = None, image_size: int = 227) -> UpconvGenerator:
     """The published generator of a CaffeNet layer: 256 px (240 for norm1 and norm2), centre-cropped to 227.
 
     code_shape, image_size: of the encoder and the data that it is to be trained with, where it is: checked to be the
