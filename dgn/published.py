@@ -216,10 +216,11 @@ def _measured(
     """Statistics of the codes of `count` images, cut as in training's validation, and where they are from."""
     if count < 2:
         raise UserError(f"--count {count} is too few pictures to compute bounds over; give at least 2")
-    where = {"root": str(Path(folder).expanduser().resolve()), "image_size": 227, "resize": 256, "val_fraction": 0.0}
+    root = str(Path(folder).expanduser().resolve())
+    where = {"root": root, "val_root": root, "image_size": 227, "resize": 256}  # validation: all of it, the centre
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data = image_folder(**where, num_workers=min(8, os.cpu_count() or 1))
-    batches = (images.to(device) for images, _ in data.real_images(count))
+    batches = (images.to(device) for images, _ in data.real_images(count, "val"))
     found = measure(encoder.to(device), [layer], batches)[layer]
     encoder.cpu()
     classes = list(data.classes)

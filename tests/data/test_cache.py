@@ -94,7 +94,7 @@ def test_a_packed_file_may_have_another_for_validation(root, tmp_path):
 
 
 def test_the_count_of_bad_pictures_is_right_with_workers_and_said_at_the_end(tmp_path, caplog):
-    for i in range(300):
+    for i in range(400):
         path = tmp_path / "many" / f"{i:03}.bmp"
         path.parent.mkdir(exist_ok=True)
         Image.new("RGB", (10, 8), (i % 256,) * 3).save(path)
