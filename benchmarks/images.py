@@ -19,9 +19,10 @@ import numpy as np
 import torch
 import torchvision
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision import transforms
 
+from dgn.data.datamodule import collate
 from dgn.data.image_folder import ImageFolder
 from dgn.data.images import jpeg_decoder
 from dgn.data.packed import InMemory, PackedImages, pack
@@ -50,6 +51,7 @@ def main() -> None:
                 shuffle=True,
                 num_workers=options.workers,
                 persistent_workers=options.workers > 0,
+                collate_fn=default_collate if name == RIVAL else collate,
             )
             for name, dataset in sources(options, Path(folder)).items()
         }

@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+from dgn.data.images import read_image
+from dgn.data.transforms import EvalTransform
 from dgn.errors import UserError
 from dgn.networks.generator import published_generator
 from dgn.networks.zoo import caffenet, save_network
@@ -183,15 +185,11 @@ def test_bounds_over_images_and_a_gallery(files, encoder, photos, tmp_path, user
     assert "1,034,032 parameters" in printed[0]
     assert "measured over 4 images" in printed[0]
     prior = Prior.load(out)
-    pixels = np.stack([np.asarray(Image.open(p).convert("RGB")) for p in sorted(photos.iterdir())])
-    net = caffenet(seed=5)
-    scaled = torch.nn.functional.interpolate(
-        torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255, (256, 295), mode="bilinear", antialias=True
-    )
-    codes = net(scaled[:, :, 14:241, 34:261], ["norm1"])["norm1"]
-    wanted = codes.mean(0) + 3 * codes.std(0, unbiased=False)
-    torch.testing.assert_close(prior.bounds()[1], wanted, rtol=0.02, atol=0.3)  # pixels were rounded in between
-    torch.testing.assert_close(prior.encode(scaled[:1]), codes[:1], rtol=0.02, atol=0.5)
+    cut = EvalTransform(227, 256)
+    pictures = torch.stack([cut(read_image(p)) for p in sorted(photos.iterdir())]).float() / 255
+    codes = caffenet(seed=5)(pictures, ["norm1"])["norm1"]
+    torch.testing.assert_close(prior.bounds()[1], codes.mean(0) + 3 * codes.std(0, unbiased=False))
+    torch.testing.assert_close(prior.encode(pictures), codes)
     settings = ["steps=1", "seeds=1", "reference_images=3", "device=cpu"]
     out_text, _ = user.run("visualize.py", f"prior={out}", "units=fc8:thing 7", *settings)
     table = (user.folder / out_text.strip().splitlines()[-1]).parent / "results.csv"
