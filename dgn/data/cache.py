@@ -37,14 +37,22 @@ def cached(source: Pictures | Stored, cache: str) -> Pictures | Stored:
     if cache == "ram":
         log.info("Decoding %s into memory, once", about)
         with shown_progress("decoding", len(source)) as progress:
-            return InMemory(source, workers, progress)
+            kept: Stored = InMemory(source, workers, progress)
+        _say_bad(source)
+        return kept
     key = f"{_VERSION} {source.fingerprint()} {size} {source.transform.square}"
     path = cache_dir() / "packed" / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.safetensors"
     if not path.exists():
         log.info("Packing %s, once; they are kept in %s", about, path)
         with shown_progress("packing", len(source)) as progress:
             pack(squares(source), path, workers, progress)
+        _say_bad(source)
     return PackedImages(path, "all", image_size=source.transform.image_size, transform=source.transform)
+
+
+def _say_bad(source: Pictures) -> None:
+    if source.bad:
+        log.warning("%d of the %d pictures cannot be read and were passed over", len(source.bad), len(source))
 
 
 @contextmanager
