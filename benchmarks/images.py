@@ -1,38 +1,49 @@
 """Images/s of every way to read pictures here, against torchvision's ImageFolder as people use it.
 
-    python benchmarks/images.py ROOT [--workers 2]
+    python benchmarks/images.py [ROOT] [--workers 2]
 
-ROOT holds class folders. The rival decodes with Pillow, and scales, crops and mirrors Pillow images; all give
-uint8 batches of the same size through DataLoaders of the same shape. Epochs of the ways take turns, so that a
-busy machine slows all alike; the best epoch counts. Files are in the page cache after the first, unmeasured one.
+ROOT holds class folders; without it, photograph-like JPEGs of 500 x 375 are made first. The rival decodes with Pillow,
+and scales, crops and mirrors Pillow images; all give uint8 batches of the same size through DataLoaders of the same
+shape. Epochs of the ways take turns, so that a busy machine slows all alike; of each way's ratios to the rival, epoch
+by epoch, the median is given. Files are in the page cache after the first, unmeasured epoch.
 """
 
 import argparse
+import math
+import statistics
 import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 import torchvision
-from torch.utils.data import DataLoader, Dataset
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision import transforms
 
+from dgn.data.datamodule import collate
 from dgn.data.image_folder import ImageFolder
+from dgn.data.images import jpeg_decoder
 from dgn.data.packed import InMemory, PackedImages, pack
 from dgn.data.transforms import EvalTransform
+
+RIVAL = "torchvision ImageFolder, Pillow"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("root", type=Path)
+    parser.add_argument("root", type=Path, nargs="?", help="class folders of pictures; left out: some are made")
     parser.add_argument("--image-size", type=int, default=227)
     parser.add_argument("--resize", type=int, default=256)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--needed", type=float, default=6000, help="images/s that a training takes in")
     options = parser.parse_args()
     torch.set_num_threads(1)  # as workers do; without them OpenMP's waiting would be what is measured
     with tempfile.TemporaryDirectory() as folder:
+        options.root = options.root or made(Path(folder) / "jpegs")
         ways = {
             name: DataLoader(
                 dataset,
@@ -40,16 +51,25 @@ def main() -> None:
                 shuffle=True,
                 num_workers=options.workers,
                 persistent_workers=options.workers > 0,
+                collate_fn=default_collate if name == RIVAL else collate,
             )
             for name, dataset in sources(options, Path(folder)).items()
         }
-        best = {name: epoch(loader) and 0.0 for name, loader in ways.items()}  # workers start, files are cached
+        rates: dict[str, list[float]] = {name: [] for name in ways}
+        for loader in ways.values():
+            epoch(loader)  # workers start, files are cached
         for _ in range(options.epochs):
             for name, loader in ways.items():
-                best[name] = max(best[name], epoch(loader))
-    rival = best["torchvision ImageFolder, Pillow"]
-    for name, rate in best.items():
-        print(f"{name:32} {rate:8.0f} images/s   {rate / rival:5.2f} x")
+                rates[name].append(epoch(loader))
+    print(f"JPEGs here are decoded by {jpeg_decoder()}; {options.workers} workers")
+    rival = rates[RIVAL]
+    for name, found in rates.items():
+        ratio = statistics.median(a / b for a, b in zip(found, rival, strict=True))
+        workers = math.ceil(options.needed / max(found) * max(1, options.workers))
+        print(
+            f"{name:32} {max(found):8.0f} images/s   {ratio:5.2f} x   "
+            f"{options.needed:.0f} images/s take {workers} such workers"
+        )
 
 
 def sources(options: argparse.Namespace, folder: Path) -> dict[str, Dataset]:
@@ -71,11 +91,26 @@ def sources(options: argparse.Namespace, folder: Path) -> dict[str, Dataset]:
     pack(ImageFolder(options.root, "all", **sizes, transform=squares), folder / "packed", options.workers or 1)
     print(f"packed {len(own)} pictures in {time.perf_counter() - started:.1f} s")
     return {
-        "torchvision ImageFolder, Pillow": rival,
-        "dgn ImageFolder": own,
-        "dgn PackedImages": PackedImages(folder / "packed", "train", **sizes, val_fraction=0),
-        "dgn InMemory": InMemory(own, options.workers or 1),
+        RIVAL: rival,
+        "dgn image_folder": own,
+        "dgn packed file, cache=disk": PackedImages(folder / "packed", "train", **sizes, val_fraction=0),
+        "dgn cache=ram": InMemory(own, options.workers or 1),
     }
+
+
+def made(folder: Path, count: int = 400) -> Path:
+    """JPEGs of a photograph's size and spectrum (noise that falls off as 1/f), in one class folder."""
+    noise = np.random.default_rng(0)
+    height, width = 375, 500
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(height), np.fft.rfftfreq(width), indexing="ij"))
+    falloff = 1 / np.maximum(frequency, 1 / width)
+    (folder / "class").mkdir(parents=True)
+    for i in range(count):
+        spectrum = np.fft.rfft2(noise.standard_normal((3, height, width))) * falloff
+        field = np.fft.irfft2(spectrum, s=(height, width))
+        pixels = np.clip(128 + 60 * field / field.std(), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels.transpose(1, 2, 0)).save(folder / "class" / f"{i:04}.jpg", quality=90)
+    return folder
 
 
 def epoch(loader: DataLoader) -> float:

@@ -104,6 +104,11 @@ class Prior:
         self._offered.append(net)
 
     def _built_encoder(self, known: dict[str, Any]) -> FeatureNet:
+        if known["fingerprint"] is None:  # a published generator, imported without its encoder's weights
+            raise UserError(
+                f"{self.source}: imported without the weights of {known['name']}, which it inverts; visualize with "
+                f"target={known['name']} target.weights=FILE, or import it again with --{known['name']} FILE"
+            )
         spec = dict(known["spec"])
         try:
             net = build(spec | ({"weights": None, "container": None} if self.encoder_tensors else {}))

@@ -6,6 +6,7 @@ function of (seed, n) alone: workers, interruptions and the number of processes 
 """
 
 import itertools
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,9 +14,11 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from dgn.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 class ImageData(pl.LightningDataModule):
@@ -49,6 +52,7 @@ class ImageData(pl.LightningDataModule):
         self.seed = seed
         self.val_indices = _some(len(val), val_images)
         self.classes: tuple[str, ...] = tuple(getattr(train, "classes", ()))
+        self._said_bad: set[tuple[str, int]] = set()
 
     def train_dataloader(self) -> DataLoader:
         """The batches of steps global_step .. max_steps of the trainer: a resumed run goes on where it was."""
@@ -64,6 +68,14 @@ class ImageData(pl.LightningDataModule):
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         images, labels = batch
         return to_image_space(images), labels
+
+    def teardown(self, stage: str) -> None:
+        """Says how many pictures could not be read, where there were any; called by the trainer at a stage's end."""
+        for name, source in (("training", self.train_source), ("validation", self.val_source)):
+            bad = len(getattr(source, "bad", ()))
+            if bad and (name, bad) not in self._said_bad:
+                self._said_bad.add((name, bad))
+                log.warning("%d of the %d %s images cannot be read and were passed over", bad, len(source), name)
 
     def real_images(self, count: int, split: str = "train") -> Iterator[tuple[Tensor, Tensor]]:
         """The first `count` images of the training stream (or of the validation images, as often as there are),
@@ -83,6 +95,7 @@ class ImageData(pl.LightningDataModule):
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=False,
+            collate_fn=collate,
             # The loader draws a seed for its workers: from its own generator, not from the training's.
             generator=torch.Generator().manual_seed(self.seed),
             **batching,
@@ -134,6 +147,15 @@ class StepBatches:
         for step in steps:
             start = step * self.batch_size
             yield list(range(start + self.rank, start + self.batch_size, self.world))
+
+
+def collate(samples: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+    """Samples as a batch: images uint8 (N, 3, H, W), labels int64 (N,). Decoders put a pixel's three colours side by
+    side; such images stay so in memory (channels last), which is the shorter way into and out of the batch."""
+    if samples[0][0].stride(0) != 1:
+        return tuple(default_collate(samples))
+    images, labels = default_collate([(image.permute(1, 2, 0), label) for image, label in samples])
+    return images.permute(0, 3, 1, 2), labels
 
 
 def to_image_space(images: Tensor) -> Tensor:

@@ -1,33 +1,22 @@
 """A folder of pictures as a dataset: one subfolder per class, or no classes at all."""
 
-import logging
 import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
 
-from dgn.data.images import EXTENSIONS, read_image
-from dgn.data.transforms import EvalTransform, TrainTransform, Transform, generator_for
+from dgn.data.images import EXTENSIONS
+from dgn.data.pictures import ImageFiles
+from dgn.data.transforms import EvalTransform, TrainTransform, Transform
 from dgn.errors import UserError
 
 Split = Literal["train", "val", "all"]
 Layout = Literal["auto", "classes", "flat"]
 
-log = logging.getLogger(__name__)
-T = TypeVar("T")
 
-# The share of a dataset's files that may be unreadable before training on the rest would hide a fault.
-_BAD_ALLOWED = 0.01
-
-
-class ImageFolder(Dataset):
+class ImageFolder(ImageFiles):
     """Pictures in `root/CLASS/**` with the class as label, or in `root/**` with the label -1.
 
     layout: "classes", "flat", or "auto": flat where pictures lie directly in `root`, else classes. Classes
@@ -40,9 +29,6 @@ class ImageFolder(Dataset):
 
     transform: what makes (3, image_size, image_size) of a picture; by default TrainTransform(image_size,
     resize, mirror, square) for "train" and EvalTransform(image_size, resize, square) for the others.
-
-    A file that cannot be read is named once in the log and replaced by the next good one, label included; more
-    than 1% of such files is an error. Workers and their parent share the count.
 
     Raises UserError for a folder that is missing, holds no picture or mixes both layouts, and for validation
     classes that `root` lacks.
@@ -65,82 +51,19 @@ class ImageFolder(Dataset):
     ) -> None:
         if split not in ("train", "val", "all"):
             raise UserError(f"no split {split!r}; choose train, val or all")
-        self.root = Path(root)
-        self.classes, names, labels = _scan(self.root, layout)
+        folder = Path(root)
+        classes, names, labels = _scan(folder, layout)
         if val_root is None:
             kept = split_indices(len(names), split, val_fraction, seed)
             names, labels = [names[i] for i in kept], labels[kept]
         elif split == "val":
-            self.root = Path(val_root)
-            names, labels = _scan_validation(self.root, self.classes)
+            folder = Path(val_root)
+            names, labels = _scan_validation(folder, classes)
         elif split == "all":
             raise UserError("split all means one folder; leave out val_root, or choose train or val")
-        self.labels = torch.from_numpy(labels)
-        # One array and not a list of str: a million objects would be copied into every worker, as each
-        # touch of a reference count dirties its page.
-        self._names = np.array([os.fsencode(name) for name in names])
-        self._bad = torch.zeros(len(names), dtype=torch.bool).share_memory_()
         if transform is None and split == "train":
             transform = TrainTransform(image_size, resize, mirror, square)
-        self.transform = transform or EvalTransform(image_size, resize, square)
-        self._short_side = getattr(self.transform, "resize", None)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """`sample` with chance, where there is any, from torch's generator (a DataLoader seeds its workers')."""
-        return self.sample(index, generator_for(self.transform))
-
-    def sample(self, index: int, generator: np.random.Generator | None) -> tuple[Tensor, int]:
-        """Image, uint8 (3, image_size, image_size), and label; `generator` makes the transform's choices.
-
-        Raises UserError once more than 1% of the files were found unreadable.
-        """
-        for _ in range(len(self)):
-            image = self._read(index)
-            if image is not None:
-                return self.transform(image, generator), int(self.labels[index])
-            index = (index + 1) % len(self)
-        raise UserError(f"no file in {self.root} can be read")
-
-    def path(self, index: int) -> Path:
-        """The file that sample `index` comes from."""
-        return self.root / os.fsdecode(self._names[index])
-
-    @property
-    def bad_files(self) -> list[Path]:
-        """The unreadable files met so far, by any worker."""
-        return [self.path(i) for i in self._bad.nonzero().flatten().tolist()]
-
-    def verify(self, workers: int = 4, progress: Callable[[int, int], None] | None = None) -> list[Path]:
-        """Reads every file in `workers` threads and returns those that cannot be read.
-
-        `progress(done, total)` is called after every file. Raises UserError where they are more than 1%.
-        """
-        for done, _ in enumerate(map_in_threads(self._is_good, len(self), workers), start=1):
-            if progress:
-                progress(done, len(self))
-        return self.bad_files
-
-    def _is_good(self, index: int) -> bool:
-        return self._read(index) is not None
-
-    def _read(self, index: int) -> Tensor | None:
-        if self._bad[index]:
-            return None
-        try:
-            return read_image(self.path(index), self._short_side)
-        except UserError as error:
-            self._bad[index] = True
-            log.warning("%s (the next picture takes its place)", error)
-        bad = int(self._bad.sum())
-        if bad > _BAD_ALLOWED * len(self):
-            raise UserError(
-                f"{bad} of the {len(self)} pictures in {self.root} cannot be read, more than 1%, such as "
-                f"{self.path(index)}; mend or remove them (verify() lists all)"
-            )
-        return None
+        super().__init__(folder, names, labels, classes, transform or EvalTransform(image_size, resize, square))
 
 
 def split_indices(count: int, split: Split, val_fraction: float, seed: int) -> np.ndarray:
@@ -162,22 +85,6 @@ def split_indices(count: int, split: Split, val_fraction: float, seed: int) -> n
             "change val_fraction or give a validation folder"
         )
     return chosen
-
-
-def map_in_threads(function: Callable[[int], T], count: int, workers: int) -> Iterator[T]:
-    """function(0), function(1), ... in order, `workers` at a time, a bounded number of results ahead."""
-    with ThreadPoolExecutor(workers) as pool:
-        ahead: deque = deque()
-        try:
-            for index in range(count):
-                ahead.append(pool.submit(function, index))
-                if len(ahead) > 4 * workers:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            for future in ahead:
-                future.cancel()
 
 
 def _scan(root: Path, layout: Layout) -> tuple[tuple[str, ...], list[str], np.ndarray]:

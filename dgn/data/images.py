@@ -8,7 +8,9 @@ import io
 from pathlib import Path
 
 import numpy as np
+import PIL
 import torch
+import torchvision
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
@@ -51,13 +53,28 @@ def read_image(path: str | Path, short_side: int | None = None) -> Tensor:
         raise UserError(f"{path} is a folder, not an image file; give the path of one image") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from None
+    return decode_image(data, path, short_side)
+
+
+def decode_image(data: np.ndarray, name: str | Path, short_side: int | None = None) -> Tensor:
+    """The same of a file's content, uint8 (bytes,). name: what messages call it."""
     if data[:3].tobytes() == _JPEG_MAGIC and decode_jpeg is not None and not _worth_scaling(data, short_side):
         try:
             # CMYK and YCCK included: torchvision takes them as Adobe's inverted inks, exactly as Pillow does.
             return decode_jpeg(torch.from_numpy(data), mode="RGB", apply_exif_orientation=True)
         except RuntimeError:
             pass  # Pillow reads a few more (or says in a user's words what is wrong)
-    return _read_with_pillow(data, path, short_side)
+    return _read_with_pillow(data, name, short_side)
+
+
+def jpeg_decoder() -> str:
+    """Who decodes JPEGs here: "torchvision 0.29.0" where it has a decoder, else "Pillow 13.0.0"."""
+    try:
+        # An eight-pixel-square grey JPEG; a torchvision built without its image library has the name alone.
+        decode_jpeg(torch.frombuffer(bytearray(_tiny_jpeg()), dtype=torch.uint8), mode="RGB")
+    except (TypeError, RuntimeError):
+        return f"Pillow {PIL.__version__}"
+    return f"torchvision {torchvision.__version__}"
 
 
 def save_png(image: Tensor, path: str | Path) -> None:
@@ -89,6 +106,12 @@ def image_grid(images: Tensor, columns: int | None = None, padding: int = 2, bac
     return torch.nn.functional.pad(sheet, (padding, 0, padding, 0), value=background)
 
 
+def _tiny_jpeg() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), "gray").save(file, "JPEG")
+    return file.getvalue()
+
+
 def _worth_scaling(jpeg: np.ndarray, short_side: int | None) -> bool:
     # Opening it costs a tenth of a small decode, and one this large spends more than 1/8 byte on a pixel.
     if short_side is None or jpeg.size < 2 * short_side**2:
@@ -100,7 +123,7 @@ def _worth_scaling(jpeg: np.ndarray, short_side: int | None) -> bool:
         return False
 
 
-def _read_with_pillow(data: np.ndarray, path: str | Path, short_side: int | None) -> Tensor:
+def _read_with_pillow(data: np.ndarray, name: str | Path, short_side: int | None) -> Tensor:
     try:
         with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as image:
             if short_side is not None:
@@ -111,7 +134,7 @@ def _read_with_pillow(data: np.ndarray, path: str | Path, short_side: int | None
         if isinstance(error, UnidentifiedImageError):
             reason = "not an image of a known format" if data.size else "the file is empty"
         known = " ".join(EXTENSIONS)
-        raise UserError(f"cannot read image {path}: {reason}; mend or remove it (readable: {known})") from None
+        raise UserError(f"cannot read image {name}: {reason}; mend or remove it (readable: {known})") from None
 
 
 def _rgb(image: Image.Image) -> np.ndarray:

@@ -23,7 +23,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dgn.data.image_folder import ImageFolder, Split, map_in_threads, split_indices
+from dgn.data.image_folder import ImageFolder, Split, split_indices
+from dgn.data.pictures import Pictures, map_in_threads
 from dgn.data.transforms import PAPER_RATIO, EvalTransform, TrainTransform, Transform, generator_for
 from dgn.errors import UserError
 from dgn.files import written_aside
@@ -31,18 +32,23 @@ from dgn.files import written_aside
 _FORMAT = "dgn.packed.1"
 
 
-class _Stored(Dataset):
-    """Pictures at hand as one tensor; what PackedImages and InMemory have in common.
+class Stored(Dataset):
+    """Pictures at hand as one tensor: nothing is left to decode.
 
-    `images` uint8 (M, 3, S, S), `labels` int64 (N,), `classes`, `transform`; `_rows` int64 (N,), the rows of
-    `images` that the dataset consists of.
+    images: uint8 (M, 3, H, W). labels: int64 (N,); classes: their names. rows: int64 (N,), the rows of `images`
+    that the dataset consists of; None: all. transform: as in Pictures.
     """
 
-    images: Tensor
-    labels: Tensor
-    classes: tuple[str, ...]
-    transform: Transform
-    _rows: np.ndarray
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        classes: Sequence[str],
+        transform: Transform,
+        rows: np.ndarray | None = None,
+    ) -> None:
+        self.images, self.labels, self.classes, self.transform = images, labels, tuple(classes), transform
+        self._rows = np.arange(len(images)) if rows is None else rows
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -60,7 +66,7 @@ class _Stored(Dataset):
         return self.transform(self.images[self._rows[index]], generator), int(self.labels[index])
 
 
-class PackedImages(_Stored):
+class PackedImages(Stored):
     """The pictures of a file that `pack` wrote, with the classes and labels of the folder it was made from.
 
     split, val_fraction, seed: as in ImageFolder, and of a file that holds a whole folder the same pictures.
@@ -83,8 +89,8 @@ class PackedImages(_Stored):
         transform: Transform | None = None,
     ) -> None:
         self.path = Path(path)
-        self.images, labels, self.classes = _map(self.path)
-        stored = self.images.shape[-1]
+        images, labels, classes = _map(self.path)
+        stored = images.shape[-1]
         if max(image_size, resize or 0) > stored:
             raise UserError(
                 f"{path} holds pictures of {stored} x {stored}, too small for image_size {image_size} and "
@@ -94,9 +100,9 @@ class PackedImages(_Stored):
             resize = min(round(image_size * PAPER_RATIO), stored)
         if transform is None and split == "train":
             transform = TrainTransform(image_size, resize, mirror)
-        self.transform = transform or EvalTransform(image_size, resize)
-        self._rows = split_indices(len(labels), split, val_fraction, seed)
-        self.labels = torch.from_numpy(labels[self._rows])
+        rows = split_indices(len(labels), split, val_fraction, seed)
+        transform = transform or EvalTransform(image_size, resize)
+        super().__init__(images, torch.from_numpy(labels[rows]), classes, transform, rows)
 
     def __getstate__(self) -> dict:
         # For workers that are spawned: they map the file themselves. Pickling would carry all of it.
@@ -107,33 +113,36 @@ class PackedImages(_Stored):
         self.images = _map(self.path)[0]
 
 
-class InMemory(_Stored):
-    """The pictures of a folder, decoded once and kept: N * 3 * resize^2 bytes that forked workers share.
+class InMemory(Stored):
+    """The pictures of a folder (or any Pictures), decoded once and kept: N * 3 * resize^2 bytes that forked workers
+    share.
 
     Every picture is scaled as the folder's transform (Train- or EvalTransform) says, its middle square kept,
     and `folder.transform` applied to that at every visit. `progress(done, total)` is called after every file.
     Raises what reading `folder` raises, and UserError where this machine's memory cannot hold it.
     """
 
-    def __init__(
-        self, folder: ImageFolder, workers: int = 4, progress: Callable[[int, int], None] | None = None
-    ) -> None:
-        self.transform, self.classes, self.labels = folder.transform, folder.classes, folder.labels.clone()
-        self._rows = np.arange(len(folder))
+    def __init__(self, folder: Pictures, workers: int = 4, progress: Callable[[int, int], None] | None = None) -> None:
         size = folder.transform.resize
         bytes_needed = len(folder) * 3 * size**2
         if bytes_needed > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
             raise UserError(
                 f"{len(folder)} pictures of {size} x {size} need {bytes_needed / 2**30:.1f} GiB, more than this "
-                "machine's memory; pack them into a file (python -m dgn.data.packed)"
+                "machine's memory; pack them into a file (data.cache=disk, or python -m dgn.data.packed)"
             )
-        self.images = torch.empty(len(folder), 3, size, size, dtype=torch.uint8)
-        decoded = copy.copy(folder)
-        decoded.transform = EvalTransform(size, size, folder.transform.square)
-        for i, (image, label) in enumerate(map_in_threads(decoded.__getitem__, len(folder), workers)):
+        images = torch.empty(len(folder), 3, size, size, dtype=torch.uint8)
+        super().__init__(images, folder.labels.clone(), folder.classes, folder.transform)
+        for i, (image, label) in enumerate(map_in_threads(squares(folder).__getitem__, len(folder), workers)):
             self.images[i], self.labels[i] = image, label
             if progress:
                 progress(i + 1, len(folder))
+
+
+def squares(folder: Pictures) -> Pictures:
+    """The same pictures as they are stored: scaled as the folder's transform says, the middle square of each."""
+    stored, size = copy.copy(folder), folder.transform.resize
+    stored.transform = EvalTransform(size, size, folder.transform.square)
+    return stored
 
 
 def pack(

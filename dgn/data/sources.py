@@ -2,17 +2,21 @@
 
 import logging
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from dgn.data.cache import cached
 from dgn.data.datamodule import ImageData
 from dgn.data.doodles import CLASSES, Doodles
-from dgn.data.image_folder import ImageFolder
-from dgn.data.packed import PackedImages, pack
-from dgn.data.transforms import EvalTransform
+from dgn.data.huggingface import HuggingFace
+from dgn.data.image_folder import ImageFolder, split_indices
+from dgn.data.packed import PackedImages, Stored, pack
+from dgn.data.public import PUBLIC, public_split
+from dgn.data.transforms import EvalTransform, TrainTransform, Transform
 from dgn.errors import UserError
 from dgn.files import cache_dir
 
@@ -28,71 +32,158 @@ def doodles(
     train_images: int = 16_000,
     val_images: int = 512,
     world: int = 0,
-    cache: bool = True,
+    cache: str | bool = "disk",
     seed: int = 0,
 ) -> ImageData:
     """The embedded picture world (`dgn.data.doodles`).
 
     train_images, val_images: how many there are of each split. world: seed of the pictures themselves.
-    cache: draw all once, into the cache folder (`dgn.files.cache_dir`), and read them from there; else every image
-    is drawn whenever it is asked for."""
+    cache: "disk": draw all once, into the cache folder (`dgn.files.cache_dir`), and map them from there; "ram": keep
+    them in memory; "none": every image is drawn whenever it is asked for. True and False: "disk" and "none"."""
+    cache = {True: "disk", False: "none"}.get(cache, cache)
+    if cache not in ("none", "ram", "disk"):
+        raise UserError(f"data.cache={cache!r}: give none, ram or disk")
     sources: list[Dataset] = [
         Doodles("train", image_size, train_images, world),
         Doodles("val", image_size, val_images, world),
     ]
-    if cache:
-        sources = [_drawn(source) for source in sources]
+    if cache != "none":
+        sources = [_drawn(source, cache) for source in sources]
     return ImageData(*sources, image_size, batch_size, num_workers, val_images, seed)
 
 
 def image_folder(
     root: str | Path,
     image_size: int,
-    batch_size: int = 64,
-    num_workers: int = 2,
     val_root: str | Path | None = None,
     val_fraction: float = 0.05,
-    val_images: int = 512,
+    layout: str = "auto",
     resize: int | None = None,
     mirror: bool = True,
-    layout: str = "auto",
+    square: bool = False,
+    cache: str = "none",
+    batch_size: int = 64,
+    num_workers: int = 2,
+    val_images: int = 512,
     seed: int = 0,
 ) -> ImageData:
     """A folder of class folders, or of images without classes (`dgn.data.image_folder.ImageFolder`).
 
-    Training sees the paper's augmentation (random crop of the image resized by 256/227, mirror), validation the
-    centre. A file that `python -m dgn.data.packed` wrote serves as root too."""
+    A file that `python -m dgn.data.packed` wrote serves as root (and val_root) too. resize, mirror, square: as in
+    TrainTransform, the paper's augmentation; validation sees the centre. cache: as in `dgn.data.cache.cached`."""
     if root is None:
         raise UserError("data.root is not given; name the folder of images: data.root=FOLDER")
-    common = dict(image_size=image_size, resize=resize, mirror=mirror, val_fraction=val_fraction, seed=0)
+    common = dict(image_size=image_size, val_fraction=val_fraction, seed=0)
     if Path(root).is_file():
-        train, val = (PackedImages(root, split, **common) for split in ("train", "val"))
+        packed: dict[str, Any] = dict(resize=resize, mirror=mirror, **common)
+        if val_root is None:
+            train, val = (PackedImages(root, split, **packed) for split in ("train", "val"))
+        else:
+            train = PackedImages(root, "train", **{**packed, "val_fraction": 0.0})
+            val = PackedImages(val_root, "all", transform=EvalTransform(image_size, resize), **common)
     else:
-        common |= dict(val_root=val_root, layout=layout)
-        train, val = (ImageFolder(root, split, **common) for split in ("train", "val"))
+        common |= dict(resize=resize, mirror=mirror, square=square, val_root=val_root, layout=layout)
+        train, val = (cached(ImageFolder(root, split, **common), cache) for split in ("train", "val"))
     return ImageData(train, val, image_size, batch_size, num_workers, val_images, seed)
 
 
-def _drawn(source: Doodles) -> PackedImages:
-    """All of a split, drawn once by every core and kept in one mapped file."""
+def public(
+    name: str,
+    image_size: int,
+    root: str | Path | None = None,
+    train_split: str | None = None,
+    val_split: str | None = None,
+    download: bool = True,
+    options: Mapping[str, Any] | None = None,
+    resize: int | None = None,
+    mirror: bool = True,
+    square: bool = False,
+    cache: str = "none",
+    batch_size: int = 64,
+    num_workers: int = 2,
+    val_images: int = 512,
+    seed: int = 0,
+) -> ImageData:
+    """A public data set by name (`dgn.data.public`). train_split, val_split: None: its first and second split."""
+
+    def source(place: int, split: str | None, transform: Transform) -> Dataset:
+        splits = PUBLIC[name].splits if name in PUBLIC else ("", "")
+        return cached(public_split(name, split or splits[place], transform, root, download, options), cache)
+
+    train = source(0, train_split, TrainTransform(image_size, resize, mirror, square))
+    val = source(1, val_split, EvalTransform(image_size, resize, square))
+    return ImageData(train, val, image_size, batch_size, num_workers, val_images, seed)
+
+
+def huggingface(
+    root: str | Path,
+    image_size: int,
+    subset: str | None = None,
+    train_split: str = "train",
+    val_split: str | None = None,
+    val_fraction: float = 0.05,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    resize: int | None = None,
+    mirror: bool = True,
+    square: bool = False,
+    cache: str = "none",
+    batch_size: int = 64,
+    num_workers: int = 2,
+    val_images: int = 512,
+    seed: int = 0,
+) -> ImageData:
+    """Images from Hugging Face `datasets` (`dgn.data.huggingface.HuggingFace`). val_split: None: a seeded share
+    `val_fraction` of the training split."""
+    if root is None:
+        raise UserError("data.root is not given; name the data set: data.root=NAME, a folder or a parquet file")
+    columns = dict(subset=subset, image_column=image_column, label_column=label_column)
+    train = HuggingFace(root, train_split, TrainTransform(image_size, resize, mirror, square), **columns)
+    whole = HuggingFace(root, val_split or train_split, EvalTransform(image_size, resize, square), **columns)
+    if val_split is None:
+        places = [split_indices(len(train), split, val_fraction, 0) for split in ("train", "val")]
+        train, whole = train.select(places[0]), whole.select(places[1])
+    return ImageData(cached(train, cache), cached(whole, cache), image_size, batch_size, num_workers, val_images, seed)
+
+
+KNOWN: dict[str, Callable[..., ImageData]] = {
+    f"{__name__}.{function.__name__}": function for function in (doodles, image_folder, public, huggingface)
+}
+"""What a prior file may ask for: names (`_target_`), never code."""
+
+
+def known(about: Mapping[str, Any]) -> ImageData | None:
+    """The images that a prior file says it was trained on (its `about["data"]`); None where it says none that is
+    ours. Nothing is decoded ahead or downloaded for it. Raises UserError where they cannot be had."""
+    keys = {key: value for key, value in about.items() if key not in ("_target_", "classes")}
+    make = KNOWN.get(str(about.get("_target_", "")))
+    if make is None:
+        return None
+    if make is not doodles:
+        keys["cache"] = "none"
+    if make is public:
+        keys["download"] = False
+    if make is huggingface and not Path(str(keys.get("root"))).expanduser().exists():
+        raise UserError(f"data.root={keys.get('root')} is on the Hub, and a prior file does not make us download")
+    try:
+        return make(**keys)
+    except TypeError as error:
+        raise UserError(f"data of the prior: {error}") from None
+
+
+def _drawn(source: Doodles, cache: str) -> Stored:
+    """All of a split, drawn once by every core and kept in one mapped file, or in memory."""
+    whole = EvalTransform(source.image_size, source.image_size)
     name = f"doodles{_DOODLES_VERSION}-{source.split}-{source.image_size}px-{source.size}-world{source.seed}"
     path = cache_dir() / "doodles" / f"{name}.safetensors"
-    if not path.exists():
-        log.info("Drawing %d %s doodles, once; they are kept in %s", len(source), source.split, path)
-        loader = DataLoader(source, batch_size=100, num_workers=min(8, os.cpu_count() or 1))
-        images, labels = zip(*loader, strict=True)
-        pack(_Held(torch.cat(images), torch.cat(labels)), path)
-    return PackedImages(
-        path, "all", image_size=source.image_size, transform=EvalTransform(source.image_size, source.image_size)
-    )
-
-
-class _Held(Dataset):
-    def __init__(self, images: Tensor, labels: Tensor) -> None:
-        self.images, self.labels, self.classes = images, labels, CLASSES
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.images[index], int(self.labels[index])
+    if cache == "disk" and path.exists():
+        return PackedImages(path, "all", image_size=source.image_size, transform=whole)
+    kept = f"; they are kept in {path}" if cache == "disk" else ""
+    log.info("Drawing %d %s doodles, once%s", len(source), source.split, kept)
+    loader = DataLoader(source, batch_size=100, num_workers=min(8, os.cpu_count() or 1))
+    images, labels = zip(*loader, strict=True)
+    drawn = Stored(torch.cat(images), torch.cat(labels), CLASSES, whole)
+    if cache == "ram":
+        return drawn
+    pack(drawn, path)
+    return PackedImages(path, "all", image_size=source.image_size, transform=whole)

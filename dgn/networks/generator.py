@@ -128,14 +128,24 @@ class UpconvGenerator(nn.Module):
         )
 
 
-def published_generator(layer: str) -> UpconvGenerator:
-    """The published generator of a CaffeNet layer: 256 px (240 for norm1 and norm2), centre-cropped to 227."""
+def published_generator(layer: str, code_shape: Sequence[int] | None = None, image_size: int = 227) -> UpconvGenerator:
+    """The published generator of a CaffeNet layer: 256 px (240 for norm1 and norm2), centre-cropped to 227.
+
+    code_shape, image_size: of the encoder and the data that it is to be trained with, where it is: checked to be the
+    published ones. Raises UserError where they are not, and for a layer without a published generator."""
     if layer not in PUBLISHED:
         raise UserError(f"no published generator for layer {layer!r}; there are: {', '.join(PUBLISHED)}")
-    code_shape, plan = PUBLISHED[layer]
+    published_shape, plan = PUBLISHED[layer]
+    if code_shape is not None and tuple(code_shape) != published_shape:
+        raise UserError(
+            f"the published generator of {layer} takes codes {'x'.join(map(str, published_shape))}, and the encoder's "
+            f"are {'x'.join(map(str, code_shape))}; choose encoder=caffenet, or generator=upconv"
+        )
+    if image_size != 227:
+        raise UserError(f"the published generators make images of 227 px, not {image_size}; set data.image_size=227")
     std = (255.0,) * 3 if plan.endswith("tanh") else (1.0,) * 3
     space = InputSpace(mean=PUBLISHED_OUTPUT.mean, std=std, channel_order="BGR", value_range=255.0)
-    return UpconvGenerator(code_shape, 227, plan, output_space=space, normalize_codes=False)
+    return UpconvGenerator(published_shape, image_size, plan, output_space=space, normalize_codes=False)
 
 
 def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, upconvolution: str = "learned") -> str:

@@ -117,6 +117,8 @@ def _statistics(
     # As in training, one pass serves both where they are one network; and no more than a batch is held.
     codes = found(encoder, [layer, *layers] if comparator is encoder else [layer])
     features = codes if comparator is encoder else found(comparator, layers)
+    if config.loss.get("raw_features"):
+        return codes[layer], dict.fromkeys(layers, 1.0)
     return codes[layer], feature_scales({name: features[name].total_variance for name in layers})
 
 

@@ -154,16 +154,12 @@ def reference_data(prior: Prior | None, config: DictConfig) -> ImageData | None:
 
 
 def own_data(prior: Prior) -> tuple[ImageData | None, str]:
-    """The images that a prior was trained on, or None and why they cannot be had: what a prior file names is looked up
-    among our own sources, never called as code."""
-    known = {key: value for key, value in prior.about.get("data", {}).items() if key != "classes"}
-    name = str(known.pop("_target_", "")).removeprefix("dgn.data.sources.")
-    if name not in ("doodles", "image_folder"):
-        return None, "the prior does not say what images it was trained on"
+    """The images that a prior was trained on, or None and why they cannot be had."""
     try:
-        return getattr(sources, name)(**known), ""
-    except (UserError, TypeError) as error:
+        data = sources.known(prior.about.get("data") or {})
+    except UserError as error:
         return None, f"the images the prior was trained on cannot be had ({error})"
+    return data, "" if data is not None else "the prior does not say what images it was trained on"
 
 
 def _all_units(units: Any, target: FeatureNet) -> str | list[Any]:

@@ -30,15 +30,18 @@ from dgn.training.readback import Readback
 class LossWeights:
     """L = image * L_img + feature * L_feat + adversarial * L_adv, in the paper's terms (`dgn.training.losses`).
 
-    adversarial = 0 trains without a discriminator.
+    adversarial = 0 trains without a discriminator. raw_features: features enter as they are, as the paper's pool5
+    do, and not at the variance of CaffeNet's pool5.
     """
 
     image: float = 2e-6
     feature: float = 0.01
     adversarial: float = 100.0
+    raw_features: bool = False
 
     def __post_init__(self) -> None:
-        for name, weight in vars(self).items():
+        for name in ("image", "feature", "adversarial"):
+            weight = getattr(self, name)
             if not 0 <= weight < float("inf"):
                 raise UserError(f"loss.{name}={weight} is no weight; give a number >= 0 (0 leaves the loss out)")
         if self.image == self.feature == self.adversarial == 0:

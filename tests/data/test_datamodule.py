@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dgn.data.datamodule import ImageData, StepBatches, Stream
+from dgn.data.datamodule import ImageData, StepBatches, Stream, collate, to_image_space
 from dgn.errors import UserError
 
 
@@ -65,6 +65,17 @@ def test_images_arrive_in_image_space():
     batch = (torch.full((1, 3, 2, 2), 51, dtype=torch.uint8), torch.tensor([0]))
     images, _ = data.on_after_batch_transfer(batch, 0)
     torch.testing.assert_close(images, torch.full((1, 3, 2, 2), 0.2))
+
+
+@pytest.mark.parametrize("layout", ["colours together", "colours apart"])
+def test_a_batch_is_the_samples_however_they_lie_in_memory(layout):
+    images = [torch.randint(256, (5, 7, 3), dtype=torch.uint8).permute(2, 0, 1) for _ in range(4)]
+    images = images if layout == "colours together" else [image.contiguous() for image in images]
+    batch, labels = collate([(image, i) for i, image in enumerate(images)])
+    assert torch.equal(batch, torch.stack([image.contiguous() for image in images]))
+    assert batch.is_contiguous(memory_format=torch.channels_last) == (layout == "colours together")
+    assert labels.tolist() == [0, 1, 2, 3]
+    torch.testing.assert_close(to_image_space(batch), batch.float() / 255)
 
 
 def test_validation_images_are_always_the_same_ones_of_every_class():

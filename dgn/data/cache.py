@@ -1,0 +1,64 @@
+"""data.cache: where pictures are kept once they are decoded, so that each is decoded once and not in every epoch."""
+
+import hashlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from dgn.data.packed import InMemory, PackedImages, Stored, pack, squares
+from dgn.data.pictures import Pictures
+from dgn.errors import UserError
+from dgn.files import cache_dir
+
+log = logging.getLogger(__name__)
+
+_VERSION = "1"
+"""Raised whenever pictures are scaled or decoded differently, so that what was kept before is not used."""
+
+
+def cached(source: Pictures | Stored, cache: str) -> Pictures | Stored:
+    """The source with its pictures kept decoded, each as the middle square of what its transform scales it to.
+
+    cache: "none": the source itself; "ram": in memory; "disk": in a packed file in the cache folder
+    (`dgn.files.cache_dir`), made on first use and used again for as long as no picture changes.
+    A source that has nothing to decode (Stored) stays as it is. Raises UserError for another word, and what reading
+    and writing raise."""
+    if cache not in ("none", "ram", "disk"):
+        raise UserError(f"data.cache={cache!r}: give none, ram or disk")
+    if cache == "none" or isinstance(source, Stored):
+        return source
+    size, workers = source.transform.resize, os.cpu_count() or 1
+    about = f"{len(source)} pictures of {source.where} at {size} x {size} ({len(source) * 3 * size**2 / 2**30:.1f} GiB)"
+    if cache == "ram":
+        log.info("Decoding %s into memory, once", about)
+        with shown_progress("decoding", len(source)) as progress:
+            kept: Stored = InMemory(source, workers, progress)
+        _say_bad(source)
+        return kept
+    key = f"{_VERSION} {source.fingerprint()} {size} {source.transform.square}"
+    path = cache_dir() / "packed" / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.safetensors"
+    if not path.exists():
+        log.info("Packing %s, once; they are kept in %s", about, path)
+        with shown_progress("packing", len(source)) as progress:
+            pack(squares(source), path, workers, progress)
+        _say_bad(source)
+    return PackedImages(path, "all", image_size=source.transform.image_size, transform=source.transform)
+
+
+def _say_bad(source: Pictures) -> None:
+    if source.bad:
+        log.warning("%d of the %d pictures cannot be read and were passed over", len(source.bad), len(source))
+
+
+@contextmanager
+def shown_progress(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr, where a person sees it; gives the function to call with (done, total)."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda done, _: bar.update(task, completed=done)

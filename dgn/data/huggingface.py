@@ -1,0 +1,115 @@
+"""Images from Hugging Face `datasets`: a name on the Hub, or parquet files and image folders on disk."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from dgn.data.images import decode_image, read_image
+from dgn.data.pictures import Pictures
+from dgn.data.transforms import Transform
+from dgn.errors import UserError
+
+
+class HuggingFace(Pictures):
+    """The rows of a `datasets.Dataset` with an image column and perhaps a label column.
+
+    root: a name on the Hub, a folder, or a parquet file. split: a split's name, or a slice of one ("train[:95%]").
+    subset: of a Hub data set that has several. image_column, label_column: None: the only image column, and the only
+    column of class labels or the one called label. A label column without names gets its values as names.
+
+    Nothing of a data set is executed; images stay encoded until they are read. Raises UserError where the package,
+    the data set, the split or a column is not there.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        transform: Transform,
+        subset: str | None = None,
+        image_column: str | None = None,
+        label_column: str | None = None,
+    ) -> None:
+        rows = _load(root, split, subset)
+        self.image_column = image_column or _only_image_column(rows, root)
+        if self.image_column not in rows.column_names:
+            raise UserError(f"data.image_column={image_column}: {root} has the columns {', '.join(rows.column_names)}")
+        labels, classes = _labels(rows, label_column, root)
+        import datasets
+
+        self._rows = rows.select_columns([self.image_column]).cast_column(
+            self.image_column, datasets.Image(decode=False)
+        )
+        super().__init__(labels, classes, transform, f"{root} ({split})")
+
+    def select(self, places: np.ndarray) -> "HuggingFace":
+        """The rows at `places`, as a data set of its own."""
+        chosen = copy.copy(self)
+        chosen._rows = self._rows.select(places)
+        Pictures.__init__(chosen, self.labels.numpy()[places], self.classes, self.transform, self.where)
+        return chosen
+
+    def name(self, index: int) -> str:
+        return f"row {index} of {self.where}"
+
+    def read(self, index: int) -> Tensor:
+        stored = self._rows[index][self.image_column]
+        short_side = getattr(self.transform, "resize", None)
+        if not stored or not (stored.get("bytes") or stored.get("path")):
+            raise UserError(f"cannot read image {self.name(index)}: the row holds none; mend or remove it")
+        if stored.get("bytes"):
+            return decode_image(np.frombuffer(bytearray(stored["bytes"]), np.uint8), self.name(index), short_side)
+        return read_image(stored["path"], short_side)
+
+    def fingerprint(self) -> str:
+        return f"{self._rows._fingerprint} {self.image_column} {self.where}"
+
+
+def _load(root: str | Path, split: str, subset: str | None) -> Any:
+    try:
+        import datasets
+    except ModuleNotFoundError:
+        raise UserError("data=hf needs the package datasets: pip install 'dgn[data]'") from None
+    path = Path(root).expanduser()
+    try:
+        if path.is_file():
+            files = {split.partition("[")[0]: str(path)}
+            return datasets.load_dataset(path.suffix.lstrip("."), data_files=files, split=split)
+        return datasets.load_dataset(str(path) if path.exists() else str(root), subset, split=split)
+    except Exception as error:  # the Hub, the file system and a dozen readers stand behind this call
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(
+            f"data.root={root}, split {split}: {said}; give a name on the Hub (with a network), a folder of images or "
+            "parquet files, or one parquet file, and a split that it has (data.train_split, data.val_split)"
+        ) from None
+
+
+def _only_image_column(rows: Any, root: str | Path) -> str:
+    columns = [name for name, feature in rows.features.items() if type(feature).__name__ == "Image"]
+    if len(columns) != 1:
+        found = f"the image columns {', '.join(columns)}" if columns else "no image column"
+        raise UserError(f"{root} has {found}; name one of {', '.join(rows.column_names)}: data.image_column=NAME")
+    return columns[0]
+
+
+def _labels(rows: Any, column: str | None, root: str | Path) -> tuple[np.ndarray, Sequence[str]]:
+    """Labels int64 (N,) and the names of the classes; -1 and () where there is no label column."""
+    named = [name for name, feature in rows.features.items() if type(feature).__name__ == "ClassLabel"]
+    if column is None:
+        column = named[0] if len(named) == 1 else "label" if "label" in rows.column_names else None
+        if column is None:
+            return np.full(len(rows), -1, dtype=np.int64), ()
+    if column not in rows.column_names:
+        raise UserError(f"data.label_column={column}: {root} has the columns {', '.join(rows.column_names)}")
+    values = rows.select_columns([column]).with_format("arrow")[:][column].to_pylist()
+    if column in named:
+        return np.array([-1 if v is None else v for v in values], dtype=np.int64), rows.features[column].names
+    if not all(isinstance(value, str | int) for value in values):
+        raise UserError(f"data.label_column={column} of {root} holds neither names nor whole numbers for every row")
+    classes = sorted(set(values))
+    place = {value: i for i, value in enumerate(classes)}
+    return np.array([place[value] for value in values], dtype=np.int64), [str(value) for value in classes]

@@ -1,0 +1,161 @@
+"""Labelled pictures, each read when it is asked for; those that cannot be read are named, counted and passed over."""
+
+import hashlib
+import logging
+import os
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dgn.data.images import read_image
+from dgn.data.transforms import Transform, generator_for
+from dgn.errors import UserError
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# The share of a dataset's pictures that may be unreadable before training on the rest would hide a fault.
+_BAD_ALLOWED = 0.01
+
+
+class Pictures(Dataset):
+    """What every source of encoded pictures has in common: one transform, labels, and what is done about bad ones.
+
+    labels: int64 (N,); -1: none. classes: the labels' names. transform: what makes (3, image_size, image_size) of a
+    picture; where: what messages call the whole ("the folder a/b").
+
+    A picture that cannot be read is named once in the log, with how many there are so far, and replaced by the next
+    good one, label included; more than 1% of them is an error. Workers and their parent share the count.
+    """
+
+    def __init__(self, labels: np.ndarray, classes: Sequence[str], transform: Transform, where: str) -> None:
+        self.labels, self.classes, self.transform = torch.from_numpy(labels), tuple(classes), transform
+        self.where = where
+        self._bad = torch.zeros(len(labels), dtype=torch.bool).share_memory_()
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """What messages call picture `index`."""
+
+    @abstractmethod
+    def read(self, index: int) -> Tensor:
+        """Picture `index`, uint8 (3, H, W). Raises UserError where it cannot be read."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A hash of which pictures these are: another one where any was added, removed or changed."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """`sample` with chance, where there is any, from torch's generator (a DataLoader seeds its workers')."""
+        return self.sample(index, generator_for(self.transform))
+
+    def sample(self, index: int, generator: np.random.Generator | None) -> tuple[Tensor, int]:
+        """Image, uint8 (3, image_size, image_size), and label; `generator` makes the transform's choices.
+
+        Raises UserError once more than 1% of the pictures were found unreadable.
+        """
+        for _ in range(len(self)):
+            image = self._read_or_note(index)
+            if image is not None:
+                return self.transform(image, generator), int(self.labels[index])
+            index = (index + 1) % len(self)
+        raise UserError(f"no picture in {self.where} can be read")
+
+    @property
+    def bad(self) -> list[int]:
+        """The unreadable pictures met so far, by any worker."""
+        return self._bad.nonzero().flatten().tolist()
+
+    def verify(self, workers: int = 4, progress: Callable[[int, int], None] | None = None) -> list[str]:
+        """Reads every picture in `workers` threads and returns the names of those that cannot be read.
+
+        `progress(done, total)` is called after every picture. Raises UserError where they are more than 1%.
+        """
+        good = map_in_threads(lambda index: self._read_or_note(index) is not None, len(self), workers)
+        for done, _ in enumerate(good, start=1):
+            if progress:
+                progress(done, len(self))
+        return [self.name(i) for i in self.bad]
+
+    def _read_or_note(self, index: int) -> Tensor | None:
+        if self._bad[index]:
+            return None
+        try:
+            return self.read(index)
+        except UserError as error:
+            self._bad[index] = True
+            bad = int(self._bad.sum())
+            log.warning("%s (%d of %d pictures so far; the next one takes its place)", error, bad, len(self))
+        if bad > _BAD_ALLOWED * len(self):
+            raise UserError(
+                f"{bad} of the {len(self)} pictures in {self.where} cannot be read, more than 1%, such as "
+                f"{self.name(index)}; mend or remove them (the log names all that were met)"
+            )
+        return None
+
+
+class ImageFiles(Pictures):
+    """Pictures in files. root: their folder; names: of the files, relative to it (or absolute)."""
+
+    def __init__(
+        self, root: Path, names: Sequence[str], labels: np.ndarray, classes: Sequence[str], transform: Transform
+    ) -> None:
+        super().__init__(labels, classes, transform, str(root))
+        self.root = root
+        # One array and not a list of str: a million objects would be copied into every worker, as each
+        # touch of a reference count dirties its page.
+        self._names = np.array([os.fsencode(name) for name in names])
+
+    def path(self, index: int) -> Path:
+        """The file that sample `index` comes from."""
+        return self.root / os.fsdecode(self._names[index])
+
+    def name(self, index: int) -> str:
+        return str(self.path(index))
+
+    def read(self, index: int) -> Tensor:
+        return read_image(self.path(index), getattr(self.transform, "resize", None))
+
+    @property
+    def bad_files(self) -> list[Path]:
+        """The unreadable files met so far, by any worker."""
+        return [self.path(i) for i in self.bad]
+
+    def fingerprint(self) -> str:
+        """Of the names, sizes and times of change of all files."""
+        digest = hashlib.sha256(str(self.root.resolve()).encode())
+        for index, label in enumerate(self.labels.tolist()):
+            digest.update(self._names[index])
+            try:
+                found = self.path(index).stat()
+                digest.update(f" {label} {found.st_size} {found.st_mtime_ns};".encode())
+            except OSError:  # whoever reads it will say so
+                digest.update(b" missing;")
+        return digest.hexdigest()
+
+
+def map_in_threads(function: Callable[[int], T], count: int, workers: int) -> Iterator[T]:
+    """function(0), function(1), ... in order, `workers` at a time, a bounded number of results ahead."""
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: deque = deque()
+        try:
+            for index in range(count):
+                ahead.append(pool.submit(function, index))
+                if len(ahead) > 4 * workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()

@@ -1,0 +1,193 @@
+"""Public data sets as people have them on disk, through torchvision: it downloads, checks md5 sums and unpacks;
+pictures in files are then read by our own reader."""
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision.datasets
+from torchvision.datasets import imagenet as _imagenet
+
+from dgn.data.image_folder import ImageFolder
+from dgn.data.packed import Stored
+from dgn.data.pictures import ImageFiles
+from dgn.data.transforms import Transform
+from dgn.errors import UserError
+from dgn.files import cache_dir
+
+
+@dataclass(frozen=True)
+class PublicSet:
+    """kind: the class in torchvision.datasets. splits: those there are, the first for training, the second for
+    validation. files: what to put into the root by hand. options: what else the class can be told."""
+
+    kind: str
+    splits: tuple[str, ...]
+    files: str
+    options: tuple[str, ...] = ()
+
+
+PUBLIC: dict[str, PublicSet] = {
+    "cifar10": PublicSet(
+        "CIFAR10",
+        ("train", "test"),
+        "cifar-10-python.tar.gz, or the folder cifar-10-batches-py from it (https://www.cs.toronto.edu/~kriz/cifar.html)",
+    ),
+    "cifar100": PublicSet(
+        "CIFAR100",
+        ("train", "test"),
+        "cifar-100-python.tar.gz, or the folder cifar-100-python from it (https://www.cs.toronto.edu/~kriz/cifar.html)",
+    ),
+    "stl10": PublicSet(
+        "STL10",
+        ("train", "test", "unlabeled", "train+unlabeled"),
+        "stl10_binary.tar.gz, or the folder stl10_binary from it (https://cs.stanford.edu/~acoates/stl10/)",
+    ),
+    "flowers102": PublicSet(
+        "Flowers102",
+        ("train", "val", "test"),
+        "flowers-102/jpg (from 102flowers.tgz), flowers-102/imagelabels.mat and flowers-102/setid.mat "
+        "(https://www.robots.ox.ac.uk/~vgg/data/flowers/102/)",
+    ),
+    "imagenette": PublicSet(
+        "Imagenette",
+        ("train", "val"),
+        "imagenette2.tgz (options.size 320px: imagenette2-320.tgz, 160px: imagenette2-160.tgz), or the folder from it "
+        "(https://github.com/fastai/imagenette)",
+        ("size",),
+    ),
+    "places365": PublicSet(
+        "Places365",
+        ("train-standard", "val", "train-challenge"),
+        "filelist_places365-standard.tar and the pictures, train_256_places365standard.tar and val_256.tar "
+        "(options.small=false: train_large_places365standard.tar and val_large.tar; http://places2.csail.mit.edu)",
+        ("small",),
+    ),
+    "imagenet": PublicSet(
+        "ImageNet",
+        ("train", "val"),
+        "either the folders train and val, each with a folder a class (n01440764, ...), or the files "
+        "ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz "
+        "(from https://image-net.org, which asks for an account)",
+    ),
+}
+"""Name -> where it comes from. Splits, files and md5 sums are torchvision's."""
+
+
+def public_split(
+    name: str,
+    split: str,
+    transform: Transform,
+    root: str | Path | None = None,
+    download: bool = True,
+    options: Mapping[str, Any] | None = None,
+) -> Stored | ImageFiles:
+    """One split of a public data set, with the names of its classes.
+
+    root: the folder that holds it or is to; None: `data` in the cache folder. download: fetch what is missing.
+    CIFAR's files are pickles: torchvision unpickles them once their md5 sums are those of the published files, and
+    not otherwise.
+
+    Raises UserError for a data set, split or option that there is not, and, with what to put where, for one that is
+    neither in the root nor can be fetched."""
+    if name not in PUBLIC:
+        raise UserError(f"data.name={name!r} is none of the public data sets {', '.join(PUBLIC)}")
+    known, options = PUBLIC[name], dict(options or {})
+    if split not in known.splits:
+        raise UserError(f"{name} has no split {split!r}; its splits: {', '.join(known.splits)}")
+    if wrong := [key for key in options if key not in known.options]:
+        raise UserError(f"{name} has no data.options.{wrong[0]}; options: {', '.join(known.options) or 'none'}")
+    root = cache_dir() / "data" if root is None else Path(root).expanduser()
+    if name == "imagenet":
+        return _imagenet_split(root, split, transform)
+    chosen = {"train": split == "train"} if name.startswith("cifar") else {"split": split}
+    if name in ("flowers102", "imagenette", "places365"):
+        chosen["loader"] = str  # a picture's path stands for it here
+    make = getattr(torchvision.datasets, known.kind)
+    try:
+        found = make(root, **chosen, **options)
+    except Exception as error:  # torchvision's own list of what it raises is open
+        if not download:
+            raise _not_there(name, root, error, "set data.download=true, or ") from None
+        with _told(name, root), _patience():
+            root.mkdir(parents=True, exist_ok=True)
+            found = make(root, **chosen, **options, download=True)
+    classes = [_readable(label) for label in getattr(found, "classes", ())]
+    if hasattr(found, "loader"):
+        names, labels = zip(*(found[i] for i in range(len(found))), strict=True)
+        return ImageFiles(root, [os.path.relpath(path, root) for path in names], np.array(labels), classes, transform)
+    labels = found.labels if name == "stl10" else found.targets
+    images = found.data if name == "stl10" else found.data.transpose(0, 3, 1, 2)
+    stored = torch.from_numpy(np.ascontiguousarray(images))
+    return Stored(stored, torch.from_numpy(np.asarray(labels, dtype=np.int64)), classes, transform)
+
+
+def _imagenet_split(root: Path, split: str, transform: Transform) -> ImageFiles:
+    """ImageNet's folders; where there are only the archives, torchvision checks and unpacks them first."""
+    if not (root / split).is_dir():
+        archive = root / f"ILSVRC2012_img_{split}.tar"
+        if not archive.is_file():
+            raise _not_there("imagenet", root, f"neither {root / split} nor {archive} is there", "")
+        with _told("imagenet", root):
+            torchvision.datasets.ImageNet(root, split)
+    sizes = dict(image_size=transform.image_size, layout="classes", transform=transform)
+    if split == "val" and (root / "train").is_dir():  # labelled as the training classes are
+        found = ImageFolder(root / "train", "val", val_root=root / "val", **sizes)
+    else:
+        found = ImageFolder(root / split, "all", **sizes)
+    names = _imagenet_names(root)
+    found.classes = tuple(names.get(wnid, wnid) for wnid in found.classes)
+    return found
+
+
+def _imagenet_names(root: Path) -> dict[str, str]:
+    """WordNet id -> the class's first name, from the devkit (as torchvision keeps it) or one of the two lists that
+    go with ImageNet; empty where there is neither."""
+    if (root / _imagenet.META_FILE).is_file():
+        with _told("imagenet", root):
+            return {wnid: _readable(names) for wnid, names in _imagenet.load_meta_file(root)[0].items()}
+    for file in ("LOC_synset_mapping.txt", "synset_words.txt"):
+        if (root / file).is_file():
+            lines = (root / file).read_text(encoding="utf-8", errors="replace").splitlines()
+            pairs = (line.partition(" ") for line in lines)
+            return {wnid: names.partition(",")[0].strip() for wnid, _, names in pairs if names}
+    return {}
+
+
+def _readable(label: str | tuple[str, ...]) -> str:
+    """A class's name as a gallery shows it: the first of several; Places365's without its index letter."""
+    label = label[0] if isinstance(label, tuple | list) else label
+    return label[3:] if label.startswith("/") and label[2:3] == "/" else label
+
+
+def _not_there(name: str, root: Path, reason: object, alternative: str) -> UserError:
+    said = next(iter(str(reason).splitlines()), type(reason).__name__)
+    return UserError(f"{name} cannot be had from {root}: {said}; {alternative}put there: {PUBLIC[name].files}")
+
+
+@contextmanager
+def _told(name: str, root: Path) -> Iterator[None]:
+    """What goes wrong inside torchvision, as one line with what to do."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(f"{name} needs the package {error.name}: pip install 'dgn[data]'") from None
+    except Exception as error:
+        raise _not_there(name, root, error, "without a network ") from None
+
+
+@contextmanager
+def _patience(seconds: float = 30.0) -> Iterator[None]:
+    """How long a server may be silent: torchvision itself would wait for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,0 +1,89 @@
+"""experiment=deepsim/LAYER: the paper's training in every figure, and two steps of it."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dgn.config import compose
+from dgn.networks.generator import PUBLISHED
+from dgn.networks.zoo import caffenet
+from dgn.prior import Prior
+from dgn.tasks import common
+from dgn.tasks.prior import fit_prior
+from dgn.training.balance import Balance
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def imagenet(tmp_path_factory):
+    """Two classes of two pictures, in ImageNet's folders."""
+    root, noise = tmp_path_factory.mktemp("imagenet"), np.random.default_rng(0)
+    for split in ("train", "val"):
+        for wnid in ("n01440764", "n01443537"):
+            for i in range(2):
+                path = root / split / wnid / f"{i}.JPEG"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(noise.integers(256, size=(260, 270, 3), dtype=np.uint8)).save(path)
+    return root
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return caffenet()
+
+
+@pytest.mark.parametrize("layer", PUBLISHED)
+def test_the_figures_are_the_papers(layer):
+    config = compose("train", [f"experiment=deepsim/{layer}", "data.root=x", "encoder.weights=y", "logger=none"])
+    assert (config.encoder.layer, config.encoder.weights) == (layer, "y")
+    assert config.comparator._target_ is None  # the encoder itself
+    assert list(config.comparator.layers) == ["pool5"]
+    assert (config.data.name, config.data.image_size, config.data.resize, config.data.mirror) == (
+        "imagenet",
+        227,
+        256,
+        True,
+    )
+    assert config.data.batch_size == 64
+    loss = config.loss
+    assert (loss.image, loss.feature, loss.adversarial, loss.raw_features) == (2e-6, 0.01, 100, True)
+    optimizer = config.optimizer
+    assert optimizer._target_ == "torch.optim.Adam"
+    assert (optimizer.lr, list(optimizer.betas), optimizer.weight_decay) == (2e-4, [0.9, 0.999], 4e-4)
+    schedule = common.schedule(config)(torch.optim.SGD([torch.zeros(1)], lr=1.0)).lr_lambdas[0]
+    at = (0, 299_999, 300_000, 500_000, 700_000, 899_999, 900_000, 999_999)
+    assert [schedule(step) for step in at] == [1, 1, 1 / 2, 1 / 4, 1 / 8, 1 / 8, 1 / 16, 1 / 16]
+    assert config.trainer.max_steps == 1_000_000
+    assert config.trainer.get("gradient_clip_val") is None
+    assert config.ema_decay == 0
+    assert config.discriminator.conditional
+    balance = Balance()
+    assert (balance.discriminator_wins, balance.discriminator_returns, balance.generator_wins) == (0.1, 0.5, 10)
+
+
+@pytest.mark.parametrize("layer", PUBLISHED)
+def test_two_steps_of_the_papers_training(layer, imagenet, encoder, tmp_path, monkeypatch):
+    """With CaffeNet and G at full size, and random weights; one CaffeNet serves all, and checkpoints are left out
+    (half a gigabyte each)."""
+    settings = ["encoder.weights=null", f"data.root={imagenet}", "data.batch_size=2", "data.num_workers=0"]
+    settings += ["data.val_images=1", "statistics.images=2", "trainer.max_steps=2", "trainer.accelerator=cpu"]
+    settings += ["trainer.precision=32-true", "trainer.enable_progress_bar=false", "logger=none"]
+    if len(PUBLISHED[layer][0]) == 3:  # D's first layer on the code of a map would be the largest of all
+        settings += ["discriminator.code_units=[16,16]"]
+    config = compose("train", [f"experiment=deepsim/{layer}", *settings])
+    monkeypatch.setattr(common, "network", lambda *_: encoder)
+    monkeypatch.setattr("dgn.training.callbacks.Checkpoints._save", lambda *_: None)
+    kept = SimpleNamespace()
+    monkeypatch.setattr(Prior, "save", lambda prior, path: setattr(kept, "prior", prior))
+    fit_prior(config, tmp_path)
+    assert kept.prior.layer == layer
+    assert kept.prior.code_shape == PUBLISHED[layer][0]
+    assert not kept.prior.generator.normalize_codes
+    assert kept.prior.about["data"]["classes"] == ["n01440764", "n01443537"]
+    assert kept.prior.about["training"]["steps"] == 2
+    assert (tmp_path / "metrics.json").exists()
+    assert len(list((tmp_path / "reconstructions").iterdir())) == 1
