@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
-from pytorch_lightning.loggers.logger import DummyLogger
 from torch import Tensor
 
 from dgn.errors import UserError
@@ -35,7 +34,7 @@ def logged(makers: Sequence[Any], config: Mapping[str, Any]) -> Iterator[list[Lo
 
     makers: functions of nothing that make them. Only the process of rank 0 logs."""
     if rank():
-        yield [DummyLogger()] * bool(makers)
+        yield []
         return
     loggers: list[Logger] = []
     failed = True

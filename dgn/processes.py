@@ -92,10 +92,13 @@ def run_in_processes(function: Callable[..., Any], arguments: Sequence[Any], cou
     The arguments are pickled. Each process finds RANK, WORLD_SIZE and the rest as under torchrun. Ctrl-C and SIGTERM
     here are passed on, and waited for; when a process fails, the others are ended; when this one dies, they end
     themselves. Raises what a process raised where it is a UserError or Interrupted, else a RuntimeError."""
-    context = get_context("spawn")
+    # Processes are copies of one that has imported what they need, and touched no GPU.
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["dgn.tasks.prior", "dgn.tasks.encoder"])
     with tempfile.TemporaryDirectory(prefix="dgn-ranks-") as folder:
         logs = [(h.baseFilename, h.formatter) for h in logging.root.handlers if isinstance(h, logging.FileHandler)]
-        given = (function, tuple(arguments), count, _free_port(), Path(folder), logs)
+        surroundings = (dict(os.environ), os.getcwd())
+        given = (function, tuple(arguments), count, _free_port(), Path(folder), logs, surroundings)
         processes = [context.Process(target=_rank_main, args=(i, *given), name=f"rank {i}") for i in range(count)]
         with _starting():
             for process in processes:
@@ -171,7 +174,14 @@ def _wait_for(processes: Sequence[Any]) -> None:
 
 
 def _rank_main(
-    number: int, function: Callable, arguments: tuple, count: int, port: int, folder: Path, logs: list
+    number: int,
+    function: Callable,
+    arguments: tuple,
+    count: int,
+    port: int,
+    folder: Path,
+    logs: list,
+    surroundings: tuple[dict[str, str], str],
 ) -> None:
     """What each process does: takes its place, calls the function, and leaves word of how it ended."""
     # A session of its own: Ctrl-C in the terminal comes once, through the process that started this one.
@@ -179,7 +189,10 @@ def _rank_main(
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_follow_parent, daemon=True).start()
-    os.environ |= {
+    environment, directory = surroundings
+    os.chdir(directory)
+    os.environ.clear()
+    os.environ |= environment | {
         "RANK": str(number),
         "LOCAL_RANK": str(number),
         "WORLD_SIZE": str(count),

@@ -58,7 +58,8 @@ def push(path: str | Path, repository: str, private: bool = False) -> str:
             api.upload_folder(folder_path=folder, repo_id=repository, commit_message="Model card")
         except (hub.errors.HfHubHTTPError, OSError, ValueError) as error:
             raise UserError(
-                f"the hub did not take {repository} ({_first_line(error)}); log in with `hf auth login`, or check the name"
+                f"the hub did not take {repository} ({_first_line(error)}); "
+                "log in with `hf auth login`, or check the name"
             ) from None
     return f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/{repository}"
 
@@ -98,9 +99,9 @@ def _card(about: Mapping[str, Any], prior: Any, pictures: list[tuple[str, str]],
         "---",
         f"# {repository.split('/')[-1]}",
         "",
-        f"A generator prior: it inverts layer `{about['layer']}` of `{encoder['name']}`, and so paints the image that a code "
-        "of that layer stands for (Dosovitskiy & Brox 2016); searched, it shows what the units of a network prefer to see "
-        "(Nguyen et al. 2016).",
+        f"A generator prior: it inverts layer `{about['layer']}` of `{encoder['name']}`, and so paints the image that a "
+        "code of that layer stands for (Dosovitskiy & Brox 2016); searched, it shows what the units of a network prefer to "
+        "see (Nguyen et al. 2016).",
         "",
         f"- codes: {code}; images: {prior.image_size} px",
         f"- encoder: `{encoder['name']}`, fingerprint `{encoder['fingerprint']}`"
@@ -145,7 +146,8 @@ def _from_hub(repository: str, revision: str | None) -> Path:
         return Path(hub.hf_hub_download(repository, _FILE, revision=revision))
     except (hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError, OSError, ValueError) as error:
         raise UserError(
-            f"prior=hf:{repository} cannot be had ({_first_line(error)}); check the name, the network and `hf auth login`"
+            f"prior=hf:{repository} cannot be had ({_first_line(error)}); "
+            "check the name, the network and `hf auth login`"
         ) from None
 
 
