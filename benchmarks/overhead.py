@@ -42,9 +42,9 @@ def modules(steps: int, loggers: str, folder: Path) -> tuple:
         kept.update(module=module, data=data)
         raise InterruptedError
 
-    with mock.patch.object(common, "fit", keep), mock.patch.object(common, "logged", _nowhere):
-        with contextlib.suppress(InterruptedError):
-            prior.fit_prior(config, folder)
+    fits, logs = mock.patch.object(common, "fit", keep), mock.patch.object(common, "logged", _nowhere)
+    with contextlib.suppress(InterruptedError), fits, logs:
+        prior.fit_prior(config, folder)
     return config, kept["module"], kept["data"]
 
 

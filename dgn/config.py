@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.utils import get_original_cwd
@@ -64,6 +66,7 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], Any]:
         def command_line() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole; here they become one line
+            _prefer_our_files()
             sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]] + _of_a_further_process()
             ended: list[BaseException] = []
 
@@ -107,6 +110,7 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
 
 def compose(name: str, overrides: Iterable[str]) -> DictConfig:
     """The config that the command line `python NAME.py OVERRIDES` would have."""
+    _prefer_our_files()
     running = GlobalHydra.instance()
     held, running.hydra = running.hydra, None  # Hydra composes for one application at a time
     try:
@@ -201,6 +205,13 @@ def _leave_word(folder: Path, error: Exception, name: str) -> None:
     log.error("%s%s; the other jobs go on", f"{told}\n" if told else "", said)
 
 
+def _prefer_our_files() -> None:
+    """What plugins registered under the names of our files for launchers and sweepers makes room for these."""
+    Plugins.instance()  # registers it
+    for path in CONF.glob("hydra/[ls]*/*.yaml"):
+        ConfigStore.instance().repo.get("hydra", {}).get(path.parent.name, {}).pop(path.name, None)
+
+
 def _quoted(argument: str) -> str:
     """`units=conv5:12@4,4` is one value to us; Hydra would read a sweep over two. Lists and what is quoted stay."""
     key, equals, value = argument.partition("=")
@@ -239,9 +250,9 @@ def _explain(error: Exception, name: str) -> str:
         near = difflib.get_close_matches(match[1], known, 3) or [k for k in known if k.rsplit(".", 1)[-1] == last][:3]
         hint = f"did you mean {' or '.join(near)}?" if near else f"keys: {', '.join(k for k in known if '.' not in k)}"
         return f"no key {match[1]!r}; {hint} See python {name}.py --help"
-    for plugin, extra in (("submitit", "cluster"), ("joblib", "cluster"), ("optuna", "sweep"), ("sampler", "sweep")):
-        if plugin in said and ("hydra_plugins" in said or "hydra/sweeper" in said):
-            return f"{plugin} is not installed: pip install -e '.[{extra}]'"
+    if match := re.search(r"hydra_plugins\.hydra_(\w+)_(launcher|sweeper)|hydra/sweeper/(sampler)", said):
+        extra = {"launcher": "cluster"}.get(match[2], "sweep")
+        return f"{match[1] or 'optuna'} is not installed: pip install -e '.[{extra}]' ({lines[0]})"
     if "Missing mandatory value" in said:
         key = getattr(error, "full_key", None) or said.split(":")[-1].strip()
         return f"{key} is not given; set it with {key}=VALUE (see python {name}.py --help)"

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 
@@ -109,7 +110,8 @@ def wandb_logger(
         except (wandb.Error, OSError, TimeoutError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             log.warning("W&B does not answer (%s): this run is kept offline", reason)
-            mode = "offline"
+            # W&B's service process still holds the id of the run that did not begin.
+            mode, settings["id"] = "offline", settings["id"] and _run_id(folder, new=True)
     logger = _begun(settings, mode)
     if mode == "offline":
         log.info("W&B offline; to upload it: wandb sync %s", Path(logger.experiment.dir).parent)
@@ -195,10 +197,10 @@ def _mode(mode: str) -> str:
         return "offline"
 
 
-def _run_id(folder: Path) -> str:
+def _run_id(folder: Path, new: bool = False) -> str:
     """The id of the folder's W&B run: that of its first job, so that a run that is gone on with is one run there."""
     kept = folder / "wandb" / "run_id"
-    if not kept.is_file():
+    if new or not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(hashlib.sha256(f"{folder.resolve()} {os.urandom(8).hex()}".encode()).hexdigest()[:12])
     return kept.read_text().strip()
@@ -207,15 +209,28 @@ def _run_id(folder: Path) -> str:
 class _GoingOn(CSVLogger):
     """Lightning's CSVLogger deletes the file that is there; this one keeps its rows up to where the run goes on."""
 
-    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+    _earlier: Sequence[dict[str, str]] = ()
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
         if self._experiment is None:
             path = Path(self.log_dir) / "metrics.csv"
             with path.open(newline="") if path.is_file() else io.StringIO() as file:
-                rows = [{k: v for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
-            self.experiment.metrics = [row for row in rows if step is None or int(row["step"]) < step]
-            self.save()
+                self._earlier = [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
+            self._keep(self._earlier)
+        return super().experiment
+
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        _ = self.experiment
+        if step is not None and any(int(row["step"]) >= step for row in self._earlier):
+            # What had been logged after the checkpoint that the run goes on from comes again.
+            self._experiment = None
+            self._keep([row for row in self._earlier if int(row["step"]) < step])
+        self._earlier = ()
         super().log_metrics(metrics, step)
 
-    def save(self) -> None:
-        if self._experiment is not None:
-            super().save()
+    def _keep(self, rows: Sequence[dict[str, str]]) -> None:
+        writer = super().experiment
+        writer.metrics = list(rows)
+        writer.save()

@@ -99,9 +99,9 @@ def _card(about: Mapping[str, Any], prior: Any, pictures: list[tuple[str, str]],
         "---",
         f"# {repository.split('/')[-1]}",
         "",
-        f"A generator prior: it inverts layer `{about['layer']}` of `{encoder['name']}`, and so paints the image that a "
-        "code of that layer stands for (Dosovitskiy & Brox 2016); searched, it shows what the units of a network prefer to "
-        "see (Nguyen et al. 2016).",
+        f"A generator prior: it inverts layer `{about['layer']}` of `{encoder['name']}`, and so paints the image "
+        "that a code of that layer stands for (Dosovitskiy & Brox 2016); searched, it shows what the units of a "
+        "network prefer to see (Nguyen et al. 2016).",
         "",
         f"- codes: {code}; images: {prior.image_size} px",
         f"- encoder: `{encoder['name']}`, fingerprint `{encoder['fingerprint']}`"

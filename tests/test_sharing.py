@@ -53,8 +53,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/api/repos/create":
-            name = json.loads(body)["name"]
-            return self._answer({"url": f"http://hub/ada/{name}"})
+            return self._answer({"url": "https://huggingface.co/ada/" + json.loads(body)["name"]})
         if "/preupload/" in self.path:
             files = json.loads(body)["files"]
             known = [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in files]
@@ -65,7 +64,13 @@ class Hub(http.server.BaseHTTPRequestHandler):
             for line in map(json.loads, body.splitlines()):
                 if line["key"] == "file":
                     self.server.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-            return self._answer({"commitUrl": "http://hub/ada/fc6/commit/1", "commitOid": "1" * 40, "hookOutput": ""})
+            return self._answer(
+                {
+                    "commitUrl": "https://huggingface.co/ada/fc6/commit/" + "1" * 40,
+                    "commitOid": "1" * 40,
+                    "hookOutput": "",
+                }
+            )
         return self._answer({"repo_type": "model"}) if "validate-yaml" in self.path else self.send_error(404)
 
     def _file(self, with_body):

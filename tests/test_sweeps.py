@@ -1,5 +1,6 @@
 """What sweepers and launchers are told: spaces, scripts, sweeps of W&B."""
 
+import importlib
 import math
 import subprocess
 import sys
@@ -8,16 +9,18 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 
 from dgn.config import compose
-from hydra_plugins.dgn_random_sweeper import RandomSweeper
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def drawn(*space: str, samples: int = 200, seed: int = 0) -> list[dict[str, str]]:
+    Plugins.instance()  # loads its own sweepers anew, and so must come before ours
+    sweeper = importlib.import_module("hydra_plugins.dgn_random_sweeper").RandomSweeper(samples, seed)
     overrides = OverridesParser.create().parse_overrides(list(space))
-    (jobs,) = RandomSweeper(samples, seed).split_arguments(overrides, None)
+    (jobs,) = sweeper.split_arguments(overrides, None)
     return [dict(override.split("=", 1) for override in job) for job in jobs]
 
 
@@ -66,7 +69,8 @@ def test_the_slurm_script_is_what_the_config_says(tmp_path):
         "register_resolvers()\n"
         "with hydra.initialize_config_dir(sys.argv[1], version_base='1.3'):\n"
         "    c = hydra.compose('train', ['hydra/launcher=submitit_slurm', 'trainer=ddp',\n"
-        "        'hydra.launcher.gpus_per_node=4', 'hydra.launcher.partition=gpu', 'hydra.launcher.additional_parameters={mail-type: END}'],\n"
+        "        'hydra.launcher.gpus_per_node=4', 'hydra.launcher.partition=gpu',\n"
+        "        '+hydra.launcher.additional_parameters={mail-type: END}'],\n"
         "        return_hydra_config=True)\n"
         "c.hydra.launcher.submitit_folder = sys.argv[2]\n"
         "print(json.dumps(OmegaConf.to_container(c.hydra.launcher, resolve=True)))\n"

@@ -113,7 +113,13 @@ class WandbRecords:
                 update = record.run.config.update if kind == "run" else record.config.update
                 self.config |= {_key(item): json.loads(item.value_json) for item in update}
             if kind == "history":
-                self.rows.append({_key(item): json.loads(item.value_json) for item in record.history.item})
+                self.rows.append({})
+                for item in record.history.item:
+                    *outer, last = item.nested_key or [item.key]
+                    row = self.rows[-1]
+                    for name in outer:
+                        row = row.setdefault(name, {})
+                    row[last] = json.loads(item.value_json)
 
     def values(self, name: str) -> list:
         """All values of a metric, in order."""

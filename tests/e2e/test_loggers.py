@@ -5,6 +5,7 @@ import json
 import time
 
 import pytest
+import wandb
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -50,7 +51,7 @@ def test_every_logger_has_the_same_metrics(logged, wandb_runs):
     rows = rows_of(run)
     (tracked,) = wandb_runs(run)
     board = EventAccumulator(str(run / "tensorboard")).Reload()
-    assert NAMES <= set(rows[0])
+    assert set(rows[0]) >= NAMES
     for name in NAMES:
         written = [float(row[name]) for row in rows if row[name]]
         assert len(written) == (2 if name.startswith("val/") else 4)
@@ -121,14 +122,16 @@ def test_a_run_that_is_gone_on_with_is_one_run_everywhere(logged, wandb_runs):
     assert len({tracked.run.run_id for tracked in wandb_runs(run)}) == 1
 
 
-def test_a_service_that_is_away_neither_blocks_nor_fails(user, wandb_runs):
+def test_a_service_that_is_away_neither_blocks_nor_fails(user, wandb_runs, monkeypatch):
     """Logged in, but nobody answers: the run is kept offline, and says so."""
-    away = {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_INIT_TIMEOUT": "2"}
-    user.environment |= away
+    monkeypatch.setattr("dgn.loggers._PATIENCE", 3.0)
+    user.environment |= {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    wandb.teardown()
     began = time.monotonic()
     said, _ = user.run("train.py", *user.tiny, "trainer.max_steps=2", "logger=wandb", "hydra.run.dir=run")
+    wandb.teardown()  # forgets the key
     assert said.strip().endswith("prior.safetensors")
-    assert time.monotonic() - began < 100
+    assert time.monotonic() - began < 60
     assert "wandb sync" in said
     assert len(wandb_runs(user.folder)[-1].values("val/psnr")) == 1
 
