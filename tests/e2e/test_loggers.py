@@ -150,7 +150,12 @@ def test_visualize_logs_a_row_for_each_preferred_image(logged, wandb_runs):
     for row, expected in zip(stored["data"], wanted, strict=True):
         assert row[at["label"]] == expected["label"]
         assert row[at["activation"]] == pytest.approx(float(expected["activation"]))
-        assert (tracked.folder / "files" / row[at["image"]]["path"]).is_file()
+    # The table's pictures are in the artifact that W&B makes of it.
+    (artifact,) = [artifact for artifact in tracked.artifacts if artifact.type == "run_table"]
+    pictures = [entry for entry in artifact.manifest.contents if entry.path.endswith(".png")]
+    written = sorted(path.stat().st_size for path in (user.folder / "shown" / "images").iterdir())
+    assert len(pictures) == 6
+    assert sorted(entry.size for entry in pictures) == written
     assert tracked.run.job_type == "visualize"
 
 
