@@ -66,12 +66,12 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], Any]:
         def command_line() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole; here they become one line
-            _prefer_our_files()
-            sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]] + _of_a_further_process()
             ended: list[BaseException] = []
+            several = False
 
             def job(config: DictConfig) -> Any:
                 folder = Path(HydraConfig.get().runtime.output_dir)
+                nonlocal several
                 several = HydraConfig.get().mode == RunMode.MULTIRUN
                 (folder / FAILED).unlink(missing_ok=True)
                 try:
@@ -91,11 +91,14 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
 
             failed: list[Path] = []
             try:
+                _prefer_our_files()
+                sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]] + _of_a_further_process()
                 with _terminable(), watching(failed):
                     hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
             except KeyboardInterrupt as error:
                 stopped = next((e for e in ended if isinstance(e, Interrupted)), error)
-                _end(*_last_words(stopped, name))
+                said, status = _last_words(stopped, name)
+                _end(said + "; the multirun goes on with the same command and resume=auto" * several, status)
             except (UserError, Interrupted, HydraException, OmegaConfBaseException) as error:
                 _end(*_last_words(error, name))
             if failed:
