@@ -19,6 +19,7 @@ from unittest import mock
 
 import pytorch_lightning as pl
 import torch
+from omegaconf import open_dict
 
 from dgn.config import compose
 from dgn.tasks import common, prior
@@ -32,7 +33,8 @@ def modules(steps: int, loggers: str, folder: Path) -> tuple:
     """The default config's data and module, as the task makes them, without the training."""
     config = compose("train", [f"trainer.max_steps={steps}", "logger=none", f"trainer.val_check_interval={steps}"])
     for name in filter(None, loggers.split(",")):
-        config.logger |= compose("train", [f"logger={name}"])["logger"]
+        with open_dict(config.logger):
+            config.logger[name] = compose("train", [f"logger={name}"]).logger[name]
         config.logger[name].folder = str(folder)
         if name == "wandb":
             config.logger[name].mode, config.logger[name].job_type = "offline", "benchmark"

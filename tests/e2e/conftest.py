@@ -7,6 +7,7 @@ import os
 import runpy
 import subprocess
 import sys
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -100,7 +101,11 @@ class WandbRecords:
 
         self.folder = folder
         (log,) = folder.glob("run-*.wandb")
-        self.records = [Record.FromString(data) for data in _entries(log.read_bytes())]
+        kinds, deadline = set(), time.monotonic() + 20
+        while "exit" not in kinds and time.monotonic() < deadline:  # W&B's service writes when it comes to it
+            self.records = [Record.FromString(data) for data in _entries(log.read_bytes())]
+            kinds = {record.WhichOneof("record_type") for record in self.records}
+            time.sleep(0.05)
         self.run = next(r.run for r in self.records if r.WhichOneof("record_type") == "run")
         self.config: dict = {}
         self.rows: list[dict] = []
