@@ -3,15 +3,16 @@
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from dgn.config import entry_point, resumed
-from dgn.runs import result
+from dgn.processes import rank
+from dgn.runs import measured, result
 
 
 @entry_point("train")
-def main(config: DictConfig) -> None:
+def main(config: DictConfig) -> float:
+    """Returns what a sweeper optimizes: config.metric."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     config = resumed(config, folder)
     if config.encoder.get("layers") is not None or config.comparator.get("layers") == "list":
@@ -20,9 +21,16 @@ def main(config: DictConfig) -> None:
         if (role := asked_to_list(config, "encoder", "comparator")) is not None:
             return list_layers(config, role)
     made = result(folder, config.trainer.max_steps)
-    if made is not None:
+    if made is None:
+        # Here, so that `--help` does not wait for torch.
+        from dgn.tasks.job import run
+
+        made = run(config, folder)
+    elif rank() == 0:
         print("This run is finished: nothing is left to do")
-    print(made or instantiate(config.task)(config, folder))
+    if rank() == 0:
+        print(made)
+    return measured(folder, config.metric)
 
 
 if __name__ == "__main__":

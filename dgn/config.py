@@ -1,58 +1,109 @@
 """What the entry points and Hydra need of each other: run folders, errors in one line, composing a config."""
 
 import difflib
+import json
+import logging
 import os
 import re
 import shlex
+import signal
 import sys
-from collections.abc import Callable, Iterable
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from hydra.utils import get_original_cwd
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dgn.errors import UserError
-from dgn.runs import CONFIG, Interrupted, folder_to_resume, new_folder
+from dgn.files import write_whole
+from dgn.multirun import watching
+from dgn.processes import NOTHING_SAVED, agreed, rank
+from dgn.runs import CONFIG, FAILED, Interrupted, folder_to_resume, multirun_to_resume, new_folder
+
+log = logging.getLogger(__name__)
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 """The configuration beside the package: this is a checkout that users extend by adding files."""
 
 
 def register_resolvers() -> None:
-    """`${run_dir:${resume},train}`: the folder to go on in, or a new one under outputs/."""
+    """`${run_dir:${resume},train}`: the folder to go on in, or a new one under outputs/. `${sweep_dir:...}`: the same
+    of a multirun, whose jobs are in numbered folders in it."""
     OmegaConf.register_new_resolver(
-        "run_dir", lambda resume, task: str(folder_to_resume(resume) or new_folder(task)), use_cache=True, replace=True
+        "run_dir",
+        lambda resume, task: str(agreed(lambda: folder_to_resume(resume) or new_folder(task))),
+        use_cache=True,
+        replace=True,
+    )
+    OmegaConf.register_new_resolver(
+        "sweep_dir",
+        lambda resume, overrides: str(multirun_to_resume(resume, overrides) or new_folder("multirun")),
+        use_cache=True,
+        replace=True,
     )
 
 
 def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
     """Makes a function of a config the command line of conf/NAME.yaml. What a user can mend is said in one line,
-    with exit status 2; an interrupted run says how to go on, with status 128 + signal."""
+    with exit status 2; an interrupted run says how to go on, with status 128 + signal.
+
+    In a multirun a job that fails, whatever the reason, leaves word in its folder, and the others go on; the command
+    ends with status 1."""
     register_resolvers()
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], Any]:
         def command_line() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole; here they become one line
-            sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]]
             ended: list[BaseException] = []
+            several = False
 
             def job(config: DictConfig) -> Any:
+                folder = Path(HydraConfig.get().runtime.output_dir)
+                nonlocal several
+                several = HydraConfig.get().mode == RunMode.MULTIRUN
+                (folder / FAILED).unlink(missing_ok=True)
                 try:
                     return main(config)
-                except (UserError, Interrupted, KeyboardInterrupt, HydraException, OmegaConfBaseException) as error:
+                except (Interrupted, KeyboardInterrupt) as error:
+                    ended.append(error)
+                    if several:
+                        raise KeyboardInterrupt from error  # the one thing that Hydra lets end a multirun
+                except Exception as error:
+                    mendable = isinstance(error, UserError | HydraException | OmegaConfBaseException)
+                    if not several and not mendable:
+                        raise
                     ended.append(error)  # Hydra would print a line of its own
+                    if several:
+                        _leave_word(folder, error, name)
+                return None
 
+            failed: list[Path] = []
             try:
-                hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
-            except (UserError, HydraException, OmegaConfBaseException) as error:
-                ended.append(error)
-            if ended:
+                _prefer_our_files()
+                sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]] + _of_a_further_process()
+                with _terminable(), watching(failed):
+                    hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+            except KeyboardInterrupt as error:
+                stopped = next((e for e in ended if isinstance(e, Interrupted)), error)
+                said, status = _last_words(stopped, name)
+                _end(said + "; the multirun goes on with the same command and resume=auto" * several, status)
+            except (UserError, Interrupted, HydraException, OmegaConfBaseException) as error:
+                _end(*_last_words(error, name))
+            if failed:
+                _end(f"{len(failed)} of the jobs failed: {', '.join(map(str, failed))}", 1)
+            if ended and not failed:
                 _end(*_last_words(ended[0], name))
 
         return command_line
@@ -62,6 +113,7 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
 
 def compose(name: str, overrides: Iterable[str]) -> DictConfig:
     """The config that the command line `python NAME.py OVERRIDES` would have."""
+    _prefer_our_files()
     running = GlobalHydra.instance()
     held, running.hydra = running.hydra, None  # Hydra composes for one application at a time
     try:
@@ -72,16 +124,38 @@ def compose(name: str, overrides: Iterable[str]) -> DictConfig:
 
 
 def resumed(config: DictConfig, folder: Path) -> DictConfig:
-    """The config to run with: that of the run in `folder` where it is gone on with, with what the command line
-    changes now; else `config` itself. Raises UserError for a change that is another run."""
-    saved = folder / CONFIG
-    if config.resume is None or not saved.is_file():
+    """The config to run with, where `folder` has a run already. With `resume=FOLDER`, that run's, with what the command
+    line changes now. Where the command says everything again (a multirun's job, a requeued one), `config` itself.
+    Raises UserError for settings that are those of another run."""
+    if not (folder / CONFIG).is_file():
+        return config
+    saved = OmegaConf.load(folder / CONFIG)
+    if config.resume is None or HydraConfig.get().mode == RunMode.MULTIRUN:
+        other = different(OmegaConf.to_container(saved), plain(config), _OF_A_SESSION)
+        if other:
+            raise UserError(
+                f"{folder} holds a run with other settings ({', '.join(other[:3])}); go on with it by resume={folder}, "
+                "or choose another folder"
+            )
         return config
     changes = [o for o in HydraConfig.get().overrides.task if not o.startswith("resume=")]
     groups = [change for change in changes if (CONF / change.split("=")[0].lstrip("+~")).is_dir()]
+    groups = [change for change in groups if change.split("=")[0] not in ("logger", "trainer")]
     if groups:
         raise UserError(f"{groups[0]} with resume= would be another run; start it without resume=")
-    return OmegaConf.merge(OmegaConf.load(saved), OmegaConf.from_dotlist([c.lstrip("+") for c in changes]))
+    own = [c for c in changes if c.split("=")[0] not in ("logger", "trainer")]
+    merged = OmegaConf.merge(saved, OmegaConf.from_dotlist([c.lstrip("+") for c in own]))
+    for group in ("logger", "trainer"):  # where this session runs and logs is its own affair
+        if any(change.split("=")[0] == group for change in changes):
+            merged[group] = config[group]
+    return merged
+
+
+def different(a: Mapping[str, Any], b: Mapping[str, Any], but: Iterable[str] = ()) -> list[str]:
+    """The keys, dotted, whose values differ between two configs; but: keys that are not looked at, with all below."""
+    first, second = dict(_leaves(a)), dict(_leaves(b))
+    keys = [key for key in {**first, **second} if first.get(key, _leaves) != second.get(key, _leaves)]
+    return [key for key in keys if not any(f"{key}.".startswith(f"{left}.") for left in but)]
 
 
 def from_here(path: str | Path) -> Path:
@@ -97,6 +171,48 @@ def command_line(script: str) -> str:
 def plain(config: DictConfig) -> dict[str, Any]:
     """The resolved config as plain values."""
     return OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+
+
+def _of_a_further_process() -> list[str]:
+    """What Hydra is told in a process that a launcher started beside that of rank 0, which alone writes."""
+    if rank() == 0:
+        return []
+    if {"-m", "--multirun"} & set(sys.argv):
+        raise UserError("a multirun starts its own processes: start it without torchrun or srun")
+    return ["hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"]
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the program as Ctrl-C does, until a run takes both to save itself first."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        raise Interrupted(number, NOTHING_SAVED)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave_word(folder: Path, error: Exception, name: str) -> None:
+    """failed.json in the folder of a multirun's job: what went wrong, for the comparison and for whoever looks."""
+    expected = isinstance(error, UserError | HydraException | OmegaConfBaseException)
+    said = _last_words(error, name)[0] if expected else f"error: {type(error).__name__}: {error}"
+    told = "" if expected else "".join(traceback.format_exception(error))
+    write_whole(folder / FAILED, json.dumps({"error": said.removeprefix("error: "), "traceback": told}, indent=1))
+    log.error("%s%s; the other jobs go on", f"{told}\n" if told else "", said)
+
+
+def _prefer_our_files() -> None:
+    """What plugins registered under the names of our files for launchers and sweepers makes room for these."""
+    Plugins.instance()  # registers it
+    for path in CONF.glob("hydra/[ls]*/*.yaml"):
+        ConfigStore.instance().repo.get("hydra", {}).get(path.parent.name, {}).pop(path.name, None)
 
 
 def _quoted(argument: str) -> str:
@@ -118,7 +234,7 @@ def _last_words(error: BaseException, name: str) -> tuple[str, int]:
     if isinstance(error, Interrupted):
         return str(error), 128 + error.signal
     if isinstance(error, KeyboardInterrupt):
-        return "stopped before there was anything to save", 130
+        return NOTHING_SAVED, 130
     if not isinstance(error, UserError):
         if not isinstance(error.__cause__, UserError):
             return f"error: {_explain(error, name)}", 2
@@ -143,10 +259,34 @@ def _explain(error: Exception, name: str) -> str:
         near = difflib.get_close_matches(match[1], known, 3) or [k for k in known if k.rsplit(".", 1)[-1] == last][:3]
         hint = f"did you mean {' or '.join(near)}?" if near else f"keys: {', '.join(k for k in known if '.' not in k)}"
         return f"no key {match[1]!r}; {hint} See python {name}.py --help"
+    if match := re.search(r"hydra_plugins\.hydra_(\w+)_(launcher|sweeper)|hydra/sweeper/(sampler)", said):
+        extra = {"launcher": "cluster"}.get(match[2], "sweep")
+        return f"{match[1] or 'optuna'} is not installed: pip install -e '.[{extra}]' ({lines[0]})"
     if "Missing mandatory value" in said:
         key = getattr(error, "full_key", None) or said.split(":")[-1].strip()
         return f"{key} is not given; set it with {key}=VALUE (see python {name}.py --help)"
     return f"{said}; see python {name}.py --help"
+
+
+_OF_A_SESSION = (
+    "resume",
+    "trainer",
+    "schedule.max_steps",
+    "logger",
+    "checkpoint",
+    "comparison",
+    "metric",
+    "data.num_workers",
+)
+"""Keys that say where and how long a run runs, not what it is."""
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _keys(tree: dict[str, Any], prefix: str = "") -> Iterable[str]:

@@ -2,9 +2,13 @@
 
 import datetime
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
+import yaml
+
 from dgn.errors import UserError
+from dgn.sharing import fetch, is_shared
 
 OUTPUTS = Path("outputs")
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
@@ -13,6 +17,8 @@ ENCODER = "encoder.safetensors"
 CODE_PRIOR = "code_prior.safetensors"
 CONFIG = "config.yaml"
 METRICS = "metrics.json"
+FAILED = "failed.json"
+MULTIRUN = "multirun.yaml"
 
 
 class Interrupted(Exception):
@@ -49,6 +55,11 @@ def folder_to_resume(resume: str | None) -> Path | None:
     return folder
 
 
+def command_of(folder: Path) -> str:
+    """The command that started the run of a folder: the first line of its config."""
+    return (folder / CONFIG).read_text().splitlines()[0].removeprefix("# ")
+
+
 def finished(folder: Path) -> bool:
     """Whether a training run has come to its end."""
     return (folder / METRICS).is_file()
@@ -61,11 +72,44 @@ def result(folder: Path, steps: int) -> Path | None:
     return next((folder / name for name in (PRIOR, ENCODER, CODE_PRIOR) if (folder / name).is_file()), None)
 
 
+def measured(folder: Path, metric: str) -> float:
+    """A metric of a finished run. Raises UserError for one that it has not."""
+    found = json.loads((folder / METRICS).read_text())
+    if metric not in found:
+        raise UserError(f"metric={metric}: this run measured {', '.join(found)}; choose one of these")
+    return float(found[metric])
+
+
+def multirun_to_resume(resume: str | None, overrides: Iterable[str]) -> Path | None:
+    """The folder of the newest multirun that the same command (but for `resume`) started, where resume=auto; else
+    None: then a new one begins."""
+    if resume != "auto":
+        return None
+    found = [
+        path
+        for path in OUTPUTS.glob(f"multirun/*/{MULTIRUN}")
+        if _told(yaml.safe_load(path.read_text())["hydra"]["overrides"]["task"]) == _told(overrides)
+    ]
+    return max((path.parent for path in found), key=lambda folder: folder.name, default=None)
+
+
+def numbered(multirun: Path) -> list[Path]:
+    """The folders of a multirun's jobs, in the order of their numbers."""
+    return sorted((f for f in multirun.iterdir() if f.is_dir() and f.name.isdigit()), key=lambda f: int(f.name))
+
+
+def _told(overrides: Iterable[str]) -> list[str]:
+    return sorted(override for override in overrides if not override.startswith("resume="))
+
+
 def find_prior(where: str | None) -> Path:
     """The prior file, or the checkpoint, that `prior=` means: a prior file, a checkpoint, a run's folder (its prior,
-    else its last checkpoint), or None for the newest under outputs/. Raises UserError where there is none."""
+    else its last checkpoint), `wandb:` or `hf:` and a name there (`dgn.sharing`), or None for the newest under
+    outputs/. Raises UserError where there is none."""
+    if is_shared(where):
+        return fetch(where)
     if where is None:
-        found = [*OUTPUTS.glob(f"*/*/{PRIOR}"), *OUTPUTS.glob(f"*/{PRIOR}")]
+        found = [*OUTPUTS.glob(f"*/*/{PRIOR}"), *OUTPUTS.glob(f"*/{PRIOR}"), *OUTPUTS.glob(f"multirun/*/*/{PRIOR}")]
         if not found:
             raise UserError(
                 f"no prior under {OUTPUTS}/; make one with `python train.py`, or name one with prior=FILE_OR_FOLDER"

@@ -63,7 +63,11 @@ class ImageData(pl.LightningDataModule):
         return self._loader(Stream(self.train_source, self.seed), batch_sampler=batches)
 
     def val_dataloader(self) -> DataLoader:
-        return self._loader(_Subset(self.val_source, self.val_indices), batch_size=min(64, self.batch_size))
+        world, rank = self.trainer.world_size, self.trainer.global_rank
+        if len(self.val_indices) < world:
+            raise UserError(f"data.val_images={len(self.val_indices)} are too few for {world} processes")
+        mine = self.val_indices[rank::world]
+        return self._loader(_Subset(self.val_source, mine), batch_size=min(64, self.batch_size))
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         images, labels = batch

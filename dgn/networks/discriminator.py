@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dgn.errors import UserError
+from dgn.networks.dropout import SharedDropout
 from dgn.networks.plan import parse_plan, shape_after
 
 PUBLISHED_PLAN = (
@@ -53,7 +54,7 @@ class Discriminator(nn.Module):
             elif step.kind == "fc":
                 part.append(nn.Linear(math.prod(shape), step.width))
             elif step.kind == "dropout":
-                part.append(nn.Dropout(step.size[0]))
+                part.append(SharedDropout(step.size[0]))
             elif step.kind == "average":
                 part.extend([nn.AdaptiveAvgPool2d(1), nn.Flatten()])
             else:

@@ -1,9 +1,12 @@
 """What both training tasks do: the trainer with its callbacks, the run."""
 
 import logging
+import os
+import shlex
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +14,18 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
 
 from dgn.config import plain
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
 from dgn.files import write_whole
+from dgn.loggers import logged
+from dgn.processes import processes_per_node, rank, started_by_launcher
 from dgn.runs import CHECKPOINT, CONFIG
 from dgn.terminal import interactive
-from dgn.training.callbacks import AtomicCheckpointIO, Checkpoints, Throughput
+from dgn.training.callbacks import AtomicCheckpointIO, Checkpoints, Interruption, LastValidation, Throughput
 from dgn.training.inversion import NonFiniteLoss
 from dgn.training.precision import resolve_precision
 
@@ -35,26 +41,51 @@ def start(config: DictConfig, folder: Path) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     torch.set_flush_denormal(True)  # CPUs are slow with denormal numbers; none of ours matters
     torch.set_float32_matmul_precision("high")
-    if not (folder / CONFIG).exists():
-        write_whole(folder / CONFIG, yaml.safe_dump(plain(config), sort_keys=False))
+    if rank() == 0 and not (folder / CONFIG).exists():
+        kept = folder / ".hydra" / "overrides.yaml"
+        command = shlex.join(["python", "train.py", *(yaml.safe_load(kept.read_text()) if kept.is_file() else [])])
+        write_whole(folder / CONFIG, f"# {command}\n" + yaml.safe_dump(plain(config), sort_keys=False))
 
 
-def make_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
+def device(trainer: DictConfig) -> torch.device:
+    """Where this process computes before the Trainer takes over."""
+    if trainer.accelerator == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+
+
+@contextmanager
+def running(config: DictConfig, folder: Path) -> Iterator[tuple[list[Logger], Interruption]]:
+    """Around everything that a job does once it has its data and networks: the loggers, ended with it, and the signals
+    that ask it to stop."""
+    makers = [instantiate(maker, _partial_=True) for maker in config.logger.values()]
+    with logged(makers, plain(config)) as loggers, Interruption() as interruption:
+        yield loggers, interruption
+
+
+def make_trainer(
+    config: DictConfig,
+    folder: Path,
+    loggers: Sequence[Logger],
+    interruption: Interruption,
+    callbacks: Sequence[pl.Callback] = (),
+) -> pl.Trainer:
     """Lightning's Trainer of the config, with our checkpoints, progress and precision."""
     steps = config.trainer.max_steps
     if steps < 1:
         raise UserError(f"trainer.max_steps={steps} must be at least 1")
-    bar = bool(config.trainer.enable_progress_bar) and interactive()
+    bar = bool(config.trainer.enable_progress_bar) and interactive() and rank() == 0
     command = f"python train.py resume={folder}"
     ours: list[pl.Callback] = [
-        Checkpoints(folder, config.checkpoint.every_n_steps, command),
+        Checkpoints(folder, config.checkpoint.every_n_steps, command, interruption),
         Throughput(config.trainer.log_every_n_steps, lines=bool(config.trainer.enable_progress_bar) and not bar),
+        LastValidation(),
     ]
     if bar:
         ours.append(pl.callbacks.RichProgressBar(leave=True))
-    logger = instantiate(config.logger) if config.logger.get("_target_") else False
     return instantiate(
         config.trainer,
+        **_placement(config.trainer),
         precision=resolve_precision(config.trainer.precision, config.trainer.accelerator),
         enable_progress_bar=bar,
         val_check_interval=min(config.trainer.val_check_interval, steps),
@@ -64,8 +95,9 @@ def make_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callba
         enable_model_summary=False,
         use_distributed_sampler=False,
         default_root_dir=folder,
-        callbacks=[*ours, *callbacks],
-        logger=logger,
+        # LastValidation's comes before Checkpoints', which may end the run.
+        callbacks=[*callbacks, *reversed(ours)],
+        logger=list(loggers) or False,
         plugins=[AtomicCheckpointIO()],
     )
 
@@ -83,11 +115,45 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: ImageData, folder
         raise UserError(
             f"a loss is not finite at {error}; {kept}. Lower optimizer.lr or the loss weights and start again"
         ) from None
-    seconds = time.perf_counter() - began
-    found = trainer.validate(module, data, verbose=False, weights_only=True)[0]
-    return {**found, "steps": trainer.global_step, "fit_seconds": round(seconds, 1)}
+    seconds, steps = time.perf_counter() - began, trainer.global_step
+    last = next(callback for callback in trainer.callbacks if isinstance(callback, LastValidation))
+    if last.step != steps:
+        trainer.validate(module, data, verbose=False, weights_only=True)
+    return {**last.found, "steps": steps, "fit_seconds": round(seconds, 1)}
 
 
 def schedule(config: DictConfig) -> Any:
     """The maker of the config's schedule. A task's schedule leaves keys of another's behind as null."""
     return instantiate({key: value for key, value in config.schedule.items() if value is not None})
+
+
+def processes_to_start(trainer: DictConfig) -> int:
+    """How many processes this one has to start for a trainer's config; 1: it trains itself.
+
+    Raises UserError where the devices are not there, or another machine's processes are not ours to start."""
+    strategy = trainer.get("strategy")
+    if started_by_launcher() or strategy in (None, "auto"):
+        return 1
+    devices, cpu = trainer.devices, trainer.accelerator == "cpu"
+    there = torch.cuda.device_count()
+    if not cpu and there == 0:
+        raise UserError("trainer=ddp needs GPUs, and there is none here; give trainer=ddp_cpu, or trainer=auto")
+    count = there if devices in ("auto", -1) else len(devices) if OmegaConf.is_list(devices) else int(devices)
+    if count < 1 or (not cpu and count > there):
+        raise UserError(f"trainer.devices={devices}: there are {there} GPUs here; give a number of them, or auto")
+    if trainer.get("num_nodes", 1) > 1:
+        raise UserError(
+            f"trainer.num_nodes={trainer.num_nodes}: processes on several machines are started by srun or torchrun "
+            "(docs/clusters.md)"
+        )
+    return count
+
+
+def _placement(trainer: DictConfig) -> dict[str, Any]:
+    """What Lightning must be told of where it runs, beyond the config: with a launcher, what that has started."""
+    if trainer.get("strategy") in (None, "auto"):
+        return {}
+    if not started_by_launcher():
+        return {"strategy": "auto", "devices": 1}  # one process is all there is
+    local, nodes = processes_per_node()
+    return {"devices": local, "num_nodes": nodes}

@@ -7,9 +7,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from filelock import FileLock
+
 from dgn.config import compose, plain
 from dgn.errors import UserError
 from dgn.files import cache_dir, written_aside
+from dgn.processes import alone
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +27,8 @@ def embedded_weights(target: str) -> Path:
         raise UserError(f"weights=embedded: {target} is not of the embedded world; give a weights file, or null")
     recipe = _RECIPES[target]
     config = compose("train", [f"experiment=embedded/{recipe}", "logger=none"])
-    values = plain(config)
-    values.pop("resume", None)
+    # Where metrics go, and what follows from them, is nothing to the weights.
+    values = {k: v for k, v in plain(config).items() if k not in ("resume", "logger", "metric", "comparison")}
     key = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:12]
     name = target.rsplit(".", 1)[-1]
     path = cache_dir() / "networks" / f"{name}-{key}.safetensors"
@@ -34,10 +37,14 @@ def embedded_weights(target: str) -> Path:
     # Here, as fitting needs this module for the networks it builds.
     from dgn.tasks.encoder import fit_encoder
 
-    log.info("The embedded %s (%s) is not there yet: fitting it to the doodles first, about a minute", recipe, name)
-    with tempfile.TemporaryDirectory(prefix="dgn-") as folder:
-        made = fit_encoder(config, Path(folder))
-        with written_aside(path) as aside:
-            shutil.copyfile(made, aside)
-    log.info("Kept for later runs in %s", path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # jobs side by side need it at the same moment; one fits it
+        if path.exists():
+            return path
+        log.info("The embedded %s (%s) is not there yet: fitting it to the doodles first, about a minute", recipe, name)
+        with tempfile.TemporaryDirectory(prefix="dgn-") as folder, alone():
+            made = fit_encoder(config, Path(folder))
+            with written_aside(path) as aside:
+                shutil.copyfile(made, aside)
+        log.info("Kept for later runs in %s", path)
     return path

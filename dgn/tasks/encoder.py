@@ -32,12 +32,15 @@ def fit_encoder(config: DictConfig, folder: Path) -> Path:
     module = Classification(
         net, instantiate(config.optimizer, _partial_=True), common.schedule(config), config.seed, config.label_smoothing
     )
-    trainer = common.make_trainer(config, folder, [])
-    log.info("Fitting %s to %d images of %d classes", net.name, len(data.train_source), len(data.classes))
-    metrics = common.fit(trainer, module, data, folder)
-    accuracy = metrics["val/accuracy"]
-    log.info("Validation accuracy %.1f%% after %.0f s", 100 * accuracy, metrics["fit_seconds"])
     path = folder / ENCODER
-    save_network(net, path, about={"config": plain(config), "metrics": metrics})
-    write_whole(folder / METRICS, json.dumps(metrics, indent=2))
+    with common.running(config, folder) as (loggers, interruption):
+        trainer = common.make_trainer(config, folder, loggers, interruption)
+        log.info("Fitting %s to %d images of %d classes", net.name, len(data.train_source), len(data.classes))
+        metrics = common.fit(trainer, module, data, folder)
+        metrics["parameters"] = sum(p.numel() for p in net.parameters())
+        if trainer.is_global_zero:
+            save_network(net, path, about={"config": plain(config), "metrics": metrics})
+            write_whole(folder / METRICS, json.dumps(metrics, indent=2))
+        trainer.strategy.barrier()  # all processes find what rank 0 has written
+    log.info("Validation accuracy %.1f%% after %.0f s", 100 * metrics["val/accuracy"], metrics["fit_seconds"])
     return path

@@ -15,8 +15,9 @@ from dgn.config import plain
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
 from dgn.files import write_whole
+from dgn.loggers import log_prior
 from dgn.networks.featurenet import FeatureNet
-from dgn.runs import METRICS, PRIOR
+from dgn.runs import METRICS, PRIOR, command_of
 from dgn.statistics import UnitStatistics, measure
 from dgn.tasks import common
 from dgn.tasks.networks import network
@@ -41,7 +42,7 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     # Networks that were fitted on the way have drawn random numbers, those that were there have not.
     pl.seed_everything(config.seed, verbose=False)
     layers = _comparator_layers(config, comparator or encoder)
-    device = torch.device("cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu")
+    device = common.device(config.trainer)
     codes, scales = _statistics(config, data, encoder.to(device), (comparator or encoder).to(device), layers)
 
     if not (codes.std.isfinite().all() and codes.mean.isfinite().all()):
@@ -67,24 +68,28 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
         ema_decay=config.ema_decay,
         seed=config.seed,
         compile=config.compile,
-        about=_about(config, encoder, data),
+        about=_about(config, encoder, data) | {"command": command_of(folder)},
         encoder_tensors={k: v.cpu().clone() for k, v in encoder.network.state_dict().items()} if carried else {},
     )
     shown = next(data.real_images(16, "val"))[0]
-    trainer = common.make_trainer(config, folder, [Reconstructions(folder, shown)])
-    log.info(
-        "Training a prior: inverting %s of %s (code %s) at %d px, %d steps of %d images, %s",
-        config.encoder.layer, encoder.name, "x".join(map(str, codes.mean.shape)), data.image_size,
-        config.trainer.max_steps, data.batch_size, trainer.precision,
-    )  # fmt: skip
-    metrics = common.fit(trainer, module, data, folder)
-    metrics |= {
-        "generator_parameters": sum(p.numel() for p in generator.parameters()),
-        "total_seconds": round(time.perf_counter() - began, 1),
-    }
-    module.about["metrics"] = metrics
-    module.prior().save(folder / PRIOR)
-    write_whole(folder / METRICS, json.dumps(metrics, indent=2))
+    with common.running(config, folder) as (loggers, interruption):
+        trainer = common.make_trainer(config, folder, loggers, interruption, [Reconstructions(folder, shown)])
+        log.info(
+            "Training a prior: inverting %s of %s (code %s) at %d px, %d steps of %d images, %s",
+            config.encoder.layer, encoder.name, "x".join(map(str, codes.mean.shape)), data.image_size,
+            config.trainer.max_steps, data.batch_size, trainer.precision,
+        )  # fmt: skip
+        metrics = common.fit(trainer, module, data, folder)
+        metrics |= {
+            "generator_parameters": sum(p.numel() for p in generator.parameters()),
+            "total_seconds": round(time.perf_counter() - began, 1),
+        }
+        module.about["metrics"] = metrics
+        if trainer.is_global_zero:
+            module.prior().save(folder / PRIOR)
+            write_whole(folder / METRICS, json.dumps(metrics, indent=2))
+            log_prior(loggers, folder / PRIOR, module.about)
+        trainer.strategy.barrier()  # all processes find what rank 0 has written
     log.info(
         "PSNR %.2f dB, feature distance %.3f, code error %.3f; %.0f s in all",
         metrics["val/psnr"], metrics["val/feature_distance"], metrics["val/code_error"], metrics["total_seconds"],

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,16 @@ from dgn.data.datamodule import ImageData
 from dgn.data.images import read_image
 from dgn.errors import UserError
 from dgn.files import image_name
+from dgn.loggers import log_pictures, log_table, logged
 from dgn.metrics.percentile import percentiles
 from dgn.metrics.recognition import recognize
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.contents import Trace
 from dgn.report.gallery import write_gallery
-from dgn.report.results import Row
+from dgn.report.results import COLUMNS, Row
 from dgn.runs import CODE_PRIOR, OUTPUTS, find_prior
+from dgn.sharing import is_shared
 from dgn.tasks.methods import method_for, stages_of
 from dgn.tasks.networks import asked_to_list, network, print_layers
 from dgn.terminal import interactive
@@ -79,13 +82,14 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     title = f"What {target.name} prefers to see"
     traces = [Trace(curve) for curve in preferred.curve.T.tolist()]
     page = write_gallery(folder, rows, preferred.images, settings, title, command_line("visualize.py"), traces=traces)
+    _track(config, folder, rows, prior)
     _say(rows, seconds)
     return page
 
 
 def load_prior(where: str | None, device: torch.device | str = "cpu") -> Prior:
     """The prior that `prior=` means: a prior file, a checkpoint, a run's folder, or None for the newest."""
-    path = find_prior(None if where is None else str(from_here(where)))
+    path = find_prior(where if where is None or is_shared(where) else str(from_here(where)))
     return (Prior.from_checkpoint if path.suffix == ".ckpt" else Prior.load)(path, device)
 
 
@@ -234,6 +238,31 @@ def _rows(
             )
         )
     return rows
+
+
+def _track(config: DictConfig, folder: Path, rows: Sequence[Row], prior: Prior) -> None:
+    """The run through the config's loggers: a row for each preferred image, the contact sheet, the means."""
+    makers = [instantiate(maker, _partial_=True) for maker in config.logger.values()]
+    with logged(makers, plain(config)) as loggers:
+        columns = [*COLUMNS, "prior"]
+        table = [[*asdict(row).values(), prior.source] for row in rows]
+        for line in table:
+            line[columns.index("image")] = str(folder / line[columns.index("image")])
+        log_table(loggers, "preferred", columns, table, picture="image")
+        sheet = read_image(folder / "contact_sheet.png").float() / 255 if loggers else None
+        log_pictures(loggers, "contact_sheet", [sheet], [f"{len(rows)} preferred images"], 0)
+        for logger in loggers:
+            logger.log_metrics(_means(rows), 0)
+
+
+def _means(rows: Sequence[Row]) -> dict[str, float]:
+    """{name: mean over the images}, of what was measured."""
+    found = {}
+    for name in ("activation", "percentile", "judge_probability", "recognized"):
+        values = [float(value) for row in rows if (value := getattr(row, name)) is not None]
+        if values:
+            found[f"visualize/{name}"] = sum(values) / len(values)
+    return found
 
 
 def _device(name: str) -> torch.device:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from torch import Tensor
 
 from dgn.data.images import save_png
 from dgn.files import written_aside
+from dgn.loggers import log_pictures
 from dgn.report.figures import reconstruction_grid
 from dgn.runs import CHECKPOINT, Interrupted
+from dgn.training.replicas import any_process
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -25,41 +28,73 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, aside)
 
 
-class Checkpoints(pl.Callback):
-    """Writes checkpoints/last.ckpt every `every_n_steps` steps and, on Ctrl-C or SIGTERM, at the end of the step
-    under way; then the run ends with `Interrupted`. A second Ctrl-C does not wait."""
+class Interruption:
+    """Ctrl-C and SIGTERM within the block are noted, for the run to end where nothing is lost. A second one does not
+    wait. SIGTERM that someone else takes already (submitit, whose jobs are requeued) stays theirs."""
 
-    def __init__(self, folder: Path, every_n_steps: int, command: str) -> None:
+    received: int | None = None
+
+    def __enter__(self) -> "Interruption":
+        theirs = signal.getsignal(signal.SIGTERM)
+        numbers = [signal.SIGINT]
+        if theirs == signal.SIG_DFL or getattr(theirs, "__module__", "").startswith("dgn."):
+            numbers.append(signal.SIGTERM)
+        if threading.current_thread() is not threading.main_thread():
+            numbers = []
+        self._before = {number: signal.getsignal(number) for number in numbers}
+        self.take()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def take(self) -> None:
+        """Takes the signals, again where something has taken them since (Lightning does as a fit begins)."""
+        for number in self._before:
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: Any) -> None:
+        if self.received is not None:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.received = number
+
+
+class Checkpoints(pl.Callback):
+    """Writes checkpoints/last.ckpt every `every_n_steps` steps and at the last; after an interruption, at the end of
+    the step under way, in all processes the same; then the run ends with `Interrupted`. command: how to go on."""
+
+    def __init__(self, folder: Path, every_n_steps: int, command: str, interruption: Interruption) -> None:
         self.path, self.every_n_steps, self.command = folder / CHECKPOINT, every_n_steps, command
-        self._received: int | None = None
-        self._before: dict[int, Any] = {}
+        self.interruption = interruption
         self._saved_at = -1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._receive)
+        self.interruption.take()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        step = trainer.global_step
-        if self._received is not None:
+        stop, step = any_process(self.interruption.received is not None), trainer.global_step
+        if stop or step % self.every_n_steps == 0 or step == trainer.max_steps:
             self._save(trainer, pl_module)
-            raise Interrupted(self._received, f"stopped at step {step}; go on with: {self.command}")
-        if step % self.every_n_steps == 0:
-            self._save(trainer, pl_module)
+        if stop:
+            self._end(step)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.interruption.take()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # After the last step no other comes, at whose end the run could stop. What it has learned is saved.
+        last = trainer.global_step >= trainer.max_steps
+        if last and any_process(self.interruption.received is not None):
+            self._end(trainer.global_step)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._save(trainer, pl_module)
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()
-
-    def _receive(self, number: int, frame: Any) -> None:
-        if self._received is not None:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        self._received = number
+    def _end(self, step: int) -> None:
+        number = self.interruption.received or signal.SIGINT  # where another process was told, this one was not
+        raise Interrupted(number, f"stopped at step {step}; go on with: {self.command}")
 
     def _save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._saved_at == trainer.global_step:
@@ -68,6 +103,16 @@ class Checkpoints(pl.Callback):
             return  # the step's losses were finite and its weights are not: the next step says so
         trainer.save_checkpoint(self.path)
         self._saved_at = trainer.global_step
+
+
+class LastValidation(pl.Callback):
+    """Remembers the last validation: at which step it was, and what it found."""
+
+    step: int | None = None
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.step = trainer.global_step
+        self.found = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
 
 
 class Throughput(pl.Callback):
@@ -90,7 +135,7 @@ class Throughput(pl.Callback):
         rate = self._images / (now - self._since)
         self._images, self._since = 0, now
         pl_module.log("train/images_per_second", rate, prog_bar=True)
-        if self.lines and (now - self._said > 15 or step == trainer.max_steps):
+        if self.lines and trainer.is_global_zero and (now - self._said > 15 or step == trainer.max_steps):
             self._said = now
             losses = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("train/loss")}
             shown = "  ".join(f"{k.removeprefix('train/')} {v:.3g}" for k, v in losses.items())
@@ -118,9 +163,4 @@ class Reconstructions(pl.Callback):
         grid = reconstruction_grid(images.cpu(), pl_module.best_generator(codes).float().clamp(0, 1).cpu())
         step = trainer.global_step
         save_png(grid, self.folder / f"step_{step:06d}.png")
-        for logger in trainer.loggers:
-            caption = f"real over reconstructed, step {step}"
-            if hasattr(logger, "log_image"):
-                logger.log_image("val/reconstructions", [grid], step=step, caption=[caption])
-            elif hasattr(logger.experiment, "add_image"):
-                logger.experiment.add_image("val/reconstructions", grid, step)
+        log_pictures(trainer.loggers, "val/reconstructions", [grid], [f"real over reconstructed, step {step}"], step)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dgn.networks.featurenet import FeatureNet
 from dgn.training.randomness import seed_step
+from dgn.training.replicas import average, average_gradients
 
 
 class Classification(pl.LightningModule):
@@ -41,9 +42,12 @@ class Classification(pl.LightningModule):
         self.network.train()
         logits = self.net(images, [self.layer])[self.layer]
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
-        self.log("train/loss", loss, batch_size=len(images))
+        self.log("train/loss", average({"loss": loss.detach()})["loss"], batch_size=len(images))
         self.log("train/lr", self.lr_schedulers().get_last_lr()[0], batch_size=1)
         return loss
+
+    def on_after_backward(self) -> None:
+        average_gradients(self.network.parameters())
 
     def on_validation_model_eval(self) -> None:
         self.network.eval()

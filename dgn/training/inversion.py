@@ -1,6 +1,8 @@
 """Inversion: training G_l to invert layer l of E, against D (Dosovitskiy & Brox 2016, section 3).
 
-One step reads as the algorithm does: encode, generate, compare, judge, learn.
+One step reads as the algorithm does: encode, generate, compare, judge, learn. Where several processes train together
+each does this with its share of the batch; losses and gradients are means over all of them before anything follows
+from them, so that all agree on who learns and on every weight.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +26,7 @@ from dgn.training.losses import adversarial_loss, discriminator_loss, feature_lo
 from dgn.training.losses import image_loss as pixel_loss
 from dgn.training.randomness import seed_step
 from dgn.training.readback import Readback
+from dgn.training.replicas import average, average_gradients
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,8 @@ class Inversion(pl.LightningModule):
     optimizer, schedule: makers; one Adam holds G's and D's parameters, and whoever is frozen in a step has no
     gradients, which Adam passes over. So the trainer's global_step is the number of iterations.
     ema_decay: of the average of G's weights that the prior holds (0: none; the prior holds G itself).
-    seed: of what is random in a step (D's dropout): a function of (seed, step, rank), so that a resumed run draws
-    what the uninterrupted one would.
+    seed: of what is random in a step (D's dropout): a function of (seed, step), so that a resumed run draws what the
+    uninterrupted one would, and several processes what one would.
     compile: torch.compile for G and D.
     about, encoder_tensors: what the prior says of itself, and the encoder's weights where it carries them
         (`dgn.prior.Prior`); in every checkpoint, so that each is a prior too.
@@ -123,7 +126,7 @@ class Inversion(pl.LightningModule):
         return self.average.module if self.average is not None else self.generator
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        seed_step(self.seed, self.global_step, self.global_rank)
+        seed_step(self.seed, self.global_step)
         images = batch[0]
         with record_function("encode"):
             codes, features = self.encode(images)
@@ -145,7 +148,7 @@ class Inversion(pl.LightningModule):
             loss_generator = loss_generator + w.adversarial * loss_adversarial
             loss_discriminator = loss_real + loss_generated
             losses |= {"adversarial": loss_adversarial, "discriminator": loss_discriminator}
-        self.readback.start(losses)
+        self.readback.start(average(losses))
 
         with record_function("learn"):
             optimizer = self.optimizers()
@@ -154,6 +157,7 @@ class Inversion(pl.LightningModule):
                 _set_gradients(loss_generator, self.generator, keep_graph=self.discriminator is not None)
             if self.discriminator is not None and self.balance.discriminator_learns:
                 _set_gradients(loss_discriminator, self.discriminator)
+            average_gradients(self.parameters())
             optimizer.step()
             self.lr_schedulers().step()
             if self.average is not None and self.balance.generator_learns:

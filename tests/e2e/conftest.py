@@ -1,11 +1,13 @@
 """Small runs of the two entry points, as a user starts them: in a folder of their own, with a cache of their own."""
 
 import io
+import json
 import logging
 import os
 import runpy
 import subprocess
 import sys
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -72,6 +74,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="session")
+def new_user(cache: Path):
+    """Makes a user of a folder."""
+    return lambda folder: User(folder, cache)
+
+
 @pytest.fixture
 def user(tmp_path: Path, cache: Path) -> User:
     return User(tmp_path, cache)
@@ -83,3 +91,68 @@ def trained(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[User
     user = User(tmp_path_factory.mktemp("trained"), cache)
     out, _ = user.run("train.py", *user.tiny, "trainer.max_steps=8", "trainer.val_check_interval=4")
     return user, Path(out.strip().splitlines()[-1]), out
+
+
+class WandbRecords:
+    """What an offline run of W&B has written into its folder, read from its own log."""
+
+    def __init__(self, folder: Path) -> None:
+        from wandb.proto.wandb_internal_pb2 import Record
+
+        self.folder = folder
+        (log,) = folder.glob("run-*.wandb")
+        kinds, deadline = set(), time.monotonic() + 20
+        while "exit" not in kinds and time.monotonic() < deadline:  # W&B's service writes when it comes to it
+            self.records = [Record.FromString(data) for data in _entries(log.read_bytes())]
+            kinds = {record.WhichOneof("record_type") for record in self.records}
+            time.sleep(0.05)
+        self.run = next(r.run for r in self.records if r.WhichOneof("record_type") == "run")
+        self.config: dict = {}
+        self.rows: list[dict] = []
+        self.artifacts = [r.request.log_artifact.artifact for r in self.records if r.request.HasField("log_artifact")]
+        self.artifacts += [r.artifact for r in self.records if r.WhichOneof("record_type") == "artifact"]
+        self.exit_code = next((r.exit.exit_code for r in self.records if r.WhichOneof("record_type") == "exit"), None)
+        for record in self.records:
+            kind = record.WhichOneof("record_type")
+            if kind in ("run", "config"):
+                update = record.run.config.update if kind == "run" else record.config.update
+                self.config |= {_key(item): json.loads(item.value_json) for item in update}
+            if kind == "history":
+                self.rows.append({})
+                for item in record.history.item:
+                    *outer, last = item.nested_key or [item.key]
+                    row = self.rows[-1]
+                    for name in outer:
+                        row = row.setdefault(name, {})
+                    row[last] = json.loads(item.value_json)
+
+    def values(self, name: str) -> list:
+        """All values of a metric, in order."""
+        return [row[name] for row in self.rows if name in row]
+
+
+def _key(item) -> str:
+    return item.key or ".".join(item.nested_key)
+
+
+def _entries(data: bytes) -> list[bytes]:
+    """The entries of a file in LevelDB's log format, behind W&B's header of 7 bytes."""
+    assert data[:4] == b":W&B"
+    entries, at, part = [], 7, b""
+    while at + 7 <= len(data):
+        if 32768 - at % 32768 < 7:
+            at += 32768 - at % 32768
+            continue
+        length, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
+        part += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):
+            entries.append(part)
+            part = b""
+    return entries
+
+
+@pytest.fixture(scope="session")
+def wandb_runs():
+    """The W&B runs under a folder, in the order of their beginning."""
+    return lambda folder: [WandbRecords(f) for f in sorted(Path(folder).glob("**/wandb/offline-run-*"))]

@@ -1,0 +1,75 @@
+"""What a multirun ends in: which of its jobs failed, and the comparison of what the others made."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import configure_log
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from dgn.errors import UserError
+from dgn.runs import FAILED, numbered
+
+log = logging.getLogger(__name__)
+
+_watching: list[list[Path]] = []
+
+
+@contextmanager
+def watching(failed: list[Path]) -> Iterator[None]:
+    """Puts into `failed` the folders of jobs that failed in a multirun within the block: Hydra's callbacks return
+    nothing, and what they raise it makes a warning."""
+    _watching.append(failed)
+    try:
+        yield
+    finally:
+        _watching.remove(failed)
+
+
+class Multirun(Callback):
+    """Hydra's callback of train.yaml and visualize.yaml. Its comparison is made as config.comparison says."""
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Compares the multirun's jobs, and prints the page's path last."""
+        folder = Path(config.hydra.sweep.dir)
+        jobs = numbered(folder)
+        for failed in _watching:
+            failed += [job for job in jobs if (job / FAILED).is_file()]
+        if not jobs or not config.comparison.enabled:
+            return
+        # The last job's log is not the comparison's.
+        configure_log(config.hydra.hydra_logging)
+        try:
+            print(_compare(config, jobs, folder / "comparison"))
+        except UserError as error:
+            log.error("error: no comparison: %s", error)
+            for failed in _watching:
+                failed.append(folder / "comparison")
+
+
+def _compare(config: DictConfig, jobs: list[Path], folder: Path) -> Path:
+    # Here, so that a command line that is only helped does not wait for torch.
+    from dgn.config import compose
+    from dgn.tasks.compare import compare
+
+    given = {k: v for k, v in OmegaConf.to_container(config.comparison).items() if k != "enabled" and v is not None}
+    choices = [f"{key}={given.pop(key)}" for key in ("judge", "target", "method") if key in given]
+    choices += [f"logger={'wandb' if 'wandb' in (config.get('logger') or {}) else 'none'}"]
+    settings = compose("compare", choices)
+    for key, value in given.items():
+        OmegaConf.update(settings, key, value)
+    settings.runs = [os.fspath(job) for job in jobs]
+    for logger in settings.logger.values():
+        own = config.logger.wandb
+        logger.folder = os.fspath(folder)
+        logger.job_type, logger.group, logger.name = (
+            "comparison",
+            folder.parent.name,
+            f"{folder.parent.name}/comparison",
+        )
+        logger.project, logger.entity, logger.mode = own.project, own.entity, own.mode
+    return compare(settings, folder)

@@ -1,0 +1,275 @@
+"""Several processes that train one prior together: starting them, ending them, and knowing which one this is.
+
+A process that a launcher (torchrun, srun) started as one of several finds its place in the environment. Where
+nobody did, `run_in_processes` starts them: it calls a function in each, and not the command line again, which in a
+multirun would start the multirun once more in every process.
+"""
+
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
+from typing import Any
+
+from dgn.errors import UserError
+from dgn.runs import Interrupted
+
+log = logging.getLogger(__name__)
+
+NOTHING_SAVED = "stopped before there was anything to save"
+_GRACE = 20.0  # seconds that the others get to end on their own when one process has failed
+
+
+def rank() -> int:
+    """Which of the processes of a run this one is; 0 where there is one."""
+    return _place()[0]
+
+
+def world_size() -> int:
+    """How many processes train together; 1 where nobody started several."""
+    return _place()[1]
+
+
+def started_by_launcher() -> bool:
+    """Whether torchrun, srun or `run_in_processes` started this process as one of several."""
+    return "RANK" in os.environ or _srun()
+
+
+def processes_per_node() -> tuple[int, int]:
+    """(processes on each machine, machines) of a run that a launcher started."""
+    if "RANK" in os.environ:
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
+        return local, max(1, int(os.environ.get("WORLD_SIZE", "1")) // local)
+    nodes = int(os.environ.get("SLURM_NNODES", "1"))
+    return int(os.environ["SLURM_NTASKS"]) // nodes, nodes
+
+
+def agreed(choose: Callable[[], Path]) -> Path:
+    """A folder that all processes of a run name alike: rank 0 chooses, and the others are told.
+
+    Under torchrun through the store that it keeps; under srun it is one name for the job. Raises UserError where
+    neither can be had."""
+    if world_size() == 1:
+        return choose()
+    if "RANK" not in os.environ:
+        chosen = choose()
+        return chosen.parent / f"slurm-{os.environ['SLURM_JOB_ID']}"
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        raise UserError("one of several processes, not of torchrun's: name the run's folder with hydra.run.dir=FOLDER")
+    from torch.distributed import TCPStore
+
+    key = f"dgn/folder/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    if rank() == 0:
+        store.set(key, str(choose()))
+    return Path(store.get(key).decode())
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within the block this process is the only one of its run: for a small training that one of several does first."""
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "SLURM_STEP_ID", "SLURM_NTASKS")
+    held = {name: os.environ.pop(name) for name in (*names, "TORCHELASTIC_RUN_ID") if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(held)
+
+
+def run_in_processes(function: Callable[..., Any], arguments: Sequence[Any], count: int) -> Any:
+    """function(*arguments) in `count` new processes of this machine; returns what that of rank 0 returned, as JSON
+    has it (paths as strings).
+
+    The arguments are pickled. Each process finds RANK, WORLD_SIZE and the rest as under torchrun. Ctrl-C and SIGTERM
+    here are passed on, and waited for; when a process fails, the others are ended; when this one dies, they end
+    themselves. Raises what a process raised where it is a UserError or Interrupted, else a RuntimeError."""
+    # Processes are copies of one that has imported what they need, and touched no GPU.
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["dgn.tasks.prior", "dgn.tasks.encoder"])
+    with tempfile.TemporaryDirectory(prefix="dgn-ranks-") as folder:
+        logs = [(h.baseFilename, h.formatter) for h in logging.root.handlers if isinstance(h, logging.FileHandler)]
+        surroundings = (dict(os.environ), os.getcwd())
+        given = (function, tuple(arguments), count, _free_port(), Path(folder), logs, surroundings)
+        processes = [context.Process(target=_rank_main, args=(i, *given), name=f"rank {i}") for i in range(count)]
+        with _starting():
+            for process in processes:
+                process.start()
+        with _passing_signals_to(processes):
+            _wait_for(processes)
+        outcomes = [_read(Path(folder) / f"{i}.json") for i in range(count)]
+    return _outcome(outcomes, [process.exitcode for process in processes])
+
+
+def _place() -> tuple[int, int]:
+    if "RANK" in os.environ:
+        return int(os.environ["RANK"]), int(os.environ.get("WORLD_SIZE", "1"))
+    if _srun():
+        return int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"])
+    return 0, 1
+
+
+def _srun() -> bool:
+    return "SLURM_STEP_ID" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """While processes start they ignore Ctrl-C, as they inherit that: until they can take it, it is this process's."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _passing_signals_to(processes: Sequence[Any]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM go on to the processes, which save and end; however this ends, none is left behind."""
+
+    def pass_on(number: int, frame: Any) -> None:
+        for process in processes:
+            if process.is_alive():
+                os.kill(process.pid, number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.kill()
+            process.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait_for(processes: Sequence[Any]) -> None:
+    deadline = None
+    while alive := [process for process in processes if process.is_alive()]:
+        connection.wait([process.sentinel for process in alive], timeout=0.5)
+        if deadline is None and any(process.exitcode for process in processes):
+            deadline = time.monotonic() + _GRACE
+        if deadline is not None and time.monotonic() > deadline:
+            return  # what is left waits for a process that is no more
+
+
+def _rank_main(
+    number: int,
+    function: Callable,
+    arguments: tuple,
+    count: int,
+    port: int,
+    folder: Path,
+    logs: list,
+    surroundings: tuple[dict[str, str], str],
+) -> None:
+    """What each process does: takes its place, calls the function, and leaves word of how it ended."""
+    # A session of its own: Ctrl-C in the terminal comes once, through the process that started this one.
+    os.setsid()
+    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGTERM, _stop)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    environment, directory = surroundings
+    os.chdir(directory)
+    os.environ.clear()
+    os.environ |= environment | {
+        "RANK": str(number),
+        "LOCAL_RANK": str(number),
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "GROUP_RANK": "0",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_RUN_ID": "dgn",  # so that Lightning, too, takes it for a process of torchrun's
+    }
+    _configure_logging(number, logs)
+    if "OMP_NUM_THREADS" not in os.environ:
+        import torch
+
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
+    try:
+        outcome = {"made": function(*arguments)}
+    except UserError as error:
+        outcome = {"user_error": str(error)}
+    except Interrupted as error:
+        outcome = {"signal": error.signal, "message": str(error)}
+    except Exception as error:
+        logging.getLogger(__name__).exception("rank %d failed", number)
+        outcome = {"error": f"{type(error).__name__}: {error}"}
+    (folder / f"{number}.json").write_text(json.dumps(outcome, default=str))
+    _leave_group()
+    # Only a failure is no end that the others can be waited for.
+    sys.exit(int("error" in outcome or "user_error" in outcome))
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise Interrupted(number, NOTHING_SAVED)
+
+
+def _follow_parent() -> None:
+    """Ends this process when the one that started it is gone: as for SIGTERM, and by force if that takes long."""
+    connection.wait([parent_process().sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE)
+    os._exit(1)
+
+
+def _leave_group() -> None:
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _configure_logging(number: int, logs: list) -> None:
+    """Rank 0 says what a run in one process would; the others only what goes wrong."""
+    root = logging.getLogger()
+    screen = logging.StreamHandler(sys.stdout)
+    screen.setFormatter(logging.Formatter("%(message)s"))
+    handlers: list[logging.Handler] = [screen]
+    if number == 0:
+        for path, formatter in logs:
+            handlers.append(logging.FileHandler(path))
+            handlers[-1].setFormatter(formatter)
+    root.handlers[:] = handlers
+    root.setLevel(logging.INFO if number == 0 else logging.ERROR)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _outcome(outcomes: list[dict[str, Any]], codes: list[int | None]) -> Any:
+    for kind in ("user_error", "error", "signal"):
+        for number, outcome in enumerate(outcomes):
+            if kind not in outcome:
+                continue
+            if kind == "user_error":
+                raise UserError(outcome[kind])
+            if kind == "signal":
+                raise Interrupted(outcome["signal"], outcome["message"])
+            raise RuntimeError(f"process {number} of {len(outcomes)} failed: {outcome[kind]}")
+    if "made" not in outcomes[0] or any(codes):
+        ended = ", ".join(f"{number}: {code}" for number, code in enumerate(codes))
+        raise RuntimeError(f"a process ended without a word (exit statuses {ended}); was it killed, or out of memory?")
+    return outcomes[0]["made"]

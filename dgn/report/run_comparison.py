@@ -1,0 +1,121 @@
+"""Runs side by side: a page, a table and a figure like S13 of Nguyen et al. 2016 (a row a class, a column a prior)."""
+
+import csv
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+import torch
+from torch import Tensor
+
+from dgn.files import write_whole, written_aside
+from dgn.report.comparison_figure import comparison_figure
+
+
+@dataclass
+class Entry:
+    """A run in a comparison. name: what tells it from the others. status: `finished`, `failed` or `unfinished`;
+    error: what it failed of. settings: those in which the runs differ. numbers: what was measured of it.
+    images: (units * seeds, 3, H, W) in image space, unit after unit; None where it made none."""
+
+    name: str
+    folder: Path
+    status: str = "finished"
+    error: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    numbers: dict[str, float] = field(default_factory=dict)
+    images: Tensor | None = None
+
+
+def write_comparison(
+    folder: str | Path,
+    entries: Sequence[Entry],
+    row_titles: Sequence[str],
+    per_cell: int,
+    title: str,
+    summary: str,
+    figure_note: str,
+    best: Mapping[str, bool],
+) -> Path:
+    """Writes comparison.csv, comparison.png (where any run has images) and, last, index.html into `folder`; returns
+    the page's path. best: {number: whether more is better}, for those that have a best."""
+    folder = Path(folder)
+    settings = list(dict.fromkeys(key for entry in entries for key in entry.settings))
+    numbers = list(dict.fromkeys(key for entry in entries for key in entry.numbers))
+    write_whole(folder / "comparison.csv", _table(entries, settings, numbers, folder))
+    shown = [entry for entry in entries if entry.images is not None]
+    if shown:
+        sheet = comparison_figure(_side_by_side(shown, per_cell), row_titles, [entry.name for entry in shown], per_cell)
+        with written_aside(folder / "comparison.png") as aside:
+            sheet.save(aside, format="PNG", compress_level=3)
+    page = _TEMPLATES.get_template("comparison.html").render(
+        title=title,
+        summary=summary,
+        entries=entries,
+        settings=settings,
+        numbers=numbers,
+        winners=_winners(entries, best),
+        shown=bool(shown),
+        size=sheet.size if shown else (0, 0),
+        figure_note=figure_note,
+        links=[quote(os.path.relpath(entry.folder, folder)) for entry in entries],
+    )
+    write_whole(folder / "index.html", page)
+    return folder / "index.html"
+
+
+def _side_by_side(entries: Sequence[Entry], per_cell: int) -> Tensor:
+    """The entries' images, row after row of the figure; all as large as the largest."""
+    side = max(max(entry.images.shape[-2:]) for entry in entries)
+    columns = []
+    for entry in entries:
+        images = entry.images.float()
+        if images.shape[-2:] != (side, side):
+            images = torch.nn.functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
+        columns.append(images.unflatten(0, (-1, per_cell)))
+    return torch.stack(columns, 1).flatten(0, 2)
+
+
+def _table(entries: Sequence[Entry], settings: Sequence[str], numbers: Sequence[str], folder: Path) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["run", "status", *settings, *numbers, "error", "folder"])
+    for entry in entries:
+        values = [entry.settings.get(key, "") for key in settings] + [entry.numbers.get(key, "") for key in numbers]
+        writer.writerow([entry.name, entry.status, *values, entry.error, os.path.relpath(entry.folder, folder)])
+    return text.getvalue()
+
+
+def _winners(entries: Sequence[Entry], best: Mapping[str, bool]) -> dict[str, float]:
+    """{number: its best value}, where there is more than one to choose from."""
+    found = {}
+    for key, more in best.items():
+        values = [entry.numbers[key] for entry in entries if math.isfinite(entry.numbers.get(key, math.nan))]
+        if len(values) > 1:
+            found[key] = (max if more else min)(values)
+    return found
+
+
+def number(value: Any) -> str:
+    """A measured value as a table shows it."""
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) < 1e15):
+        return f"{int(value):,}".replace(",", "\u202f")
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.1f}"
+
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("dgn.report"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters |= dict(number=number)

@@ -1,0 +1,197 @@
+"""Priors that others made, and priors for others: the Hugging Face hub and the artifacts of Weights & Biases.
+
+    prior=hf:USER/NAME[@REVISION]                  a repository on the hub
+    prior=wandb:ENTITY/PROJECT/NAME[:ALIAS]        an artifact; ALIAS: latest where none is given
+
+    python -m dgn.sharing RUN_OR_PRIOR USER/NAME [--private]       shares a prior on the hub
+
+A prior file is data: opening one executes nothing, whoever made it.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dgn.errors import UserError
+from dgn.files import cache_dir
+
+_FILE = "prior.safetensors"
+_FORMS = "hf:USER/NAME[@REVISION] or wandb:ENTITY/PROJECT/NAME[:ALIAS]"
+
+
+def is_shared(where: str | None) -> bool:
+    """Whether `prior=` names a place on the network, not on the disk."""
+    return where is not None and where.startswith(("hf:", "wandb:"))
+
+
+def fetch(where: str) -> Path:
+    """The prior file of a shared name, downloaded unless it is here. Raises UserError where it cannot be had."""
+    kind, _, name = where.partition(":")
+    if kind == "hf" and (match := re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", name)):
+        return _from_hub(match[1], match[2])
+    if kind == "wandb" and re.fullmatch(r"[\w.-]+/[\w. -]+/[\w.-]+(:[\w.-]+)?", name):
+        return _from_wandb(name if ":" in name else f"{name}:latest")
+    raise UserError(f"prior={where} is no name of a shared prior; give {_FORMS}")
+
+
+def push(path: str | Path, repository: str, private: bool = False) -> str:
+    """Shares a prior on the hub, with a model card made of what the file says and of pictures that it paints; returns
+    the page's address. path: a prior file or a run's folder. repository: USER/NAME; made where it is not there."""
+    hub = _hub()
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise UserError(f"{repository!r} is no repository of the hub; give USER/NAME")
+    path = Path(path)
+    if path.is_dir():
+        path = path / _FILE
+    with tempfile.TemporaryDirectory(prefix="dgn-share-") as folder:
+        write_card(path, Path(folder), repository)
+        try:
+            api = hub.HfApi()
+            api.create_repo(repository, private=private, exist_ok=True)
+            api.upload_file(path_or_fileobj=str(path), path_in_repo=_FILE, repo_id=repository)
+            api.upload_folder(folder_path=folder, repo_id=repository, commit_message="Model card")
+        except (hub.errors.HfHubHTTPError, OSError, ValueError) as error:
+            raise UserError(
+                f"the hub did not take {repository} ({_first_line(error)}); "
+                "log in with `hf auth login`, or check the name"
+            ) from None
+    return f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/{repository}"
+
+
+def write_card(path: Path, folder: Path, repository: str) -> None:
+    """README.md of a prior for the hub, with the pictures that it shows, into the folder."""
+    # Here, as a run's folder is looked for without torch.
+    from torchvision.utils import make_grid
+
+    from dgn.data.images import save_png
+    from dgn.prior import Prior
+
+    prior = Prior.load(path)
+    samples = prior.decode(prior.sample(8))
+    save_png(make_grid(samples, nrow=8, padding=2, pad_value=1.0), folder / "samples.png")
+    pictures = [
+        ("samples.png", "Codes drawn unit by unit, decoded: not what real images look like, but what units hold")
+    ]
+    reconstructions = sorted((path.parent / "reconstructions").glob("*.png"))
+    if reconstructions:
+        (folder / "reconstructions.png").write_bytes(reconstructions[-1].read_bytes())
+        pictures.insert(0, ("reconstructions.png", "Held-out images over their reconstructions"))
+    (folder / "README.md").write_text(_card(prior.about, prior, pictures, repository))
+
+
+def _card(about: Mapping[str, Any], prior: Any, pictures: list[tuple[str, str]], repository: str) -> str:
+    encoder, data, training = about["encoder"], about.get("data", {}), about.get("training", {})
+    what = str(data.get("_target_", "unknown images")).rsplit(".", 1)[-1]
+    classes = ", ".join(map(str, data.get("classes", [])[:20]))
+    metrics = {k: v for k, v in about.get("metrics", {}).items() if isinstance(v, int | float)}
+    numbers = [f"| {name} | {value:.4g} |" for name, value in metrics.items()]
+    code = "x".join(map(str, prior.code_shape))
+    lines = [
+        "---",
+        "library_name: dgn",
+        "tags: [feature-inversion, activation-maximization, generator-prior]",
+        "---",
+        f"# {repository.split('/')[-1]}",
+        "",
+        f"A generator prior: it inverts layer `{about['layer']}` of `{encoder['name']}`, and so paints the image "
+        "that a code of that layer stands for (Dosovitskiy & Brox 2016); searched, it shows what the units of a "
+        "network prefer to see (Nguyen et al. 2016).",
+        "",
+        f"- codes: {code}; images: {prior.image_size} px",
+        f"- encoder: `{encoder['name']}`, fingerprint `{encoder['fingerprint']}`"
+        + ("; its weights are in the file" if prior.encoder_tensors else "; its weights are not in the file"),
+        f"- images it was trained on: {what}" + (f" ({classes})" if classes else ""),
+        f"- training: {training.get('steps', '?')} steps",
+        "",
+        "## How good it is",
+        "",
+        *(["On held-out images:", "", "| | |", "|---|---|", *numbers] if numbers else ["Nothing was measured."]),
+        "",
+        "## What it paints",
+        "",
+        *[line for name, caption in pictures for line in (f"![{caption}]({name})", "", f"*{caption}.*", "")],
+        "## To use it",
+        "",
+        "```",
+        f"python visualize.py prior=hf:{repository}",
+        "```",
+        "",
+        "## How it was made",
+        "",
+        "```",
+        str(about.get("command", "python train.py")),
+        "```",
+        "",
+        "<details><summary>All settings</summary>",
+        "",
+        "```json",
+        json.dumps(about.get("config", {}), indent=1, default=str),
+        "```",
+        "",
+        "</details>",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _from_hub(repository: str, revision: str | None) -> Path:
+    hub = _hub()
+    try:
+        return Path(hub.hf_hub_download(repository, _FILE, revision=revision))
+    except (hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise UserError(
+            f"prior=hf:{repository} cannot be had ({_first_line(error)}); "
+            "check the name, the network and `hf auth login`"
+        ) from None
+
+
+def _from_wandb(name: str) -> Path:
+    import wandb
+
+    try:
+        artifact = wandb.Api(timeout=30).artifact(name, type="prior")
+        # By its digest: an alias that moves on finds the new file.
+        folder = cache_dir() / "wandb" / re.sub(r"[^\w.-]", "_", f"{name}-{artifact.digest}")
+        path = folder / _FILE
+        return path if path.is_file() else Path(artifact.download(root=str(folder))) / _FILE
+    except (wandb.Error, ValueError, OSError) as error:
+        raise UserError(
+            f"prior=wandb:{name} cannot be had ({_first_line(error)}); check the name, the network and `wandb login`"
+        ) from None
+
+
+def _hub() -> Any:
+    try:
+        import huggingface_hub
+        import huggingface_hub.errors
+    except ModuleNotFoundError:
+        raise UserError("the hub needs huggingface_hub: pip install -e '.[hub]'") from None
+    return huggingface_hub
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def main() -> None:
+    """The command line: `python -m dgn.sharing RUN_OR_PRIOR USER/NAME`."""
+    parser = argparse.ArgumentParser(prog="python -m dgn.sharing", description="Share a prior on the Hugging Face hub.")
+    parser.add_argument("prior", help="a prior file or a run's folder")
+    parser.add_argument("repository", help="USER/NAME on the hub; made where it is not there")
+    parser.add_argument("--private", action="store_true", help="a new repository that only you can see")
+    given = parser.parse_args()
+    try:
+        print(push(given.prior, given.repository, given.private))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,298 @@
+"""compare.py, and the end of every multirun: runs side by side.
+
+Priors (folders of train.py) are asked to show the same units from the same seeds, and what comes out is measured.
+Searches (folders of visualize.py) have shown theirs already: they are measured alike, and ranked.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from dgn.am.objectives import parse_units
+from dgn.config import different, plain
+from dgn.data.datamodule import ImageData
+from dgn.data.images import read_image
+from dgn.errors import UserError
+from dgn.loggers import log_pictures, log_table, logged
+from dgn.metrics.frechet import features_of, frechet
+from dgn.metrics.recognition import recognize
+from dgn.networks.featurenet import FeatureNet
+from dgn.prior import Prior
+from dgn.report.run_comparison import Entry, write_comparison
+from dgn.runs import CONFIG, FAILED, METRICS, PRIOR, numbered
+from dgn.tasks import visualize
+from dgn.tasks.methods import method_for
+from dgn.tasks.networks import network
+
+log = logging.getLogger(__name__)
+
+_RESULTS = "results.json"
+_MOST_UNITS = 16
+_SHOWN = 5  # best and worst searches in the figure
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run's preferred images are measured by. images: (N, 3, H, W); wanted: the label each was made for, "" for
+    none. judge: None where there is none. real: (M, 3, H, W) real images, None where there are none. eyes: the
+    network in whose features sets of images are compared: the judge, else the target."""
+
+    images: Tensor
+    wanted: Sequence[str]
+    judge: FeatureNet | None
+    eyes: FeatureNet
+    real: Tensor | None
+
+
+def recognition(evidence: Evidence) -> float | None:
+    """The share of images that the judge takes for what they were made for; None where no label can be compared."""
+    verdicts = recognize(evidence.judge, evidence.images)
+    if not verdicts:
+        return None
+    right = [judged == label for (judged, _), label in zip(verdicts, evidence.wanted, strict=True) if label]
+    return sum(right) / len(right) if right else None
+
+
+def frechet_distance(evidence: Evidence) -> float | None:
+    """How far the images, as a set, are from real ones: the measure of naturalness."""
+    if evidence.real is None or len(evidence.images) < 2:
+        return None
+    return frechet(features_of(evidence.eyes, evidence.images), features_of(evidence.eyes, evidence.real))
+
+
+MEASURES: dict[str, Callable[[Evidence], float | None]] = {
+    "recognition": recognition,
+    "frechet_distance": frechet_distance,
+}
+"""What is measured of preferred images; another measure is another line."""
+
+_MORE_IS_BETTER = {
+    "val/psnr": True,
+    "val/feature_distance": False,
+    "val/code_error": False,
+    "val/accuracy": True,
+    "recognition": True,
+    "frechet_distance": False,
+    "rank": False,
+}
+
+
+def compare(config: DictConfig, folder: Path) -> Path:
+    """Compares the runs of config.runs; writes the page, the table and the figure into the folder; returns the page's
+    path. Raises UserError where a folder is no run's."""
+    runs = _folders(config.runs)
+    entries = [_entry(run) for run in runs]
+    _name(entries, [_settings(run) for run in runs])
+    searches = [(run / _RESULTS).is_file() or "units" in _settings(run) for run in runs]
+    if any(searches) and not all(searches):
+        raise UserError("runs of train.py and of visualize.py cannot be compared with each other; name one kind")
+    page, table = (_searches if all(searches) else _priors)(config, entries, folder)
+    _track(config, entries, folder, table)
+    log.info("%d runs compared, %d finished", len(entries), sum(e.status == "finished" for e in entries))
+    return page
+
+
+def _priors(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Path, list[str]]:
+    """The comparison of what train.py made."""
+    device = visualize._device(config.device)
+    for entry in entries:
+        if entry.status == "finished":
+            entry.numbers |= _trained(entry.folder)
+    made = [entry for entry in entries if (entry.folder / PRIOR).is_file() and entry.status == "finished"]
+    titles: list[str] = []
+    seeds = list(range(config.seeds)) if isinstance(config.seeds, int) else list(config.seeds)
+    if made and not seeds:
+        raise UserError(f"seeds={config.seeds} asks for no image; give a number of at least 1, or a list")
+    target: FeatureNet | None = None
+    for entry in made:
+        prior = Prior.load(entry.folder / PRIOR, device)
+        if target is None:
+            own = config.target.get("_target_") is None
+            target = prior.encoder_net() if own else network(config.target, image_size=prior.image_size)
+            target = target.to(device)
+            objectives = parse_units(_units(config.units, target), target)
+            titles = [objective.label or str(objective) for objective in objectives]
+            method = method_for(config.method, config.start, config.steps)
+            data = visualize.reference_data(prior, config)
+            judge, real = visualize._judge(config, prior, target), _real(config, data)
+        log.info("Comparing: %s", entry.name)
+        preferred = visualize.search(config, method, prior, target, objectives, seeds, data)
+        entry.images = preferred.images.cpu()
+        wanted = [objective.label for objective in preferred.objectives]
+        _measure(entry, Evidence(preferred.images, wanted, judge, judge or target, real))
+    summary = f"{len(entries)} runs: {_counted(entries)}."
+    if made:
+        summary += (
+            f" Each prior shows the same {len(titles)} units of {target.name} from the same "
+            f"{'seed' if len(seeds) == 1 else 'seeds'}, searched alike."
+        )
+    note = "A row a unit, a column a prior; the same seeds for each."
+    page = write_comparison(folder, entries, titles, len(seeds), "Priors compared", summary, note, _MORE_IS_BETTER)
+    return page, titles
+
+
+def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Path, list[str]]:
+    """The comparison of what visualize.py made: settings, ranked by naturalness and recognition together."""
+    found = [entry for entry in entries if entry.status == "finished"]
+    judge = eyes = real = None
+    for entry in found:
+        results = json.loads((entry.folder / _RESULTS).read_text())
+        rows = results["results"]
+        entry.images = torch.stack([read_image(entry.folder / row["image"]).float() / 255 for row in rows])
+        if eyes is None:
+            prior = visualize.load_prior(results["settings"]["prior"])
+            target = prior.encoder_net() if config.target.get("_target_") is None else network(config.target)
+            data = visualize.reference_data(prior, config)
+            judge, real = visualize._judge(config, prior, target), _real(config, data)
+            eyes = judge or target
+        _measure(entry, Evidence(entry.images, [row["label"] for row in rows], judge, eyes, real))
+        percentiles = [row["percentile"] for row in rows if row["percentile"] is not None]
+        if percentiles:
+            entry.numbers["percentile"] = sum(percentiles) / len(percentiles)
+        entry.numbers["seconds"] = results["settings"]["search_seconds"]
+    _rank(found)
+    order = sorted(found, key=lambda entry: entry.numbers["rank"])
+    ranked = [*order, *(entry for entry in entries if entry.status != "finished")]
+    titles: list[str] = []
+    if order:
+        shown = order if len(order) <= 2 * _SHOWN else [*order[:_SHOWN], *order[-_SHOWN:]]
+        rows = json.loads((order[0].folder / _RESULTS).read_text())["results"]
+        first = [i for i, row in enumerate(rows) if row["seed"] == rows[0]["seed"]][: 2 * _MOST_UNITS]
+        titles = [rows[i]["label"] or rows[i]["objective"] for i in first]
+        for entry in order:
+            same = entry in shown and len(entry.images) == len(rows)
+            entry.images = entry.images[first] if same else None
+    summary = f"{len(entries)} searches: {_counted(entries)}."
+    if order:
+        summary += f" Ranked by Frechet distance from real images and by recognition; the best: {order[0].name}."
+    note = "From the best to the worst; one picture of each unit, the same seed for all."
+    page = write_comparison(folder, ranked, titles, 1, "Searches compared", summary, note, _MORE_IS_BETTER)
+    return page, titles
+
+
+def _folders(runs: Sequence[str]) -> list[Path]:
+    """The run folders that the given ones mean: a multirun's are its jobs'."""
+    found = []
+    for run in map(Path, runs):
+        if not run.is_dir():
+            raise UserError(f"{run}: no such folder; give folders of train.py, visualize.py or of their multiruns")
+        jobs = numbered(run) if not any((run / name).is_file() for name in (CONFIG, _RESULTS)) else [run]
+        found += jobs
+        if not jobs:
+            raise UserError(f"{run} is no run's folder: neither {CONFIG} nor {_RESULTS} is there, nor numbered jobs")
+    if not found:
+        raise UserError("no runs to compare; give their folders")
+    return found
+
+
+def _entry(run: Path) -> Entry:
+    if (run / FAILED).is_file():
+        return Entry(run.name, run, "failed", json.loads((run / FAILED).read_text())["error"])
+    done = (run / METRICS).is_file() or (run / _RESULTS).is_file()
+    return Entry(run.name, run, "finished" if done else "unfinished")
+
+
+def _settings(run: Path) -> dict[str, Any]:
+    for path in (run / CONFIG, run / ".hydra" / "config.yaml"):
+        if path.is_file():
+            return yaml.safe_load(path.read_text()) or {}
+    return {}
+
+
+def _name(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) -> None:
+    """Names every run after the settings in which they differ."""
+    known = [values for values in settings if values]
+    keys = [key for values in known[1:] for key in different(known[0], values, ("resume", "logger", "comparison"))]
+    keys = [key for key in dict.fromkeys(keys) if not key.startswith("hydra")]
+    for entry, values in zip(entries, settings, strict=True):
+        picked = {
+            key: OmegaConf.select(OmegaConf.create(dict(values)), key, throw_on_resolution_failure=False)
+            for key in keys
+        }
+        entry.settings = {
+            key: value if isinstance(value, int | float | str) else str(value) for key, value in picked.items()
+        }
+        told = ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in list(entry.settings.items())[:4])
+        entry.name = told or entry.folder.name
+    names = [entry.name for entry in entries]
+    for entry in entries:
+        if names.count(entry.name) > 1:
+            entry.name = f"{entry.folder.name}: {entry.name}" if entry.settings else entry.folder.name
+
+
+def _trained(run: Path) -> dict[str, float]:
+    metrics = json.loads((run / METRICS).read_text())
+    numbers = {key: value for key, value in metrics.items() if key.startswith("val/")}
+    numbers["seconds"] = metrics.get("total_seconds", metrics.get("fit_seconds"))
+    numbers["parameters"] = metrics.get("generator_parameters", metrics.get("parameters"))
+    return {key: value for key, value in numbers.items() if value is not None}
+
+
+def _measure(entry: Entry, evidence: Evidence) -> None:
+    for name, measure in MEASURES.items():
+        value = measure(evidence)
+        if value is not None:
+            entry.numbers[name] = value
+
+
+def _rank(entries: Sequence[Entry]) -> None:
+    """rank: the mean of the places by Frechet distance and by recognition, so far as they are measured."""
+    for entry in entries:
+        places = []
+        for key, more in (("frechet_distance", False), ("recognition", True)):
+            values = [e.numbers[key] for e in entries if key in e.numbers]
+            if key in entry.numbers:
+                value = entry.numbers[key]
+                places.append(1 + sum((v > value) if more else (v < value) for v in values))
+        entry.numbers = {"rank": sum(places) / len(places) if places else 0.0, **entry.numbers}
+
+
+def _units(units: Any, target: FeatureNet) -> Any:
+    if units not in ("auto", "all"):
+        return visualize._all_units(units, target)
+    layer = target.class_layer()
+    count = target.layer(layer).units
+    if units == "all" or count <= _MOST_UNITS:
+        return f"{layer}:all"
+    return [f"{layer}:{i * count // _MOST_UNITS}" for i in range(_MOST_UNITS)]
+
+
+def _real(config: DictConfig, data: ImageData | None) -> Tensor | None:
+    if data is None or not config.reference_images:
+        return None
+    return torch.cat([images for images, _ in data.real_images(config.reference_images, "val")])
+
+
+def _counted(entries: Sequence[Entry]) -> str:
+    counts = {
+        status: sum(entry.status == status for entry in entries) for status in ("finished", "failed", "unfinished")
+    }
+    return ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+
+
+def _track(config: DictConfig, entries: Sequence[Entry], folder: Path, titles: Sequence[str]) -> None:
+    """The comparison as a run of its own through the config's loggers: the table, the figure, the best values."""
+    makers = [instantiate(maker, _partial_=True) for maker in config.logger.values()]
+    if not makers:
+        return
+    with logged(makers, plain(config)) as loggers:
+        numbers = list(dict.fromkeys(key for entry in entries for key in entry.numbers))
+        settings = list(dict.fromkeys(key for entry in entries for key in entry.settings))
+        rows = [
+            [e.name, e.status, e.error, *(str(e.settings.get(k, "")) for k in settings), *map(e.numbers.get, numbers)]
+            for e in entries
+        ]
+        log_table(loggers, "comparison/table", ["run", "status", "error", *settings, *numbers], rows, None)
+        if titles:
+            picture = read_image(folder / "comparison.png").float() / 255
+            caption = "a row a unit, a column a run: " + " | ".join(e.name for e in entries if e.images is not None)
+            log_pictures(loggers, "comparison/figure", [picture], [caption])

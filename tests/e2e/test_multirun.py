@@ -1,0 +1,157 @@
+"""Multiruns: numbered folders, a comparison at the end, failures that lose nothing, and going on."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+pytestmark = pytest.mark.e2e
+QUICK = ("comparison.judge=none", "comparison.steps=2", "comparison.reference_images=32", "comparison.units=fc8:0-3")
+SWEEP = ("encoder.layer=fc6,nosuch,fc8", "trainer.max_steps=3")
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory, new_user):
+    """A user whose multirun over three layers met one that there is not, tracked in W&B."""
+    user = new_user(tmp_path_factory.mktemp("swept"))
+    said, err = user.run("train.py", "-m", *user.tiny, *QUICK, *SWEEP, "logger=[csv,wandb]", status=1)
+    (folder,) = user.folder.glob("outputs/multirun/*")
+    return user, folder, said, err
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "comparison.csv").open()))
+
+
+def test_jobs_are_in_numbered_folders_and_the_comparison_is_beside_them(swept):
+    user, folder, said, _ = swept
+    assert {f.name for f in folder.iterdir() if f.is_dir()} == {"0", "1", "2", "comparison"}
+    assert (folder / "0" / "prior.safetensors").is_file()
+    assert said.strip().splitlines()[-1] == str((folder / "comparison" / "index.html").relative_to(user.folder))
+
+
+def test_a_failed_job_does_not_lose_the_others(swept):
+    _, folder, _, err = swept
+    rows = table(folder / "comparison")
+    assert [row["status"] for row in rows] == ["finished", "failed", "finished"]
+    assert "no layer 'nosuch'" in rows[1]["error"]
+    assert "no layer 'nosuch'" in (folder / "comparison" / "index.html").read_text().replace("&#39;", "'")
+    assert "1 of the jobs failed" in err
+    assert "Traceback" not in err
+
+
+def test_the_comparison_has_each_runs_numbers(swept):
+    _, folder, _, _ = swept
+    for row in table(folder / "comparison"):
+        if row["status"] == "finished":
+            metrics = json.loads((folder / row["folder"].removeprefix("../") / "metrics.json").read_text())
+            assert float(row["val/psnr"]) == metrics["val/psnr"]
+            assert float(row["seconds"]) == metrics["total_seconds"]
+            assert int(row["parameters"]) == metrics["generator_parameters"]
+            assert float(row["frechet_distance"]) > 0
+            assert row["encoder.layer"] in ("fc6", "fc8")
+
+
+def test_the_figure_has_a_row_a_unit_and_a_column_a_prior(swept):
+    _, folder, _, _ = swept
+    width, height = Image.open(folder / "comparison" / "comparison.png").size
+    assert 4 * 96 < height < 6 * 128
+    assert 2 * 96 < width < 5 * 128
+
+
+def test_every_job_is_one_run_of_wandb_and_so_is_the_comparison(swept, wandb_runs):
+    _, folder, _, _ = swept
+    for job in ("0", "2"):
+        (tracked,) = wandb_runs(folder / job)
+        assert tracked.run.run_group == folder.name
+        assert tracked.config["encoder"]["layer"] == {"0": "fc6", "2": "fc8"}[job]
+        assert len(tracked.values("val/psnr")) == 1
+        assert len(tracked.artifacts) == 1
+    assert len({run.run.run_id for run in wandb_runs(folder)}) == 3
+    (summary,) = wandb_runs(folder / "comparison")
+    assert (summary.run.job_type, summary.run.run_group) == ("comparison", folder.name)
+    (stored,) = summary.values("comparison/table")
+    content = json.loads((summary.folder / "files" / stored["path"]).read_text())
+    assert [row[1] for row in content["data"]] == ["finished", "failed", "finished"]
+    (figure,) = summary.values("comparison/figure")
+    assert (summary.folder / "files" / figure["filenames"][0]).is_file()
+
+
+def test_the_same_multirun_with_resume_auto_finishes_only_what_is_missing(swept):
+    user, folder, _, _ = swept
+    before = (folder / "0" / "prior.safetensors").stat().st_mtime_ns
+    (folder / "2" / "metrics.json").unlink()  # as if it had been killed
+    said, _ = user.run("train.py", "-m", *user.tiny, *QUICK, *SWEEP, "logger=[csv,wandb]", "resume=auto", status=1)
+    assert list(user.folder.glob("outputs/multirun/*")) == [folder]
+    assert (folder / "0" / "prior.safetensors").stat().st_mtime_ns == before
+    assert said.count("nothing is left to do") == 1
+    assert (folder / "2" / "metrics.json").is_file()
+    assert [row["status"] for row in table(folder / "comparison")] == ["finished", "failed", "finished"]
+
+
+def test_a_folder_with_another_run_is_not_gone_on_with(swept):
+    user, folder, _, _ = swept
+    settings = [*user.tiny, "encoder.layer=fc7", "trainer.max_steps=3", f"hydra.run.dir={folder / '0'}"]
+    _, err = user.run("train.py", *settings, status=2)
+    assert "encoder.layer" in err
+
+
+def test_any_runs_can_be_compared(swept):
+    user, folder, _, _ = swept
+    arguments = ["judge=none", "steps=2", "reference_images=0", "units=fc8:1", "seeds=2", "hydra.run.dir=compared"]
+    said, _ = user.run("compare.py", str(folder / "2"), str(folder / "0"), *arguments)
+    assert said.strip().splitlines()[-1].endswith("compared/index.html")
+    rows = table(user.folder / "compared")
+    assert [row["encoder.layer"] for row in rows] == ["fc8", "fc6"]
+    assert "frechet_distance" not in rows[0]
+    _, err = user.run("compare.py", "nowhere", status=2)
+    assert len(err.strip().splitlines()) == 1
+    assert "nowhere" in err
+
+
+def test_train_returns_the_metric_to_the_sweeper(user):
+    """Optuna minimizes what train.py returns: its best value is the least of the runs' metrics."""
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    settings = [*user.tiny, "trainer.max_steps=2", "metric=val/code_error", "comparison.enabled=false"]
+    study = ["hydra/sweeper=optuna", "hydra.sweeper.direction=minimize", "hydra.sweeper.n_trials=3"]
+    user.run("train.py", "-m", *settings, *study, "hydra.sweep.dir=study", "loss.adversarial=100")
+    found = yaml.safe_load((user.folder / "study" / "optimization_results.yaml").read_text())
+    values = [json.loads(path.read_text())["val/code_error"] for path in user.folder.glob("study/*/metrics.json")]
+    assert len(values) == 3
+    assert found["best_value"] == min(values)
+    assert set(found["best_params"]) == {"loss.image", "loss.feature", "optimizer.lr"}
+
+
+def test_an_unknown_metric_names_those_there_are(user):
+    _, err = user.run("train.py", *user.tiny, "trainer.max_steps=1", "metric=val/psnrr", status=2)
+    assert "val/psnr," in err
+
+
+def test_the_random_search_ranks_settings_and_shows_best_and_worst(swept):
+    user, folder, _, _ = swept
+    settings = [f"prior={folder / '0'}", "units=fc8:0-2", "seeds=1", "reference_images=32", "judge=none"]
+    settings += ["comparison.judge=none", "comparison.reference_images=32", "hydra.sweep.dir=search"]
+    space = ["hydra.sweeper.samples=3", "steps=int(interval(1,3))"]
+    user.run("visualize.py", "experiment=random_search", *settings, *space)
+    rows = table(user.folder / "search" / "comparison")
+    assert [float(row["rank"]) for row in rows] == sorted(float(row["rank"]) for row in rows)
+    assert [float(row["frechet_distance"]) for row in rows] == sorted(float(row["frechet_distance"]) for row in rows)
+    used = [yaml.safe_load((user.folder / "search" / str(i) / ".hydra" / "config.yaml").read_text()) for i in range(3)]
+    assert len({config["method"]["update"]["first"] for config in used}) == 3
+    assert all(1 <= config["steps"] <= 3 for config in used)
+    assert all(0.9 <= config["method"]["regularizers"]["l2"]["factor"] <= 0.999 for config in used)
+    assert (user.folder / "search" / "comparison" / "comparison.png").is_file()
+
+
+def test_jobs_run_under_submitit_each_in_a_process_of_its_own(swept):
+    user, _, _, _ = swept
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    settings = [*user.tiny, "trainer.max_steps=2", "encoder.layer=fc6,nosuch", "comparison.enabled=false"]
+    user.run("train.py", "-m", *settings, "hydra/launcher=submitit_local", "hydra.sweep.dir=local", status=1)
+    assert (user.folder / "local" / "0" / "prior.safetensors").is_file()
+    assert "nosuch" in json.loads((user.folder / "local" / "1" / "failed.json").read_text())["error"]
+    shutil.rmtree(user.folder / "local")

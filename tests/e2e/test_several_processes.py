@@ -1,0 +1,109 @@
+"""trainer=ddp_cpu: two processes that train one prior, alone and inside a multirun tracked in W&B."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+import torch
+
+from dgn.prior import Prior
+
+pytestmark = pytest.mark.e2e
+STEPS = ["trainer.max_steps=20", "trainer.val_check_interval=10"]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory, new_user):
+    """The same two trainings twice: as a multirun of pairs of processes, tracked in W&B, and in one process."""
+    user = new_user(tmp_path_factory.mktemp("both"))
+    arguments = [*user.tiny, *STEPS, "comparison.enabled=false"]
+    user.run("train.py", "-m", *arguments, "trainer=ddp_cpu", "logger=wandb", "seed=0,1", "hydra.sweep.dir=two")
+    user.run("train.py", *arguments, "hydra.run.dir=one")
+    return user
+
+
+def test_two_processes_reach_the_weights_of_one(both):
+    """The same global batches, D's dropout included, over 20 steps."""
+    one, two = (Prior.load(both.folder / run / "prior.safetensors") for run in ("one", "two/0"))
+    for name, value in one.generator.state_dict().items():
+        torch.testing.assert_close(
+            two.generator.state_dict()[name], value, rtol=1e-3, atol=1e-5 * float(value.abs().max())
+        )
+    checkpoints = [
+        torch.load(both.folder / run / "checkpoints" / "last.ckpt", weights_only=True) for run in ("one", "two/0")
+    ]
+    assert checkpoints[0]["balance"] == checkpoints[1]["balance"]
+    assert checkpoints[0]["global_step"] == checkpoints[1]["global_step"] == 20
+    other = Prior.load(both.folder / "two/1/prior.safetensors").generator.state_dict()
+    assert any(not torch.allclose(other[name], value) for name, value in one.generator.state_dict().items())
+
+
+def test_two_processes_measure_what_one_measures(both):
+    one, two = (json.loads((both.folder / run / "metrics.json").read_text()) for run in ("one", "two/0"))
+    for name in ("val/psnr", "val/feature_distance", "val/code_error"):
+        assert two[name] == pytest.approx(one[name], rel=1e-4)
+
+
+def test_every_job_is_one_folder_one_prior_and_one_run_of_wandb(both, wandb_runs):
+    folders = sorted(path.name for path in (both.folder / "two").iterdir() if path.is_dir())
+    assert folders == ["0", "1"]
+    assert not (both.folder / "outputs").exists()
+    assert len(list(both.folder.glob("two/**/prior.safetensors"))) == 2
+    for job in folders:
+        (tracked,) = wandb_runs(both.folder / "two" / job)
+        assert len(tracked.values("val/psnr")) == 2
+        assert len(tracked.values("train/loss_image")) == 10
+        assert len(tracked.artifacts) == 1
+        assert tracked.run.run_group == "two"
+
+
+def test_a_run_of_two_processes_goes_on_in_one(both):
+    said, _ = both.run("train.py", f"resume={both.folder / 'two' / '1'}", "trainer=auto", "trainer.max_steps=22")
+    assert said.strip().endswith("prior.safetensors")
+    assert json.loads((both.folder / "two" / "1" / "metrics.json").read_text())["steps"] == 22
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM])
+def test_a_stopped_run_leaves_no_process_and_goes_on(both, number):
+    settings = [*both.tiny, "trainer=ddp_cpu", "trainer.max_steps=100000", "checkpoint.every_n_steps=5"]
+    process = both.start("train.py", *settings, "hydra.run.dir=stopped", "logger=wandb")
+    checkpoint = both.folder / "stopped" / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 300
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 2
+    process.send_signal(number)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 128 + number, err
+    assert f"resume={both.folder / 'stopped'}" in err
+    assert "Traceback" not in err
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive
+
+
+def test_a_run_started_by_torchrun_is_one_run(both):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    script = os.path.join(os.path.dirname(__file__), "..", "..", "train.py")
+    done = subprocess.run(
+        [*command, script, *both.tiny, "trainer=ddp_cpu", "trainer.max_steps=2"],
+        cwd=both.folder,
+        env=both.environment | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = (both.folder / "outputs" / "train").iterdir()
+    assert (run / "prior.safetensors").is_file()
+    assert done.stdout.count("prior.safetensors") == 1
+
+
+def test_ddp_without_gpus_says_what_to_do(user):
+    _, err = user.run("train.py", *[s for s in user.tiny if "accelerator" not in s], "trainer=ddp", status=2)
+    assert "trainer=ddp_cpu" in err

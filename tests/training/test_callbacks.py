@@ -1,0 +1,63 @@
+import os
+import signal
+from types import SimpleNamespace
+
+import pytest
+
+from dgn.runs import Interrupted
+from dgn.training.callbacks import Checkpoints, Interruption
+
+
+def around(folder, interruption, step, last=10):
+    saved = []
+    trainer = SimpleNamespace(global_step=step, max_steps=last, save_checkpoint=lambda path: saved.append(path))
+    module = SimpleNamespace(parameters=lambda: [])
+    return Checkpoints(folder, 4, "python train.py resume=here", interruption), trainer, module, saved
+
+
+def test_a_signal_is_noted_and_afterwards_what_was_before_is_back():
+    before = signal.getsignal(signal.SIGINT)
+    with Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interruption.received == signal.SIGINT
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_handler_of_submitits_for_sigterm_stays():
+    def theirs(number, frame):
+        pass
+
+    before = signal.signal(signal.SIGTERM, theirs)
+    try:
+        with Interruption():
+            assert signal.getsignal(signal.SIGTERM) is theirs
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("step", [3, 10])
+def test_an_interrupted_run_saves_itself_at_the_end_of_the_step_and_says_how_to_go_on(tmp_path, step):
+    interruption = Interruption()
+    interruption.received = signal.SIGTERM
+    checkpoints, trainer, module, saved = around(tmp_path, interruption, step)
+    with pytest.raises(Interrupted, match=f"stopped at step {step}; go on with: python train.py resume=here") as end:
+        checkpoints.on_train_batch_end(trainer, module)
+    assert end.value.signal == signal.SIGTERM
+    assert len(saved) == 1
+
+
+def test_ctrl_c_in_the_last_validation_says_how_to_go_on(tmp_path):
+    interruption = Interruption()
+    checkpoints, trainer, module, saved = around(tmp_path, interruption, 10)
+    checkpoints.on_train_batch_end(trainer, module)
+    assert len(saved) == 1  # before the validation, with everything that was learned
+    interruption.received = signal.SIGINT
+    with pytest.raises(Interrupted, match="stopped at step 10"):
+        checkpoints.on_validation_end(trainer, module)
+
+
+def test_a_validation_on_the_way_does_not_end_the_run(tmp_path):
+    interruption = Interruption()
+    interruption.received = signal.SIGINT
+    checkpoints, trainer, module, _ = around(tmp_path, interruption, 5)
+    checkpoints.on_validation_end(trainer, module)
