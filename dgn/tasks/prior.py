@@ -44,7 +44,6 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     layers = _comparator_layers(config, comparator or encoder)
     device = common.device(config.trainer)
     codes, scales = _statistics(config, data, encoder.to(device), (comparator or encoder).to(device), layers)
-
     if not (codes.std.isfinite().all() and codes.mean.isfinite().all()):
         raise UserError(f"{config.encoder.layer} of {encoder.name} is not finite on real images; check its weights")
     if codes.total_variance == 0:

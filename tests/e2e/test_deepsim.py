@@ -11,7 +11,6 @@ from dgn.config import compose
 from dgn.networks.generator import PUBLISHED
 from dgn.networks.zoo import caffenet
 from dgn.prior import Prior
-from dgn.tasks import common
 from dgn.tasks.prior import fit_prior
 from dgn.training.balance import Balance
 
@@ -75,7 +74,7 @@ def test_two_steps_of_the_papers_training(layer, imagenet, encoder, tmp_path, mo
     if len(PUBLISHED[layer][0]) == 3:  # D's first layer on the code of a map would be the largest of all
         settings += ["discriminator.code_units=[16,16]"]
     config = compose("train", [f"experiment=deepsim/{layer}", *settings])
-    monkeypatch.setattr(common, "network", lambda *_: encoder)
+    monkeypatch.setattr("dgn.tasks.prior.network", lambda *_: encoder)
     monkeypatch.setattr("dgn.training.callbacks.Checkpoints._save", lambda *_: None)
     kept = SimpleNamespace()
     monkeypatch.setattr(Prior, "save", lambda prior, path: setattr(kept, "prior", prior))

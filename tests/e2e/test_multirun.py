@@ -59,7 +59,7 @@ def test_the_comparison_has_each_runs_numbers(swept):
 def test_the_figure_has_a_row_a_unit_and_a_column_a_prior(swept):
     _, folder, _, _ = swept
     width, height = Image.open(folder / "comparison" / "comparison.png").size
-    assert 4 * 96 < height < 6 * 128
+    assert 4 * 192 < height < 5 * 192
     assert 2 * 96 < width < 5 * 128
 
 
