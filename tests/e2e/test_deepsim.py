@@ -11,6 +11,7 @@ from dgn.config import compose
 from dgn.networks.generator import PUBLISHED
 from dgn.networks.zoo import caffenet
 from dgn.prior import Prior
+from dgn.tasks import common
 from dgn.tasks.prior import fit_prior
 from dgn.training.balance import Balance
 
