@@ -92,7 +92,7 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
             failed: list[Path] = []
             try:
                 _prefer_our_files()
-                sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]] + _of_a_further_process()
+                sys.argv[1:] = [said for a in sys.argv[1:] for said in _as_hydra_reads(a)] + _of_a_further_process()
                 with _terminable(), watching(failed):
                     hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
             except KeyboardInterrupt as error:
@@ -165,7 +165,12 @@ def from_here(path: str | Path) -> Path:
 
 def command_line(script: str) -> str:
     """The command that started this run."""
-    return shlex.join(["python", script, *HydraConfig.get().overrides.task])
+    overrides = list(HydraConfig.get().overrides.task)
+    names = [o.partition("=")[2].strip("[]") for o in overrides if o.startswith(("method=", "methods="))]
+    if any(o.startswith("methods=") for o in overrides):
+        overrides = [o for o in overrides if not o.startswith(("method=", "methods="))]
+        overrides.insert(0, f"method=[{','.join(filter(None, names))}]")
+    return shlex.join(["python", script, *overrides])
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -213,6 +218,16 @@ def _prefer_our_files() -> None:
     Plugins.instance()  # registers it
     for path in CONF.glob("hydra/[ls]*/*.yaml"):
         ConfigStore.instance().repo.get("hydra", {}).get(path.parent.name, {}).pop(path.name, None)
+
+
+def _as_hydra_reads(argument: str) -> list[str]:
+    """What we take and Hydra does not, in its words: `method=[a,b]` chooses from a group once and names the others."""
+    if not (match := re.fullmatch(r"method=\[(.*)\]", argument)):
+        return [_quoted(argument)]
+    names = [name.strip() for name in match[1].split(",") if name.strip()]
+    if not names:
+        raise UserError("method=[] names no method; give for example method=[dgn_am,pixels]")
+    return [f"method={names[0]}", f"methods=[{','.join(names[1:])}]"]
 
 
 def _quoted(argument: str) -> str:

@@ -98,6 +98,10 @@ class Prior:
             self._encoder = offered[0] if offered else self._built_encoder(known)
         return self._encoder
 
+    def encoder_is(self, net: FeatureNet) -> bool:
+        """Whether `net` is the network that this prior inverts."""
+        return net is self._encoder or net.fingerprint() == self.about["encoder"]["fingerprint"]
+
     def offer(self, net: FeatureNet) -> None:
         """Takes `net` for the encoder if it turns out to be that very network: the way for one made by code of one's
         own, which no file runs by itself."""

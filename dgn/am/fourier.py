@@ -43,7 +43,7 @@ class Fourier:
         self.gain = (height * width) ** 0.5 / frequencies.clamp_min(1 / max(height, width)) / 4
 
     def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
-        images = self.setting.first_images(seeds, self.size)
+        images = self.setting.first_images(seeds, self.size, objectives)
         if images is not None:
             return self.of(images)
         shape = (3, self.size[0], self.size[1] // 2 + 1, 2)
@@ -87,7 +87,7 @@ class Phase:
             setattr(self, name, getattr(self, name).to(setting.device))
 
     def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
-        images = self.setting.first_images(seeds, self.size)
+        images = self.setting.first_images(seeds, self.size, objectives)
         if images is not None:
             return self.of(images)
         shape = self.magnitude.shape

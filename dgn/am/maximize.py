@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dgn.am.diversity import Diversity, together
@@ -26,6 +27,12 @@ from dgn.files import image_name
 from dgn.networks.featurenet import FeatureNet
 
 __all__ = ["Preferred", "Stage", "activations_of", "fitting_batch", "maximize"]
+
+
+Film = Callable[[Objective, int, Tensor], None]
+"""Is given a search's objective, its seed (as shifted) and its images over the steps, uint8 (T, 3, H, W): at most
+FRAMES, evenly spaced, and last the preferred image."""
+FRAMES = 60
 
 
 @dataclass(frozen=True)
@@ -70,13 +77,14 @@ def maximize(
     seed: int = 0,
     diversity: Diversity | None = None,
     progress: Callable[[Iterable[int], int], Iterable[int]] | None = None,
+    film: Film | None = None,
 ) -> Preferred:
     """Images that make each objective large: one for every objective and seed, in that order.
 
     stages: the method; where the next stage has another parametrization, it goes on from the images of the last.
     batch_size: searches run together; None: as many as fit the memory. seed: shifts all seeds. diversity: pushes
     the seeds of an objective apart, which then run together whatever batch_size says. progress: wraps the iterator
-    of all steps, given their number.
+    of all steps, given their number. film: is given every search once it is done, as a film.
     Raises UserError where the parametrization's images and the target cannot meet."""
     stages = [stages] if isinstance(stages, Stage) else list(stages)
     steps = sum(stage.steps for stage in stages)
@@ -89,7 +97,7 @@ def maximize(
     batches = [jobs[i : i + batch_size] for i in range(0, len(jobs), batch_size)]
     ticks = iter((progress or (lambda it, _: it))(range(steps * len(batches)), steps * len(batches)))
     found = [
-        _search(target, [o for o, _ in batch], [seed + s for _, s in batch], stages, diversity, ticks)
+        _search(target, [o for o, _ in batch], [seed + s for _, s in batch], stages, diversity, ticks, film)
         for batch in batches
     ]
     for _ in ticks:
@@ -106,10 +114,11 @@ def _search(
     stages: Sequence[Stage],
     diversity: Diversity | None,
     ticks: Iterator[int],
+    film: Film | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     parametrization = stages[0].parametrization
     parameters = parametrization.start(seeds, objectives).detach().float()
-    draws, curve = Draws(seeds, parameters.device), []
+    draws, curve, frames = Draws(seeds, parameters.device), [], _Frames(sum(s.steps for s in stages), film is not None)
     for stage in stages:
         parametrization, parameters = _entered(stage, parametrization, parameters)
         climb = _Climb(target, objectives, stage, diversity, parameters.device)
@@ -117,11 +126,15 @@ def _search(
         update.begin(parameters, stage.steps, parametrization.unit)
         for i in range(stage.steps):
             next(ticks)
+            frames.add(len(curve), parametrization, parameters)
             curve.append(_step(climb, update, parameters, draws, i))
     shown = Evaluation(objectives, parameters.device)
     with torch.no_grad():
         images = parametrization.images(parameters)
         activations = shown(target(images, shown.layers))
+    if film is not None:
+        for n, (objective, seed) in enumerate(zip(objectives, seeds, strict=True)):
+            film(objective, seed, frames.of(n, images))
     curves = torch.stack(curve) if curve else torch.empty(0, len(seeds))
     return images.float().cpu().contiguous(), activations.cpu(), curves.cpu()
 
@@ -149,6 +162,33 @@ def _step(climb: "_Climb", update: Update, parameters: Tensor, draws: Draws, i: 
             if hasattr(regularizer, "project"):
                 regularizer.project(step)
     return values.detach()
+
+
+class _Frames:
+    """A batch's images over the steps, as bytes."""
+
+    def __init__(self, steps: int, wanted: bool) -> None:
+        self._at = {i * steps // FRAMES for i in range(FRAMES)} if wanted else set()
+        self._kept: list[Tensor] = []
+
+    @torch.no_grad()
+    def add(self, step: int, parametrization: Parametrization, parameters: Tensor) -> None:
+        if step in self._at:
+            self._kept.append(_bytes(parametrization.images(parameters)))
+
+    def of(self, n: int, last: Tensor) -> Tensor:
+        """Search n's, of the size of the last, (T, 3, H, W): stages may paint at several sizes."""
+        whole = [frame[n] for frame in (*self._kept, _bytes(last))]
+        size = tuple(whole[-1].shape[-2:])
+        return torch.stack([f if tuple(f.shape[-2:]) == size else _resized(f, size) for f in whole])
+
+
+def _bytes(images: Tensor) -> Tensor:
+    return images.detach().float().mul(255).round().clamp(0, 255).byte().cpu()
+
+
+def _resized(frame: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(frame[None].float(), size, mode="bilinear", antialias=True).round().clamp(0, 255)[0].byte()
 
 
 class _Climb:

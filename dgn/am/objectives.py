@@ -85,6 +85,12 @@ class Objective:
         return total
 
     @property
+    def wanted(self) -> tuple[str, ...]:
+        """The labels of the units that it is to raise: what its image should show."""
+        labels = (factor.label for weight, term in self.terms if weight > 0 for factor in factors_of(term))
+        return tuple(dict.fromkeys(filter(None, labels)))
+
+    @property
     def label(self) -> str:
         """The labels of its units, joined as the expression joins them; the expression where there are none."""
         text = ""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dgn.am.evaluation import activations_of
 from dgn.am.objectives import Objective
-from dgn.am.setting import Setting
+from dgn.am.setting import Setting, Starts, chosen
 from dgn.errors import UserError
 
 FC6_RANGE = 11.9
@@ -48,6 +48,8 @@ class Code:
     distribution over real images; or images, whose codes are the start.
     """
 
+    searches_codes = True  # of a prior: such a method has a column for each prior
+
     def __init__(self, setting: Setting, sigmas: float = 3.0) -> None:
         self.prior, self.begin = setting.codes(), setting.begin
         self.bounds = self.prior.bounds(sigmas)
@@ -57,6 +59,8 @@ class Code:
         self.unit = (width if self.prior.statistics.rectified else width / 2) / FC6_RANGE
 
     def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
+        if isinstance(self.begin, Starts):
+            return chosen(self.begin.codes, seeds, objectives).to(self.prior.device)
         if isinstance(self.begin, Tensor):
             codes = self.of(self.begin.to(self.prior.device))
             return codes[[s % len(codes) for s in seeds]].contiguous()
@@ -107,7 +111,7 @@ class Pixels:
         self._means: dict[Objective, Tensor] = {}
 
     def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
-        images = self.setting.first_images(seeds, self.size)
+        images = self.setting.first_images(seeds, self.size, objectives)
         if images is not None:
             return self.of(images)
         shape = (3, *self.size)

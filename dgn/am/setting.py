@@ -1,12 +1,13 @@
 """Where a search takes place: what the parts of a method may build on."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dgn.am.objectives import Objective
 from dgn.code_prior import CodePrior
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
@@ -14,17 +15,27 @@ from dgn.prior import Prior
 
 
 @dataclass(frozen=True)
+class Starts:
+    """Where the searches of each objective start, seed s at start s modulo their number: images (M, 3, h, w) in image
+    space for methods on images, codes (M, *code shape) for those on the codes of a prior."""
+
+    images: Mapping[Objective, Tensor]
+    codes: Mapping[Objective, Tensor]
+
+
+@dataclass(frozen=True)
 class Setting:
     """target: Phi. prior: for methods that search its codes. image_size: height and width of what pixel methods
     paint, or one number for both; None: the target's own input. images: count -> batches (N, 3, h, w) in image
     space of at most so many real images, for methods that measure them. begin: "noise", "sample", or images
-    (M, 3, h, w) that the searches start from, seed s from image s modulo M. code_prior: opens the prior over codes."""
+    (M, 3, h, w) that the searches start from, seed s from image s modulo M, or each objective's own. code_prior:
+    opens the prior over codes."""
 
     target: FeatureNet
     prior: Prior | None = None
     image_size: int | tuple[int, int] | None = None
     images: Callable[[int], Iterator[Tensor]] | None = None
-    begin: str | Tensor = "noise"
+    begin: str | Tensor | Starts = "noise"
     code_prior: Callable[[], CodePrior] | None = None
 
     def __post_init__(self) -> None:
@@ -66,9 +77,13 @@ class Setting:
         for batch in self.images(count):
             yield batch if size is None else resized(batch, size)
 
-    def first_images(self, seeds: Sequence[int], size: tuple[int, int]) -> Tensor | None:
-        """What `begin` says of where images start, one for each seed, (N, 3, *size): a given image, or for "sample" a
-        real image drawn by the seed; None for "noise", which is the method's own start."""
+    def first_images(
+        self, seeds: Sequence[int], size: tuple[int, int], objectives: Sequence[Objective] = ()
+    ) -> Tensor | None:
+        """What `begin` says of where images start, one for each seed (and its objective), (N, 3, *size): a given
+        image, or for "sample" a real image drawn by the seed; None for "noise", which is the method's own start."""
+        if isinstance(self.begin, Starts):
+            return resized(chosen(self.begin.images, seeds, objectives), size).to(self.device)
         if isinstance(self.begin, Tensor):
             images = self.begin[[s % len(self.begin) for s in seeds]]
             return resized(images, size).to(self.device)
@@ -77,6 +92,11 @@ class Setting:
         pool = torch.cat(list(self.real_images(500, "start=sample of a method without codes", size)))
         drawn = [int(torch.randint(len(pool), (), generator=torch.Generator().manual_seed(s))) for s in seeds]
         return pool[drawn].to(self.device)
+
+
+def chosen(starts: Mapping[Objective, Tensor], seeds: Sequence[int], objectives: Sequence[Objective]) -> Tensor:
+    """The start of each seed and objective, (N, ...)."""
+    return torch.stack([starts[o][s % len(starts[o])] for s, o in zip(seeds, objectives, strict=True)])
 
 
 def resized(images: Tensor, size: tuple[int, int]) -> Tensor:

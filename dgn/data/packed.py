@@ -36,8 +36,11 @@ class Stored(Dataset):
     """Pictures at hand as one tensor: nothing is left to decode.
 
     images: uint8 (M, 3, H, W). labels: int64 (N,); classes: their names. rows: int64 (N,), the rows of `images`
-    that the dataset consists of; None: all. transform: as in Pictures.
+    that the dataset consists of; None: all. transform: as in Pictures. facets: gives the facet of every picture,
+    where the kinds within a class are known.
     """
+
+    facets: Callable[[], list[str]] | None = None
 
     def __init__(
         self,

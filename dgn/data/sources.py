@@ -173,6 +173,12 @@ def known(about: Mapping[str, Any]) -> ImageData | None:
 
 def _drawn(source: Doodles, cache: str) -> Stored:
     """All of a split, drawn once by every core and kept in one mapped file, or in memory."""
+    drawn = _pictures(source, cache)
+    drawn.facets = source.facets
+    return drawn
+
+
+def _pictures(source: Doodles, cache: str) -> Stored:
     whole = EvalTransform(source.image_size, source.image_size)
     name = f"doodles{_DOODLES_VERSION}-{source.split}-{source.image_size}px-{source.size}-world{source.seed}"
     path = cache_dir() / "doodles" / f"{name}.safetensors"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dgn.am.maximize import Preferred, activations_of
 from dgn.am.objectives import Objective
+from dgn.am.terms import Unit
 from dgn.errors import UserError
 from dgn.metrics.diversity import Space, diversity, features, mean_distance, pixels
 from dgn.metrics.features import features_of
@@ -133,10 +134,7 @@ class Scorer:
         return *self.measure(found, REAL), found
 
     def _class_of(self, objective: Objective) -> int | None:
-        """The label of the real images that an objective stands for: one unit's, named as one of the classes."""
-        names = {plain_label(name): i for i, name in enumerate(self.classes)}
-        found = [unit.label for weight, unit in objective.terms if weight > 0 and unit.label]
-        return names.get(plain_label(found[0])) if len(found) == len(objective.terms) == 1 else None
+        return class_of(objective, self.classes)
 
     def _percentiles(self, preferred: Preferred) -> list[float] | None:
         if self.real is None:
@@ -151,8 +149,7 @@ class Scorer:
     def _verdicts(self, images: Tensor, objectives: Sequence[Objective]) -> list[Verdict] | None:
         if self.judge is None:
             return None
-        wanted = [[unit.label for weight, unit in o.terms if unit.label and weight > 0] for o in objectives]
-        return judge_images(self.judge, images, wanted)
+        return judge_images(self.judge, images, [o.wanted for o in objectives])
 
     def _nearest(self, images: Tensor) -> dict[str, Nearest]:
         if self.real is None:
@@ -223,6 +220,14 @@ class Scorer:
         found = [(features_of(self.judge, images), labels) for images, labels in real()]
         features_, labels = zip(*found, strict=True)
         return torch.cat(features_), torch.cat(labels).tolist()
+
+
+def class_of(objective: Objective, classes: Sequence[str]) -> int | None:
+    """The label of the real images that an objective stands for: one unit's, named as one of the classes; else None."""
+    if len(objective.terms) != 1 or len(objective.wanted) != 1 or not isinstance(objective.terms[0][1], Unit):
+        return None
+    names = {plain_label(name): i for i, name in enumerate(classes)}
+    return names.get(plain_label(objective.wanted[0]))
 
 
 def _images(real: RealImages) -> Iterator[Tensor]:

@@ -69,6 +69,22 @@ class InputSpace:
         images = (inputs * std + mean) / self.value_range
         return images.flip(1) if self.channel_order == "BGR" else images
 
+    def part_of(self, region: Sequence[float], image_size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """(top, left, bottom, right) in pixels of the input -> the same part of an image of `image_size` (height,
+        width) that enters, in its pixels."""
+        if self.size is None or tuple(image_size) == self.size:
+            return tuple(region)
+        (h, w), (height, width) = self.size, image_size
+        top = left = 0.0
+        scale_y, scale_x = height / h, width / w
+        if self.fit == "crop":
+            sides = self._before_crop(image_size)
+            if sides[0] >= h and sides[1] >= w:
+                top, left = round((sides[0] - h) / 2), round((sides[1] - w) / 2)
+                scale_y, scale_x = height / sides[0], width / sides[1]
+        y0, x0, y1, x1 = region
+        return (top + y0) * scale_y, (left + x0) * scale_x, (top + y1) * scale_y, (left + x1) * scale_x
+
     def overridden(
         self,
         input_size: int | Sequence[int] | None = None,
@@ -107,18 +123,19 @@ class InputSpace:
             return images
         h, w = self.size
         if self.fit == "crop":
-            if self.resize is not None:
-                short = min(images.shape[-2:])
-                # The sides as torchvision's Resize has them, the corner as its CenterCrop.
-                sides = [
-                    self.resize if side == short else int(self.resize * side / short) for side in images.shape[-2:]
-                ]
-                images = self._interpolated(images, sides)
+            # The sides as torchvision's Resize has them, the corner as its CenterCrop.
+            images = self._interpolated(images, self._before_crop(images.shape[-2:]))
             height, width = images.shape[-2:]
             if height >= h and width >= w:
                 top, left = round((height - h) / 2), round((width - w) / 2)
                 return images[..., top : top + h, left : left + w]
         return self._interpolated(images, self.size)
+
+    def _before_crop(self, sides: Sequence[int]) -> tuple[int, ...]:
+        short = min(sides)
+        if self.resize is None:
+            return tuple(sides)
+        return tuple(self.resize if side == short else int(self.resize * side / short) for side in sides)
 
     def _interpolated(self, images: Tensor, size: Sequence[int]) -> Tensor:
         if tuple(images.shape[-2:]) == tuple(size):

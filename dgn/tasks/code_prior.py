@@ -18,7 +18,7 @@ from dgn.files import write_whole
 from dgn.prior import Prior
 from dgn.runs import CODE_PRIOR, METRICS
 from dgn.tasks import common
-from dgn.tasks.visualize import load_prior, own_data
+from dgn.tasks.roles import load_prior, own_data
 from dgn.training.code_prior import CodeData, Denoising
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def fit_code_prior(config: DictConfig, folder: Path) -> Path:
     if config.code_prior.noise <= 0 or config.code_prior.images < 2:
         raise UserError("code_prior.noise must be positive and code_prior.images at least 2")
     common.start(config, folder)
-    device = torch.device("cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu")
+    device = common.device(config.trainer)
     prior = load_prior(config.prior, device)
     data, why = own_data(prior)
     if data is None:
@@ -44,18 +44,21 @@ def fit_code_prior(config: DictConfig, folder: Path) -> Path:
     optimizer = instantiate(config.optimizer, _partial_=True)
     module = Denoising(autoencoder, optimizer, common.schedule(config), config.code_prior.noise, config.seed)
     codes = CodeData(train, val, config.code_prior.batch_size, config.seed)
-    trainer = common.make_trainer(config, folder, [])
-    log.info("Fitting a prior over codes of %s to %d images' (%s)", prior.layer, len(train), prior.source)
-    metrics = common.fit(trainer, module, codes, folder)
-    metrics |= {"total_seconds": round(time.perf_counter() - began, 1)}
+    with common.running(config, folder) as (loggers, interruption):
+        trainer = common.make_trainer(config, folder, loggers, interruption)
+        log.info("Fitting a prior over codes of %s to %d images' (%s)", prior.layer, len(train), prior.source)
+        metrics = common.fit(trainer, module, codes, folder)
+        metrics |= {"total_seconds": round(time.perf_counter() - began, 1)}
+        if trainer.is_global_zero:
+            about = about_codes(prior) | {"noise": config.code_prior.noise, "metrics": metrics, "config": plain(config)}
+            CodePrior(autoencoder, about).save(folder / CODE_PRIOR)
+            write_whole(folder / METRICS, json.dumps(metrics, indent=2))
+        trainer.strategy.barrier()  # all processes find what rank 0 has written
     log.info(
         "Of the noise, %.1f%% is left on held-out codes; %.0f s in all",
         100 * metrics["val/noise_left"],
         metrics["total_seconds"],
     )
-    about = about_codes(prior) | {"noise": config.code_prior.noise, "metrics": metrics, "config": plain(config)}
-    CodePrior(autoencoder, about).save(folder / CODE_PRIOR)
-    write_whole(folder / METRICS, json.dumps(metrics, indent=2))
     return folder / CODE_PRIOR
 
 

@@ -29,9 +29,10 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.run_comparison import Entry, write_comparison
 from dgn.runs import CONFIG, FAILED, METRICS, PRIOR, numbered
-from dgn.tasks import visualize
 from dgn.tasks.methods import method_for
 from dgn.tasks.networks import network
+from dgn.tasks.roles import device_of, judge_of, load_prior, reference_data, units_of
+from dgn.tasks.search import search
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ def compare(config: DictConfig, folder: Path) -> Path:
 
 def _priors(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Path, list[str]]:
     """The comparison of what train.py made."""
-    device = visualize._device(config.device)
+    device = device_of(config.device)
     for entry in entries:
         if entry.status == "finished":
             entry.numbers |= _trained(entry.folder)
@@ -122,10 +123,10 @@ def _priors(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Pat
             objectives = parse_units(_units(config.units, target), target)
             titles = [objective.label or str(objective) for objective in objectives]
             method = method_for(config.method, config.start, config.steps)
-            data = visualize.reference_data(prior, config)
-            judge, real = visualize._judge(config, prior, target), _real(config, data)
+            data = reference_data(prior, config)
+            judge, real = judge_of(config, prior, target), _real(config, data)
         log.info("Comparing: %s", entry.name)
-        preferred = visualize.search(config, method, prior, target, objectives, seeds, data)
+        preferred = search(config, method, prior, target, objectives, seeds, data)
         entry.images = preferred.images.cpu()
         wanted = [objective.label for objective in preferred.objectives]
         _measure(entry, Evidence(preferred.images, wanted, judge, judge or target, real))
@@ -149,10 +150,10 @@ def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[P
         rows = results["results"]
         entry.images = torch.stack([read_image(entry.folder / row["image"]).float() / 255 for row in rows])
         if eyes is None:
-            prior = visualize.load_prior(results["settings"]["prior"])
+            prior = load_prior(results["settings"]["prior"])
             target = prior.encoder_net() if config.target.get("_target_") is None else network(config.target)
-            data = visualize.reference_data(prior, config)
-            judge, real = visualize._judge(config, prior, target), _real(config, data)
+            data = reference_data(prior, config)
+            judge, real = judge_of(config, prior, target), _real(config, data)
             eyes = judge or target
         _measure(entry, Evidence(entry.images, [row["label"] for row in rows], judge, eyes, real))
         percentiles = [row["percentile"] for row in rows if row["percentile"] is not None]
@@ -258,7 +259,7 @@ def _rank(entries: Sequence[Entry]) -> None:
 
 def _units(units: Any, target: FeatureNet) -> Any:
     if units not in ("auto", "all"):
-        return visualize._all_units(units, target)
+        return units_of(units, target)
     layer = target.class_layer()
     count = target.layer(layer).units
     if units == "all" or count <= _MOST_UNITS:

@@ -1,0 +1,58 @@
+"""The table of method against method, as the gallery shows what `dgn.metrics` measured."""
+
+from dgn.metrics.scorer import REAL
+from dgn.metrics.scores import Measured, Scores
+from dgn.report.contents import Comparison, Contender, Interval, Metric
+
+_METRICS = {
+    "activation": Metric("activation", about="the objective's value"),
+    "percentile": Metric("percentile", about="how many in a hundred real images excite the unit less"),
+    "top1": Metric("recognized", percent=True, about="the judge's first label is the unit's"),
+    "top5": Metric("in first five", percent=True, about="the unit's label is among the judge's first five"),
+    "probability": Metric("probability", percent=True, about="the judge's softmax probability of the unit's label"),
+    "frechet": Metric("Frechet distance", "lower", about="to real images of the same classes, in the judge's features"),
+    "kid": Metric("KID", "lower", about="kernel distance to real images of the same classes, unbiased"),
+    "diversity": Metric("diversity", "", about="distance between seeds, that between real images being 1"),
+    "nearest_pixels": Metric("nearest real", "", about="distance to the nearest real image, in pixels"),
+}
+"""What the page shows of the figures of docs/metrics.md, in this order; scores.csv has them all."""
+
+_NOTE = (
+    "Intervals are over units. Real images, the last row, are held-out ones, scored by the same code; the fewer "
+    "images, the larger the Frechet distance even of real ones. scores.csv has every figure, differences.csv each two "
+    "methods unit by unit; docs/metrics.md says what they mean."
+)
+
+
+def comparison(scores: Scores, nearest_code: str) -> Comparison:
+    """nearest_code: the layer in whose codes the nearest real image is looked for, shown beside that in pixels."""
+    shown = dict(_METRICS)
+    about = f"distance to the nearest real image, in codes of {nearest_code}"
+    shown[f"nearest_{nearest_code}"] = Metric(f"nearest real ({nearest_code})", "", about=about)
+    shown = {name: metric for name, metric in shown.items() if name in scores.figures}
+    rows = [_contender(scores, row, shown) for row in scores.rows]
+    seconds = Metric("seconds", "lower", about="of search for an image")
+    reference = next((c for c, row in zip(rows, scores.rows, strict=True) if row.method == REAL), None)
+    others = [c for c, row in zip(rows, scores.rows, strict=True) if row.method != REAL]
+    return Comparison(
+        [*shown.values(), seconds], others, reference, _NOTE if reference else "Intervals are over units."
+    )
+
+
+def _contender(scores: Scores, row: Measured, shown: dict[str, Metric]) -> Contender:
+    figures: dict[str, Interval] = {}
+    for name, metric in shown.items():
+        if (estimate := scores.estimate(row, name)) is not None:
+            figures[metric.name] = estimate
+    if "seconds" in row.plain:
+        figures["seconds"] = _Plain(row.plain["seconds"])
+    return Contender(row.method, row.prior, figures)
+
+
+class _Plain:
+    """A figure without an interval."""
+
+    low = high = None
+
+    def __init__(self, value: float) -> None:
+        self.value = value

@@ -1,0 +1,65 @@
+"""Real images that preferred ones stand beside: read once, found again by their place."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from dgn.data.datamodule import ImageData, Stream, to_image_space
+
+_KEPT = 2**30  # bytes of pictures that are kept; more are read again each time
+_BATCH = 64
+
+
+class Reference:
+    """The first `count` images of a split, called as `dgn.metrics.scorer.RealImages`: batches (images, labels)."""
+
+    def __init__(self, data: ImageData, count: int, split: str = "train") -> None:
+        self._data, self._count, self._split = data, count, split
+        self.classes = tuple(data.classes)
+        self._keeps = count * 3 * data.image_size**2 <= _KEPT
+        self._images: Tensor | None = None
+        self._labels = torch.empty(0, dtype=torch.long)
+
+    def __call__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if self._images is None and self._keeps:
+            read = [((images * 255).round().byte(), labels) for images, labels in self._read()]
+            images, labels = zip(*read, strict=True)
+            self._images, self._labels = torch.cat(images), torch.cat(labels)
+        if self._images is None:
+            yield from self._read()
+            return
+        for images, labels in zip(self._images.split(_BATCH), self._labels.split(_BATCH), strict=True):
+            yield to_image_space(images), labels
+
+    def images(self) -> Iterator[Tensor]:
+        """The images alone."""
+        return (images for images, _ in self())
+
+    def pick(self, places: Iterable[int]) -> dict[int, Tensor]:
+        """{place: its image (3, H, W)}; each is there once, however often it is asked for."""
+        wanted, found, start = set(places), {}, 0
+        for images, _ in self():
+            found |= {p: images[p - start].clone() for p in range(start, start + len(images)) if p in wanted}
+            start += len(images)
+        return found
+
+    def label(self, place: int) -> str:
+        """The name of an image's class; "" where classes have none."""
+        if not self.classes:
+            return ""
+        if not len(self._labels):
+            self._labels = torch.cat([labels for _, labels in self()])
+        return self.classes[int(self._labels[place])]
+
+    def facets(self, places: Sequence[int]) -> list[str] | None:
+        """The kinds within their classes that images are of, where the data know them."""
+        source = self._data.train_source if self._split == "train" else self._data.val_source
+        known = getattr(source, "facets", None)
+        if known is None or self._split != "train":
+            return None
+        all_, stream = known(), Stream(source, self._data.seed)
+        return [all_[stream.index(place)] for place in places]
+
+    def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self._data.real_images(self._count, self._split)

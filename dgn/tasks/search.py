@@ -1,0 +1,120 @@
+"""A search of visualize.py: a method, through a prior where it searches codes, applied to objectives and seeds."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.utils import get_class
+from omegaconf import DictConfig
+from rich.progress import track
+from torch import Tensor
+
+from dgn.am.diversity import Diversity
+from dgn.am.maximize import Film, Preferred, maximize
+from dgn.am.objectives import Objective
+from dgn.am.setting import Setting, Starts
+from dgn.code_prior import CodePrior
+from dgn.config import compose, from_here
+from dgn.data.datamodule import ImageData
+from dgn.data.images import read_image
+from dgn.errors import UserError
+from dgn.networks.featurenet import FeatureNet
+from dgn.prior import Prior
+from dgn.runs import CODE_PRIOR, OUTPUTS
+from dgn.tasks.methods import method_for, stages_of
+from dgn.tasks.roles import names_of
+from dgn.terminal import interactive
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A column of the gallery: a method (of `dgn.tasks.methods.method_for`) and the prior whose codes it searches,
+    which columns call `name`; None and "" for methods that search none."""
+
+    method: DictConfig
+    prior: Prior | None
+    name: str
+
+
+def contenders_of(config: DictConfig, priors: Sequence[Prior], overrides: Sequence[str], start: str) -> list[Contender]:
+    """Every method with every prior; methods that search no codes once. overrides: of the command line, which are
+    each method's; start: as in method_for."""
+    found = []
+    for chosen in methods_of(config, overrides):
+        method = method_for(chosen, start, config.steps)
+        if searches_codes(method):
+            pairs = list(zip(priors, names_of(list(priors)), strict=True)) or [(None, "")]
+            found += [Contender(method, prior, name) for prior, name in pairs]
+        else:
+            found.append(Contender(method, None, ""))
+    return found
+
+
+def methods_of(config: DictConfig, overrides: Sequence[str]) -> list[DictConfig]:
+    """The methods of a config: `method`, and what `methods` names beside it, as if each had been chosen alone."""
+    named = list(config.get("methods") or [])
+    others = [o for o in overrides if o.split("=")[0].lstrip("+") not in ("method", "methods")]
+    found = [config.method, *(compose("visualize", [*others, f"method={name}"]).method for name in named)]
+    names = [method.name for method in found]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"method=[{','.join(names)}] has {twice} twice; name each method once")
+    return found
+
+
+def searches_codes(method: DictConfig) -> bool:
+    """Whether a method searches the codes of a prior."""
+    parts = [part.get("parametrization") for part in (method, *(method.get("stages") or []))]
+    return any(getattr(get_class(part._target_), "searches_codes", False) for part in parts if part)
+
+
+def search(
+    config: DictConfig,
+    method: DictConfig,
+    prior: Prior | None,
+    target: FeatureNet,
+    objectives: Sequence[Objective],
+    seeds: Sequence[int],
+    data: ImageData | None,
+    starts: Starts | None = None,
+    film: Film | None = None,
+) -> Preferred:
+    """A method, applied: one image for each objective and seed. data: real images for what a method measures of them.
+    starts: each objective's own, instead of config.start."""
+    begin: str | Tensor | Starts = starts or config.start
+    if isinstance(begin, str) and begin not in ("noise", "sample"):
+        begin = read_image(from_here(begin)).unsqueeze(0).float().div(255)
+    setting = Setting(
+        target,
+        prior,
+        config.image_size if config.image_size is None or isinstance(config.image_size, int) else (*config.image_size,),
+        _images(data),
+        begin,
+        lambda: load_code_prior(config.code_prior, setting.codes()),
+    )
+    diversity = Diversity(config.diversity, config.diversity_layer) if config.diversity else None
+    stages = stages_of(method, setting)
+    return maximize(target, objectives, stages, seeds, config.batch_size, config.seed, diversity, _progress, film)
+
+
+def load_code_prior(where: str | None, prior: Prior) -> CodePrior:
+    """The prior over codes that `code_prior=` means: a file, a run's folder, or None for the newest under outputs/ that
+    was fitted to this prior's codes."""
+    if where is not None:
+        path = from_here(where)
+        return CodePrior.load(path / CODE_PRIOR if path.is_dir() else path)
+    for path in sorted(Path(OUTPUTS).glob(f"*/*/{CODE_PRIOR}"), key=lambda path: path.stat().st_mtime, reverse=True):
+        found = CodePrior.load(path)
+        if found.fits(prior):
+            return found
+    raise UserError(
+        f"this method needs a prior over the codes of {prior.source}, and {OUTPUTS}/ holds none; fit one with "
+        f"`python train.py task=code_prior prior={prior.source}`, or name one with code_prior=FILE"
+    )
+
+
+def _images(data: ImageData | None) -> Callable[[int], Iterator[Tensor]] | None:
+    return None if data is None else lambda count: (batch for batch, _ in data.real_images(count))
+
+
+def _progress(steps: Iterable[int], total: int) -> Iterable[int]:
+    return track(steps, "searching", total=total) if interactive() else steps
