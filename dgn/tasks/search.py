@@ -63,8 +63,9 @@ def methods_of(config: DictConfig, overrides: Sequence[str]) -> list[DictConfig]
 
 def searches_codes(method: DictConfig) -> bool:
     """Whether a method searches the codes of a prior."""
-    parts = [part.get("parametrization") for part in (method, *(method.get("stages") or []))]
-    return any(getattr(get_class(part._target_), "searches_codes", False) for part in parts if part)
+    parts = [part.get("parametrization") or {} for part in (method, *(method.get("stages") or []))]
+    made_by = [get_class(part["_target_"]) for part in parts if "_target_" in part]  # stages change keys, or the whole
+    return any(getattr(maker, "searches_codes", False) for maker in made_by)
 
 
 def search(
