@@ -107,7 +107,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
         made = {one.title: (one.preferred.images, one.preferred.objectives) for one in found}
         write_facets(folder, facets, reference, judge, made)
 
-    code = layers[-1] if layers else ""
+    code = layers[0]
     rows = [row for one in found for row in _rows(one, facets, code, len(found) > 1)]
     images = [image for one in found for image in one.preferred.images]
     settings = plain(config) | {
@@ -130,7 +130,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
 
 
 def _code_layers(config: DictConfig, target: FeatureNet, priors: Sequence[Prior]) -> list[str]:
-    """The layers in whose codes the nearest real image is looked for; the last of them is the one that is tabled."""
+    """The layers in whose codes the nearest real image is looked for; the first of them is the one that is tabled."""
     main = target.code_layer()
     for prior in priors:
         if prior.encoder_is(target):
@@ -139,7 +139,7 @@ def _code_layers(config: DictConfig, target: FeatureNet, priors: Sequence[Prior]
     chosen = code_spaces(target) if config.nearest == "all" else list(config.nearest or [])
     for layer in chosen:
         target.layer(layer)
-    return [layer for layer in chosen if target.layer(layer).name != target.layer(main).name] + [main]
+    return [main, *(layer for layer in chosen if target.layer(layer).name != target.layer(main).name)]
 
 
 def _film(
