@@ -156,7 +156,7 @@ class StepBatches:
 def collate(samples: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
     """Samples as a batch: images uint8 (N, 3, H, W), labels int64 (N,). Decoders put a pixel's three colours side by
     side; such images stay so in memory (channels last), which is the shorter way into and out of the batch."""
-    if samples[0][0].stride(0) != 1:
+    if samples[0][0].ndim != 3 or samples[0][0].stride(0) != 1:
         return tuple(default_collate(samples))
     images, labels = default_collate([(image.permute(1, 2, 0), label) for image, label in samples])
     return images.permute(0, 3, 1, 2), labels

@@ -100,8 +100,10 @@ class WandbRecords:
         from wandb.proto.wandb_internal_pb2 import Record
 
         self.folder = folder
-        (log,) = folder.glob("run-*.wandb")
         kinds, deadline = set(), time.monotonic() + 20
+        while not (logs := list(folder.glob("run-*.wandb"))) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        (log,) = logs
         while "exit" not in kinds and time.monotonic() < deadline:  # W&B's service writes when it comes to it
             self.records = [Record.FromString(data) for data in _entries(log.read_bytes())]
             kinds = {record.WhichOneof("record_type") for record in self.records}
