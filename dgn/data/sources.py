@@ -21,7 +21,7 @@ from dgn.errors import UserError
 from dgn.files import cache_dir
 
 log = logging.getLogger(__name__)
-_DOODLES_VERSION = 1
+_DOODLES_VERSION = 2
 """Raised whenever the doodles are drawn differently, so that what was drawn before is not used."""
 
 
