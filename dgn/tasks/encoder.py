@@ -30,7 +30,12 @@ def fit_encoder(config: DictConfig, folder: Path) -> Path:
         raise UserError("task=encoder needs labelled images, and these have no classes; use class folders")
     net = network(config.encoder, data)
     module = Classification(
-        net, instantiate(config.optimizer, _partial_=True), common.schedule(config), config.seed, config.label_smoothing
+        net,
+        instantiate(config.optimizer, _partial_=True),
+        common.schedule(config),
+        config.seed,
+        config.label_smoothing,
+        instantiate(config.augmentation),
     )
     path = folder / ENCODER
     with common.running(config, folder) as (loggers, interruption):

@@ -18,6 +18,7 @@ class Classification(pl.LightningModule):
 
     net: the network to fit; its class layer has a unit for each class. optimizer, schedule: makers, as for
     Inversion. seed: of dropout, a function of (seed, step, rank). label_smoothing: of the cross entropy.
+    augmentation: of the images of a training step, drawing from torch's generator, seeded as dropout is.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Classification(pl.LightningModule):
         schedule: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler],
         seed: int = 0,
         label_smoothing: float = 0.0,
+        augmentation: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.net = net
@@ -34,11 +36,13 @@ class Classification(pl.LightningModule):
         # A FeatureNet keeps its network fixed and in evaluation mode; here it is what learns.
         self.network: nn.Module = net.network.requires_grad_(True)
         self.make_optimizer, self.make_schedule = optimizer, schedule
-        self.seed, self.label_smoothing = seed, label_smoothing
+        self.seed, self.label_smoothing, self.augmentation = seed, label_smoothing, augmentation
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         seed_step(self.seed, self.global_step, self.global_rank)
         images, labels = batch
+        if self.augmentation is not None:
+            images = self.augmentation(images)
         self.network.train()
         logits = self.net(images, [self.layer])[self.layer]
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)

@@ -1,0 +1,67 @@
+"""Augmentation of a batch of images where it is used, on whatever device: each image is changed in its own way."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What a classifier is shown instead of an image: turned, scaled, shifted, mirrored, blurred, in another light.
+
+    rotation: at most so many degrees either way. scale: sides times 1 / (1 + scale) .. 1 + scale. shift: at most this
+    share of a side. mirror: half of the images. What moves in from outside is reflected.
+    blur: standard deviation in pixels of the strongest; an image is a random mixture of itself and that.
+    light: each colour times 1 - light .. 1 + light, and as much of it added.
+    Every draw is from torch's own generator.
+    """
+
+    rotation: float = 0.0
+    scale: float = 0.0
+    shift: float = 0.0
+    mirror: bool = False
+    blur: float = 0.0
+    light: float = 0.0
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) in image space -> the same, in [0, 1]."""
+        if self.rotation or self.scale or self.shift or self.mirror:
+            images = self._moved(images)
+        if self.blur:
+            share = torch.rand(len(images), 1, 1, 1, device=images.device)
+            images = torch.lerp(images, blurred(images, self.blur), share)
+        if self.light:
+            gain = 1 + self._uniform(images, self.light, (len(images), 3, 1, 1))
+            images = images * gain + self._uniform(images, self.light / 2, (len(images), 3, 1, 1))
+        return images.clamp(0, 1).contiguous(memory_format=torch.channels_last)
+
+    def _moved(self, images: Tensor) -> Tensor:
+        count = len(images)
+        angle = torch.deg2rad(self._uniform(images, self.rotation, (count,)))
+        size = torch.exp(self._uniform(images, torch.log1p(torch.tensor(self.scale)).item(), (count,)))
+        sign = torch.ones(count, device=images.device)
+        if self.mirror:
+            sign = torch.where(torch.rand(count, device=images.device) < 0.5, -sign, sign)
+        cos, sin = torch.cos(angle) / size, torch.sin(angle) / size
+        # affine_grid's coordinates run from -1 to 1: a side is 2.
+        across, down = (2 * self._uniform(images, self.shift, (count,)) for _ in range(2))
+        rows = [torch.stack([cos * sign, -sin, across], 1), torch.stack([sin * sign, cos, down], 1)]
+        grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+        return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+    @staticmethod
+    def _uniform(images: Tensor, reach: float, shape: tuple[int, ...]) -> Tensor:
+        return (2 * torch.rand(shape, device=images.device) - 1) * reach
+
+
+def blurred(images: Tensor, sigma: float) -> Tensor:
+    """(N, C, H, W) under a Gaussian of standard deviation `sigma` pixels, borders repeated."""
+    reach = max(1, round(3 * sigma))
+    places = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-places.square() / (2 * sigma**2))
+    kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, -1)
+    padded = F.pad(images, (reach,) * 4, mode="replicate")
+    across = F.conv2d(padded, kernel[:, :, None, :], groups=images.shape[1])
+    return F.conv2d(across, kernel[:, :, :, None], groups=images.shape[1])
