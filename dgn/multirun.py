@@ -46,7 +46,7 @@ class Multirun(Callback):
         try:
             print(_compare(config, jobs, folder / "comparison"))
         except UserError as error:
-            log.error("error: no comparison: %s", error)
+            log.error("error: no comparison: %s. Once that is mended: python compare.py %s", error, folder.parent)
             for failed in _watching:
                 failed.append(folder / "comparison")
 

@@ -17,6 +17,9 @@ from torch import Tensor
 from dgn.files import write_whole, written_aside
 from dgn.report.comparison_figure import comparison_figure
 
+NAME_JOIN = " · "
+"""Between the settings in a run's name; the figure puts each on a line of its own."""
+
 
 @dataclass
 class Entry:
@@ -58,11 +61,12 @@ def write_comparison(
         title=title,
         summary=summary,
         entries=entries,
-        settings=settings,
+        settings=[key for key in settings if not _told(key, entries)],
         numbers=numbers,
         winners=_winners(entries, best),
         shown=bool(shown),
         size=sheet.size if shown else (0, 0),
+        columns=len(shown) * per_cell,
         figure_note=figure_note,
         links=[quote(os.path.relpath(entry.folder, folder)) for entry in entries],
     )
@@ -80,6 +84,12 @@ def _side_by_side(entries: Sequence[Entry], per_cell: int) -> Tensor:
             images = torch.nn.functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
         columns.append(images.unflatten(0, (-1, per_cell)))
     return torch.stack(columns, 1).flatten(0, 2)
+
+
+def _told(key: str, entries: Sequence[Entry]) -> bool:
+    """Whether the runs' names say this setting already."""
+    last = key.rsplit(".", 1)[-1]
+    return all(f"{last}={entry.settings.get(key, '')}" in entry.name.split(NAME_JOIN) for entry in entries)
 
 
 def _table(entries: Sequence[Entry], settings: Sequence[str], numbers: Sequence[str], folder: Path) -> str:

@@ -6,7 +6,7 @@ Searches (folders of visualize.py) have shown theirs already: they are measured 
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,19 @@ from typing import Any
 import torch
 import yaml
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from dgn.am.objectives import parse_units
+from dgn.am.objectives import Objective, parse_units
+from dgn.am.terms import factors
 from dgn.config import different, plain
 from dgn.data.datamodule import ImageData
 from dgn.data.images import read_image
 from dgn.errors import UserError
 from dgn.loggers import log_pictures, log_table, logged
-from dgn.metrics.frechet import features_of, frechet
-from dgn.metrics.recognition import recognize
+from dgn.metrics.yardstick import Yardstick
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
-from dgn.report.run_comparison import Entry, write_comparison
+from dgn.report.run_comparison import NAME_JOIN, Entry, write_comparison
 from dgn.runs import CONFIG, FAILED, METRICS, PRIOR, numbered
 from dgn.tasks import visualize
 from dgn.tasks.methods import method_for
@@ -39,41 +38,6 @@ _RESULTS = "results.json"
 _MOST_UNITS = 16
 _SHOWN = 5  # best and worst searches in the figure
 
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a run's preferred images are measured by. images: (N, 3, H, W); wanted: the label each was made for, "" for
-    none. judge: None where there is none. real: (M, 3, H, W) real images, None where there are none. eyes: the
-    network in whose features sets of images are compared: the judge, else the target."""
-
-    images: Tensor
-    wanted: Sequence[str]
-    judge: FeatureNet | None
-    eyes: FeatureNet
-    real: Tensor | None
-
-
-def recognition(evidence: Evidence) -> float | None:
-    """The share of images that the judge takes for what they were made for; None where no label can be compared."""
-    verdicts = recognize(evidence.judge, evidence.images)
-    if not verdicts:
-        return None
-    right = [judged == label for (judged, _), label in zip(verdicts, evidence.wanted, strict=True) if label]
-    return sum(right) / len(right) if right else None
-
-
-def frechet_distance(evidence: Evidence) -> float | None:
-    """How far the images, as a set, are from real ones: the measure of naturalness."""
-    if evidence.real is None or len(evidence.images) < 2:
-        return None
-    return frechet(features_of(evidence.eyes, evidence.images), features_of(evidence.eyes, evidence.real))
-
-
-MEASURES: dict[str, Callable[[Evidence], float | None]] = {
-    "recognition": recognition,
-    "frechet_distance": frechet_distance,
-}
-"""What is measured of preferred images; another measure is another line."""
 
 _MORE_IS_BETTER = {
     "val/psnr": True,
@@ -108,32 +72,31 @@ def _priors(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Pat
         if entry.status == "finished":
             entry.numbers |= _trained(entry.folder)
     made = [entry for entry in entries if (entry.folder / PRIOR).is_file() and entry.status == "finished"]
-    titles: list[str] = []
     seeds = list(range(config.seeds)) if isinstance(config.seeds, int) else list(config.seeds)
     if made and not seeds:
         raise UserError(f"seeds={config.seeds} asks for no image; give a number of at least 1, or a list")
-    target: FeatureNet | None = None
+    asked: _Asked | None = None
     for entry in made:
-        prior = Prior.load(entry.folder / PRIOR, device)
-        if target is None:
-            own = config.target.get("_target_") is None
-            target = prior.encoder_net() if own else network(config.target, image_size=prior.image_size)
-            target = target.to(device)
-            objectives = parse_units(_units(config.units, target), target)
-            titles = [objective.label or str(objective) for objective in objectives]
-            method = method_for(config.method, config.start, config.steps)
-            data = visualize.reference_data(prior, config)
-            judge, real = visualize._judge(config, prior, target), _real(config, data)
-        log.info("Comparing: %s", entry.name)
-        preferred = visualize.search(config, method, prior, target, objectives, seeds, data)
+        try:
+            prior = Prior.load(entry.folder / PRIOR, device)
+            asked = asked or _ask(config, prior, device)
+            log.info("Comparing: %s", entry.name)
+            preferred = visualize.search(config, asked.method, prior, asked.target, asked.units, seeds, asked.data)
+        except UserError as error:
+            if asked is None or len(made) == 1:
+                raise
+            entry.error = str(error)  # the others are compared all the same
+            log.warning("%s is not compared: %s", entry.name, error)
+            continue
         entry.images = preferred.images.cpu()
-        wanted = [objective.label for objective in preferred.objectives]
-        _measure(entry, Evidence(preferred.images, wanted, judge, judge or target, real))
+        wanted = [_labels(objective) for objective in preferred.objectives]
+        entry.numbers |= asked.yardstick.measure(preferred.images, wanted)
     summary = f"{len(entries)} runs: {_counted(entries)}."
-    if made:
+    titles = [objective.label or str(objective) for objective in asked.units] if asked else []
+    if asked:
         summary += (
-            f" Each prior shows the same {len(titles)} units of {target.name} from the same "
-            f"{'seed' if len(seeds) == 1 else 'seeds'}, searched alike."
+            f" Each prior shows the same {len(titles)} units of {asked.target.name} from the same "
+            f"{'seed' if len(seeds) == 1 else 'seeds'}, searched alike. {asked.yardstick.words()}"
         )
     note = "A row a unit, a column a prior; the same seeds for each."
     page = write_comparison(folder, entries, titles, len(seeds), "Priors compared", summary, note, _MORE_IS_BETTER)
@@ -143,18 +106,14 @@ def _priors(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Pat
 def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Path, list[str]]:
     """The comparison of what visualize.py made: settings, ranked by naturalness and recognition together."""
     found = [entry for entry in entries if entry.status == "finished"]
-    judge = eyes = real = None
+    yardstick: Yardstick | None = None
     for entry in found:
         results = json.loads((entry.folder / _RESULTS).read_text())
         rows = results["results"]
         entry.images = torch.stack([read_image(entry.folder / row["image"]).float() / 255 for row in rows])
-        if eyes is None:
-            prior = visualize.load_prior(results["settings"]["prior"])
-            target = prior.encoder_net() if config.target.get("_target_") is None else network(config.target)
-            data = visualize.reference_data(prior, config)
-            judge, real = visualize._judge(config, prior, target), _real(config, data)
-            eyes = judge or target
-        _measure(entry, Evidence(entry.images, [row["label"] for row in rows], judge, eyes, real))
+        if yardstick is None:
+            yardstick = _yardstick_of_search(config, results["settings"])
+        entry.numbers |= yardstick.measure(entry.images, [[row["label"]] if row["label"] else [] for row in rows])
         percentiles = [row["percentile"] for row in rows if row["percentile"] is not None]
         if percentiles:
             entry.numbers["percentile"] = sum(percentiles) / len(percentiles)
@@ -174,6 +133,7 @@ def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[P
     summary = f"{len(entries)} searches: {_counted(entries)}."
     if order:
         summary += f" Ranked by Frechet distance from real images and by recognition; the best: {order[0].name}."
+        summary += f" {yardstick.words()}"
     note = "From the best to the worst; one picture of each unit, the same seed for all."
     page = write_comparison(folder, ranked, titles, 1, "Searches compared", summary, note, _MORE_IS_BETTER)
     return page, titles
@@ -181,17 +141,17 @@ def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[P
 
 def _folders(runs: Sequence[str]) -> list[Path]:
     """The run folders that the given ones mean: a multirun's are its jobs'."""
-    found = []
+    found: dict[Path, Path] = {}  # one that is named twice is one
     for run in map(Path, runs):
         if not run.is_dir():
             raise UserError(f"{run}: no such folder; give folders of train.py, visualize.py or of their multiruns")
-        jobs = numbered(run) if not any((run / name).is_file() for name in (CONFIG, _RESULTS)) else [run]
-        found += jobs
+        jobs = [run] if any((run / name).exists() for name in (CONFIG, _RESULTS, ".hydra")) else numbered(run)
+        found |= {job.resolve(): job for job in jobs}
         if not jobs:
             raise UserError(f"{run} is no run's folder: neither {CONFIG} nor {_RESULTS} is there, nor numbered jobs")
     if not found:
         raise UserError("no runs to compare; give their folders")
-    return found
+    return list(found.values())
 
 
 def _entry(run: Path) -> Entry:
@@ -211,22 +171,33 @@ def _settings(run: Path) -> dict[str, Any]:
 def _name(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) -> None:
     """Names every run after the settings in which they differ."""
     known = [values for values in settings if values]
-    keys = [key for values in known[1:] for key in different(known[0], values, ("resume", "logger", "comparison"))]
-    keys = [key for key in dict.fromkeys(keys) if not key.startswith("hydra")]
+    keys = [
+        key
+        for values in known[1:]
+        for key in different(known[0], values, ("resume", "logger", "comparison", "checkpoint"))
+    ]
+    keys = _leading([key for key in dict.fromkeys(keys) if not key.startswith("hydra")], known)
     for entry, values in zip(entries, settings, strict=True):
-        picked = {
-            key: OmegaConf.select(OmegaConf.create(dict(values)), key, throw_on_resolution_failure=False)
-            for key in keys
-        }
+        picked = {key: _selected(values, key) for key in keys}
         entry.settings = {
             key: value if isinstance(value, int | float | str) else str(value) for key, value in picked.items()
         }
-        told = ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in list(entry.settings.items())[:4])
+        told = NAME_JOIN.join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in list(entry.settings.items())[:4])
         entry.name = told or entry.folder.name
     names = [entry.name for entry in entries]
     for entry in entries:
         if names.count(entry.name) > 1:
             entry.name = f"{entry.folder.name}: {entry.name}" if entry.settings else entry.folder.name
+
+
+def _selected(values: Mapping[str, Any], key: str) -> Any:
+    return OmegaConf.select(OmegaConf.create(dict(values)), key, throw_on_resolution_failure=False)
+
+
+def _leading(keys: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys without those that follow another of that name in every run (schedule.max_steps: trainer.max_steps)."""
+    values = {(key.rsplit(".", 1)[-1], *(str(_selected(of, key)) for of in settings)): key for key in keys}
+    return [key for key in keys if key in values.values()]
 
 
 def _trained(run: Path) -> dict[str, float]:
@@ -235,13 +206,6 @@ def _trained(run: Path) -> dict[str, float]:
     numbers["seconds"] = metrics.get("total_seconds", metrics.get("fit_seconds"))
     numbers["parameters"] = metrics.get("generator_parameters", metrics.get("parameters"))
     return {key: value for key, value in numbers.items() if value is not None}
-
-
-def _measure(entry: Entry, evidence: Evidence) -> None:
-    for name, measure in MEASURES.items():
-        value = measure(evidence)
-        if value is not None:
-            entry.numbers[name] = value
 
 
 def _rank(entries: Sequence[Entry]) -> None:
@@ -266,10 +230,50 @@ def _units(units: Any, target: FeatureNet) -> Any:
     return [f"{layer}:{i * count // _MOST_UNITS}" for i in range(_MOST_UNITS)]
 
 
-def _real(config: DictConfig, data: ImageData | None) -> Tensor | None:
-    if data is None or not config.reference_images:
-        return None
-    return torch.cat([images for images, _ in data.real_images(config.reference_images, "val")])
+@dataclass(frozen=True)
+class _Asked:
+    """What all priors are asked to show, how it is searched, and what it is measured by."""
+
+    target: FeatureNet
+    units: Sequence[Objective]
+    method: DictConfig
+    data: ImageData | None
+    yardstick: Yardstick
+
+
+def _ask(config: DictConfig, prior: Prior, device: torch.device) -> _Asked:
+    own = config.target.get("_target_") is None
+    target = (prior.encoder_net() if own else network(config.target, image_size=prior.image_size)).to(device)
+    units = parse_units(_units(config.units, target), target)
+    data = visualize.reference_data(prior, config)
+    method = method_for(config.method, config.start, config.steps)
+    return _Asked(target, units, method, data, _yardstick(config, prior, target, data))
+
+
+def _labels(objective: Objective) -> list[str]:
+    return [unit.label for weight, term in objective.terms if weight > 0 for unit in factors(term) if unit.label]
+
+
+def _yardstick(config: DictConfig, prior: Prior | None, target: FeatureNet, data: ImageData | None) -> Yardstick:
+    real = data.real_images(config.reference_images, "val") if data is not None and config.reference_images else None
+    return Yardstick(visualize._judge(config, prior, target), target, real, data.classes if real else ())
+
+
+def _yardstick_of_search(config: DictConfig, settings: Mapping[str, Any]) -> Yardstick:
+    """What the config leaves open is as the search had it: its target, its judge, its real images."""
+    own = OmegaConf.create({key: settings.get(key) for key in ("target", "judge", "data")})
+    with open_dict(config):
+        if config.target.get("_target_") is None and own.target:
+            config.target = own.target
+        if config.judge.get("auto") and own.judge:
+            config.judge = own.judge
+        config.data = config.data or own.data
+    device = visualize._device(config.device)
+    prior = visualize.load_prior(settings["prior"], device) if settings.get("prior") else None
+    size = prior.image_size if prior else None
+    mine = config.target.get("_target_") is None
+    target = prior.encoder_net() if mine else network(config.target, image_size=size)
+    return _yardstick(config, prior, target.to(device), visualize.reference_data(prior, config))
 
 
 def _counted(entries: Sequence[Entry]) -> str:
