@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dgn.metrics.features import features_of
 from dgn.metrics.naturalness import frechet, same_classes
-from dgn.metrics.recognition import judge_images, plain_label
+from dgn.metrics.recognition import check_independent, judge_images, plain_label
 from dgn.networks.featurenet import FeatureNet
 
 
@@ -18,7 +18,8 @@ class Yardstick:
     """Measures sets of images.
 
     judge: says what they show; None: recognition is not measured, and the Frechet distance is one of the target's
-        features. real: batches (images in image space, labels) of real images; None: no Frechet distance.
+        features. Raises UserError where it shares weights with the target.
+    real: batches (images in image space, labels) of real images; None: no Frechet distance.
     classes: the names of their labels, none where they have no labels."""
 
     def __init__(
@@ -28,6 +29,8 @@ class Yardstick:
         real: Iterable[tuple[Tensor, Tensor]] | None,
         classes: Sequence[str] = (),
     ) -> None:
+        if judge is not None:
+            check_independent(judge, target)
         self.judge, self.eyes = judge, judge or target
         self.classes = {plain_label(name): i for i, name in enumerate(classes)}
         read = [(features_of(self.eyes, images), labels) for images, labels in real or ()]

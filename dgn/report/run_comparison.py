@@ -17,14 +17,12 @@ from torch import Tensor
 from dgn.files import write_whole, written_aside
 from dgn.report.comparison_figure import comparison_figure
 
-NAME_JOIN = " · "
-"""Between the settings in a run's name; the figure puts each on a line of its own."""
-
 
 @dataclass
 class Entry:
-    """A run in a comparison. name: what tells it from the others. status: `finished`, `failed` or `unfinished`;
-    error: what it failed of. settings: those in which the runs differ. numbers: what was measured of it.
+    """A run in a comparison. name: what tells it from the others, with ` · ` between settings. status: `finished`,
+    `failed` or `unfinished`; error: what it failed of, or why it could not be compared. settings: those in which the
+    runs differ. numbers: what was measured of it.
     images: (units * seeds, 3, H, W) in image space, unit after unit; None where it made none."""
 
     name: str
@@ -89,7 +87,7 @@ def _side_by_side(entries: Sequence[Entry], per_cell: int) -> Tensor:
 def _told(key: str, entries: Sequence[Entry]) -> bool:
     """Whether the runs' names say this setting already."""
     last = key.rsplit(".", 1)[-1]
-    return all(f"{last}={entry.settings.get(key, '')}" in entry.name.split(NAME_JOIN) for entry in entries)
+    return all(f"{last}={entry.settings.get(key, '')}" in entry.name.split(" · ") for entry in entries)
 
 
 def _table(entries: Sequence[Entry], settings: Sequence[str], numbers: Sequence[str], folder: Path) -> str:
@@ -103,11 +101,11 @@ def _table(entries: Sequence[Entry], settings: Sequence[str], numbers: Sequence[
 
 
 def _winners(entries: Sequence[Entry], best: Mapping[str, bool]) -> dict[str, float]:
-    """{number: its best value}, where there is more than one to choose from."""
+    """{number: its best value}, where the runs differ in it."""
     found = {}
     for key, more in best.items():
         values = [entry.numbers[key] for entry in entries if math.isfinite(entry.numbers.get(key, math.nan))]
-        if len(values) > 1:
+        if len(set(values)) > 1:
             found[key] = (max if more else min)(values)
     return found
 

@@ -6,31 +6,32 @@ Searches (folders of visualize.py) have shown theirs already: they are measured 
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from dgn.am.objectives import Objective, parse_units
 from dgn.am.terms import factors
-from dgn.config import different, plain
+from dgn.config import plain
 from dgn.data.datamodule import ImageData
 from dgn.data.images import read_image
 from dgn.errors import UserError
 from dgn.loggers import log_pictures, log_table, logged
+from dgn.metrics.recognition import check_independent
 from dgn.metrics.yardstick import Yardstick
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
-from dgn.report.run_comparison import NAME_JOIN, Entry, write_comparison
+from dgn.report.run_comparison import Entry, write_comparison
 from dgn.runs import CONFIG, FAILED, METRICS, PRIOR, numbered
 from dgn.tasks import visualize
 from dgn.tasks.methods import method_for
 from dgn.tasks.networks import network
+from dgn.tasks.run_names import name_runs, settings_of
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +56,10 @@ def compare(config: DictConfig, folder: Path) -> Path:
     path. Raises UserError where a folder is no run's."""
     runs = _folders(config.runs)
     entries = [_entry(run) for run in runs]
-    _name(entries, [_settings(run) for run in runs])
-    searches = [(run / _RESULTS).is_file() or "units" in _settings(run) for run in runs]
+    settings = [settings_of(run) for run in runs]
+    for entry, name, told in zip(entries, *name_runs(runs, settings), strict=True):
+        entry.name, entry.settings = name, told
+    searches = [(run / _RESULTS).is_file() or "units" in of.config for run, of in zip(runs, settings, strict=True)]
     if any(searches) and not all(searches):
         raise UserError("runs of train.py and of visualize.py cannot be compared with each other; name one kind")
     page, table = (_searches if all(searches) else _priors)(config, entries, folder)
@@ -112,7 +115,7 @@ def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[P
         rows = results["results"]
         entry.images = torch.stack([read_image(entry.folder / row["image"]).float() / 255 for row in rows])
         if yardstick is None:
-            yardstick = _yardstick_of_search(config, results["settings"])
+            yardstick = _yardstick_of_search(config, entry.folder, results["settings"].get("prior"))
         entry.numbers |= yardstick.measure(entry.images, [[row["label"]] if row["label"] else [] for row in rows])
         percentiles = [row["percentile"] for row in rows if row["percentile"] is not None]
         if percentiles:
@@ -159,45 +162,6 @@ def _entry(run: Path) -> Entry:
         return Entry(run.name, run, "failed", json.loads((run / FAILED).read_text())["error"])
     done = (run / METRICS).is_file() or (run / _RESULTS).is_file()
     return Entry(run.name, run, "finished" if done else "unfinished")
-
-
-def _settings(run: Path) -> dict[str, Any]:
-    for path in (run / CONFIG, run / ".hydra" / "config.yaml"):
-        if path.is_file():
-            return yaml.safe_load(path.read_text()) or {}
-    return {}
-
-
-def _name(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) -> None:
-    """Names every run after the settings in which they differ."""
-    known = [values for values in settings if values]
-    keys = [
-        key
-        for values in known[1:]
-        for key in different(known[0], values, ("resume", "logger", "comparison", "checkpoint"))
-    ]
-    keys = _leading([key for key in dict.fromkeys(keys) if not key.startswith("hydra")], known)
-    for entry, values in zip(entries, settings, strict=True):
-        picked = {key: _selected(values, key) for key in keys}
-        entry.settings = {
-            key: value if isinstance(value, int | float | str) else str(value) for key, value in picked.items()
-        }
-        told = NAME_JOIN.join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in list(entry.settings.items())[:4])
-        entry.name = told or entry.folder.name
-    names = [entry.name for entry in entries]
-    for entry in entries:
-        if names.count(entry.name) > 1:
-            entry.name = f"{entry.folder.name}: {entry.name}" if entry.settings else entry.folder.name
-
-
-def _selected(values: Mapping[str, Any], key: str) -> Any:
-    return OmegaConf.select(OmegaConf.create(dict(values)), key, throw_on_resolution_failure=False)
-
-
-def _leading(keys: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys without those that follow another of that name in every run (schedule.max_steps: trainer.max_steps)."""
-    values = {(key.rsplit(".", 1)[-1], *(str(_selected(of, key)) for of in settings)): key for key in keys}
-    return [key for key in keys if key in values.values()]
 
 
 def _trained(run: Path) -> dict[str, float]:
@@ -256,23 +220,29 @@ def _labels(objective: Objective) -> list[str]:
 
 def _yardstick(config: DictConfig, prior: Prior | None, target: FeatureNet, data: ImageData | None) -> Yardstick:
     real = data.real_images(config.reference_images, "val") if data is not None and config.reference_images else None
-    return Yardstick(visualize._judge(config, prior, target), target, real, data.classes if real else ())
+    judge = visualize._judge(config, prior, target)
+    if judge is not None and config.judge.get("auto"):
+        try:
+            check_independent(judge, target)
+        except UserError:
+            log.info("No judge: the embedded one is the target itself; name another with judge=, or comparison.judge=")
+            judge = None
+    return Yardstick(judge, target, real, data.classes if real else ())
 
 
-def _yardstick_of_search(config: DictConfig, settings: Mapping[str, Any]) -> Yardstick:
-    """What the config leaves open is as the search had it: its target, its judge, its real images."""
-    own = OmegaConf.create({key: settings.get(key) for key in ("target", "judge", "data")})
+def _yardstick_of_search(config: DictConfig, run: Path, where: str | None) -> Yardstick:
+    """What the config leaves open is as the run had it: its target, its judge, its real images."""
+    own = OmegaConf.create(dict(settings_of(run).config))
     with open_dict(config):
-        if config.target.get("_target_") is None and own.target:
+        if config.target.get("_target_") is None and own.get("target"):
             config.target = own.target
-        if config.judge.get("auto") and own.judge:
+        if config.judge.get("auto") and own.get("judge"):
             config.judge = own.judge
-        config.data = config.data or own.data
+        config.data = config.get("data") or own.get("data")
     device = visualize._device(config.device)
-    prior = visualize.load_prior(settings["prior"], device) if settings.get("prior") else None
-    size = prior.image_size if prior else None
+    prior = visualize.load_prior(where, device) if where else None
     mine = config.target.get("_target_") is None
-    target = prior.encoder_net() if mine else network(config.target, image_size=size)
+    target = prior.encoder_net() if mine else network(config.target, image_size=prior.image_size if prior else None)
     return _yardstick(config, prior, target.to(device), visualize.reference_data(prior, config))
 
 
