@@ -19,33 +19,36 @@ _NOT_COMPARED = ("resume", "logger", "comparison", "checkpoint", "hydra")
 
 @dataclass(frozen=True)
 class Settings:
-    """config: the run's, as plain values. choices: {group: the file that was chosen of it}. Empty where the folder
-    does not say."""
+    """config: the run's, as plain values. choices: {group: the file that was chosen of it}. given: the keys that its
+    command set. Empty where the folder does not say."""
 
     config: Mapping[str, Any]
     choices: Mapping[str, str]
+    given: Sequence[str]
 
 
 def settings_of(run: Path) -> Settings:
     """What the folder of a run says of its settings."""
     hydra = _read(run / ".hydra" / "hydra.yaml")
     choices = hydra.get("hydra", {}).get("runtime", {}).get("choices", {})
-    return Settings(_read(run / CONFIG) or _read(run / ".hydra" / "config.yaml"), choices)
+    given = [override.split("=")[0].lstrip("+~") for override in _read(run / ".hydra" / "overrides.yaml")]
+    return Settings(_read(run / CONFIG) or _read(run / ".hydra" / "config.yaml"), choices, given)
 
 
 def name_runs(runs: Sequence[Path], settings: Sequence[Settings]) -> tuple[list[str], list[dict[str, Any]]]:
     """A name for each run, and {setting: value} for the settings in which any two of them differ.
 
-    Where they differ in a choice (`encoder=mini_resnet`), that stands for all it brings with it."""
+    Where they differ in a choice (`encoder=mini_resnet`), that stands for all that follows from it."""
     known = [of for of in settings if of.config]
     keys = _differing(known)
     groups = [g for g in _groups(known) if len({of.choices.get(g) for of in known}) > 1]
-    for group in groups:
-        same = {of.choices.get(group): [] for of in known}
+    if groups:
+        alike: dict[tuple, list[Settings]] = {}
         for of in known:
-            same[of.choices.get(group)].append(of)
-        within = {key for alike in same.values() for key in _differing(alike)}
-        keys = [key for key in keys if not key.startswith(f"{group}.") or key in within]
+            alike.setdefault(tuple(of.choices.get(group) for group in groups), []).append(of)
+        within = {key for some in alike.values() for key in _differing(some)}
+        given = {key for of in known for key in of.given}
+        keys = [key for key in keys if key in within or key in given]
     keys = _leading(keys, known)
     found = [
         {group: of.choices.get(group, "") for group in groups} | {key: _shown(of.config, key) for key in keys}
@@ -64,7 +67,7 @@ def name_runs(runs: Sequence[Path], settings: Sequence[Settings]) -> tuple[list[
     return unique, found
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Any:
     return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
 
 

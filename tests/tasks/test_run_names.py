@@ -26,13 +26,13 @@ def test_runs_are_named_after_the_settings_in_which_they_differ(tmp_path):
     assert settings[1] == {"encoder.layer": "fc7", "loss.adversarial": 0}
 
 
-def test_a_choice_stands_for_all_it_brings_but_not_for_what_differs_within_it(tmp_path):
-    resnet = {"encoder": {"layer": "fc6", "name": "resnet"}}
+def test_a_choice_stands_for_what_follows_from_it_and_not_for_what_differs_within_it(tmp_path):
+    resnet = {"encoder": {"layer": "fc6", "name": "resnet"}, "comparator": {"layers": "conv5"}}
     choices = [{"encoder": "mini_caffenet"}, {"encoder": "mini_resnet"}, {"encoder": "mini_resnet"}]
     folders = runs(tmp_path, BASE, BASE | resnet, BASE | resnet, choices=choices)
     names, _ = named(folders)
     assert names == ["encoder=mini_caffenet", "1 · encoder=mini_resnet", "2 · encoder=mini_resnet"]
-    deeper = BASE | {"encoder": {"layer": "fc7", "name": "resnet"}}
+    deeper = BASE | resnet | {"encoder": {"layer": "fc7", "name": "resnet"}}
     (folders[2] / "config.yaml").write_text(yaml.safe_dump(deeper))
     names, _ = named(folders)
     assert names[1:] == ["encoder=mini_resnet · layer=fc6", "encoder=mini_resnet · layer=fc7"]
