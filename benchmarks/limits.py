@@ -31,7 +31,7 @@ def multirun(folder: Path) -> list[list[str]]:
 def visualization(folder: Path) -> list[list[str]]:
     """The commands of the visualization: the prior's, which any would do, and its own."""
     prior = ["trainer.max_steps=2", "statistics.images=64", "data.val_images=16", f"hydra.run.dir={folder}/prior"]
-    target = ["target=torchvision", "target.name=resnet18", "target.weights=null"]
+    target = ["target=torchvision", "target.name=resnet18", "target.weights=null", "target.input_size=64"]
     shown = [f"prior={folder}/prior", "units=all", "seeds=1", "steps=10", f"hydra.run.dir={folder}/shown"]
     return [["train.py", *prior], ["visualize.py", *target, *shown]]
 
