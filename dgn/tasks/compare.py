@@ -80,20 +80,23 @@ def _priors(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Pat
         raise UserError(f"seeds={config.seeds} asks for no image; give a number of at least 1, or a list")
     asked: _Asked | None = None
     for entry in made:
-        try:
+        try:  # one that cannot be read or searched does not lose the others
             prior = Prior.load(entry.folder / PRIOR, device)
-            asked = asked or _ask(config, prior, device)
-            log.info("Comparing: %s", entry.name)
+        except UserError as error:
+            _leave_out(entry, error)
+            continue
+        asked = asked or _ask(config, prior, device)
+        log.info("Comparing: %s", entry.name)
+        try:
             preferred = visualize.search(config, asked.method, prior, asked.target, asked.units, seeds, asked.data)
         except UserError as error:
-            if asked is None or len(made) == 1:
-                raise
-            entry.error = str(error)  # the others are compared all the same
-            log.warning("%s is not compared: %s", entry.name, error)
+            _leave_out(entry, error)
             continue
         entry.images = preferred.images.cpu()
         wanted = [_labels(objective) for objective in preferred.objectives]
         entry.numbers |= asked.yardstick.measure(preferred.images, wanted)
+    if made and all(entry.error for entry in made):
+        raise UserError(made[0].error)
     summary = f"{len(entries)} runs: {_counted(entries)}."
     titles = [objective.label or str(objective) for objective in asked.units] if asked else []
     if asked:
@@ -110,13 +113,16 @@ def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[P
     """The comparison of what visualize.py made: settings, ranked by naturalness and recognition together."""
     found = [entry for entry in entries if entry.status == "finished"]
     yardstick: Yardstick | None = None
+    titles: dict[Path, list[str]] = {}
     for entry in found:
         results = json.loads((entry.folder / _RESULTS).read_text())
         rows = results["results"]
-        entry.images = torch.stack([read_image(entry.folder / row["image"]).float() / 255 for row in rows])
+        images = torch.stack([read_image(entry.folder / row["image"]).float() / 255 for row in rows])
         if yardstick is None:
             yardstick = _yardstick_of_search(config, entry.folder, results["settings"].get("prior"))
-        entry.numbers |= yardstick.measure(entry.images, [[row["label"]] if row["label"] else [] for row in rows])
+        entry.numbers |= yardstick.measure(images, [[row["label"]] if row["label"] else [] for row in rows])
+        first = [i for i, row in enumerate(rows) if row["seed"] == rows[0]["seed"]][: 2 * _MOST_UNITS]
+        entry.images, titles[entry.folder] = images[first], [rows[i]["label"] or rows[i]["objective"] for i in first]
         percentiles = [row["percentile"] for row in rows if row["percentile"] is not None]
         if percentiles:
             entry.numbers["percentile"] = sum(percentiles) / len(percentiles)
@@ -124,22 +130,18 @@ def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[P
     _rank(found)
     order = sorted(found, key=lambda entry: entry.numbers["rank"])
     ranked = [*order, *(entry for entry in entries if entry.status != "finished")]
-    titles: list[str] = []
-    if order:
-        shown = order if len(order) <= 2 * _SHOWN else [*order[:_SHOWN], *order[-_SHOWN:]]
-        rows = json.loads((order[0].folder / _RESULTS).read_text())["results"]
-        first = [i for i, row in enumerate(rows) if row["seed"] == rows[0]["seed"]][: 2 * _MOST_UNITS]
-        titles = [rows[i]["label"] or rows[i]["objective"] for i in first]
-        for entry in order:
-            same = entry in shown and len(entry.images) == len(rows)
-            entry.images = entry.images[first] if same else None
+    shown = {entry.folder for entry in (*order[:_SHOWN], *order[-_SHOWN:])}
+    rows = titles[order[0].folder] if order else []
+    for entry in order:
+        if entry.folder not in shown or titles[entry.folder] != rows:
+            entry.images = None
     summary = f"{len(entries)} searches: {_counted(entries)}."
     if order:
         summary += f" Ranked by Frechet distance from real images and by recognition; the best: {order[0].name}."
         summary += f" {yardstick.words()}"
     note = "From the best to the worst; one picture of each unit, the same seed for all."
-    page = write_comparison(folder, ranked, titles, 1, "Searches compared", summary, note, _MORE_IS_BETTER)
-    return page, titles
+    page = write_comparison(folder, ranked, rows, 1, "Searches compared", summary, note, _MORE_IS_BETTER)
+    return page, rows
 
 
 def _folders(runs: Sequence[str]) -> list[Path]:
@@ -212,6 +214,11 @@ def _ask(config: DictConfig, prior: Prior, device: torch.device) -> _Asked:
     data = visualize.reference_data(prior, config)
     method = method_for(config.method, config.start, config.steps)
     return _Asked(target, units, method, data, _yardstick(config, prior, target, data))
+
+
+def _leave_out(entry: Entry, error: UserError) -> None:
+    entry.error = str(error)
+    log.warning("%s is not compared: %s", entry.name, error)
 
 
 def _labels(objective: Objective) -> list[str]:
