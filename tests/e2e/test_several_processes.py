@@ -30,7 +30,7 @@ def test_two_processes_reach_the_weights_of_one(both):
     one, two = (Prior.load(both.folder / run / "prior.safetensors") for run in ("one", "two/0"))
     for name, value in one.generator.state_dict().items():
         torch.testing.assert_close(
-            two.generator.state_dict()[name], value, rtol=1e-3, atol=1e-5 * float(value.abs().max())
+            two.generator.state_dict()[name], value, rtol=1e-3, atol=1e-4 * float(value.abs().max())
         )
     checkpoints = [
         torch.load(both.folder / run / "checkpoints" / "last.ckpt", weights_only=True) for run in ("one", "two/0")
