@@ -2,15 +2,12 @@
 
 One process times, in turns, the default training under the Trainer (logging, progress, callbacks, checkpoints) and the
 same steps of the same module in a bare loop: forward, backward, optimizer, schedule, nothing else. Reported is the
-ratio of the wall times, the median over the turns. At most 1.03 is promised. Also: seconds from the start of `python`
-to the first step, and how much of them is importing.
+ratio of the wall times, the median over the turns. At most 1.03 is promised.
 """
 
 import argparse
 import contextlib
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,7 +22,6 @@ from dgn.config import compose
 from dgn.tasks import common, prior
 from dgn.training.inversion import Inversion
 
-ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 1.03
 
 
@@ -97,18 +93,6 @@ def bare(config: object, module: Inversion, data: object) -> float:
         return time.perf_counter() - began
 
 
-def start_up() -> tuple[float, float]:
-    """Seconds to a run's first step in a process of its own, and seconds of importing what that needs."""
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        command = [sys.executable, str(ROOT / "train.py"), "trainer.max_steps=1", f"hydra.run.dir={folder}/run"]
-        subprocess.run([*command, "statistics.images=64", "data.val_images=1"], check=True, capture_output=True)
-        whole = time.perf_counter() - began
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import dgn.tasks.prior"], check=True, cwd=ROOT, env=os.environ)
-        return whole, time.perf_counter() - began
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("steps", nargs="?", type=int, default=150)
@@ -127,10 +111,8 @@ def main() -> None:
             one, other = seconds if turn % 2 else seconds[::-1]
             ratios.append(other / one)
             print(f"  bare {one:.2f} s, under the Trainer {other:.2f} s, ratio {other / one:.3f}", flush=True)
-    whole, imports = start_up()
     ratio = statistics.median(ratios)
     print(f"overhead: {ratio:.3f} of the bare loop's time with {given.logger or 'no logger'}; at most {LIMIT}")
-    print(f"start-up: {whole:.1f} s to the end of a run of one step, {imports:.1f} s of it importing")
     sys.exit(int(ratio > LIMIT))
 
 

@@ -9,6 +9,7 @@ import hashlib
 import io
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -231,6 +232,8 @@ class _GoingOn(CSVLogger):
         super().log_metrics(metrics, step)
 
     def _keep(self, rows: Sequence[dict[str, str]]) -> None:
-        writer = super().experiment
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Experiment logs directory")  # the job's, which has other files
+            writer = super().experiment
         writer.metrics = list(rows)
         writer.save()

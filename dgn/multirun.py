@@ -45,8 +45,12 @@ class Multirun(Callback):
         configure_log(config.hydra.hydra_logging)
         try:
             print(_compare(config, jobs, folder / "comparison"))
-        except UserError as error:
-            log.error("error: no comparison: %s", error)
+        except Exception as error:  # Hydra would make a warning of it
+            again = f"once that is mended: python compare.py {folder}"
+            if isinstance(error, UserError):
+                log.error("error: no comparison: %s; %s", error, again)
+            else:
+                log.exception("error: no comparison; %s", again)
             for failed in _watching:
                 failed.append(folder / "comparison")
 

@@ -21,8 +21,9 @@ FAILED = "failed.json"
 MULTIRUN = "multirun.yaml"
 
 
-class Interrupted(Exception):
-    """A run was stopped by a signal, after it had saved itself."""
+class Interrupted(BaseException):
+    """A run was stopped by a signal, after it had saved itself. As KeyboardInterrupt, it is no Exception: what comes
+    at any moment must not look like an error of the library that is at work."""
 
     def __init__(self, signal: int, message: str) -> None:
         self.signal = signal

@@ -142,6 +142,7 @@ def _card(about: Mapping[str, Any], prior: Any, pictures: list[tuple[str, str]],
 
 def _from_hub(repository: str, revision: str | None) -> Path:
     hub = _hub()
+    hub.logging.set_verbosity_error()  # where it does not answer, that is said once, below
     try:
         return Path(hub.hf_hub_download(repository, _FILE, revision=revision))
     except (hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError, OSError, ValueError) as error:

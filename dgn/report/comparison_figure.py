@@ -24,7 +24,7 @@ def comparison_figure(
     """Pictures in a table with titles above the columns and left of the rows, on white.
 
     images: float (rows * columns * per_cell, 3, H, W) in image space, row after row and in it cell after cell;
-    white pictures where a cell has fewer. A title that is longer than a cell is wide goes on in a second line.
+    white pictures where a cell has fewer. A title that is wider than a cell goes on in further lines, at its ` · `.
     scale: integer factor that pictures are enlarged by; None: to at least 160 pixels of height."""
     height, width = images.shape[-2:]
     factor = scale or max(1, -(-PICTURE // height))
@@ -72,8 +72,12 @@ def save_comparison_figure(
 
 
 def _lines(title: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """One line, or two where the title has a ` · ` and is too long for one."""
-    whole, *rest = title.split(" · ", 1)
-    if not rest or font.getlength(title) <= width:
-        return [shortened(title, font, width)]
-    return [shortened(whole, font, width), shortened(rest[0], font, width)]
+    """One line, or where that is too long more, broken at ` · `."""
+    lines: list[str] = []
+    for part in title.split(" · "):
+        longer = f"{lines[-1]} · {part}" if lines else part
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return [shortened(line, font, width) for line in lines]

@@ -20,8 +20,9 @@ from dgn.report.comparison_figure import comparison_figure
 
 @dataclass
 class Entry:
-    """A run in a comparison. name: what tells it from the others. status: `finished`, `failed` or `unfinished`;
-    error: what it failed of. settings: those in which the runs differ. numbers: what was measured of it.
+    """A run in a comparison. name: what tells it from the others, with ` · ` between settings. status: `finished`,
+    `failed` or `unfinished`; error: what it failed of, or why it could not be compared. settings: those in which the
+    runs differ. numbers: what was measured of it.
     images: (units * seeds, 3, H, W) in image space, unit after unit; None where it made none."""
 
     name: str
@@ -58,11 +59,12 @@ def write_comparison(
         title=title,
         summary=summary,
         entries=entries,
-        settings=settings,
+        settings=[key for key in settings if not _told(key, entries)],
         numbers=numbers,
         winners=_winners(entries, best),
         shown=bool(shown),
         size=sheet.size if shown else (0, 0),
+        columns=len(shown) * per_cell,
         figure_note=figure_note,
         links=[quote(os.path.relpath(entry.folder, folder)) for entry in entries],
     )
@@ -82,6 +84,12 @@ def _side_by_side(entries: Sequence[Entry], per_cell: int) -> Tensor:
     return torch.stack(columns, 1).flatten(0, 2)
 
 
+def _told(key: str, entries: Sequence[Entry]) -> bool:
+    """Whether the runs' names say this setting already."""
+    last = key.rsplit(".", 1)[-1]
+    return all(f"{last}={entry.settings.get(key, '')}" in entry.name.split(" · ") for entry in entries)
+
+
 def _table(entries: Sequence[Entry], settings: Sequence[str], numbers: Sequence[str], folder: Path) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -93,11 +101,11 @@ def _table(entries: Sequence[Entry], settings: Sequence[str], numbers: Sequence[
 
 
 def _winners(entries: Sequence[Entry], best: Mapping[str, bool]) -> dict[str, float]:
-    """{number: its best value}, where there is more than one to choose from."""
+    """{number: its best value}, where the runs differ in it."""
     found = {}
     for key, more in best.items():
         values = [entry.numbers[key] for entry in entries if math.isfinite(entry.numbers.get(key, math.nan))]
-        if len(values) > 1:
+        if len(set(values)) > 1:
             found[key] = (max if more else min)(values)
     return found
 

@@ -23,7 +23,7 @@ from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.loggers import logged
 from dgn.processes import processes_per_node, rank, started_by_launcher
-from dgn.runs import CHECKPOINT, CONFIG
+from dgn.runs import CHECKPOINT, CONFIG, command_of
 from dgn.terminal import interactive
 from dgn.training.callbacks import AtomicCheckpointIO, Checkpoints, Interruption, LastValidation, Throughput
 from dgn.training.inversion import NonFiniteLoss
@@ -41,9 +41,11 @@ def start(config: DictConfig, folder: Path) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     torch.set_flush_denormal(True)  # CPUs are slow with denormal numbers; none of ours matters
     torch.set_float32_matmul_precision("high")
-    if rank() == 0 and not (folder / CONFIG).exists():
+    if rank() == 0:
         kept = folder / ".hydra" / "overrides.yaml"
         command = shlex.join(["python", "train.py", *(yaml.safe_load(kept.read_text()) if kept.is_file() else [])])
+        if (folder / CONFIG).is_file():  # gone on with: perhaps for more steps, but by the command that began it
+            command = command_of(folder)
         write_whole(folder / CONFIG, f"# {command}\n" + yaml.safe_dump(plain(config), sort_keys=False))
 
 

@@ -6,25 +6,22 @@ Searches (folders of visualize.py) have shown theirs already: they are measured 
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from dgn.am.objectives import parse_units
-from dgn.config import different, plain
+from dgn.am.objectives import Objective, parse_units
+from dgn.config import plain
 from dgn.data.datamodule import ImageData
 from dgn.data.images import read_image
 from dgn.errors import UserError
 from dgn.loggers import log_pictures, log_table, logged
-from dgn.metrics.frechet import features_of, frechet
-from dgn.metrics.recognition import recognize
+from dgn.metrics.yardstick import Yardstick
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.run_comparison import Entry, write_comparison
@@ -32,6 +29,7 @@ from dgn.runs import CONFIG, FAILED, METRICS, PRIOR, numbered
 from dgn.tasks.methods import method_for
 from dgn.tasks.networks import network
 from dgn.tasks.roles import device_of, judge_of, load_prior, reference_data, units_of
+from dgn.tasks.run_names import name_runs, settings_of
 from dgn.tasks.search import search
 
 log = logging.getLogger(__name__)
@@ -40,41 +38,6 @@ _RESULTS = "results.json"
 _MOST_UNITS = 16
 _SHOWN = 5  # best and worst searches in the figure
 
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a run's preferred images are measured by. images: (N, 3, H, W); wanted: the label each was made for, "" for
-    none. judge: None where there is none. real: (M, 3, H, W) real images, None where there are none. eyes: the
-    network in whose features sets of images are compared: the judge, else the target."""
-
-    images: Tensor
-    wanted: Sequence[str]
-    judge: FeatureNet | None
-    eyes: FeatureNet
-    real: Tensor | None
-
-
-def recognition(evidence: Evidence) -> float | None:
-    """The share of images that the judge takes for what they were made for; None where no label can be compared."""
-    verdicts = recognize(evidence.judge, evidence.images)
-    if not verdicts:
-        return None
-    right = [judged == label for (judged, _), label in zip(verdicts, evidence.wanted, strict=True) if label]
-    return sum(right) / len(right) if right else None
-
-
-def frechet_distance(evidence: Evidence) -> float | None:
-    """How far the images, as a set, are from real ones: the measure of naturalness."""
-    if evidence.real is None or len(evidence.images) < 2:
-        return None
-    return frechet(features_of(evidence.eyes, evidence.images), features_of(evidence.eyes, evidence.real))
-
-
-MEASURES: dict[str, Callable[[Evidence], float | None]] = {
-    "recognition": recognition,
-    "frechet_distance": frechet_distance,
-}
-"""What is measured of preferred images; another measure is another line."""
 
 _MORE_IS_BETTER = {
     "val/psnr": True,
@@ -92,8 +55,10 @@ def compare(config: DictConfig, folder: Path) -> Path:
     path. Raises UserError where a folder is no run's."""
     runs = _folders(config.runs)
     entries = [_entry(run) for run in runs]
-    _name(entries, [_settings(run) for run in runs])
-    searches = [(run / _RESULTS).is_file() or "units" in _settings(run) for run in runs]
+    settings = [settings_of(run) for run in runs]
+    for entry, name, told in zip(entries, *name_runs(runs, settings), strict=True):
+        entry.name, entry.settings = name, told
+    searches = [(run / _RESULTS).is_file() or "units" in of.config for run, of in zip(runs, settings, strict=True)]
     if any(searches) and not all(searches):
         raise UserError("runs of train.py and of visualize.py cannot be compared with each other; name one kind")
     page, table = (_searches if all(searches) else _priors)(config, entries, folder)
@@ -109,32 +74,31 @@ def _priors(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Pat
         if entry.status == "finished":
             entry.numbers |= _trained(entry.folder)
     made = [entry for entry in entries if (entry.folder / PRIOR).is_file() and entry.status == "finished"]
-    titles: list[str] = []
-    seeds = list(range(config.seeds)) if isinstance(config.seeds, int) else list(config.seeds)
-    if made and not seeds:
-        raise UserError(f"seeds={config.seeds} asks for no image; give a number of at least 1, or a list")
-    target: FeatureNet | None = None
+    seeds = seeds_of(config.seeds)
+    asked: _Asked | None = None
     for entry in made:
-        prior = Prior.load(entry.folder / PRIOR, device)
-        if target is None:
-            own = config.target.get("_target_") is None
-            target = prior.encoder_net() if own else network(config.target, image_size=prior.image_size)
-            target = target.to(device)
-            objectives = parse_units(_units(config.units, target), target)
-            titles = [objective.label or str(objective) for objective in objectives]
-            method = method_for(config.method, config.start, config.steps)
-            data = reference_data(prior, config)
-            judge, real = judge_of(config, prior, target), _real(config, data)
+        try:  # one that cannot be read or searched does not lose the others
+            prior = Prior.load(entry.folder / PRIOR, device)
+        except UserError as error:
+            _leave_out(entry, error)
+            continue
+        asked = asked or _ask(config, prior, device)
         log.info("Comparing: %s", entry.name)
-        preferred = search(config, method, prior, target, objectives, seeds, data)
+        try:
+            preferred = search(config, asked.method, prior, asked.target, asked.units, seeds, asked.data)
+        except UserError as error:
+            _leave_out(entry, error)
+            continue
         entry.images = preferred.images.cpu()
-        wanted = [objective.label for objective in preferred.objectives]
-        _measure(entry, Evidence(preferred.images, wanted, judge, judge or target, real))
+        entry.numbers |= asked.yardstick.measure(preferred.images, [o.wanted for o in preferred.objectives])
+    if made and all(entry.error for entry in made):
+        raise UserError(made[0].error)
     summary = f"{len(entries)} runs: {_counted(entries)}."
-    if made:
+    titles = [objective.label or str(objective) for objective in asked.units] if asked else []
+    if asked:
         summary += (
-            f" Each prior shows the same {len(titles)} units of {target.name} from the same "
-            f"{'seed' if len(seeds) == 1 else 'seeds'}, searched alike."
+            f" Each prior shows the same {len(titles)} units of {asked.target.name} from the same "
+            f"{'seed' if len(seeds) == 1 else 'seeds'}, searched alike. {asked.yardstick.words()}"
         )
     note = "A row a unit, a column a prior; the same seeds for each."
     page = write_comparison(folder, entries, titles, len(seeds), "Priors compared", summary, note, _MORE_IS_BETTER)
@@ -144,18 +108,17 @@ def _priors(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Pat
 def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Path, list[str]]:
     """The comparison of what visualize.py made: settings, ranked by naturalness and recognition together."""
     found = [entry for entry in entries if entry.status == "finished"]
-    judge = eyes = real = None
+    yardstick: Yardstick | None = None
+    titles: dict[Path, list[str]] = {}
     for entry in found:
         results = json.loads((entry.folder / _RESULTS).read_text())
         rows = results["results"]
-        entry.images = torch.stack([read_image(entry.folder / row["image"]).float() / 255 for row in rows])
-        if eyes is None:
-            prior = load_prior(results["settings"]["prior"])
-            target = prior.encoder_net() if config.target.get("_target_") is None else network(config.target)
-            data = reference_data(prior, config)
-            judge, real = judge_of(config, prior, target), _real(config, data)
-            eyes = judge or target
-        _measure(entry, Evidence(entry.images, [row["label"] for row in rows], judge, eyes, real))
+        images = torch.stack([read_image(entry.folder / row["image"]).float() / 255 for row in rows])
+        if yardstick is None:
+            yardstick = _yardstick_of_search(config, entry.folder, results["settings"].get("prior"))
+        entry.numbers |= yardstick.measure(images, [[row["label"]] if row["label"] else [] for row in rows])
+        first = [i for i, row in enumerate(rows) if row["seed"] == rows[0]["seed"]][: 2 * _MOST_UNITS]
+        entry.images, titles[entry.folder] = images[first], [rows[i]["label"] or rows[i]["objective"] for i in first]
         percentiles = [row["percentile"] for row in rows if row["percentile"] is not None]
         if percentiles:
             entry.numbers["percentile"] = sum(percentiles) / len(percentiles)
@@ -163,36 +126,33 @@ def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[P
     _rank(found)
     order = sorted(found, key=lambda entry: entry.numbers["rank"])
     ranked = [*order, *(entry for entry in entries if entry.status != "finished")]
-    titles: list[str] = []
-    if order:
-        shown = order if len(order) <= 2 * _SHOWN else [*order[:_SHOWN], *order[-_SHOWN:]]
-        rows = json.loads((order[0].folder / _RESULTS).read_text())["results"]
-        first = [i for i, row in enumerate(rows) if row["seed"] == rows[0]["seed"]][: 2 * _MOST_UNITS]
-        titles = [rows[i]["label"] or rows[i]["objective"] for i in first]
-        for entry in order:
-            same = entry in shown and len(entry.images) == len(rows)
-            entry.images = entry.images[first] if same else None
+    shown = {entry.folder for entry in (*order[:_SHOWN], *order[-_SHOWN:])}
+    rows = titles[order[0].folder] if order else []
+    for entry in order:
+        if entry.folder not in shown or titles[entry.folder] != rows:
+            entry.images = None
     summary = f"{len(entries)} searches: {_counted(entries)}."
     if order:
         summary += f" Ranked by Frechet distance from real images and by recognition; the best: {order[0].name}."
+        summary += f" {yardstick.words()}"
     note = "From the best to the worst; one picture of each unit, the same seed for all."
-    page = write_comparison(folder, ranked, titles, 1, "Searches compared", summary, note, _MORE_IS_BETTER)
-    return page, titles
+    page = write_comparison(folder, ranked, rows, 1, "Searches compared", summary, note, _MORE_IS_BETTER)
+    return page, rows
 
 
 def _folders(runs: Sequence[str]) -> list[Path]:
     """The run folders that the given ones mean: a multirun's are its jobs'."""
-    found = []
+    found: dict[Path, Path] = {}  # one that is named twice is one
     for run in map(Path, runs):
         if not run.is_dir():
             raise UserError(f"{run}: no such folder; give folders of train.py, visualize.py or of their multiruns")
-        jobs = numbered(run) if not any((run / name).is_file() for name in (CONFIG, _RESULTS)) else [run]
-        found += jobs
+        jobs = [run] if any((run / name).exists() for name in (CONFIG, _RESULTS, ".hydra")) else numbered(run)
+        found |= {job.resolve(): job for job in jobs}
         if not jobs:
             raise UserError(f"{run} is no run's folder: neither {CONFIG} nor {_RESULTS} is there, nor numbered jobs")
     if not found:
         raise UserError("no runs to compare; give their folders")
-    return found
+    return list(found.values())
 
 
 def _entry(run: Path) -> Entry:
@@ -202,47 +162,12 @@ def _entry(run: Path) -> Entry:
     return Entry(run.name, run, "finished" if done else "unfinished")
 
 
-def _settings(run: Path) -> dict[str, Any]:
-    for path in (run / CONFIG, run / ".hydra" / "config.yaml"):
-        if path.is_file():
-            return yaml.safe_load(path.read_text()) or {}
-    return {}
-
-
-def _name(entries: Sequence[Entry], settings: Sequence[Mapping[str, Any]]) -> None:
-    """Names every run after the settings in which they differ."""
-    known = [values for values in settings if values]
-    keys = [key for values in known[1:] for key in different(known[0], values, ("resume", "logger", "comparison"))]
-    keys = [key for key in dict.fromkeys(keys) if not key.startswith("hydra")]
-    for entry, values in zip(entries, settings, strict=True):
-        picked = {
-            key: OmegaConf.select(OmegaConf.create(dict(values)), key, throw_on_resolution_failure=False)
-            for key in keys
-        }
-        entry.settings = {
-            key: value if isinstance(value, int | float | str) else str(value) for key, value in picked.items()
-        }
-        told = ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in list(entry.settings.items())[:4])
-        entry.name = told or entry.folder.name
-    names = [entry.name for entry in entries]
-    for entry in entries:
-        if names.count(entry.name) > 1:
-            entry.name = f"{entry.folder.name}: {entry.name}" if entry.settings else entry.folder.name
-
-
 def _trained(run: Path) -> dict[str, float]:
     metrics = json.loads((run / METRICS).read_text())
     numbers = {key: value for key, value in metrics.items() if key.startswith("val/")}
     numbers["seconds"] = metrics.get("total_seconds", metrics.get("fit_seconds"))
     numbers["parameters"] = metrics.get("generator_parameters", metrics.get("parameters"))
     return {key: value for key, value in numbers.items() if value is not None}
-
-
-def _measure(entry: Entry, evidence: Evidence) -> None:
-    for name, measure in MEASURES.items():
-        value = measure(evidence)
-        if value is not None:
-            entry.numbers[name] = value
 
 
 def _rank(entries: Sequence[Entry]) -> None:
@@ -267,10 +192,51 @@ def _units(units: Any, target: FeatureNet) -> Any:
     return [f"{layer}:{i * count // _MOST_UNITS}" for i in range(_MOST_UNITS)]
 
 
-def _real(config: DictConfig, data: ImageData | None) -> Tensor | None:
-    if data is None or not config.reference_images:
-        return None
-    return torch.cat([images for images, _ in data.real_images(config.reference_images, "val")])
+@dataclass(frozen=True)
+class _Asked:
+    """What all priors are asked to show, how it is searched, and what it is measured by."""
+
+    target: FeatureNet
+    units: Sequence[Objective]
+    method: DictConfig
+    data: ImageData | None
+    yardstick: Yardstick
+
+
+def _ask(config: DictConfig, prior: Prior, device: torch.device) -> _Asked:
+    own = config.target.get("_target_") is None
+    target = (prior.encoder_net() if own else network(config.target, image_size=prior.image_size)).to(device)
+    units = parse_units(_units(config.units, target), target)
+    data = reference_data(prior, config)
+    method = method_for(config.method, config.start, config.steps)
+    return _Asked(target, units, method, data, _yardstick(config, prior, target, data))
+
+
+def _leave_out(entry: Entry, error: UserError) -> None:
+    entry.error = str(error)
+    log.warning("%s is not compared: %s", entry.name, error)
+
+
+def _yardstick(config: DictConfig, prior: Prior | None, target: FeatureNet, data: ImageData | None) -> Yardstick:
+    real = data.real_images(config.reference_images, "val") if data is not None and config.reference_images else None
+    return Yardstick(judge_of(config, prior, target), target, real, data.classes if real else ())
+
+
+def _yardstick_of_search(config: DictConfig, run: Path, where: str | list[str] | None) -> Yardstick:
+    """What the config leaves open is as the run had it: its target, its judge, its real images."""
+    own = OmegaConf.create(dict(settings_of(run).config))
+    with open_dict(config):
+        if config.target.get("_target_") is None and own.get("target"):
+            config.target = own.target
+        if config.judge.get("auto") and own.get("judge"):
+            config.judge = own.judge
+        config.data = config.get("data") or own.get("data")
+    device = device_of(config.device)
+    where = where[0] if isinstance(where, list) else where  # of several priors, that whose encoder is the target
+    prior = load_prior(where, device) if where else None
+    mine = config.target.get("_target_") is None
+    target = prior.encoder_net() if mine else network(config.target, image_size=prior.image_size if prior else None)
+    return _yardstick(config, prior, target.to(device), reference_data(prior, config))
 
 
 def _counted(entries: Sequence[Entry]) -> str:

@@ -5,7 +5,9 @@ import json
 import logging
 import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -26,9 +28,7 @@ def embedded_weights(target: str) -> Path:
     if target not in _RECIPES:
         raise UserError(f"weights=embedded: {target} is not of the embedded world; give a weights file, or null")
     recipe = _RECIPES[target]
-    config = compose("train", [f"experiment=embedded/{recipe}", "logger=none"])
-    # Where metrics go, and what follows from them, is nothing to the weights.
-    values = {k: v for k, v in plain(config).items() if k not in ("resume", "logger", "metric", "comparison")}
+    values = _recipe(recipe)
     key = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:12]
     name = target.rsplit(".", 1)[-1]
     path = cache_dir() / "networks" / f"{name}-{key}.safetensors"
@@ -43,8 +43,17 @@ def embedded_weights(target: str) -> Path:
             return path
         log.info("The embedded %s (%s) is not there yet: fitting it to the doodles first, about a minute", recipe, name)
         with tempfile.TemporaryDirectory(prefix="dgn-") as folder, alone():
+            config = compose("train", [f"experiment=embedded/{recipe}", "logger=none"])
             made = fit_encoder(config, Path(folder))
             with written_aside(path) as aside:
                 shutil.copyfile(made, aside)
         log.info("Kept for later runs in %s", path)
     return path
+
+
+@cache  # half a second; the jobs of a multirun ask again
+def _recipe(name: str) -> dict[str, Any]:
+    """The settings that an embedded network's weights depend on."""
+    config = compose("train", [f"experiment=embedded/{name}", "logger=none"])
+    # Where metrics go, and what follows from them, is nothing to the weights.
+    return {k: v for k, v in plain(config).items() if k not in ("resume", "logger", "metric", "comparison")}

@@ -12,6 +12,7 @@ from dgn.config import from_here
 from dgn.data import sources
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
+from dgn.metrics.recognition import check_independent
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.runs import find_prior
@@ -90,6 +91,11 @@ def judge_of(config: DictConfig, prior: Prior | None, target: FeatureNet) -> Fea
         judge.classes_at = config.judge.get("layer")
     elif config.judge.get("auto") and _of_doodles(config, prior):
         judge = network(OmegaConf.create({"_target_": "dgn.networks.zoo.mini_resnet", "weights": "embedded"}))
+        try:
+            check_independent(judge, target)
+        except UserError:
+            log.info("No judge: the embedded one is the target itself; name another with judge=")
+            return None
     else:
         return None
     if target.labels and judge.labels and judge.labels != target.labels:

@@ -1,0 +1,77 @@
+"""What two long jobs take at most: `python benchmarks/limits.py [multirun] [visualization]`.
+
+`multirun`: four priors of 300 steps each in the default settings, one after the other, and their comparison.
+`visualization`: one image for each of the 1,000 classes of a torchvision ResNet-18 (random weights, 64 px), ten steps,
+through a prior that was trained for two steps, gallery included.
+
+Reported are the peak of the memory of all processes together (resident sets, in which shared pages count once for each
+process, so an upper bound) and the seconds. At most 4 GiB are promised. Exit status 1 where it is more.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+LIMIT = 4 * 2**30
+STEPS = 300
+
+
+def multirun(folder: Path) -> list[list[str]]:
+    """The commands of the multirun."""
+    settings = ["encoder.layer=conv3,conv5,fc6,fc7", f"trainer.max_steps={STEPS}", f"hydra.sweep.dir={folder}/multirun"]
+    return [["train.py", "-m", *settings]]
+
+
+def visualization(folder: Path) -> list[list[str]]:
+    """The commands of the visualization: the prior's, which any would do, and its own."""
+    prior = ["trainer.max_steps=2", "statistics.images=64", "data.val_images=16", f"hydra.run.dir={folder}/prior"]
+    target = ["target=torchvision", "target.name=resnet18", "target.weights=null", "target.input_size=64"]
+    shown = [f"prior={folder}/prior", "units=all", "seeds=1", "steps=10", f"hydra.run.dir={folder}/shown"]
+    return [["train.py", *prior], ["visualize.py", *target, *shown]]
+
+
+def run(command: list[str]) -> int:
+    """Runs a command to its end; returns the most bytes that its processes held together."""
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL)
+    most = 0
+    while process.poll() is None:
+        most = max(most, _resident(psutil.Process(process.pid)))
+        time.sleep(0.2)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with status {process.returncode}")
+    return most
+
+
+def _resident(process: psutil.Process) -> int:
+    held = 0
+    try:
+        for one in (process, *process.children(recursive=True)):
+            held += one.memory_info().rss
+    except psutil.NoSuchProcess:  # ended meanwhile; the next look counts
+        pass
+    return held
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    jobs = {"multirun": multirun, "visualization": visualization}
+    parser.add_argument("jobs", nargs="*", default=list(jobs), help=", ".join(jobs))
+    given = parser.parse_args()
+    worst = 0
+    for name in given.jobs:
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.perf_counter()
+            most = max(run(command) for command in jobs[name](Path(folder)))
+            print(f"{name}: {most / 2**30:.2f} GiB at most, {time.perf_counter() - began:.0f} s", flush=True)
+            worst = max(worst, most)
+    sys.exit(int(worst > LIMIT))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Seconds from `python train.py` to the first step, and where they go: `python benchmarks/startup.py [--turns N]`.
+
+Each turn times fresh processes, one after the other: importing torch, Lightning (which brings torchvision and
+torchmetrics), and what a training needs of this package; then train.py up to the end of its first step, in the default
+settings, the embedded encoder being there. Reported are medians over the turns; where other work shares the machine,
+the processor's seconds are the ones to compare.
+"""
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+IMPORTS = {
+    "import torch": "import torch",
+    "import pytorch_lightning": "import pytorch_lightning",
+    "import all of a training": "import hydra, dgn.config, dgn.tasks.job, dgn.tasks.prior",
+}
+TO_FIRST_STEP = """
+import os, sys
+import dgn.training.inversion as inversion
+step = inversion.Inversion.training_step
+def first(self, *arguments):
+    step(self, *arguments)
+    os._exit(0)
+inversion.Inversion.training_step = first
+import runpy
+runpy.run_path("train.py", run_name="__main__")
+"""
+
+
+def seconds(code: str, *arguments: str) -> tuple[float, float]:
+    """(wall, processor) seconds of a fresh process that runs the code."""
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter() - began, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("settings", nargs="*", help="KEY=VALUE for train.py")
+    given = parser.parse_args()
+    seconds("from dgn.tasks.embedded import embedded_weights as w; w('dgn.networks.zoo.mini_caffenet')")
+    found: dict[str, list[tuple[float, float]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(given.turns):
+            for name, code in IMPORTS.items():
+                found.setdefault(name, []).append(seconds(code))
+            to_step = seconds(TO_FIRST_STEP, f"hydra.run.dir={folder}/{turn}", *given.settings)
+            found.setdefault("python train.py to the end of its first step", []).append(to_step)
+    for name, values in found.items():
+        wall, processor = (statistics.median(times) for times in zip(*values, strict=True))
+        print(f"{wall:6.1f} s, {processor:5.1f} s of a processor  {name}")
+
+
+if __name__ == "__main__":
+    main()
