@@ -87,7 +87,8 @@ def _load(root: str | Path, split: str, subset: str | None) -> Any:
         said = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
             f"data.root={root}, split {split}: {said}; give a name on the Hub (with a network), a folder of images or "
-            "parquet files, one parquet file, or what save_to_disk wrote, and a split that it has (data.train_split, data.val_split)"
+            "parquet files, one parquet file, or what save_to_disk wrote, and a split that it has (data.train_split, "
+            "data.val_split)"
         ) from None
 
 

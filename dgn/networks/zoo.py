@@ -80,15 +80,17 @@ def build(spec: Mapping[str, Any]) -> FeatureNet:
 def named(spec: Mapping[str, Any], role: str = "target") -> str:
     """How a command line names the network of a spec: `target=custom target.model=nets.py:make target.weights=...`,
     with all that was not left as it is."""
+    few = len(spec.get("labels", ())) <= _FEW
     words = [f"{role}={spec.get('builder')}"]
     for key, value in spec.items():
         if isinstance(value, Mapping):
             words += [f"+{role}.{key}.{inner}={_typed(value[inner])}" for inner in value]
         elif key == "weights" and value is None and spec.get("builder") != "custom":
             words.append(f"{role}.weights=null")  # where that is not what is taken by default
-        elif key != "builder" and value not in (None, [], "") and not (key == "seed" and value == 0):
-            if key not in ("labels", "classes") or len(spec.get("labels", ())) <= _FEW:
-                words.append(f"{role}.{key}={_typed(value)}")
+        elif key == "builder" or value in (None, [], "") or (key, value) == ("seed", 0):
+            continue  # as it is without
+        elif few or key not in ("labels", "classes"):
+            words.append(f"{role}.{key}={_typed(value)}")
     return shlex.join(words)
 
 
