@@ -36,7 +36,7 @@ from dgn.am.terms import READINGS, Direction, Dream, Match, Position, Product, T
 from dgn.am.terms import factors as factors_of
 from dgn.data.images import read_image
 from dgn.errors import UserError
-from dgn.networks.featurenet import FeatureNet
+from dgn.networks.featurenet import POOLS, FeatureNet
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,7 @@ class _Parser:
     def __init__(self, text: str, target: FeatureNet) -> None:
         self.text, self.target, self.at = text, target, 0
         names = [*target.aliases, *target.layers()]
+        names += [f"{name}:{pool}" for name in names for pool in POOLS]
         self.layer_names = sorted(names, key=len, reverse=True)
         self.calls = {
             "sum": self._sum,

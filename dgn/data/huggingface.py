@@ -1,7 +1,7 @@
 """Images from Hugging Face `datasets`: a name on the Hub, or parquet files and image folders on disk."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from dgn.errors import UserError
 class HuggingFace(Pictures):
     """The rows of a `datasets.Dataset` with an image column and perhaps a label column.
 
-    root: a name on the Hub, a folder, or a parquet file. split: a split's name, or a slice of one ("train[:95%]").
+    root: a name on the Hub, a folder (of images, of parquet files, of `save_to_disk`), or a parquet file.
+    split: a split's name, or a slice of one ("train[:95%]").
     subset: of a Hub data set that has several. image_column, label_column: None: the only image column, and the only
     column of class labels or the one called label. A label column without names gets its values as names.
 
@@ -79,13 +80,30 @@ def _load(root: str | Path, split: str, subset: str | None) -> Any:
         if path.is_file():
             files = {split.partition("[")[0]: str(path)}
             return datasets.load_dataset(path.suffix.lstrip("."), data_files=files, split=split)
+        if any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
+            return _saved(datasets.load_from_disk(str(path)), split)
         return datasets.load_dataset(str(path) if path.exists() else str(root), subset, split=split)
     except Exception as error:  # the Hub, the file system and a dozen readers stand behind this call
         said = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
             f"data.root={root}, split {split}: {said}; give a name on the Hub (with a network), a folder of images or "
-            "parquet files, or one parquet file, and a split that it has (data.train_split, data.val_split)"
+            "parquet files, one parquet file, or what save_to_disk wrote, and a split that it has (data.train_split, "
+            "data.val_split)"
         ) from None
+
+
+def _saved(data: Any, split: str) -> Any:
+    """The split, or the slice of one, of what `save_to_disk` wrote: with splits, or all in one, which is "train"."""
+    import datasets
+
+    name = split.partition("[")[0]
+    splits = data if isinstance(data, Mapping) else {"train": data}
+    if name not in splits:
+        raise ValueError(f"it has the splits {', '.join(splits)}")
+    rows = splits[name]
+    slices = datasets.ReadInstruction.from_spec(split).to_absolute({name: len(rows)})
+    places = [i for part in slices for i in range(part.from_, part.to)]
+    return rows if len(places) == len(rows) else rows.select(places)
 
 
 def _only_image_column(rows: Any, root: str | Path) -> str:

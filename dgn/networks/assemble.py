@@ -62,6 +62,8 @@ class Settings:
                 hint = f" (did you mean {near[0]}?)" if near else ""
                 raise UserError(f"{builder} has no setting {key}{hint}; settings: {', '.join((*own, *known[:-2]))}")
         values = {key: value for key, value in given.items() if value is not None}
+        if not isinstance(values.get("seed", 0), int):
+            raise UserError(f"seed={values['seed']} must be a whole number")
         if values.get("classes") == "auto":
             del values["classes"]
         for key in ("allow_missing", "allow_unexpected"):
@@ -89,6 +91,13 @@ class Settings:
     def read(self, caffe: Callable[..., State] = named_blobs) -> State | None:
         """The weights in the file that the settings name; None where they name none. caffe: as `read_weights`."""
         return None if self.weights is None else read_weights(self.weights, self.container, caffe)
+
+
+def arguments(args: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A builder's `args`, by name. Raises UserError for what is not a mapping."""
+    if not isinstance(args or {}, Mapping):
+        raise UserError(f"args={args} must name what it gives: 'args={{depth: 3}}', or one by one +args.depth=3")
+    return dict(args or {})
 
 
 def assemble(

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from dgn.errors import UserError
-from dgn.networks.assemble import Settings, assemble
+from dgn.networks.assemble import Settings, arguments, assemble
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
 
@@ -32,7 +32,7 @@ def custom(model: str | None = None, args: Mapping[str, Any] | None = None, **se
         given = replace(given, input_size=given.data_size)
     if not model:
         raise UserError("which network? give model=package.module:callable or model=path/to/file.py:callable")
-    args = dict(args or {})
+    args = arguments(args)
     where = _absolute(model)
     return assemble(
         "custom", given, lambda _: _made(model, args), InputSpace(), given.read(), {"model": where, "args": args},

@@ -167,7 +167,7 @@ class FeatureNet(nn.Module):
     def _base(self, canonical: str) -> str:
         """The layer without `:class` or `:mean`, unless a module gives something of that name."""
         name, _, last = canonical.rpartition(":")
-        return name if last in _POOLS and canonical not in self.layers() else canonical
+        return name if last in POOLS and canonical not in self.layers() else canonical
 
     def _pooled_layer(self, base: Layer, name: str) -> Layer:
         how = name.rpartition(":")[2]
@@ -256,7 +256,8 @@ class FeatureNet(nn.Module):
 
 
 _RELUS = ("ReLU", "ReLU6")
-_POOLS = ("class", "mean")
+POOLS = ("class", "mean")
+"""What may stand behind a layer's name and makes a vector of its map or tokens."""
 
 
 class _Reached(BaseException):

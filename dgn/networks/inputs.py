@@ -45,15 +45,17 @@ class InputSpace:
         _one_of("interpolation", self.interpolation, ("bilinear", "bicubic"))
         for key in ("mean", "std"):
             value = getattr(self, key)
-            if not isinstance(value, Sequence) or len(value) != 3:
-                raise UserError(f"{key}={value} needs three numbers, one a channel: {key}=[0.5,0.5,0.5]")
+            if not isinstance(value, Sequence) or len(value) != 3 or not all(map(_is_number, value)):
+                raise UserError(f"{key}={_said(value)} needs three numbers, one a channel: {key}=[0.5,0.5,0.5]")
+        if not _is_number(self.value_range):
+            raise UserError(f"value_range={self.value_range} must be a number: 1 or 255")
         if self.size is not None and (isinstance(self.size, str) or len(self.size) != 2):
-            raise UserError(f"input_size={self.size} needs a side, or height and width: input_size=[240,320]")
+            raise UserError(f"input_size={_said(self.size)} needs a side, or height and width: input_size=[240,320]")
         if min(self.std) <= 0 or self.value_range <= 0:
             raise UserError(f"std={list(self.std)} and value_range={self.value_range} must be positive")
         for key, sides in (("input_size", self.size or ()), ("resize", () if self.resize is None else (self.resize,))):
             if not all(isinstance(side, int) and side > 0 for side in sides):
-                raise UserError(f"{key}={list(sides)} must be whole numbers of pixels, at least 1")
+                raise UserError(f"{key}={_said(sides)} must be whole numbers of pixels, at least 1")
 
     def enter(self, images: Tensor) -> Tensor:
         """Image space (N, 3, H, W) -> the network's input (N, 3, *size). Differentiable."""
@@ -100,8 +102,9 @@ class InputSpace:
         A `resize` that is not given keeps its proportion to the input size."""
         if isinstance(input_size, int):
             input_size = (input_size, input_size)
-        if isinstance(input_size, Sequence) and resize is None and self.resize and self.size and input_size:
-            resize = round(self.resize * min(input_size) / min(self.size)) if all(input_size) else None
+        pixels = isinstance(input_size, Sequence) and all(isinstance(side, int) and side > 0 for side in input_size)
+        if pixels and input_size and resize is None and self.resize and self.size:
+            resize = round(self.resize * min(input_size) / min(self.size))
         given = dict(size=input_size, mean=mean, std=std, channel_order=channel_order, value_range=value_range)
         given |= dict(fit=fit, resize=resize)
         given = {k: tuple(v) if isinstance(v, Sequence) and not isinstance(v, str) else v for k, v in given.items()}
@@ -151,3 +154,12 @@ class InputSpace:
 def _one_of(key: str, value: str, right: tuple[str, ...]) -> None:
     if value not in right:
         raise UserError(f"{key}={value!r} is none of {', '.join(right)}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _said(value: Any) -> str:
+    """A value as it is written on a command line."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list | tuple) else str(value)

@@ -19,7 +19,7 @@ from torchvision import models
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from dgn.errors import UserError
-from dgn.networks.assemble import Settings, assemble
+from dgn.networks.assemble import Settings, arguments, assemble
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
 from dgn.networks.weights.state_dict import read_state_dict
@@ -34,7 +34,7 @@ def torchvision(name: str | None = None, args: Mapping[str, Any] | None = None, 
     are not in torch.hub's folder. Input size, crop, mean, std and labels are those of the weights' own transforms,
     of the default weights' where weights is None or a file.
     Raises UserError for a name there is not, and where weights cannot be had."""
-    args, given = dict(args or {}), Settings.of("torchvision", ("name", "args"), settings)
+    args, given = arguments(args), Settings.of("torchvision", ("name", "args"), settings)
     name = _known("torchvision", name, models.list_models(module=models))
     entries = models.get_model_weights(name)
     entry, state = _entry(entries, given.weights), None
@@ -84,7 +84,7 @@ def timm(name: str | None = None, args: Mapping[str, Any] | None = None, **setti
         import timm as library
     except ImportError:
         raise UserError("encoder, comparator, target or judge=timm needs timm: pip install 'dgn[timm]'") from None
-    args, given = dict(args or {}), Settings.of("timm", ("name", "args"), settings)
+    args, given = arguments(args), Settings.of("timm", ("name", "args"), settings)
     bare, _, tag = _known("timm", name, library.list_models(), lambda n: library.is_model(n)).partition(".")
     tags = [full.partition(".")[2] for full in library.list_pretrained(f"{bare}.*")]
     pretrained = str(given.weights).upper() == "DEFAULT" or given.weights in tags
@@ -117,7 +117,7 @@ def timm(name: str | None = None, args: Mapping[str, Any] | None = None, **setti
 
 
 def _known(library: str, name: str | None, names: Sequence[str], is_model: Any = None) -> str:
-    wanted = (name or "").strip()
+    wanted = str(name or "").strip()
     found = wanted.lower() if library == "torchvision" else wanted
     if found in names or (is_model is not None and found and is_model(found)):
         return found

@@ -6,6 +6,8 @@ torchvision and timm are in `dgn.networks.libraries`, one's own in `dgn.networks
 """
 
 import json
+import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -76,15 +78,31 @@ def build(spec: Mapping[str, Any]) -> FeatureNet:
 
 
 def named(spec: Mapping[str, Any], role: str = "target") -> str:
-    """How a command line names the network of a spec: `target=custom target.model=nets.py:make target.weights=...`."""
-    shown = {key: value for key, value in spec.items() if key in ("name", "model", "args", "weights", "input_size")}
+    """How a command line names the network of a spec: `target=custom target.model=nets.py:make target.weights=...`,
+    with all that was not left as it is."""
+    few = len(spec.get("labels", ())) <= _FEW
     words = [f"{role}={spec.get('builder')}"]
-    for key, value in shown.items():
+    for key, value in spec.items():
         if isinstance(value, Mapping):
-            words += [f"+{role}.{key}.{inner}={value[inner]}" for inner in value]
-        elif value is not None:
-            words.append(f"{role}.{key}=" + json.dumps(value).replace('"', "").replace(" ", ""))
-    return " ".join(words)
+            words += [f"+{role}.{key}.{inner}={_typed(value[inner])}" for inner in value]
+        elif key == "weights" and value is None and spec.get("builder") != "custom":
+            words.append(f"{role}.weights=null")  # where that is not what is taken by default
+        elif key == "builder" or value in (None, [], "") or (key, value) == ("seed", 0):
+            continue  # as it is without
+        elif few or key not in ("labels", "classes"):
+            words.append(f"{role}.{key}={_typed(value)}")
+    return shlex.join(words)
+
+
+_FEW = 100  # labels, and no more, are for a command line; ImageNet's come with the networks that have them
+
+
+def _typed(value: Any) -> str:
+    """A value as it is typed on a command line: quoted only where it holds more than a word."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_typed, value))}]"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if not isinstance(value, str) or re.fullmatch(r"[\w./:~*-]+", text) else json.dumps(text)
 
 
 def save_network(net: FeatureNet, path: str | Path, about: Mapping[str, Any] | None = None) -> None:

@@ -44,6 +44,8 @@ def asked_to_list(config: DictConfig, *roles: str) -> str | None:
         if layers == "list":
             if role == "judge" and not config[role].get("_target_"):
                 raise UserError(f"{role}.layers=list: no {role} is named; give {role}=torchvision or another")
+            if OmegaConf.is_missing(config[role], "weights"):
+                config[role].weights = None  # the layers are the same with any weights
             return role
         if layers is not None and role != "comparator":
             raise UserError(f"{role}.layers={layers}: give list, to print them; one layer is {role}.layer=NAME")

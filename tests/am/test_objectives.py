@@ -42,6 +42,7 @@ def net():
         ("fc8:3-2*fc8:1", ["fc8:3-2*fc8:1"]),  # not the units 3 to 2
         ("(fc8:0 - fc8:1) * (fc6:2 + 3*fc6:1)", ["fc8:0*fc6:2+3*fc8:0*fc6:1-fc8:1*fc6:2-3*fc8:1*fc6:1"]),
         ("relu6:input:5", ["relu6:input:5"]),
+        ("conv5:mean:3, relu5:input:mean:4", ["conv5:mean:3", "relu5:input:mean:4"]),
         ("softmax(fc8:house), log_softmax(fc8:0-1)", ["softmax(fc8:0)", "log_softmax(fc8:0)", "log_softmax(fc8:1)"]),
         ("softmax(conv5:3@mean)-fc8:1", ["softmax(conv5:3@mean)-fc8:1"]),
         ("dream(conv4)*0.1", ["0.1*dream(conv4)"]),

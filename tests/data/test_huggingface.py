@@ -68,6 +68,17 @@ def test_a_folder_of_images_is_a_data_set_with_splits(tmp_path):
     assert len(data.val_source) == 2
 
 
+def test_what_save_to_disk_wrote_is_read_with_and_without_splits(parquet, tmp_path):
+    rows = datasets.load_dataset("parquet", data_files=str(parquet), split="train")
+    rows.save_to_disk(tmp_path / "one")
+    datasets.DatasetDict({"train": rows, "test": rows.select([3, 4])}).save_to_disk(tmp_path / "two")
+    assert levels(HuggingFace(tmp_path / "one", "train", GRAY)) == list(range(0, 100, 10))
+    assert levels(HuggingFace(tmp_path / "one", "train[20%:50%]", GRAY)) == [20, 30, 40]
+    assert levels(HuggingFace(tmp_path / "two", "test", GRAY)) == [30, 40]
+    with pytest.raises(UserError, match="it has the splits train, test"):
+        HuggingFace(tmp_path / "two", "val", GRAY)
+
+
 def test_labels_may_be_names_numbers_or_not_there(tmp_path):
     images = [{"bytes": png(i), "path": None} for i in range(3)]
     features = {"image": datasets.Image(), "label": datasets.Value("string"), "id": datasets.Value("int64")}

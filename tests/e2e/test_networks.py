@@ -69,19 +69,21 @@ NETWORKS = {  # the smallest sides that they take, of those that are images at a
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_prior_and_a_preferred_image_for(name, folder):
+def test_a_prior_and_a_preferred_image_for(name, folder, monkeypatch):
     size, further = NETWORKS[name]
     which = ["encoder=torchvision", f"encoder.name={name}", "encoder.weights=null", f"encoder.input_size={size}"]
     if name == "custom":
         which = ["encoder=custom", "encoder.model=net.py:Net"]
     config = compose("train", [*TINY, f"data.image_size={size}", *which, *further])
-    before = network(config.encoder, image_size=size)
-    path = fit_prior(config, folder / "run")
-    prior = Prior.load(path)
-    assert prior.about["encoder"]["fingerprint"] == before.fingerprint()  # parameters and buffers, to the bit
-    prior.offer(before)
+    trained_with = []
+    monkeypatch.setattr("dgn.tasks.prior.network", lambda *of: trained_with.append(network(*of)) or trained_with[0])
+    prior = Prior.load(fit_prior(config, folder / "run"))
+    (encoder,) = trained_with
+    before = prior.about["encoder"]["fingerprint"]  # taken when the training began
+    assert encoder.fingerprint() == before  # parameters and buffers, to the bit
+    assert not any(module.training for module in encoder.modules())
+    prior.offer(encoder)
     target = prior.encoder_net()
-    assert not any(module.training for module in target.modules())
     low, high = prior.bounds()
     assert bool((low == 0).all()) == prior.statistics.rectified
     assert bool((low <= high).all())
@@ -90,7 +92,7 @@ def test_a_prior_and_a_preferred_image_for(name, folder):
     preferred = dgn_am(prior, units, seeds=[0], steps=2)
     assert preferred.images.shape == (1, 3, size, size)
     assert preferred.images.isfinite().all()
-    assert target.fingerprint() == before.fingerprint()
+    assert target.fingerprint() == before
 
 
 def test_codes_that_are_not_rectified_are_bounded_on_both_sides_and_units_without_variance_break_nothing(folder):
@@ -196,6 +198,7 @@ def test_layers_are_listed_for_every_role(user):
         ),
         (["encoder=custom", "encoder.model=nowhere.py:Net"], "no file nowhere.py"),
         (["encoder.layers=conv1"], "give list"),
+        (["encoder=caffenet"], "encoder.weights is not given"),  # not a random network in silence
         (["encoder=torchvision", "encoder.name=alexnet", "encoder.weights=null", "encoder.input_size=8"], "8x8 pixels"),
     ],
 )

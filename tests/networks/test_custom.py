@@ -1,11 +1,15 @@
 """One's own network, from a module or a file."""
 
+import shlex
+
 import pytest
 import torch
 
+from dgn.config import compose, register_resolvers
 from dgn.errors import UserError
 from dgn.networks.custom import custom
 from dgn.networks.zoo import build, named
+from dgn.tasks.networks import network
 
 FILE = """
 import torch
@@ -118,3 +122,14 @@ def test_a_spec_of_ones_own_code_is_never_run(folder):
     assert named(spec) == (
         f"target=custom target.model={folder}/marked.py:Net +target.args.width=3 target.input_size=8"
     )
+
+
+def test_a_named_network_is_the_same_in_every_setting(folder):
+    """Typed as it is said, in a shell and for Hydra, it sees what it saw, under the same labels."""
+    said = {"input_size": [8, 6], "mean": [0.1, 0.2, 0.3], "channel_order": "BGR", "value_range": 255.0, "seed": 4}
+    net = custom("nets.py:make", {"width": 3}, labels=["a cat", "it's", "x,y", "d", "e"], **said)
+    register_resolvers()
+    line = named(net.spec, "judge")
+    config = compose("visualize", shlex.split(line))
+    again = network(config.judge)
+    assert (again.input_space, again.labels, again.fingerprint()) == (net.input_space, net.labels, net.fingerprint())

@@ -111,6 +111,14 @@ def test_without_timm_what_to_install_is_said(monkeypatch):
         ({"classes": "many"}, "classes='many'"),
         ({"classes": 3, "labels": ["a", "b"]}, "2 labels for 3 classes"),
         ({"labels": "names.txt"}, "names.txt"),
+        # What a command line gives is of any type.
+        ({"name": 5}, "no classification model '5'"),
+        ({"args": "depth"}, "args=depth"),
+        ({"mean": ["a", "b", "c"]}, "mean=[a,b,c] needs three numbers"),
+        ({"value_range": "white"}, "value_range=white"),
+        ({"input_size": "large"}, "input_size=large"),
+        ({"input_size": ["a", "b"]}, "input_size=[a,b]"),
+        ({"seed": "x"}, "seed=x"),
     ],
 )
 def test_what_the_user_can_mend_is_said(settings, says):

@@ -78,7 +78,7 @@ def _needs_execution(message: str) -> str | None:
         return "is a TorchScript archive"
     if "legacy .tar" in message:
         return "is in torch's format of 2016"
-    if found := re.search(r"Unsupported (?:global|class)\W+(?:GLOBAL )?([\w.]+)", message):
+    if found := re.search(r"[Uu]nsupported (?:global|class|GLOBAL)\W+(?:GLOBAL )?([\w.]+)", message):
         return f"holds more than tensors ({short(found[1])})"
     # Opcodes of pickle protocols 4 and 5, which torch.save does not write unless told to.
     if (found := re.search(r"Unsupported operand (\d+)", message)) and 140 <= int(found[1]) <= 151:
