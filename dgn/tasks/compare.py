@@ -28,7 +28,7 @@ from dgn.report.run_comparison import Entry, write_comparison
 from dgn.runs import CONFIG, FAILED, METRICS, PRIOR, numbered
 from dgn.tasks.methods import method_for
 from dgn.tasks.networks import network
-from dgn.tasks.roles import device_of, judge_of, load_prior, reference_data, units_of
+from dgn.tasks.roles import device_of, judge_of, load_prior, reference_data, seeds_of, units_of
 from dgn.tasks.run_names import name_runs, settings_of
 from dgn.tasks.search import search
 
