@@ -156,7 +156,7 @@ def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, up
     reshape to their grid first. The side doubles until it is at least the image's; the rest is cropped.
 
     upconvolution: how the side doubles. "learned": as published, by 4x4 upconvolutions of stride 2, with 3x3
-    convolutions between them. "interpolated": bilinearly, with one 3x3 convolution behind (Odena et al. 2016,
+    convolutions between them. "interpolated": bilinearly, with one 3x3 convolution behind each (Odena et al. 2016,
     "Deconvolution and checkerboard artifacts"): a short training does not get as far as to unlearn the lattice that
     an upconvolution's overlapping taps leave in the image.
     Raises UserError for any other."""
@@ -183,7 +183,8 @@ def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, up
         side *= 2
         up, conv = _CHANNELS[min(256, max(8, 2 ** round(math.log2(side))))]
         if upconvolution == "interpolated":
-            steps += [f"resize {side}x{side}", f"conv {3 if side >= image_size else scaled(conv or up)}"]
+            # Without learned taps the last doubling needs a convolution of its own to sharpen what it has enlarged.
+            steps += [f"resize {side}x{side}", f"conv {scaled(conv or up)}"]
         elif side >= image_size:
             steps.append("up 3")
         else:
