@@ -12,9 +12,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dgn.am.language import parse_units
     from dgn.am.maximize import Preferred, maximize
     from dgn.am.methods import dgn_am
-    from dgn.am.objectives import Objective, Unit, parse_units
+    from dgn.am.objectives import Objective
+    from dgn.am.terms import Unit
     from dgn.errors import UserError
     from dgn.networks.featurenet import FeatureNet
     from dgn.prior import Prior
@@ -24,11 +26,11 @@ _HOMES = {
     "Objective": "dgn.am.objectives",
     "Preferred": "dgn.am.maximize",
     "Prior": "dgn.prior",
-    "Unit": "dgn.am.objectives",
+    "Unit": "dgn.am.terms",
     "UserError": "dgn.errors",
     "dgn_am": "dgn.am.methods",
     "maximize": "dgn.am.maximize",
-    "parse_units": "dgn.am.objectives",
+    "parse_units": "dgn.am.language",
 }
 __all__ = [
     "FeatureNet",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dgn.am.objectives import Unit
+from dgn.am.terms import Unit
 from dgn.errors import UserError
 from dgn.metrics.streams import BATCH, device_of
 from dgn.metrics.top_images import Place

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dgn.am.objectives import Unit
+from dgn.am.terms import Unit
 from dgn.errors import UserError
 from dgn.metrics.streams import Images, batches, device_of
 from dgn.networks.featurenet import FeatureNet

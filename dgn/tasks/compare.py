@@ -15,7 +15,8 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from dgn.am.objectives import Objective, parse_units
+from dgn.am.language import parse_units
+from dgn.am.objectives import Objective
 from dgn.config import plain
 from dgn.data.datamodule import ImageData
 from dgn.data.images import read_image

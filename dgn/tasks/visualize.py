@@ -10,8 +10,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import Tensor
 
+from dgn.am.language import parse_units
 from dgn.am.maximize import Preferred
-from dgn.am.objectives import Objective, parse_units
+from dgn.am.objectives import Objective
 from dgn.config import command_line, plain
 from dgn.errors import UserError
 from dgn.files import file_stem, image_name

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from dgn.am.diversity import Diversity, gram_cosines, together
+from dgn.am.language import parse_units
 from dgn.am.maximize import Stage, maximize
-from dgn.am.objectives import parse_units
 from dgn.am.parametrizations import Pixels
 from dgn.am.regularizers import Clip
 from dgn.am.updates import NormalizedAscent

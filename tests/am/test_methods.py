@@ -8,8 +8,8 @@ from omegaconf import OmegaConf
 
 from dgn.am.diversity import Diversity
 from dgn.am.evaluation import activations_of
+from dgn.am.language import parse_units
 from dgn.am.maximize import maximize
-from dgn.am.objectives import parse_units
 from dgn.am.setting import Setting
 from dgn.code_prior import CodeAutoencoder, CodePrior, about_codes
 from dgn.config import CONF, compose

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dgn.am.evaluation import Evaluation, activations_of
-from dgn.am.objectives import Objective, direction, match, parse_units
+from dgn.am.language import parse_units
+from dgn.am.objectives import Objective, direction, match
 from dgn.am.readings import below_rectifier, log_probability, probability
 from dgn.am.terms import Direction, Dream, Match, Product, Unit, literal
 from dgn.errors import UserError

@@ -5,7 +5,7 @@ from torch import nn
 
 from dgn.am.evaluation import activations_of
 from dgn.am.fourier import IMAGENET_COLOURS, Fourier, Phase, colour_statistics
-from dgn.am.objectives import parse_units
+from dgn.am.language import parse_units
 from dgn.am.parametrizations import Code, Pixels
 from dgn.am.setting import Setting
 from dgn.errors import UserError

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from dgn.am.language import parse_units
 from dgn.am.maximize import Stage, maximize
-from dgn.am.objectives import parse_units
 from dgn.am.parametrizations import Code, Pixels
 from dgn.am.readings import log_probability
 from dgn.am.realism import autoencoder_realism, encoder_realism

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from dgn.am.language import parse_units
 from dgn.am.maximize import Stage, activations_of, fitting_batch, maximize
 from dgn.am.methods import dgn_am
-from dgn.am.objectives import Objective, parse_units
+from dgn.am.objectives import Objective
 from dgn.am.parametrizations import FC6_RANGE, Code, Pixels
 from dgn.am.regularizers import Clip, Decay, L2Loss
 from dgn.am.setting import Setting

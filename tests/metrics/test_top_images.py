@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dgn.am.objectives import Unit
+from dgn.am.terms import Unit
 from dgn.errors import UserError
 from dgn.metrics.streams import pick
 from dgn.metrics.top_images import at_input, crop, top_images, uncut_region
