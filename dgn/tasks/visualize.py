@@ -1,10 +1,13 @@
 """visualize.py: from methods, priors and a list of units to a gallery with numbers."""
 
+from __future__ import annotations
+
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -25,7 +28,6 @@ from dgn.report.animation import FORMATS, save_animation
 from dgn.report.contents import RealImage, Trace
 from dgn.report.gallery import write_gallery
 from dgn.report.results import Row
-from dgn.tasks.facets import UnitFacets, facets_of, starts_of, with_facets, write_facets
 from dgn.tasks.measured import comparison
 from dgn.tasks.networks import asked_to_list, network, print_layers
 from dgn.tasks.notes import field_of, notes_of
@@ -33,6 +35,9 @@ from dgn.tasks.reference import Reference
 from dgn.tasks.roles import device_of, judge_of, load_prior, priors_of, reference_data, seeds_of, target_of, units_of
 from dgn.tasks.search import Contender, contenders_of, search
 from dgn.tasks.tracking import track
+
+if TYPE_CHECKING:
+    from dgn.tasks.facets import UnitFacets
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +71,8 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
         names = config.prior if isinstance(config.prior, str | None) else config.prior[0]
         print_layers(load_prior(names, device).encoder_net() if own else network(config[listed]), listed)
         return None
+    if config.facets is not None:  # here, because scikit-learn takes seconds to import
+        from dgn.tasks.facets import facets_of, starts_of, with_facets, write_facets
     priors = priors_of(config, device)
     target = target_of(config, priors, device)
     objectives = parse_units(units_of(config.units, target), target)
