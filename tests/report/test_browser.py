@@ -185,6 +185,7 @@ def test_a_picture_is_seen_large_and_the_arrows_then_go_through_the_pictures(bro
     assert here(browser) == "fc8-1.html"
     browser.press("Escape")
     assert browser.eval(state)[0] is False
+    browser.eval("new Promise(done => setTimeout(done, 100))")  # the page hears of the closing after it
     assert browser.eval("document.activeElement.className") == "view film"
     assert browser.console == []
 
