@@ -275,7 +275,8 @@ def _write_sheet(path: Path, units: Sequence[Unit], columns: Sequence[Column], i
     places = [[shot.place for shot in shots] for _, _, shots in groups]
     titles = [(u.title, u.objective, columns[i].title if len(columns) > 1 else "") for u, i, _ in groups]
     titles = [" · ".join(dict.fromkeys(filter(None, title))) for title in titles]
-    save_contact_sheet(path, _laid_out(images, places, most), titles, most)
+    aligned = len(columns) if len(groups) == len(units) * len(columns) else 1
+    save_contact_sheet(path, _laid_out(images, places, most), titles, most, together=aligned)
 
 
 def _write_figure(

@@ -78,3 +78,12 @@ def test_the_file_is_the_sheet(flat_images, tmp_path):
     read = Image.open(tmp_path / "new" / "sheet.png")
     assert np.array_equal(np.asarray(read), np.asarray(contact_sheet(images, ["a", "b"], 1)))
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["sheet.png"]
+
+
+@pytest.mark.parametrize(("units", "together"), [(1, 3), (16, 2), (16, 8), (100, 3)])
+def test_groups_that_belong_together_share_a_row(units, together):
+    plan = plan_sheet((64, 64), units * together, per_group=2, together=together)
+    assert plan.columns <= units * together
+    for unit in range(units):
+        tops = {plan.group(unit * together + i)[1] for i in range(together)}
+        assert len(tops) == 1
