@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgn.errors import UserError
+from dgn.networks.doubling import Doubling
 from dgn.networks.inputs import InputSpace
 from dgn.networks.plan import Step, parse_plan, shape_after
 
@@ -90,7 +91,7 @@ class UpconvGenerator(nn.Module):
         self.layers = nn.Sequential()
         for i, step in enumerate(steps):
             after = shape_after(step, shape)
-            upconvolutional = any(earlier.kind == "up" for earlier in steps[:i])
+            upconvolutional = any(earlier.kind in ("up", "double") for earlier in steps[:i])
             self.layers.extend(_modules(step, shape, after, bias=not upconvolutional))
             if step.has_weights and i != last:
                 self.layers.append(nn.LeakyReLU(0.3, inplace=True))
@@ -156,9 +157,9 @@ def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, up
     reshape to their grid first. The side doubles until it is at least the image's; the rest is cropped.
 
     upconvolution: how the side doubles. "learned": as published, by 4x4 upconvolutions of stride 2, with 3x3
-    convolutions between them. "interpolated": bilinearly, with one 3x3 convolution behind each (Odena et al. 2016,
-    "Deconvolution and checkerboard artifacts"): a short training does not get as far as to unlearn the lattice that
-    an upconvolution's overlapping taps leave in the image.
+    convolutions between them. "interpolated": pixels repeated, and a 3x3 convolution (Odena et al. 2016,
+    "Deconvolution and checkerboard artifacts"; `dgn.networks.doubling`): a short training does not get as far as to
+    unlearn the lattice that an upconvolution's overlapping taps leave in the image.
     Raises UserError for any other."""
     if upconvolution not in UPCONVOLUTIONS:
         raise UserError(f"generator.upconvolution={upconvolution!r}: give {' or '.join(UPCONVOLUTIONS)}")
@@ -183,8 +184,7 @@ def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, up
         side *= 2
         up, conv = _CHANNELS[min(256, max(8, 2 ** round(math.log2(side))))]
         if upconvolution == "interpolated":
-            # Without learned taps the last doubling needs a convolution of its own to sharpen what it has enlarged.
-            steps += [f"resize {side}x{side}", f"conv {scaled(conv or up)}"]
+            steps.append(f"double {scaled(conv or up)}")
         elif side >= image_size:
             steps.append("up 3")
         else:
@@ -279,6 +279,8 @@ def _modules(step: Step, before: tuple[int, ...], after: tuple[int, ...], bias: 
             return [nn.Conv2d(before[0], step.width, step.kernel, step.stride, step.padding, bias=bias)]
         case "up":
             return [nn.ConvTranspose2d(before[0], step.width, 4, 2, 1, bias=False)]
+        case "double":
+            return [Doubling(before[0], step.width)]
         case "reshape":
             return [_Reshape(after)]
         case "grid":
@@ -295,7 +297,7 @@ def _modules(step: Step, before: tuple[int, ...], after: tuple[int, ...], bias: 
 def _initialize(module: nn.Module) -> None:
     """MSRA for leaky ReLU 0.3, counting the inputs that reach one output: of an upconvolution's 4x4 taps with
     stride 2, four."""
-    if isinstance(module, nn.Linear | nn.Conv2d):
+    if isinstance(module, nn.Linear | nn.Conv2d | Doubling):
         nn.init.kaiming_normal_(module.weight, a=0.3, nonlinearity="leaky_relu")
         if module.bias is not None:
             nn.init.zeros_(module.bias)

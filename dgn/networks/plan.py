@@ -9,6 +9,8 @@ grid HxW      tokens (H*W + k, D) as a map: patches in their places, the k furth
 resize HxW    bilinear, for maps that no convolution brings to the size wanted
 conv C        convolution to C channels, 3x3, stride 1, padding 1; `k2 s2 p0` behind it say otherwise
 up C          upconvolution to C channels: transposed convolution, 4x4, stride 2, padding 1, no bias: twice the size
+double C      twice the size, then a 3x3 convolution to C channels, no bias: what `up` is with taps that leave no
+              lattice
 average       mean over the map
 dropout P     dropout with probability P
 tanh, sigmoid what it says
@@ -33,18 +35,18 @@ class Step:
 
     @property
     def has_weights(self) -> bool:
-        return self.kind in ("fc", "conv", "up")
+        return self.kind in ("fc", "conv", "up", "double")
 
     @property
     def width(self) -> int:
-        """Units or channels that an fc, conv or up step gives."""
+        """Units or channels that a step with weights gives."""
         return int(self.size[0])
 
 
 _STEP = re.compile(
     r"(?P<kind>[a-z]+)(?:\s+(?P<size>[\d.]+(?:x\d+)*))?(?P<geometry>(?:\s+[ksp]\d+)*)\s*$",
 )
-_SIZES = {"fc": 1, "reshape": 3, "grid": 2, "resize": 2, "conv": 1, "up": 1, "average": 0, "dropout": 1}
+_SIZES = {"fc": 1, "reshape": 3, "grid": 2, "resize": 2, "conv": 1, "up": 1, "double": 1, "average": 0, "dropout": 1}
 _SIZES |= {"tanh": 0, "sigmoid": 0}
 
 
@@ -58,7 +60,7 @@ def parse_plan(plan: str) -> tuple[Step, ...]:
         if not match or _SIZES.get(kind) != len(size) or (match["geometry"] and kind != "conv"):
             raise UserError(
                 f"plan step {text.strip()!r} cannot be read; steps are `fc N`, `reshape CxHxW`, `grid HxW`, "
-                "`resize HxW`, `conv C [kK] [sS] [pP]`, `up C`, `average`, `dropout P`, `tanh`, `sigmoid`"
+                "`resize HxW`, `conv C [kK] [sS] [pP]`, `up C`, `double C`, `average`, `dropout P`, `tanh`, `sigmoid`"
             )
         given = {word[0]: int(word[1:]) for word in match["geometry"].split()}
         kernel = given.get("k", 3)
@@ -87,7 +89,7 @@ def shape_after(step: Step, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (channels, int(step.size[0]), int(step.size[1]))
     if kind == "average":
         return (channels,)
-    if kind == "up":
+    if kind in ("up", "double"):
         return (step.width, 2 * height, 2 * width)
     sides = tuple((side + 2 * step.padding - step.kernel) // step.stride + 1 for side in (height, width))
     _check(min(sides) > 0, step, shape)

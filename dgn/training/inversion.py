@@ -154,9 +154,9 @@ class Inversion(pl.LightningModule):
             optimizer = self.optimizers()
             optimizer.zero_grad(set_to_none=True)
             if self.balance.generator_learns:
-                _set_gradients(loss_generator, self.generator, keep_graph=self.discriminator is not None)
+                set_gradients(loss_generator, self.generator, keep_graph=self.discriminator is not None)
             if self.discriminator is not None and self.balance.discriminator_learns:
-                _set_gradients(loss_discriminator, self.discriminator)
+                set_gradients(loss_discriminator, self.discriminator)
             average_gradients(self.parameters())
             optimizer.step()
             self.lr_schedulers().step()
@@ -241,13 +241,15 @@ class NonFiniteLoss(Exception):
         super().__init__(f"step {step}: " + ", ".join(f"loss_{name}={value:.4g}" for name, value in losses.items()))
 
 
-def _set_gradients(loss: Tensor, network: nn.Module, keep_graph: bool = False) -> None:
+def set_gradients(loss: Tensor, network: nn.Module, keep_graph: bool = False) -> None:
     """The loss's gradients for this network's parameters alone: G's loss passes through D and C, and leaves no
     gradient in them."""
     parameters = list(network.parameters())
     gradients = torch.autograd.grad(loss, parameters, retain_graph=keep_graph)
     for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
+        # In the parameter's own memory layout: the fused Adam walks through memory and heeds no strides.
+        same = gradient.stride() == parameter.stride()
+        parameter.grad = gradient if same else torch.empty_like(parameter).copy_(gradient)
 
 
 def _decay_groups(network: nn.Module | None) -> list[dict[str, Any]]:

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.signal import correlate2d
+from torch import nn
 
 from dgn.errors import UserError
-from dgn.networks.generator import PUBLISHED, UpconvGenerator, auto_plan, published_generator
+from dgn.networks.doubling import Doubling
+from dgn.networks.generator import PUBLISHED, UPCONVOLUTIONS, UpconvGenerator, auto_plan, published_generator
 
 PARAMETERS = {
     "norm1": 1_034_032,
@@ -65,6 +67,29 @@ def test_a_forward_pass_is_the_papers_sum_of_layers_in_numpy():
     np.testing.assert_allclose(generator(codes)[0].detach().numpy(), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_doubling_is_a_convolution_of_the_map_with_every_pixel_repeated(memory_format):
+    doubling = Doubling(3, 4)
+    nn.init.normal_(doubling.weight)
+    doubling = doubling.to(memory_format=memory_format)
+    x = torch.randn(2, 3, 5, 4)
+    repeated = x.double().numpy().repeat(2, axis=2).repeat(2, axis=3)
+    weight = doubling.weight.detach().double().numpy()
+    expected = np.stack([convolution(image, weight) for image in repeated])
+    np.testing.assert_allclose(doubling(x).detach().numpy(), expected, atol=1e-5)
+
+
+def test_interpolated_doublings_leave_no_lattice_in_what_is_flat():
+    torch.manual_seed(0)
+    images = {
+        kind: UpconvGenerator((3, 4, 4), 32, plan=f"{kind} 8, {kind} 8, {kind} 3")(torch.ones(1, 3, 4, 4))
+        for kind in ("double", "up")
+    }
+    inner = {kind: image[0, :, 12:20, 12:20].flatten(1) for kind, image in images.items()}
+    torch.testing.assert_close(inner["double"], inner["double"][:, :1].expand(-1, 64))
+    assert inner["up"].std(1).min() > 0.01
+
+
 @pytest.mark.parametrize(
     ("code_shape", "size"),
     [
@@ -73,8 +98,9 @@ def test_a_forward_pass_is_the_papers_sum_of_layers_in_numpy():
     ],
 )
 def test_the_automatic_plan_makes_images_of_the_size_from_any_code(code_shape, size):
-    generator = UpconvGenerator(code_shape, size, width=0.03)
-    assert generator(torch.randn(2, *code_shape)).shape == (2, 3, size, size)
+    for upconvolution in UPCONVOLUTIONS:
+        generator = UpconvGenerator(code_shape, size, width=0.03, upconvolution=upconvolution)
+        assert generator(torch.randn(2, *code_shape)).shape == (2, 3, size, size)
 
 
 def test_the_automatic_plan_at_full_width_is_the_published_one():

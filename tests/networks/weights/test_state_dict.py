@@ -69,7 +69,7 @@ def test_files_of_the_old_format_before_zip_are_read(tmp_path: Path):
 
 @given(
     containers=st.lists(
-        st.sampled_from(["state_dict", "model", "model_state_dict", "ema", "module", "network", "net"])
+        st.sampled_from(["state_dict", "model", "model_state_dict", "ema", "module", "network", "net"]), max_size=7
     ),
     prefixes=st.lists(
         st.sampled_from(["module", "_orig_mod", "model", "backbone", "net", "network", "encoder", "0"]), max_size=4
