@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dgn.errors import UserError
 from dgn.networks.dropout import SharedDropout
-from dgn.networks.plan import parse_plan, shape_after
+from dgn.networks.plan import parse_plan, scaled, shape_after
 
 PUBLISHED_PLAN = (
     "conv 32 k7 s4 p0, conv 64 k5 s1 p0, conv 128 k3 s2 p0, conv 256 k3 s1 p0, conv 256 k3 s2 p0, average, "
@@ -95,7 +95,7 @@ class Discriminator(nn.Module):
 def auto_plan(image_size: int, width: float = 1.0) -> str:
     """The published plan for images of 160 px and more; below that the same five convolutions with smaller first
     kernels and strides and with padding, so that what is averaged at the end is still a map."""
-    c = [max(8, round(n * width / 8) * 8) for n in (32, 64, 128, 256, 256, 256)]
+    c = [scaled(n, width) for n in (32, 64, 128, 256, 256, 256)]
     if image_size >= 160:
         geometry = ("k7 s4 p0", "k5 s1 p0", "k3 s2 p0", "k3 s1 p0", "k3 s2 p0")
     elif image_size >= 96:

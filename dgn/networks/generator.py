@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dgn.errors import UserError
 from dgn.networks.doubling import Doubling
 from dgn.networks.inputs import InputSpace
-from dgn.networks.plan import Step, parse_plan, shape_after
+from dgn.networks.plan import Step, parse_plan, scaled, shape_after
 
 _FROM_4 = "up 256, conv 512, up 256, conv 256, up 128, conv 128, up 64, up 32, up 3"
 _FROM_FC = f"fc 4096, fc 4096, fc 4096, reshape 256x4x4, {_FROM_4}"
@@ -160,14 +160,11 @@ def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, up
     convolutions between them. "interpolated": pixels repeated, and a 3x3 convolution (Odena et al. 2016,
     "Deconvolution and checkerboard artifacts"; `dgn.networks.doubling`): a short training does not get as far as to
     unlearn the lattice that an upconvolution's overlapping taps leave in the image.
-    Raises UserError for any other."""
+    Raises UserError for any other, and for a width that is no positive number."""
     if upconvolution not in UPCONVOLUTIONS:
         raise UserError(f"generator.upconvolution={upconvolution!r}: give {' or '.join(UPCONVOLUTIONS)}")
     shape = tuple(code_shape)
     steps: list[str] = []
-
-    def scaled(n: int) -> int:
-        return max(8, round(n * width / 8) * 8)
 
     if len(shape) == 2:
         side = math.isqrt(shape[0])
@@ -175,21 +172,21 @@ def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, up
         shape = shape_after(parse_plan(steps[0])[0], shape)
     if len(shape) == 1 or max(shape[1:]) == 1:
         side = _smallest_start(image_size)
-        steps += [f"fc {scaled(4096)}"] * 2
-        steps += [f"fc {scaled(256) * side * side}", f"reshape {scaled(256)}x{side}x{side}"]
+        steps += [f"fc {scaled(4096, width)}"] * 2
+        steps += [f"fc {scaled(256, width) * side * side}", f"reshape {scaled(256, width)}x{side}x{side}"]
     else:
         side = _largest_start(min(shape[1:]), image_size)
-        steps += _to_side(shape, side, scaled(512))
+        steps += _to_side(shape, side, scaled(512, width))
     while side < image_size:
         side *= 2
         up, conv = _CHANNELS[min(256, max(8, 2 ** round(math.log2(side))))]
         if upconvolution == "interpolated":
-            steps.append(f"double {scaled(conv or up)}")
+            steps.append(f"double {scaled(conv or up, width)}")
         elif side >= image_size:
             steps.append("up 3")
         else:
-            steps.append(f"up {scaled(up)}")
-            steps += [f"conv {scaled(conv)}"] * bool(conv)
+            steps.append(f"up {scaled(up, width)}")
+            steps += [f"conv {scaled(conv, width)}"] * bool(conv)
     if steps[-1] not in ("up 3", "conv 3"):
         steps.append("conv 3")
     return ", ".join(steps)

@@ -96,6 +96,14 @@ def shape_after(step: Step, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (step.width, *sides)
 
 
+def scaled(published: int, width: float) -> int:
+    """Channels or units of an automatic plan: the published number times `width`, in eights and at least 8.
+    Raises UserError where width is no positive number."""
+    if not 0 < width < math.inf:
+        raise UserError(f"width={width}: give a number above 0; 1 is the published number of channels and units")
+    return max(8, round(published * width / 8) * 8)
+
+
 def _check(fits: bool, step: Step, shape: tuple[int, ...]) -> None:
     if not fits:
         size = "x".join(f"{n:g}" for n in step.size)

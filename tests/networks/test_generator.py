@@ -5,6 +5,7 @@ from scipy.signal import correlate2d
 from torch import nn
 
 from dgn.errors import UserError
+from dgn.networks.discriminator import Discriminator
 from dgn.networks.doubling import Doubling
 from dgn.networks.generator import PUBLISHED, UPCONVOLUTIONS, UpconvGenerator, auto_plan, published_generator
 
@@ -133,3 +134,10 @@ def test_units_that_never_vary_do_not_break_the_generator():
 def test_a_plan_that_does_not_fit_is_the_users_error(plan):
     with pytest.raises(UserError, match="plan"):
         UpconvGenerator((4,), 4, plan)
+
+
+@pytest.mark.parametrize("width", [0, -1, float("nan")])
+def test_a_width_that_is_no_positive_number_is_the_users_error(width):
+    for make in (lambda: UpconvGenerator((4,), 64, width=width), lambda: Discriminator(64, width=width)):
+        with pytest.raises(UserError, match="give a number above 0"):
+            make()
