@@ -17,7 +17,6 @@ pytestmark = pytest.mark.e2e
 def both(tmp_path_factory, new_user):
     """The same two trainings twice: as a multirun of pairs of processes, tracked in W&B, and in one process."""
     user = new_user(tmp_path_factory.mktemp("both"))
-    # At the paper's learning rate: Adam makes a whole step of a gradient that is nothing but rounding.
     arguments = [*user.tiny, "comparison.enabled=false", "optimizer.lr=2e-4"]
     user.run(
         "train.py", "-m", *arguments, "trainer=ddp_cpu", "logger=wandb", "trainer.max_steps=20,4", "hydra.sweep.dir=two"
@@ -27,19 +26,20 @@ def both(tmp_path_factory, new_user):
 
 
 def test_two_processes_reach_the_weights_of_one(both):
-    """The same global batches, D's dropout included, over 20 steps."""
-    one, two = (Prior.load(both.folder / run / "prior.safetensors") for run in ("one", "two/0"))
-    for name, value in one.generator.state_dict().items():
-        torch.testing.assert_close(
-            two.generator.state_dict()[name], value, rtol=1e-3, atol=1e-4 * float(value.abs().max())
-        )
+    """The same global batches, D's dropout included, over 20 steps: what they differ by is no hundredth of what the
+    last 16 of them moved. (Not element by element: of a gradient that is nothing but rounding Adam makes a whole step.)"""
+    one, two, short = (
+        Prior.load(both.folder / run / "prior.safetensors").generator.state_dict() for run in ("one", "two/0", "two/1")
+    )
+    for name in (name for name in one if name.startswith("layers")):
+        moved = (one[name] - short[name]).norm()
+        assert moved > 0
+        assert (two[name] - one[name]).norm() < 0.01 * moved
     checkpoints = [
         torch.load(both.folder / run / "checkpoints" / "last.ckpt", weights_only=True) for run in ("one", "two/0")
     ]
     assert checkpoints[0]["balance"] == checkpoints[1]["balance"]
     assert checkpoints[0]["global_step"] == checkpoints[1]["global_step"] == 20
-    other = Prior.load(both.folder / "two/1/prior.safetensors").generator.state_dict()
-    assert any(not torch.allclose(other[name], value) for name, value in one.generator.state_dict().items())
 
 
 def test_two_processes_measure_what_one_measures(both):
