@@ -34,7 +34,6 @@ def modules(steps: int, loggers: str, folder: Path) -> tuple:
         config.logger[name].folder = str(folder)
         if name == "wandb":
             config.logger[name].mode, config.logger[name].job_type = "offline", "benchmark"
-    common.network(config.encoder)  # fitted first where it is not there yet
     kept = {}
 
     def keep(trainer: pl.Trainer, module: Inversion, data: object, where: Path) -> dict:

@@ -27,7 +27,7 @@ def both(tmp_path_factory, new_user):
 
 def test_two_processes_reach_the_weights_of_one(both):
     """The same global batches, D's dropout included, over 20 steps: what they differ by is no hundredth of what the
-    last 16 of them moved. (Not element by element: of a gradient that is nothing but rounding Adam makes a whole step.)"""
+    last 16 moved. Not element by element: of a gradient that is nothing but rounding Adam makes a whole step."""
     one, two, short = (
         Prior.load(both.folder / run / "prior.safetensors").generator.state_dict() for run in ("one", "two/0", "two/1")
     )
