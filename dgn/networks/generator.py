@@ -91,7 +91,7 @@ class UpconvGenerator(nn.Module):
         self.layers = nn.Sequential()
         for i, step in enumerate(steps):
             after = shape_after(step, shape)
-            upconvolutional = any(earlier.kind in ("up", "double") for earlier in steps[:i])
+            upconvolutional = any(earlier.doubles for earlier in steps[:i])
             self.layers.extend(_modules(step, shape, after, bias=not upconvolutional))
             if step.has_weights and i != last:
                 self.layers.append(nn.LeakyReLU(0.3, inplace=True))

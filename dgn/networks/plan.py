@@ -35,7 +35,12 @@ class Step:
 
     @property
     def has_weights(self) -> bool:
-        return self.kind in ("fc", "conv", "up", "double")
+        return self.kind in ("fc", "conv") or self.doubles
+
+    @property
+    def doubles(self) -> bool:
+        """Whether it makes a map twice its size."""
+        return self.kind in ("up", "double")
 
     @property
     def width(self) -> int:
@@ -89,7 +94,7 @@ def shape_after(step: Step, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (channels, int(step.size[0]), int(step.size[1]))
     if kind == "average":
         return (channels,)
-    if kind in ("up", "double"):
+    if step.doubles:
         return (step.width, 2 * height, 2 * width)
     sides = tuple((side + 2 * step.padding - step.kernel) // step.stride + 1 for side in (height, width))
     _check(min(sides) > 0, step, shape)
