@@ -32,21 +32,24 @@ from dgn.training.precision import resolve_precision
 log = logging.getLogger(__name__)
 
 
-def start(config: DictConfig, folder: Path) -> None:
+def start(config: DictConfig, folder: Path) -> str:
     """Writes the resolved config into the run's folder (first thing: it marks the folder as a run's), and silences
-    what Lightning says to developers."""
+    what Lightning says to developers. Returns the command that began the run; in processes other than that of rank 0,
+    which alone writes and may be behind them, an empty one."""
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     torch.set_flush_denormal(True)  # CPUs are slow with denormal numbers; none of ours matters
     torch.set_float32_matmul_precision("high")
-    if rank() == 0:
-        kept = folder / ".hydra" / "overrides.yaml"
-        command = shlex.join(["python", "train.py", *(yaml.safe_load(kept.read_text()) if kept.is_file() else [])])
-        if (folder / CONFIG).is_file():  # gone on with: perhaps for more steps, but by the command that began it
-            command = command_of(folder)
-        write_whole(folder / CONFIG, f"# {command}\n" + yaml.safe_dump(plain(config), sort_keys=False))
+    if rank() != 0:
+        return ""
+    kept = folder / ".hydra" / "overrides.yaml"
+    command = shlex.join(["python", "train.py", *(yaml.safe_load(kept.read_text()) if kept.is_file() else [])])
+    if (folder / CONFIG).is_file():  # gone on with: perhaps for more steps, but by the command that began it
+        command = command_of(folder)
+    write_whole(folder / CONFIG, f"# {command}\n" + yaml.safe_dump(plain(config), sort_keys=False))
+    return command
 
 
 def device(trainer: DictConfig) -> torch.device:

@@ -17,7 +17,7 @@ from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.loggers import log_prior
 from dgn.networks.featurenet import FeatureNet
-from dgn.runs import METRICS, PRIOR, command_of
+from dgn.runs import METRICS, PRIOR
 from dgn.statistics import UnitStatistics, measure
 from dgn.tasks import common
 from dgn.tasks.networks import network
@@ -33,7 +33,7 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     """Trains G to invert config.encoder.layer; writes the prior, metrics.json, checkpoints and reconstructions into
     the folder; returns the prior's path."""
     began = time.perf_counter()
-    common.start(config, folder)
+    command = common.start(config, folder)
     data = instantiate(config.data)
     encoder = network(config.encoder, data)
     comparator = network(config.comparator, data) if config.comparator.get("_target_") else None
@@ -67,7 +67,7 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
         ema_decay=config.ema_decay,
         seed=config.seed,
         compile=config.compile,
-        about=_about(config, encoder, data) | {"command": command_of(folder)},
+        about=_about(config, encoder, data) | {"command": command},
         encoder_tensors={k: v.cpu().clone() for k, v in encoder.network.state_dict().items()} if carried else {},
     )
     shown = next(data.real_images(16, "val"))[0]

@@ -11,6 +11,19 @@ import yaml
 
 pytestmark = pytest.mark.e2e
 
+_LATE = """
+import os, sys, time
+
+class Late:
+    def find_spec(self, name, *_):
+        if name == "dgn.tasks.prior":
+            time.sleep(8)
+
+if os.environ.get("RANK") == "0":
+    sys.meta_path.insert(0, Late())
+"""
+"""As Python's sitecustomize: in the process of rank 0, what comes after the choice of the folder comes late."""
+
 
 def test_train_returns_the_metric_to_the_sweeper(user):
     """Optuna minimizes what train.py returns: its best value is the least of the runs' metrics."""
@@ -50,6 +63,10 @@ def test_a_job_runs_under_submitit_in_a_process_of_its_own(user):
 
 
 def test_a_run_started_by_torchrun_is_one_run(user):
+    """Whichever process is first: here that of rank 0, which writes, is seconds behind the other."""
+    (user.folder / "late").mkdir()
+    (user.folder / "late" / "sitecustomize.py").write_text(_LATE)
+    user.environment["PYTHONPATH"] = str(user.folder / "late")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     script = os.path.join(os.path.dirname(__file__), "..", "..", "train.py")
     done = subprocess.run(
