@@ -20,7 +20,8 @@ from torch import Tensor
 from dgn.data.sources import image_folder
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
-from dgn.networks.generator import PUBLISHED, UpconvGenerator, published_generator
+from dgn.networks.generator import UpconvGenerator, published_generator
+from dgn.networks.generator_plans import PUBLISHED
 from dgn.networks.weights.caffemodel import read_caffemodel
 from dgn.networks.weights.deepsim import Weights, expected_layers, generator_state
 from dgn.networks.weights.paths import weights_file

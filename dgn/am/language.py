@@ -26,17 +26,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dgn.am.objectives import Objective
-from dgn.am.terms import READINGS, Direction, Dream, Match, Position, Unit, literal, number
+from dgn.am.terms import READINGS, Direction, Dream, Match, Unit, literal, number
+from dgn.am.unit_names import UnitNames
 from dgn.data.images import read_image
 from dgn.errors import UserError
-from dgn.networks.featurenet import POOLS, FeatureNet
+from dgn.networks.featurenet import FeatureNet
 
 
 def parse_units(units: str | Sequence[str | int], target: FeatureNet) -> list[Objective]:
@@ -52,17 +52,13 @@ def parse_units(units: str | Sequence[str | int], target: FeatureNet) -> list[Ob
 
 
 _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?=\s*(?:[-+*,)]|$))")
-_EXAMPLES = "LAYER:UNIT, for example fc8:3, fc8:all or conv5:12@4,4"
 
 
-class _Parser:
+class _Parser(UnitNames):
     """Recursive descent. An expression is a number or a list of objectives (`fc8:0-3` is four)."""
 
     def __init__(self, text: str, target: FeatureNet) -> None:
-        self.text, self.target, self.at = text, target, 0
-        names = [*target.aliases, *target.layers()]
-        names += [f"{name}:{pool}" for name in names for pool in POOLS]
-        self.layer_names = sorted(names, key=len, reverse=True)
+        super().__init__(text, target)
         self.calls = {
             "sum": self._sum,
             "direction": self._direction,
@@ -131,6 +127,17 @@ class _Parser:
             self._expect(")", start)
             return self._placed(value) if found[1] == "direction" else value
         return [Objective(((1.0, unit),)) for unit in self._units()]
+
+    def _objectives(self, value: float | list[Objective], start: int) -> list[Objective]:
+        if isinstance(value, float):
+            self._fail(f"the number {number(value)} stands alone: write for example {number(value)}*fc8:3", start)
+        return value
+
+    def _one(self, objectives: list[Objective], start: int) -> Objective:
+        if len(objectives) != 1:
+            count = len(objectives)
+            self._fail(f"this names {count} units; + - * take one at a time, sum(...) adds them up", start)
+        return objectives[0]
 
     # What is called
 
@@ -214,145 +221,6 @@ class _Parser:
         self.at = found.end()
         return literal(values), values.view(shape)
 
-    # Units
-
-    def _units(self) -> list[Unit]:
-        start = self._here()
-        layer = next((n for n in self.layer_names if self.text.startswith(n + ":", start)), None)
-        if layer is None:
-            word = re.compile(r"[^,+*()@]*").match(self.text, start)[0].strip()
-            name, colon, _ = word.rpartition(":")
-            if not colon or not name:
-                self._fail(f"{word!r} names no unit; write {_EXAMPLES}", start)
-            self._shape(name, start)
-            self._fail(f"{word!r} names no unit; write {_EXAMPLES}", start)
-        shape, labels = self._shape(layer, start), self.target.labels_of(layer)
-        self.at = start + len(layer) + 1
-        indices = self._indices(layer, self.target.layer(layer).units, labels)
-        place = self._place()
-        position = self._position(place, shape, start)
-        return [Unit(layer, index, position, labels[index] if labels else "") for index in indices]
-
-    def _indices(self, layer: str, count: int, labels: Sequence[str]) -> Sequence[int]:
-        start = self._here()
-        if self._peek() in ("'", '"'):
-            name = self._string()
-            return [self._label(name, labels, layer, count, start)]
-        boundary = r"(?=\s*(?:[-+*,)@]|$))"
-        if found := re.compile(rf"(\d+)(?:-(\d+)(?=\s*(?:[,)@]|$)))?{boundary}").match(self.text, start):
-            self.at = found.end()
-            first, last = int(found[1]), int(found[2] or found[1])
-            if first > last:
-                self._fail(f"{found[0]!r} counts down; write {layer}:{last}-{first}", start)
-            if last >= count:
-                self._fail(f"{layer} has no unit {last}; its {count} units are 0 .. {count - 1}", start)
-            return range(first, last + 1)
-        for label in sorted(labels, key=len, reverse=True):  # a label may hold whatever else means something here
-            end = start + len(label.strip())
-            if _plain(self.text[start:end]) == _plain(label) and re.match(boundary, self.text[end:]):
-                self.at = end
-                return [self._label(label, labels, layer, count, start)]
-        if found := re.compile(rf"all{boundary}").match(self.text, start):
-            self.at = found.end()
-            return range(count)
-        name = re.compile(r"[^,+*()@]*").match(self.text, start)[0].strip()
-        if not name:
-            self._fail(f"{self.text[:start].strip()!r} names no unit; write {_EXAMPLES}", start)
-        self._label(name, labels, layer, count, start)
-        raise AssertionError  # the line above fails
-
-    def _label(self, name: str, labels: Sequence[str], layer: str, count: int, start: int) -> int:
-        for index, label in enumerate(labels):
-            if _plain(label) == _plain(name):
-                return index
-        if not labels:
-            self._fail(f"{layer} has no unit {name!r}; it has no labels: give a number 0 .. {count - 1}, or all", start)
-        few = ", ".join(labels[:40]) + (", ..." if len(labels) > 40 else "")
-        self._fail(f"{layer} has no unit {name!r}; its labels: {few}; or a number 0 .. {count - 1}, or all", start)
-
-    def _place(self) -> str:
-        """What stands behind an @, if there is one: one or two numbers, or a word."""
-        if not self._take("@"):
-            return ""
-        found = re.compile(r"\d+(?:\s*,\s*\d+(?=\s*(?:[-+*,)]|$)))?|[^,+*()-]*").match(self.text, self._here())
-        self.at = found.end()
-        return re.sub(r"\s", "", found[0]) or "nothing"
-
-    def _position(self, place: str, shape: tuple[int, ...], start: int) -> Position:
-        sides = {1: (), 2: shape[:1], 3: shape[1:]}.get(len(shape))
-        if sides is None:
-            self._fail(f"the layer has activations of shape {shape}; units need vectors or maps", start)
-        if not sides:
-            if place:
-                self._fail(f"@{place} is a position, but the layer is a vector of {shape[0]} units", start)
-            return None
-        if place == "mean" or (not place and len(sides) == 1):
-            return "mean"
-        if not place:
-            return tuple(side // 2 for side in sides)
-        if not re.fullmatch(r"\d+(,\d+)*", place) or len(place.split(",")) != len(sides):
-            form = "@row,column" if len(sides) == 2 else "@token"
-            self._fail(f"position {place!r} cannot be read; write {form} or @mean", start)
-        position = tuple(int(n) for n in place.split(","))
-        if any(n >= side for n, side in zip(position, sides, strict=True)):
-            size = "x".join(map(str, sides))
-            self._fail(f"position {place} is outside the layer's {size} (counted from 0)", start)
-        return position
-
-    # Reading the text
-
-    def _shape(self, layer: str, start: int) -> tuple[int, ...]:
-        try:
-            return self.target.layer(layer).shape
-        except UserError as error:
-            self._fail(str(error), start)
-
-    def _objectives(self, value: float | list[Objective], start: int) -> list[Objective]:
-        if isinstance(value, float):
-            self._fail(f"the number {number(value)} stands alone: write for example {number(value)}*fc8:3", start)
-        return value
-
-    def _one(self, objectives: list[Objective], start: int) -> Objective:
-        if len(objectives) != 1:
-            count = len(objectives)
-            self._fail(f"this names {count} units; + - * take one at a time, sum(...) adds them up", start)
-        return objectives[0]
-
-    def _string(self) -> str:
-        found = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"").match(self.text, self.at)
-        if not found:
-            self._fail("this quotation mark is not closed", self.at)
-        self.at = found.end()
-        return re.sub(r"\\(.)", r"\1", found[1] if found[1] is not None else found[2])
-
-    def _here(self) -> int:
-        self._ended()
-        return self.at
-
-    def _ended(self) -> bool:
-        while self.at < len(self.text) and self.text[self.at].isspace():
-            self.at += 1
-        return self.at == len(self.text)
-
-    def _peek(self) -> str:
-        return "" if self._ended() else self.text[self.at]
-
-    def _take(self, mark: str) -> str:
-        if self._peek() != mark:
-            return ""
-        self.at += 1
-        return mark
-
-    def _expect(self, mark: str, start: int) -> None:
-        if not self._take(mark):
-            self._fail(f"a {mark!r} is missing", self.at)
-
-    def _fail(self, message: str, at: int) -> NoReturn:
-        left, right = self.text[:at].lstrip(), self.text[at:].strip()
-        left = left if len(left) <= 24 else "..." + left[-21:]
-        right = right if len(right) <= 32 else right[:29] + "..."
-        raise UserError(f"units: {message} (at character {at + 1}: {left} >>> {right})".replace("\n", " "))
-
 
 def _file_values(source: str, shape: tuple[int, ...], layer: str, target: FeatureNet) -> Tensor:
     """What a file holds as values of that shape: an .npy file's numbers, or an image's activations in the layer."""
@@ -374,7 +242,3 @@ def _file_values(source: str, shape: tuple[int, ...], layer: str, target: Featur
     if tuple(code.shape) != shape:
         raise UserError(f"direction(...) takes an .npy file of {shape[0]} numbers; {source} is an image")
     return code
-
-
-def _plain(label: str) -> str:
-    return label.strip().lower().replace("_", " ")

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from dgn.errors import UserError
 from dgn.networks.inputs import InputSpace
 from dgn.networks.layers import OUTPUT, Layer, probe
-from dgn.networks.receptive_field import ReceptiveField, receptive_fields
+from dgn.networks.receptive_field import ReceptiveField
+from dgn.networks.receptive_tracing import receptive_fields
 
 
 class FeatureNet(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from dgn.config import compose
-from dgn.networks.generator import PUBLISHED
+from dgn.networks.generator_plans import PUBLISHED
 from dgn.networks.zoo import caffenet
 from dgn.prior import Prior
 from dgn.tasks import common

@@ -7,7 +7,8 @@ from torch import nn
 from dgn.errors import UserError
 from dgn.networks.discriminator import Discriminator
 from dgn.networks.doubling import Doubling
-from dgn.networks.generator import PUBLISHED, UPCONVOLUTIONS, UpconvGenerator, auto_plan, published_generator
+from dgn.networks.generator import UpconvGenerator, published_generator
+from dgn.networks.generator_plans import PUBLISHED, UPCONVOLUTIONS, auto_plan
 
 PARAMETERS = {
     "norm1": 1_034_032,

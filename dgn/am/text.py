@@ -1,0 +1,48 @@
+"""Reading an expression of the unit language: where one is in it, what comes next, and saying what is wrong there."""
+
+import re
+from typing import NoReturn
+
+from dgn.errors import UserError
+
+
+class Text:
+    """A place in a text. What takes something moves on behind it; spaces are passed over."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.at = text, 0
+
+    def _string(self) -> str:
+        found = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"").match(self.text, self.at)
+        if not found:
+            self._fail("this quotation mark is not closed", self.at)
+        self.at = found.end()
+        return re.sub(r"\\(.)", r"\1", found[1] if found[1] is not None else found[2])
+
+    def _here(self) -> int:
+        self._ended()
+        return self.at
+
+    def _ended(self) -> bool:
+        while self.at < len(self.text) and self.text[self.at].isspace():
+            self.at += 1
+        return self.at == len(self.text)
+
+    def _peek(self) -> str:
+        return "" if self._ended() else self.text[self.at]
+
+    def _take(self, mark: str) -> str:
+        if self._peek() != mark:
+            return ""
+        self.at += 1
+        return mark
+
+    def _expect(self, mark: str, start: int) -> None:
+        if not self._take(mark):
+            self._fail(f"a {mark!r} is missing", self.at)
+
+    def _fail(self, message: str, at: int) -> NoReturn:
+        left, right = self.text[:at].lstrip(), self.text[at:].strip()
+        left = left if len(left) <= 24 else "..." + left[-21:]
+        right = right if len(right) <= 32 else right[:29] + "..."
+        raise UserError(f"units: {message} (at character {at + 1}: {left} >>> {right})".replace("\n", " "))

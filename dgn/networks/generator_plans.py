@@ -1,0 +1,104 @@
+"""Plans of generators: the published ones of DeePSiM (Dosovitskiy & Brox 2016, supplement), and one after their
+pattern for a code of any shape and an image of any size."""
+
+import math
+from collections.abc import Sequence
+
+from dgn.errors import UserError
+from dgn.networks.plan import parse_plan, scaled, shape_after
+
+_FROM_4 = "up 256, conv 512, up 256, conv 256, up 128, conv 128, up 64, up 32, up 3"
+_FROM_FC = f"fc 4096, fc 4096, fc 4096, reshape 256x4x4, {_FROM_4}"
+_FROM_13 = (
+    "conv 384 p0, conv 512 p0, conv 512 k2 p0, up 256, conv 256, up 128, conv 128, up 128, conv 128, "
+    "up 64, conv 32, up 16, conv 3, tanh"
+)
+_FROM_15 = "conv 128, conv 128, up 128, conv 128, up 64, conv 64, up 32, conv 32, up 16, conv 3, tanh"
+
+PUBLISHED: dict[str, tuple[tuple[int, ...], str]] = {
+    "norm1": ((96, 27, 27), f"conv 128 s2 p2, {_FROM_15}"),
+    "norm2": ((256, 13, 13), f"conv 256 p2, {_FROM_15}"),
+    "conv3": ((384, 13, 13), _FROM_13),
+    "conv4": ((384, 13, 13), _FROM_13),
+    "pool5": ((256, 6, 6), f"conv 512, conv 512, conv 512 p0, {_FROM_4}"),
+    "fc6": ((4096,), _FROM_FC),
+    "fc7": ((4096,), _FROM_FC),
+    "fc8": ((1000,), _FROM_FC),
+}
+"""Layer of CaffeNet -> its code's shape and the published generator's plan (DeePSiM, supplement)."""
+
+_CHANNELS = {8: (256, 512), 16: (256, 256), 32: (128, 128), 64: (64, 0), 128: (32, 0), 256: (16, 0)}
+"""Side of the map -> channels of the upconvolution that reaches it and of the convolution behind it (0: none),
+as in the published generator of fc6."""
+
+UPCONVOLUTIONS = ("learned", "interpolated")
+
+
+def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, upconvolution: str = "learned") -> str:
+    """A plan after the published generators' pattern for any code and image size.
+
+    Vectors (and maps of one position) start in three fully connected layers and a reshape to a 4x4 .. 7x7 map;
+    maps in three convolutions that bring them to a side from which doublings reach the image; tokens in a
+    reshape to their grid first. The side doubles until it is at least the image's; the rest is cropped.
+
+    upconvolution: how the side doubles. "learned": as published, by 4x4 upconvolutions of stride 2, with 3x3
+    convolutions between them. "interpolated": pixels repeated, and a 3x3 convolution (Odena et al. 2016,
+    "Deconvolution and checkerboard artifacts"; `dgn.networks.doubling`): a short training does not get as far as to
+    unlearn the lattice that an upconvolution's overlapping taps leave in the image.
+    Raises UserError for any other, and for a width that is no positive number."""
+    if upconvolution not in UPCONVOLUTIONS:
+        raise UserError(f"generator.upconvolution={upconvolution!r}: give {' or '.join(UPCONVOLUTIONS)}")
+    shape = tuple(code_shape)
+    steps: list[str] = []
+
+    if len(shape) == 2:
+        side = math.isqrt(shape[0])
+        steps.append(f"grid {side}x{side}")
+        shape = shape_after(parse_plan(steps[0])[0], shape)
+    if len(shape) == 1 or max(shape[1:]) == 1:
+        side = _smallest_start(image_size)
+        steps += [f"fc {scaled(4096, width)}"] * 2
+        steps += [f"fc {scaled(256, width) * side * side}", f"reshape {scaled(256, width)}x{side}x{side}"]
+    else:
+        side = _largest_start(min(shape[1:]), image_size)
+        steps += _to_side(shape, side, scaled(512, width))
+    while side < image_size:
+        side *= 2
+        up, conv = _CHANNELS[min(256, max(8, 2 ** round(math.log2(side))))]
+        if upconvolution == "interpolated":
+            steps.append(f"double {scaled(conv or up, width)}")
+        elif side >= image_size:
+            steps.append("up 3")
+        else:
+            steps.append(f"up {scaled(up, width)}")
+            steps += [f"conv {scaled(conv, width)}"] * bool(conv)
+    if steps[-1] not in ("up 3", "conv 3"):
+        steps.append("conv 3")
+    return ", ".join(steps)
+
+
+def _smallest_start(image_size: int) -> int:
+    """The side in 4 .. 7 that doublings bring to the image's side with the least to crop."""
+    return min(range(4, 8), key=lambda side: side * 2 ** math.ceil(math.log2(max(1, image_size / side))))
+
+
+def _largest_start(side: int, image_size: int) -> int:
+    """The largest side not above `side` from which doublings reach the image with less than one row a doubling
+    to spare."""
+    ups = 0
+    while math.ceil(image_size / 2**ups) > side:
+        ups += 1
+    return math.ceil(image_size / 2**ups)
+
+
+def _to_side(shape: tuple[int, ...], side: int, channels: int) -> list[str]:
+    """Three convolutions from a map to one of the given side: padded, or shrinking by 1 or 2 each."""
+    _, height, width = shape
+    if height != width or height - side > 6:
+        return [f"conv {channels}", f"resize {side}x{side}", f"conv {channels}", f"conv {channels}"]
+    surplus, steps = height - side, []
+    for _ in range(3):
+        shrink = min(2, surplus)
+        surplus -= shrink
+        steps.append(f"conv {channels}" + ("", " k2 p0", " p0")[shrink])
+    return steps
