@@ -5,7 +5,8 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from dgn.config import entry_point, resumed
+from dgn.config import resumed
+from dgn.entry import entry_point
 from dgn.processes import rank
 from dgn.runs import measured, result
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from dgn.config import entry_point
+from dgn.entry import entry_point
 
 
 @entry_point("visualize")

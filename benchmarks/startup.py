@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 IMPORTS = {
     "import torch": "import torch",
     "import pytorch_lightning": "import pytorch_lightning",
-    "import all of a training": "import hydra, dgn.config, dgn.tasks.job, dgn.tasks.prior",
+    "import all of a training": "import hydra, dgn.entry, dgn.tasks.job, dgn.tasks.prior",
 }
 TO_FIRST_STEP = """
 import os, sys

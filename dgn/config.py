@@ -1,17 +1,7 @@
-"""What the entry points and Hydra need of each other: run folders, errors in one line, composing a config."""
+"""Configs: composing one, a run's folder in it, going on with a saved one, telling two apart."""
 
-import difflib
-import json
-import logging
-import os
-import re
 import shlex
-import signal
-import sys
-import threading
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +10,13 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.utils import get_original_cwd
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from dgn.errors import UserError
-from dgn.files import write_whole
-from dgn.multirun import watching
-from dgn.processes import NOTHING_SAVED, agreed, rank
-from dgn.runs import CONFIG, FAILED, Interrupted, folder_to_resume, multirun_to_resume, new_folder
-
-log = logging.getLogger(__name__)
+from dgn.processes import agreed
+from dgn.runs import CONFIG, folder_to_resume, multirun_to_resume, new_folder
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 """The configuration beside the package: this is a checkout that users extend by adding files."""
@@ -55,65 +39,9 @@ def register_resolvers() -> None:
     )
 
 
-def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
-    """Makes a function of a config the command line of conf/NAME.yaml. What a user can mend is said in one line,
-    with exit status 2; an interrupted run says how to go on, with status 128 + signal.
-
-    In a multirun a job that fails, whatever the reason, leaves word in its folder, and the others go on; the command
-    ends with status 1."""
-    register_resolvers()
-
-    def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], Any]:
-        def command_line() -> None:
-            os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole; here they become one line
-            ended: list[BaseException] = []
-            several = False
-
-            def job(config: DictConfig) -> Any:
-                folder = Path(HydraConfig.get().runtime.output_dir)
-                nonlocal several
-                several = HydraConfig.get().mode == RunMode.MULTIRUN
-                (folder / FAILED).unlink(missing_ok=True)
-                try:
-                    return main(config)
-                except (Interrupted, KeyboardInterrupt) as error:
-                    ended.append(error)
-                    if several:
-                        raise KeyboardInterrupt from error  # the one thing that Hydra lets end a multirun
-                except Exception as error:
-                    mendable = isinstance(error, UserError | HydraException | OmegaConfBaseException)
-                    if not several and not mendable:
-                        raise
-                    ended.append(error)  # Hydra would print a line of its own
-                    if several:
-                        _leave_word(folder, error, name)
-                return None
-
-            failed: list[Path] = []
-            try:
-                _prefer_our_files()
-                sys.argv[1:] = [said for a in sys.argv[1:] for said in _as_hydra_reads(a)] + _of_a_further_process()
-                with _terminable(), watching(failed):
-                    hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
-            except KeyboardInterrupt as error:
-                stopped = next((e for e in ended if isinstance(e, Interrupted)), error)
-                said, status = _last_words(stopped, name)
-                _end(said + "; the multirun goes on with the same command and resume=auto" * several, status)
-            except (UserError, Interrupted, HydraException, OmegaConfBaseException) as error:
-                _end(*_last_words(error, name))
-            if failed:
-                _end(f"{len(failed)} of the jobs failed: {', '.join(map(str, failed))}", 1)
-            if ended and not failed:
-                _end(*_last_words(ended[0], name))
-
-        return command_line
-
-    return decorate
-
-
 def compose(name: str, overrides: Iterable[str]) -> DictConfig:
     """The config that the command line `python NAME.py OVERRIDES` would have."""
-    _prefer_our_files()
+    prefer_our_files()
     running = GlobalHydra.instance()
     held, running.hydra = running.hydra, None  # Hydra composes for one application at a time
     try:
@@ -121,6 +49,13 @@ def compose(name: str, overrides: Iterable[str]) -> DictConfig:
             return hydra.compose(name, overrides=list(overrides))
     finally:
         GlobalHydra.instance().hydra = held
+
+
+def prefer_our_files() -> None:
+    """What plugins registered under the names of our files for launchers and sweepers makes room for these."""
+    Plugins.instance()  # registers it
+    for path in CONF.glob("hydra/[ls]*/*.yaml"):
+        ConfigStore.instance().repo.get("hydra", {}).get(path.parent.name, {}).pop(path.name, None)
 
 
 def resumed(config: DictConfig, folder: Path) -> DictConfig:
@@ -178,111 +113,6 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
 
 
-def _of_a_further_process() -> list[str]:
-    """What Hydra is told in a process that a launcher started beside that of rank 0, which alone writes."""
-    if rank() == 0:
-        return []
-    if {"-m", "--multirun"} & set(sys.argv):
-        raise UserError("a multirun starts its own processes: start it without torchrun or srun")
-    return ["hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"]
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the program as Ctrl-C does, until a run takes both to save itself first."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: Any) -> None:
-        raise Interrupted(number, NOTHING_SAVED)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _leave_word(folder: Path, error: Exception, name: str) -> None:
-    """failed.json in the folder of a multirun's job: what went wrong, for the comparison and for whoever looks."""
-    expected = isinstance(error, UserError | HydraException | OmegaConfBaseException)
-    said = _last_words(error, name)[0] if expected else f"error: {type(error).__name__}: {error}"
-    told = "" if expected else "".join(traceback.format_exception(error))
-    write_whole(folder / FAILED, json.dumps({"error": said.removeprefix("error: "), "traceback": told}, indent=1))
-    log.error("%s%s; the other jobs go on", f"{told}\n" if told else "", said)
-
-
-def _prefer_our_files() -> None:
-    """What plugins registered under the names of our files for launchers and sweepers makes room for these."""
-    Plugins.instance()  # registers it
-    for path in CONF.glob("hydra/[ls]*/*.yaml"):
-        ConfigStore.instance().repo.get("hydra", {}).get(path.parent.name, {}).pop(path.name, None)
-
-
-def _as_hydra_reads(argument: str) -> list[str]:
-    """What we take and Hydra does not, in its words: `method=[a,b]` chooses from a group once and names the others."""
-    if not (match := re.fullmatch(r"method=\[(.*)\]", argument)):
-        return [_quoted(argument)]
-    names = [name.strip() for name in match[1].split(",") if name.strip()]
-    if not names:
-        raise UserError("method=[] names no method; give for example method=[dgn_am,pixels]")
-    return [f"method={names[0]}", f"methods=[{','.join(names[1:])}]"]
-
-
-def _quoted(argument: str) -> str:
-    """`units=conv5:12@4,4` is one value to us; Hydra would read a sweep over two, and know no softmax(fc8:house) in a
-    list. What is quoted already stays, in a list too."""
-    key, equals, value = argument.partition("=")
-    if key != "units" or not equals or value[:1] in ("", "'", '"'):
-        return argument
-    if value[0] == "[" and value[-1] == "]":
-        if "'" in value or '"' in value:
-            return argument
-        value = value[1:-1]
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
-    return f"units='{escaped}'"
-
-
-def _last_words(error: BaseException, name: str) -> tuple[str, int]:
-    """What to say of the end of a run, and the exit status."""
-    if isinstance(error, Interrupted):
-        return str(error), 128 + error.signal
-    if isinstance(error, KeyboardInterrupt):
-        return NOTHING_SAVED, 130
-    if not isinstance(error, UserError):
-        if not isinstance(error.__cause__, UserError):
-            return f"error: {_explain(error, name)}", 2
-        error = error.__cause__
-    # What a data worker raises comes with the worker's traceback; the last line is ours.
-    return f"error: {str(error).strip().splitlines()[-1].removeprefix('dgn.errors.UserError: ')}", 2
-
-
-def _end(message: str, status: int) -> None:
-    print(message, file=sys.stderr)
-    sys.exit(status)
-
-
-def _explain(error: Exception, name: str) -> str:
-    """Hydra's message in one line, with the nearest key for one that there is not."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith(("full_key", "object_type", "reference_type"))]
-    said = "; ".join(dict.fromkeys(lines)) or type(error).__name__
-    if match := re.search(r"Could not override '([^']+)'", said):
-        known = list(_keys(OmegaConf.to_container(compose(name, []), resolve=False)))
-        last = match[1].rsplit(".", 1)[-1]
-        near = difflib.get_close_matches(match[1], known, 3) or [k for k in known if k.rsplit(".", 1)[-1] == last][:3]
-        hint = f"did you mean {' or '.join(near)}?" if near else f"keys: {', '.join(k for k in known if '.' not in k)}"
-        return f"no key {match[1]!r}; {hint} See python {name}.py --help"
-    if match := re.search(r"hydra_plugins\.hydra_(\w+)_(launcher|sweeper)|hydra/sweeper/(sampler)", said):
-        extra = {"launcher": "cluster"}.get(match[2], "sweep")
-        return f"{match[1] or 'optuna'} is not installed: pip install -e '.[{extra}]' ({lines[0]})"
-    if "Missing mandatory value" in said:
-        key = getattr(error, "full_key", None) or said.split(":")[-1].strip()
-        return f"{key} is not given; set it with {key}=VALUE (see python {name}.py --help)"
-    return f"{said}; see python {name}.py --help"
-
-
 _OF_A_SESSION = (
     "resume",
     "trainer",
@@ -302,10 +132,3 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, An
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _keys(tree: dict[str, Any], prefix: str = "") -> Iterable[str]:
-    for key, value in tree.items():
-        yield prefix + str(key)
-        if isinstance(value, dict):
-            yield from _keys(value, f"{prefix}{key}.")

@@ -44,7 +44,7 @@ def nearest(
     if size is None:
         raise UserError("no real image to compare with; give reference images")
     units = sum(prod(net.layer(name).shape) for name in layers)
-    at_once = max(1, memory // (4 * (units + 3 * size[0] * size[1])))
+    at_once = max(1, memory // (8 * (units + 3 * size[0] * size[1])))
     parts = [_nearest(part, real(), size, net, layers) for part in images.split(at_once)]
     return {
         space: Nearest(torch.cat([p[space].indices for p in parts]), torch.cat([p[space].distances for p in parts]))
@@ -97,7 +97,8 @@ class _Best:
     right; the distance of what was chosen is measured from the difference itself."""
 
     def __init__(self, queries: Tensor) -> None:
-        self.queries = queries
+        self.queries = queries.double()
+        self.own = _squares(self.queries)
         self.indices = torch.full((len(queries),), -1)
         self.squares = torch.full((len(queries),), torch.inf, dtype=torch.float64)
 
@@ -108,12 +109,20 @@ class _Best:
     def add(self, candidates: Tensor, start: int) -> None:
         """candidates (n, d): the vectors of the stream's places start .. start + n - 1."""
         codes = candidates.double()
-        own = codes.square().sum(1)
-        for first in range(0, len(self.queries), 256):
-            rows = slice(first, first + 256)
+        own = _squares(codes)
+        for rows in torch.arange(len(self.queries)).split(256):
             queries = self.queries[rows].to(codes)
-            places = (own - 2 * queries @ codes.T).argmin(1)
-            squares = (queries - codes[places]).square().sum(1).cpu()
+            found, places = (own - 2 * queries @ codes.T).min(1)
+            found, places = found.cpu() + self.own[rows], places.cpu()
+            rounding = 1e-9 * (self.own[rows] + float(own.max()))
+            closer = found <= self.squares[rows] + rounding  # few, once the first have been seen
+            rows, places = rows[closer], places[closer]
+            squares = _squares(queries[closer] - codes[places]).cpu()
             better = squares < self.squares[rows]
-            self.squares[rows] = torch.where(better, squares, self.squares[rows])
-            self.indices[rows] = torch.where(better, places.cpu() + start, self.indices[rows])
+            self.squares[rows[better]] = squares[better]
+            self.indices[rows[better]] = places[better] + start
+
+
+def _squares(vectors: Tensor) -> Tensor:
+    """(N, d) -> (N,): each one's product with itself."""
+    return torch.linalg.vecdot(vectors, vectors)

@@ -19,10 +19,15 @@ class Doubling(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 3, 3))
+        self.register_buffer("sums", torch.kron(_SUMS, _SUMS).T.contiguous(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        sums = F.avg_pool2d(self.weight, 2, stride=1, padding=1, divisor_override=1)  # of 2x2 taps: (out, in, 4, 4)
-        taps = sums.flip(2, 3).transpose(0, 1)  # an upconvolution scatters where a convolution gathers
-        if self.weight.is_contiguous(memory_format=torch.channels_last):
-            taps = taps.contiguous(memory_format=torch.channels_last)  # which the map then follows
-        return F.conv_transpose2d(x, taps, stride=2, padding=1)
+        out_channels, in_channels = self.weight.shape[:2]
+        weight = self.weight.permute(1, 2, 3, 0).reshape(in_channels, 9, out_channels)
+        taps = (self.sums @ weight).view(in_channels, 4, 4, out_channels)
+        return F.conv_transpose2d(x, taps.permute(0, 3, 1, 2), stride=2, padding=1)
+
+
+_SUMS = torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 0.0]])
+"""Along one axis: which of the convolution's three taps add up to each of the upconvolution's four. Backwards, because
+an upconvolution scatters where a convolution gathers."""

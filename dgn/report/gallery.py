@@ -4,28 +4,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from dgn.files import write_whole, written_aside
 from dgn.report import units as grouping
 from dgn.report.comparison import table
-from dgn.report.comparison_figure import save_comparison_figure
-from dgn.report.contact_sheet import save_contact_sheet
 from dgn.report.contents import Comparison, Trace, UnitNotes
 from dgn.report.curves import HEIGHT, WIDTH, chart
 from dgn.report.figures import pictures
 from dgn.report.pages import render, write_assets
 from dgn.report.real_images import RealImages, clipped, cropped, field, png
 from dgn.report.results import Row, plain, write_results
+from dgn.report.sheets import of_one_size, write_figure, write_sheet
 from dgn.report.units import Column, Layer, Shot, Unit
 from dgn.report.words import command_for, counted, flat, known, percent, percentile
 
 THUMB = 224  # pixels of the pictures of an overview, where the images themselves are larger than 256
 ON_OVERVIEW = 4000  # pictures that an overview has at most, but for four a unit
-IN_FIGURE = (16, 12)  # units of a comparison figure, and pictures abreast: what a printed page has room for
 
 
 def write_gallery(
@@ -66,10 +62,10 @@ def write_gallery(
     page = _UnitPages(folder, images, title, command, settings, columns, found)
     for unit in found:
         page.write(unit, (units or {}).get(unit.objective, UnitNotes()))
-    images = _of_one_size(images)
-    _write_sheet(folder / "contact_sheet.png", found, columns, images)
+    images = of_one_size(images)
+    write_sheet(folder / "contact_sheet.png", found, columns, images)
     if len(columns) > 1:
-        _write_figure(folder / "comparison.png", found[: IN_FIGURE[0]], columns, images, units or {})
+        write_figure(folder / "comparison.png", found, columns, images, units or {})
     overview = render(
         "overview.html",
         root="",
@@ -254,56 +250,3 @@ def _abreast(units: Sequence[Unit], columns: Sequence[Column]) -> int:
 def _side(width: int) -> int:
     """Pixels of a picture's width as a page shows it: an integer enlargement of a small one."""
     return min(168, max(1, -(-112 // width)) * width)
-
-
-def _of_one_size(images: Tensor | Sequence[Tensor]) -> Tensor:
-    """Images for a sheet: of the largest one's size."""
-    if isinstance(images, Tensor):
-        return images
-    size = tuple(max(image.shape[axis] for image in images) for axis in (-2, -1))
-    return torch.stack(
-        [
-            image if image.shape[-2:] == size else F.interpolate(image[None].float(), size, mode="bicubic")[0]
-            for image in (image.detach().float().cpu() for image in images)
-        ]
-    )
-
-
-def _write_sheet(path: Path, units: Sequence[Unit], columns: Sequence[Column], images: Tensor) -> None:
-    groups = [(unit, i, shots) for unit in units for i in range(len(columns)) if (shots := unit.of(i))]
-    most = max(len(shots) for _, _, shots in groups)
-    places = [[shot.place for shot in shots] for _, _, shots in groups]
-    titles = [(u.title, u.objective, columns[i].title if len(columns) > 1 else "") for u, i, _ in groups]
-    titles = [" · ".join(dict.fromkeys(filter(None, title))) for title in titles]
-    aligned = len(columns) if len(groups) == len(units) * len(columns) else 1
-    save_contact_sheet(path, _laid_out(images, places, most), titles, most, together=aligned)
-
-
-def _write_figure(
-    path: Path, units: Sequence[Unit], columns: Sequence[Column], images: Tensor, notes: Mapping[str, UnitNotes]
-) -> None:
-    """The units' images by each method and prior, and before them the real images that excite them most."""
-    own = [i for i in range(len(columns)) if any(unit.of(i) for unit in units)]
-    table = [[[images[shot.place] for shot in unit.of(i)] for i in own] for unit in units]
-    titles = [columns[i].title for i in own]
-    real = [[image.image for image in notes.get(unit.objective, UnitNotes()).real] for unit in units]
-    if any(real):
-        table = [[some, *cells] for some, cells in zip(real, table, strict=True)]
-        titles = ["real images", *titles]
-    most = max(len(cell) for cells in table for cell in cells[-len(own) :])
-    per_cell = min(most, max(1, IN_FIGURE[1] // len(titles)))
-    white = torch.ones(3, *images.shape[-2:])
-    cells = [(cell[:per_cell] + [white] * per_cell)[:per_cell] for line in table for cell in line]
-    laid_out = _of_one_size([image for cell in cells for image in cell])
-    save_comparison_figure(path, laid_out, [unit.title for unit in units], titles, per_cell)
-
-
-def _laid_out(images: Tensor, places: Sequence[Sequence[int]], most: int) -> Tensor:
-    """The images at the places, `most` a group, white where a group has fewer."""
-    flat_places = [place for group in places for place in group]
-    if flat_places == list(range(len(places) * most)):
-        return images[: len(flat_places)]
-    sheet = images.new_ones(len(places) * most, *images.shape[1:])
-    at = [number * most + i for number, group in enumerate(places) for i in range(len(group))]
-    sheet[torch.tensor(at)] = images[torch.tensor(flat_places)]
-    return sheet

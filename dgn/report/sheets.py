@@ -1,0 +1,70 @@
+"""A run's images on one sheet, and side by side as a figure."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgn.report.comparison_figure import save_comparison_figure
+from dgn.report.contact_sheet import save_contact_sheet
+from dgn.report.contents import UnitNotes
+from dgn.report.units import Column, Unit
+
+IN_FIGURE = (16, 12)  # units of a comparison figure, and pictures abreast: what a printed page has room for
+
+
+def write_sheet(path: Path, units: Sequence[Unit], columns: Sequence[Column], images: Tensor) -> None:
+    """All images in the order of their units, a unit's methods and priors in one row where all have the same."""
+    groups = [(unit, i, shots) for unit in units for i in range(len(columns)) if (shots := unit.of(i))]
+    most = max(len(shots) for _, _, shots in groups)
+    places = [[shot.place for shot in shots] for _, _, shots in groups]
+    titles = [(u.title, u.objective, columns[i].title if len(columns) > 1 else "") for u, i, _ in groups]
+    titles = [" · ".join(dict.fromkeys(filter(None, title))) for title in titles]
+    aligned = len(columns) if len(groups) == len(units) * len(columns) else 1
+    save_contact_sheet(path, _laid_out(images, places, most), titles, most, together=aligned)
+
+
+def write_figure(
+    path: Path, units: Sequence[Unit], columns: Sequence[Column], images: Tensor, notes: Mapping[str, UnitNotes]
+) -> None:
+    """The first units' images by each method and prior, and before them the real images that excite them most."""
+    units = units[: IN_FIGURE[0]]
+    own = [i for i in range(len(columns)) if any(unit.of(i) for unit in units)]
+    table = [[[images[shot.place] for shot in unit.of(i)] for i in own] for unit in units]
+    titles = [columns[i].title for i in own]
+    real = [[image.image for image in notes.get(unit.objective, UnitNotes()).real] for unit in units]
+    if any(real):
+        table = [[some, *cells] for some, cells in zip(real, table, strict=True)]
+        titles = ["real images", *titles]
+    most = max(len(cell) for cells in table for cell in cells[-len(own) :])
+    per_cell = min(most, max(1, IN_FIGURE[1] // len(titles)))
+    white = torch.ones(3, *images.shape[-2:])
+    cells = [(cell[:per_cell] + [white] * per_cell)[:per_cell] for line in table for cell in line]
+    laid_out = of_one_size([image for cell in cells for image in cell])
+    save_comparison_figure(path, laid_out, [unit.title for unit in units], titles, per_cell)
+
+
+def _laid_out(images: Tensor, places: Sequence[Sequence[int]], most: int) -> Tensor:
+    """The images at the places, `most` a group, white where a group has fewer."""
+    flat_places = [place for group in places for place in group]
+    if flat_places == list(range(len(places) * most)):
+        return images[: len(flat_places)]
+    sheet = images.new_ones(len(places) * most, *images.shape[1:])
+    at = [number * most + i for number, group in enumerate(places) for i in range(len(group))]
+    sheet[torch.tensor(at)] = images[torch.tensor(flat_places)]
+    return sheet
+
+
+def of_one_size(images: Tensor | Sequence[Tensor]) -> Tensor:
+    """Images for a sheet: of the largest one's size."""
+    if isinstance(images, Tensor):
+        return images
+    size = tuple(max(image.shape[axis] for image in images) for axis in (-2, -1))
+    return torch.stack(
+        [
+            image if image.shape[-2:] == size else F.interpolate(image[None].float(), size, mode="bicubic")[0]
+            for image in (image.detach().float().cpu() for image in images)
+        ]
+    )
