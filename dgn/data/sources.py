@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from dgn.data.cache import cached
 from dgn.data.datamodule import ImageData
-from dgn.data.doodles import CLASSES, Doodles
+from dgn.data.doodles import CLASSES, VERSION, Doodles
 from dgn.data.huggingface import HuggingFace
 from dgn.data.image_folder import ImageFolder, split_indices
 from dgn.data.packed import PackedImages, Stored, pack
@@ -21,7 +21,6 @@ from dgn.errors import UserError
 from dgn.files import cache_dir
 
 log = logging.getLogger(__name__)
-_DOODLES_VERSION = 2
 """Raised whenever the doodles are drawn differently, so that what was drawn before is not used."""
 
 
@@ -180,7 +179,7 @@ def _drawn(source: Doodles, cache: str) -> Stored:
 
 def _pictures(source: Doodles, cache: str) -> Stored:
     whole = EvalTransform(source.image_size, source.image_size)
-    name = f"doodles{_DOODLES_VERSION}-{source.split}-{source.image_size}px-{source.size}-world{source.seed}"
+    name = f"doodles{VERSION}-{source.split}-{source.image_size}px-{source.size}-world{source.seed}"
     path = cache_dir() / "doodles" / f"{name}.safetensors"
     if cache == "disk" and path.exists():
         return PackedImages(path, "all", image_size=source.image_size, transform=whole)

@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock
 
 from dgn.config import compose, plain
+from dgn.data.doodles import VERSION
 from dgn.errors import UserError
 from dgn.files import cache_dir, written_aside
 from dgn.processes import alone
@@ -56,4 +57,5 @@ def _recipe(name: str) -> dict[str, Any]:
     """The settings that an embedded network's weights depend on."""
     config = compose("train", [f"experiment=embedded/{name}", "logger=none"])
     # Where metrics go, and what follows from them, is nothing to the weights.
-    return {k: v for k, v in plain(config).items() if k not in ("resume", "logger", "metric", "comparison")}
+    others = ("resume", "logger", "metric", "comparison")
+    return {"doodles": VERSION} | {k: v for k, v in plain(config).items() if k not in others}
