@@ -5,7 +5,7 @@ by. What varies is what varies between things of one kind (proportions, colours,
 they are known by.
 """
 
-from dgn.data.doodles.pen import ANY, INK, WARM, WHITE, Colour, Dice, Sketch, dark, light, mix
+from dgn.data.doodles.pen import ANY, INK, WARM, WHITE, Colour, Dice, Sketch, dark, light, mirrored, mix
 
 
 def cottage(pen: Sketch, dice: Dice) -> Colour:
@@ -173,22 +173,21 @@ def steamer(pen: Sketch, dice: Dice) -> Colour:
 
 
 def airliner(pen: Sketch, dice: Dice) -> Colour:
-    """Seen from the side, nose to the right."""
+    """Seen from above, nose up."""
     skin = light((0.82, 0.84, 0.88), dice.between(0, 0.8))
     trim = dice.colour((-10, 10), (215, 235), s=(0.75, 0.95), v=(0.6, 0.9))
-    fat, fin, sweep = dice.between(0.17, 0.22), dice.between(0.5, 0.64), dice.between(0.42, 0.58)
-    wing = dark(skin, 0.35)
-    pen.polygon([(0.3, -0.08), (0.02, -0.08), (0.1 - sweep, -0.46), (0.24 - sweep, -0.46)], dark(skin, 0.2))
-    pen.polygon([(-0.98, -fin), (-0.74, -fin), (-0.38, -fat * 0.6), (-0.82, -fat * 0.4)], trim)
-    back = [(-0.98, -fat * 0.45), (-0.5, -fat * 0.95), (0.2, -fat), (0.74, -fat * 0.85)]
-    pen.blob([*back, (1.0, 0.05), (0.78, fat * 0.95), (0.1, fat), (-0.5, fat * 0.7)], skin)
-    pen.polygon([(-0.86, 0.0), (0.96, 0.03), (0.93, 0.09), (-0.74, 0.07)], trim)
-    for i in range(7):
-        pen.circle(-0.5 + 0.165 * i, -fat * 0.38, 0.045, (0.25, 0.36, 0.5))
-    pen.polygon([(0.72, -fat * 0.78), (0.84, -fat * 0.55), (0.9, -fat * 0.2), (0.74, -fat * 0.25)], (0.2, 0.3, 0.42))
-    pen.polygon([(-1.0, -0.06), (-0.62, -0.04), (-0.78, 0.1), (-1.0, 0.08)], wing)
-    pen.ellipse(0.06, 0.3, 0.2, 0.1, trim)
-    pen.polygon([(0.34, 0.06), (-0.04, 0.08), (-sweep - 0.06, 0.5), (-sweep + 0.14, 0.5)], wing)
+    sweep, span = dice.between(0.3, 0.5), dice.between(0.88, 1.0)
+    wing = dark(skin, 0.3)
+    r = dice.between(0.2, 0.24)
+    for s in (-1, 1):
+        pen.ellipse(s * 0.45, -0.02 + sweep * 0.3, 0.08, 0.17, trim)
+        pen.polygon([(0, -0.22), (s * span, sweep - 0.05), (s * span, sweep + 0.1), (0, 0.24)], wing)
+        near, far = s * (span - 0.2), s * span
+        pen.polygon([(near, sweep - 0.14), (far, sweep - 0.05), (far, sweep + 0.1), (near, sweep + 0.05)], trim)
+        pen.polygon([(0, 0.58), (s * 0.42, 0.82), (s * 0.42, 0.93), (0, 0.84)], wing)
+    pen.blob(mirrored([(0, -1), (r * 0.75, -0.82), (r, -0.5), (r, 0.3), (r * 0.6, 0.75), (0, 0.97)]), skin)
+    pen.polygon([(-0.035, 0.5), (0.035, 0.5), (0.05, 0.96), (-0.05, 0.96)], trim)
+    pen.polygon(mirrored([(0, -0.8), (r * 0.7, -0.72), (r * 0.5, -0.62)]), (0.2, 0.3, 0.42))
     return skin
 
 

@@ -32,7 +32,7 @@ THINGS: dict[str, Thing] = {
     "mug": Thing({"mug": small.mug, "teacup": small.teacup}, 4, _ROOM),
     "umbrella": Thing({"rain umbrella": small.rain_umbrella, "parasol": small.parasol}, 9, _AIR + _LAND),
     "clock": Thing({"alarm clock": small.alarm_clock, "grandfather clock": small.grandfather_clock}, 4, _ROOM),
-    "ice cream": Thing({"cone": small.ice_cream_cone, "cup": small.ice_cream_cup}, 9, _AIR + _ROOM),
+    "ice cream": Thing({"cone": small.ice_cream_cone, "lolly": small.ice_lolly}, 9, _AIR + _ROOM),
     "flower": Thing({"daisy": plants.daisy, "tulip": plants.tulip}, 7, _LAND + _AIR),
     "mushroom": Thing({"toadstool": plants.toadstool, "brown mushrooms": plants.brown_mushrooms}, 5, _LAND),
     "cactus": Thing({"saguaro": plants.saguaro, "potted cactus": plants.potted_cactus}, 4, _LAND + _ROOM),

@@ -4,7 +4,6 @@ One function a facet; see large.py for the manner.
 """
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -168,28 +167,6 @@ def ice_cream_cone(pen: Sketch, dice: Dice) -> Colour:
         x, y = w * (1 - t), mouth + (1 - mouth) * t  # a point on either side of the cone
         for s in (-1, 1):
             pen.stroke([(s * x, y), (-s * w * (1 - t * 0.45), mouth + (1 - mouth) * t * 0.45)], 0.035, line)
-    _scoops(pen, dice, mouth, flavours)
-    return flavours[0]
-
-
-def ice_cream_cup(pen: Sketch, dice: Dice) -> Colour:
-    flavours = [dice.dye(*_FLAVOURS) for _ in range(3)]
-    paper = dice.colour((330, 400), (150, 220), s=(0.25, 0.75), v=(0.85, 1.0))
-    w, mouth = dice.between(0.58, 0.66), dice.between(0.08, 0.2)
-    foot = w * dice.between(0.62, 0.74)
-    wafer = dice.colour((28, 38), s=(0.5, 0.7), v=(0.8, 0.92))
-    pen.stroke([(0.2, mouth - 0.2), (0.52, -0.92)], 0.16, wafer)
-    _scoops(pen, dice, mouth, flavours)
-    pen.polygon([(-w, mouth), (w, mouth), (foot, 0.95), (-foot, 0.95)], paper)
-    for t in (-0.72, -0.24, 0.24, 0.72):
-        at, below = t * w, t * foot
-        pen.polygon([(at - 0.06, mouth), (at + 0.06, mouth), (below + 0.05, 0.95), (below - 0.05, 0.95)], WHITE)
-    pen.rect(-w - 0.05, mouth - 0.05, w + 0.05, mouth + 0.08, light(paper, 0.6))
-    return flavours[0]
-
-
-def _scoops(pen: Sketch, dice: Dice, mouth: float, flavours: Sequence[Colour]) -> None:
-    """One to three above the mouth of what holds them, and at times a cherry."""
     count = dice.whole(1, 3)
     if count == 3:
         pen.circle(0, mouth - 0.3, 0.15, flavours[0])  # no gap where the three meet
@@ -204,3 +181,24 @@ def _scoops(pen: Sketch, dice: Dice, mouth: float, flavours: Sequence[Colour]) -
     if dice.chance(0.45):
         x, y, r = scoops[-1]
         pen.circle(x, y - r - 0.06, 0.12, (0.8, 0.08, 0.15))
+    return flavours[0]
+
+
+def ice_lolly(pen: Sketch, dice: Dice) -> Colour:
+    ice = dice.colour((330, 400), (70, 120), (180, 220), s=(0.5, 0.85), v=(0.85, 1.0))
+    other = dice.pick([(0.38, 0.22, 0.15), light(ice, 0.6), dice.dye(*_FLAVOURS)])
+    w, foot = dice.between(0.4, 0.48), dice.between(0.3, 0.42)
+    stick = dice.colour((32, 40), s=(0.3, 0.5), v=(0.8, 0.95))
+    pen.stroke([(0, 0.2), (0, 0.92)], 0.2, stick)
+    top = -0.95
+    tip = arc(0, top + w, w, w, 180, 360)
+    pen.polygon(np.concatenate([tip, mirrored([(w, foot - 0.08), (w - 0.08, foot)])]), ice)
+    if dice.chance(0.6):
+        y = dice.between(-0.35, 0.05)
+        pen.polygon(np.concatenate([tip, mirrored([(w, y), (w / 2, y + 0.1), (0, y)])]), other)
+    for x in (-0.18, 0.18):
+        pen.stroke([(x, top + 0.38), (x, foot - 0.2)], 0.11, light(ice, 0.35))
+    if dice.chance(0.4):
+        for dx, dy in ((0, 0), (-0.16, -0.05), (0.02, 0.17)):
+            pen.circle(w + dx, top + 0.28 + dy, 0.17, pen.erase)
+    return ice
