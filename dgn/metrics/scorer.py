@@ -78,10 +78,14 @@ class Scorer:
         prior: str = "",
         steps: int | None = None,
         seconds: float | None = None,
+        near: dict[str, Nearest] | None = None,
     ) -> tuple[Measured, ImageScores]:
-        """The row of the table for what a method made (through a prior), and what was measured of each image."""
+        """The row of the table for what a method made (through a prior), and what was measured of each image.
+
+        near: what `nearest_real` has found of these images, where it was asked for several sets at once."""
         images, objectives = preferred.images, preferred.objectives
-        scores = ImageScores(self._percentiles(preferred), self._verdicts(images, objectives), self._nearest(images))
+        near = self.nearest_real([images])[0] if near is None else near
+        scores = ImageScores(self._percentiles(preferred), self._verdicts(images, objectives), near)
         units = tuple(dict.fromkeys(str(o) for o in objectives))
         column = {unit: i for i, unit in enumerate(units)}
         rows = np.array([column[str(o)] for o in objectives])
@@ -106,9 +110,31 @@ class Scorer:
         plain |= {k: v for k, v in (("steps", steps), ("seconds", seconds)) if v is not None}
         return Measured(method, prior, units, len(images), per_unit, of_set, plain), scores
 
+    def nearest_real(self, sets: Sequence[Tensor]) -> list[dict[str, Nearest]]:
+        """Of each of several sets of images (N, 3, H, W) the nearest real ones, which are read once for all sets of a
+        size; {} where there are no real images."""
+        if self.real is None:
+            return [{} for _ in sets]
+        found: dict[int, dict[str, Nearest]] = {}
+        for size in dict.fromkeys(images.shape[-2:] for images in sets):
+            alike = [i for i, images in enumerate(sets) if images.shape[-2:] == size]
+            together = torch.cat([sets[i].float() for i in alike])
+            of_all = nearest(together, lambda: _images(self.real), self.target, self.layers)
+            counts = [len(sets[i]) for i in alike]
+            for space, near in of_all.items():
+                parts = zip(alike, near.indices.split(counts), near.distances.split(counts), strict=True)
+                for i, indices, distances in parts:
+                    found.setdefault(i, {})[space] = Nearest(indices, distances)
+        return [found[i] for i in range(len(sets))]
+
     def reference(self, objectives: Sequence[Objective], count: int) -> tuple[Measured, ImageScores, Preferred]:
-        """The reference row: for each objective `count` held-out real images instead of preferred ones, scored alike.
-        A class unit gets images of its class, any other objective those that excite it most."""
+        """The reference row: what `real_instead` gives, scored as preferred images are."""
+        found = self.real_instead(objectives, count)
+        return *self.measure(found, REAL), found
+
+    def real_instead(self, objectives: Sequence[Objective], count: int) -> Preferred:
+        """For each objective `count` held-out real images, as if a method had made them. A class unit gets images of
+        its class, any other objective those that excite it most."""
         if self.held_out is None:
             raise UserError("no held-out real images to score as the reference row; give reference images")
         objectives = list(dict.fromkeys(objectives))
@@ -124,14 +150,13 @@ class Scorer:
             raise UserError(f"no real image of the units' classes among {len(labels)} held-out ones; give more of them")
         activations = torch.stack([values[place, objectives.index(o)] for o, _, place in chosen])
         images = pick(_images(self.held_out), [place for _, _, place in chosen])
-        found = Preferred(
+        return Preferred(
             images=images,
             activations=activations,
             curve=torch.empty(0, len(images)),
             objectives=[o for o, _, _ in chosen],
             seeds=[seed for _, seed, _ in chosen],
         )
-        return *self.measure(found, REAL), found
 
     def _class_of(self, objective: Objective) -> int | None:
         return class_of(objective, self.classes)
@@ -150,11 +175,6 @@ class Scorer:
         if self.judge is None:
             return None
         return judge_images(self.judge, images, [o.wanted for o in objectives])
-
-    def _nearest(self, images: Tensor) -> dict[str, Nearest]:
-        if self.real is None:
-            return {}
-        return nearest(images, lambda: _images(self.real), self.target, self.layers)
 
     def _naturalness(
         self, images: Tensor, objectives: Sequence[Objective]

@@ -20,7 +20,7 @@ from dgn.config import command_line, plain
 from dgn.errors import UserError
 from dgn.files import file_stem, image_name
 from dgn.metrics.neighbours import PIXELS, code_spaces
-from dgn.metrics.scorer import ImageScores, Scorer
+from dgn.metrics.scorer import REAL, ImageScores, Scorer
 from dgn.metrics.scores import Measured, Scores
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
@@ -103,12 +103,13 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     held_out = Reference(data, min(_HELD_OUT, config.reference_images), "val") if reference is not None else None
     classes = reference.classes if reference is not None else ()
     scorer = Scorer(target, judge, reference, classes, held_out, layers if reference is not None else [])
-    for one in found:
-        name, steps = one.contender.method.name, len(one.preferred.curve)
-        one.measured, one.scores = scorer.measure(
-            one.preferred, name, one.contender.name, steps=steps, seconds=round(one.seconds, 3)
-        )
-    scores = Scores([one.measured for one in found] + _reference_row(scorer, objectives, len(seeds)))
+    real = _real_instead(scorer, objectives, len(seeds))
+    near = scorer.nearest_real([preferred.images for preferred in (*(one.preferred for one in found), *real)])
+    for one, own in zip(found, near, strict=False):
+        name, steps, seconds = one.contender.method.name, len(one.preferred.curve), round(one.seconds, 3)
+        one.measured, one.scores = scorer.measure(one.preferred, name, one.contender.name, steps, seconds, own)
+    reference_row = [scorer.measure(preferred, REAL, near=near[-1])[0] for preferred in real]
+    scores = Scores([one.measured for one in found] + reference_row)
     notes = {} if reference is None else notes_of(config, target, objectives, reference)
     if facets:
         notes = with_facets(notes, facets, reference)
@@ -174,11 +175,12 @@ def _column(contender: Contender) -> str:
     return file_stem(f"{contender.method.name}-{contender.name}" if contender.name else contender.method.name) + "/"
 
 
-def _reference_row(scorer: Scorer, objectives: Sequence[Objective], count: int) -> list[Measured]:
+def _real_instead(scorer: Scorer, objectives: Sequence[Objective], count: int) -> list[Preferred]:
+    """The held-out real images of the table's last row, where there are any."""
     if scorer.held_out is None:
         return []
     try:
-        return [scorer.reference(objectives, count)[0]]
+        return [scorer.real_instead(objectives, count)]
     except UserError as error:
         log.info("No row of real images: %s", error)
         return []
