@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dgn.am.evaluation import activations_of
 from dgn.am.objectives import Objective
-from dgn.am.setting import Setting, Starts, chosen
+from dgn.am.setting import Setting, Starts
 from dgn.errors import UserError
 
 FC6_RANGE = 11.9
@@ -60,7 +60,7 @@ class Code:
 
     def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
         if isinstance(self.begin, Starts):
-            return chosen(self.begin.codes, seeds, objectives).to(self.prior.device)
+            return self.begin.of(self.begin.codes, seeds, objectives).to(self.prior.device)
         if isinstance(self.begin, Tensor):
             codes = self.of(self.begin.to(self.prior.device))
             return codes[[s % len(codes) for s in seeds]].contiguous()

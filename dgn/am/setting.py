@@ -16,11 +16,19 @@ from dgn.prior import Prior
 
 @dataclass(frozen=True)
 class Starts:
-    """Where the searches of each objective start, seed s at start s modulo their number: images (M, 3, h, w) in image
-    space for methods on images, codes (M, *code shape) for those on the codes of a prior."""
+    """Where the searches of each objective start: images (M, 3, h, w) in image space for methods on images, codes
+    (M, *code shape) for those on the codes of a prior. seeds: whose starts they are, in order; None: seed s begins at
+    start s modulo their number."""
 
     images: Mapping[Objective, Tensor]
     codes: Mapping[Objective, Tensor]
+    seeds: Sequence[int] | None = None
+
+    def of(self, starts: Mapping[Objective, Tensor], seeds: Sequence[int], objectives: Sequence[Objective]) -> Tensor:
+        """The start of each seed and objective, (N, ...), out of `images` or `codes`."""
+        known = list(self.seeds or ())
+        places = [known.index(s) if s in known else s for s in seeds]
+        return torch.stack([starts[o][i % len(starts[o])] for i, o in zip(places, objectives, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class Setting:
         """What `begin` says of where images start, one for each seed (and its objective), (N, 3, *size): a given
         image, or for "sample" a real image drawn by the seed; None for "noise", which is the method's own start."""
         if isinstance(self.begin, Starts):
-            return resized(chosen(self.begin.images, seeds, objectives), size).to(self.device)
+            return resized(self.begin.of(self.begin.images, seeds, objectives), size).to(self.device)
         if isinstance(self.begin, Tensor):
             images = self.begin[[s % len(self.begin) for s in seeds]]
             return resized(images, size).to(self.device)
@@ -92,11 +100,6 @@ class Setting:
         pool = torch.cat(list(self.real_images(500, "start=sample of a method without codes", size)))
         drawn = [int(torch.randint(len(pool), (), generator=torch.Generator().manual_seed(s))) for s in seeds]
         return pool[drawn].to(self.device)
-
-
-def chosen(starts: Mapping[Objective, Tensor], seeds: Sequence[int], objectives: Sequence[Objective]) -> Tensor:
-    """The start of each seed and objective, (N, ...)."""
-    return torch.stack([starts[o][s % len(starts[o])] for s, o in zip(seeds, objectives, strict=True)])
 
 
 def resized(images: Tensor, size: tuple[int, int]) -> Tensor:

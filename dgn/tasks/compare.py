@@ -31,7 +31,7 @@ from dgn.tasks.methods import method_for
 from dgn.tasks.networks import network
 from dgn.tasks.roles import device_of, judge_of, load_prior, reference_data, seeds_of, units_of
 from dgn.tasks.run_names import name_runs, settings_of
-from dgn.tasks.search import search
+from dgn.tasks.search import Contender, search
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,9 @@ def _priors(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Pat
         asked = asked or _ask(config, prior, device)
         log.info("Comparing: %s", entry.name)
         try:
-            preferred = search(config, asked.method, prior, asked.target, asked.units, seeds, asked.data)
+            preferred = search(
+                config, Contender(asked.method, prior, "", config.start), asked.target, asked.units, seeds, asked.data
+            )
         except UserError as error:
             _leave_out(entry, error)
             continue

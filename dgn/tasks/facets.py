@@ -11,7 +11,6 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from dgn.am.evaluation import activations_of
 from dgn.am.facets import Facets, agreement, find_facets
 from dgn.am.objectives import Objective
 from dgn.am.setting import Starts, resized
@@ -19,16 +18,14 @@ from dgn.data.doodles import CLASSES
 from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.metrics.facet_recognition import doodle_facet_judges, facet_coverage
-from dgn.metrics.scorer import class_of
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.contents import RealImage, UnitNotes
 from dgn.tasks.reference import Reference
+from dgn.tasks.starts import own_images
 
 log = logging.getLogger(__name__)
 
-_LEAST = 50
-"""Real images of a unit that is no class: a tenth of all, and at least so many, those that excite it most."""
 _SHOWN = 5
 
 
@@ -58,7 +55,7 @@ def facets_of(
         )
     layer = config.facet_layer or target.code_layer()
     target.layer(layer)
-    chosen = _own_images(target, objectives, reference)
+    chosen = own_images(target, objectives, reference)
     pool = reference.pick(place for places in chosen.values() for place in places)
     found = {}
     for objective, places in chosen.items():
@@ -150,26 +147,6 @@ def _shown(
             len(coverage.complete),
             len(kinds),
         )
-    return found
-
-
-def _own_images(
-    target: FeatureNet, objectives: Sequence[Objective], reference: Reference
-) -> dict[Objective, list[int]]:
-    """Places of a class's images; of any other objective's those that excite it most."""
-    labels = torch.cat([labels for _, labels in reference()])
-    found: dict[Objective, list[int]] = {}
-    others = []
-    for objective in dict.fromkeys(objectives):
-        label = class_of(objective, reference.classes)
-        if label is None:
-            others.append(objective)
-        found[objective] = [] if label is None else torch.nonzero(labels == label).flatten().tolist()
-    if others:
-        values = activations_of(target, others, reference.images())
-        count = min(len(values), max(_LEAST, len(values) // 10))
-        for objective, column in zip(others, values.T, strict=True):
-            found[objective] = column.topk(count).indices.sort().values.tolist()
     return found
 
 

@@ -22,31 +22,36 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.runs import CODE_PRIOR, OUTPUTS
 from dgn.tasks.methods import method_for, stages_of
+from dgn.tasks.reference import Reference
 from dgn.tasks.roles import names_of
+from dgn.tasks.starts import start_of
 from dgn.terminal import interactive
 
 
 @dataclass(frozen=True)
 class Contender:
     """A column of the gallery: a method (of `dgn.tasks.methods.method_for`) and the prior whose codes it searches,
-    which columns call `name`; None and "" for methods that search none."""
+    which columns call `name`; None and "" for methods that search none. start: where its searches start."""
 
     method: DictConfig
     prior: Prior | None
     name: str
+    start: str
 
 
-def contenders_of(config: DictConfig, priors: Sequence[Prior], overrides: Sequence[str], start: str) -> list[Contender]:
+def contenders_of(
+    config: DictConfig, priors: Sequence[Prior], overrides: Sequence[str], reference: Reference | None
+) -> list[Contender]:
     """Every method with every prior; methods that search no codes once. overrides: of the command line, which are
-    each method's; start: as in method_for."""
+    each method's. reference: real images, which searches may start from."""
     found = []
-    for chosen in methods_of(config, overrides):
-        method = method_for(chosen, start, config.steps)
+    for method in methods_of(config, overrides):
+        pairs: list[tuple[Prior | None, str]] = [(None, "")]
         if searches_codes(method):
-            pairs = list(zip(priors, names_of(list(priors)), strict=True)) or [(None, "")]
-            found += [Contender(method, prior, name) for prior, name in pairs]
-        else:
-            found.append(Contender(method, None, ""))
+            pairs = list(zip(priors, names_of(list(priors)), strict=True)) or pairs
+        for prior, name in pairs:
+            start = "facets" if config.facets is not None else start_of(config, method, prior, reference)
+            found.append(Contender(method_for(method, start, config.steps), prior, name, start))
     return found
 
 
@@ -70,8 +75,7 @@ def searches_codes(method: DictConfig) -> bool:
 
 def search(
     config: DictConfig,
-    method: DictConfig,
-    prior: Prior | None,
+    contender: Contender,
     target: FeatureNet,
     objectives: Sequence[Objective],
     seeds: Sequence[int],
@@ -80,8 +84,9 @@ def search(
     film: Film | None = None,
 ) -> Preferred:
     """A method, applied: one image for each objective and seed. data: real images for what a method measures of them.
-    starts: each objective's own, instead of config.start."""
-    begin: str | Tensor | Starts = starts or config.start
+    starts: each objective's own, where the contender's searches start from such."""
+    method, prior = contender.method, contender.prior
+    begin: str | Tensor | Starts = starts or contender.start
     if isinstance(begin, str) and begin not in ("noise", "sample"):
         begin = read_image(from_here(begin)).unsqueeze(0).float().div(255)
     setting = Setting(

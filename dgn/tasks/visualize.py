@@ -34,6 +34,7 @@ from dgn.tasks.notes import field_of, notes_of
 from dgn.tasks.reference import Reference
 from dgn.tasks.roles import device_of, judge_of, load_prior, priors_of, reference_data, seeds_of, target_of, units_of
 from dgn.tasks.search import Contender, contenders_of, search
+from dgn.tasks.starts import near_real
 from dgn.tasks.tracking import track
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     data = reference_data(priors[0] if priors else None, config)
     reference = Reference(data, config.reference_images) if data is not None and config.reference_images else None
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    contenders = contenders_of(config, priors, overrides, "facets" if config.facets is not None else config.start)
+    contenders = contenders_of(config, priors, overrides, reference)
     layers = _code_layers(config, target, priors)
     facets = {} if config.facets is None else facets_of(config, target, objectives, reference)
 
@@ -92,9 +93,11 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
             f", through the prior of {contender.name} ({contender.prior.source})" if contender.prior else "",
         )  # fmt: skip
         starts = starts_of(facets, contender.prior) if facets else None
+        if contender.start == "real":
+            starts = near_real(target, contender.prior, objectives, [config.seed + s for s in seeds], reference)
         film, films = _film(config, folder, contender, several=len(contenders) > 1)
         began = time.perf_counter()
-        preferred = search(config, contender.method, contender.prior, target, objectives, seeds, data, starts, film)
+        preferred = search(config, contender, target, objectives, seeds, data, starts, film)
         each = (time.perf_counter() - began) / len(preferred.images)
         written = [films.get((o, config.seed + s)) for o, s in zip(preferred.objectives, preferred.seeds, strict=True)]
         found.append(Found(contender, preferred, each, written))
@@ -125,6 +128,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
         "prior_layer": _one_or_all([prior.layer for prior in priors]),
         "target": target.name,
         "steps": _one_or_all([len(one.preferred.curve) for one in found]),
+        "start": _one_or_all([one.contender.start for one in found]),
         "search_seconds": round(sum(one.seconds * len(one.preferred.images) for one in found), 1),
     }
     page = write_gallery(
