@@ -1,6 +1,7 @@
 """From a method's config to the stages of a search: the four choices, each made for its setting."""
 
 import itertools
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,12 +16,14 @@ from dgn.errors import UserError
 _CHOICES = ("objective", "parametrization", "regularizers", "update")
 
 
-def method_for(method: DictConfig, start: str, steps: int | None) -> DictConfig:
+def method_for(method: DictConfig, start: str, steps: int | None, overrides: Sequence[str] = ()) -> DictConfig:
     """The method as a run uses it: with what it changes where the search starts from a real image, and with so many
-    steps in all, divided among its stages as its own are."""
+    steps in all, divided among its stages as its own are. overrides: of the command line; what they say of the method
+    stays whatever the start."""
     method = method.copy()
     if start not in ("noise", "sample"):
-        method = OmegaConf.merge(method, method.get("from_image") or {})
+        said = [o.lstrip("+").removeprefix("method.") for o in overrides if o.lstrip("+").startswith("method.")]
+        method = OmegaConf.merge(method, method.get("from_image") or {}, OmegaConf.from_dotlist(said))
     if steps is not None:
         method.steps = steps
     if method.steps < 1:

@@ -51,7 +51,7 @@ def contenders_of(
             pairs = list(zip(priors, names_of(list(priors)), strict=True)) or pairs
         for prior, name in pairs:
             start = "facets" if config.facets is not None else start_of(config, method, prior, reference)
-            found.append(Contender(method_for(method, start, config.steps), prior, name, start))
+            found.append(Contender(method_for(method, start, config.steps, overrides), prior, name, start))
     return found
 
 

@@ -56,14 +56,9 @@ def near_real(
     like it, 15 in all; for methods without codes the mean image of 15 that are alike to the target. Which image is the
     seed's alone to say."""
     found: dict[Objective, Tensor] = {}
-    own = own_images(target, objectives, reference)
     vectors = _vectors(target, prior, reference)
-    for objective, places in own.items():
-        places = torch.tensor([place for place in places if place < len(vectors)], dtype=torch.long)
-        if not len(places):
-            raise UserError(
-                f"start=real: no real image of {objective.label} among {len(vectors)}; raise reference_images"
-            )
+    for objective, own in own_images(target, objectives, reference, first=len(vectors), fewest=1).items():
+        places = torch.tensor(own)
         order = torch.randperm(len(places), generator=torch.Generator().manual_seed(0))
         codes = vectors[places].flatten(1)
         alike = []
@@ -78,19 +73,25 @@ def near_real(
     return Starts({}, found, list(seeds)) if prior is not None else Starts(found, {}, list(seeds))
 
 
-def own_images(target: FeatureNet, objectives: Sequence[Objective], reference: Reference) -> dict[Objective, list[int]]:
-    """Places of a class's images; of any other objective's those that excite it most."""
-    labels = torch.cat([labels for _, labels in reference()])
+def own_images(
+    target: FeatureNet,
+    objectives: Sequence[Objective],
+    reference: Reference,
+    first: int | None = None,
+    fewest: int = 0,
+) -> dict[Objective, list[int]]:
+    """Places of a class's images, among the first so many; of any other objective, and of classes with fewer images
+    than `fewest`, those that excite it most."""
+    labels = torch.cat([labels for _, labels in reference()])[:first]
     found: dict[Objective, list[int]] = {}
     others = []
     for objective in dict.fromkeys(objectives):
         label = class_of(objective, reference.classes)
-        places = [] if label is None else torch.nonzero(labels == label).flatten().tolist()
-        if label is None:
+        found[objective] = [] if label is None else torch.nonzero(labels == label).flatten().tolist()
+        if label is None or len(found[objective]) < fewest:
             others.append(objective)
-        found[objective] = places
     if others:
-        values = activations_of(target, others, reference.images())
+        values = activations_of(target, others, reference.images())[:first]
         count = min(len(values), max(_LEAST, len(values) // 10))
         for objective, column in zip(others, values.T, strict=True):
             found[objective] = column.topk(count).indices.sort().values.tolist()

@@ -82,6 +82,18 @@ def test_a_search_can_start_from_a_real_image_or_a_sample(trained, tmp_path):
     assert len(set(starts.values())) == 3
 
 
+def test_dgn_am_starts_near_real_images_and_what_the_command_says_of_the_method_stays(trained):
+    user, _, _ = trained
+    folder, _ = visualized(user, "units=fc8:3", "seeds=1", "steps=null", "method.update.first=3")
+    settings = json.loads((folder / "results.json").read_text())["settings"]
+    assert (settings["start"], settings["steps"]) == ("real", 10)
+    assert settings["methods"][0]["update"]["first"] == 3
+    folder, _ = visualized(user, "units=fc8:3", "seeds=1", "reference_images=0")
+    assert json.loads((folder / "results.json").read_text())["settings"]["start"] == "noise"
+    _, err = user.run("visualize.py", *QUICK, "start=real", "reference_images=0", status=2)
+    assert "start=real needs real images" in err
+
+
 def test_adam_and_another_target(trained):
     user, _, _ = trained
     _, rows = visualized(user, "method=dgn_am_adam", "target=mini_resnet", "target.weights=null", "target.classes=5")
