@@ -56,20 +56,23 @@ def near_real(
     like it, 15 in all; for methods without codes the mean image of 15 that are alike to the target. Which image is the
     seed's alone to say."""
     found: dict[Objective, Tensor] = {}
-    vectors = _vectors(target, prior, reference)
-    for objective, own in own_images(target, objectives, reference, first=len(vectors), fewest=1).items():
-        places = torch.tensor(own)
-        order = torch.randperm(len(places), generator=torch.Generator().manual_seed(0))
-        codes = vectors[places].flatten(1)
+    own = own_images(target, objectives, reference, fewest=1)
+    vectors = _vectors(target, prior, reference, {place for places in own.values() for place in places})
+    for objective, places in own.items():
+        places = [place for place in places if place in vectors]
+        if not places:
+            raise UserError(f"start=real: no room for codes of {objective.label}'s images; give start=noise")
+        order = torch.randperm(len(places), generator=torch.Generator().manual_seed(0)).tolist()
+        codes = torch.stack([vectors[place] for place in places])
         alike = []
         for seed in seeds:
-            away = torch.cdist(codes[order[seed % len(order)]][None], codes)[0]
-            alike.append(places[away.argsort(stable=True)[:AVERAGED]])
+            away = torch.cdist(codes[order[seed % len(order)]].flatten()[None], codes.flatten(1))[0]
+            alike.append(away.argsort(stable=True)[:AVERAGED].tolist())
         if prior is not None:
-            found[objective] = torch.stack([vectors[some].mean(0) for some in alike])
+            found[objective] = torch.stack([codes[some].mean(0) for some in alike])
         else:
-            images = reference.pick(place for some in alike for place in some.tolist())
-            found[objective] = torch.stack([torch.stack([images[p] for p in some.tolist()]).mean(0) for some in alike])
+            images = reference.pick(places[i] for some in alike for i in some)
+            found[objective] = torch.stack([torch.stack([images[places[i]] for i in some]).mean(0) for some in alike])
     return Starts({}, found, list(seeds)) if prior is not None else Starts(found, {}, list(seeds))
 
 
@@ -77,12 +80,11 @@ def own_images(
     target: FeatureNet,
     objectives: Sequence[Objective],
     reference: Reference,
-    first: int | None = None,
     fewest: int = 0,
 ) -> dict[Objective, list[int]]:
-    """Places of a class's images, among the first so many; of any other objective, and of classes with fewer images
-    than `fewest`, those that excite it most."""
-    labels = torch.cat([labels for _, labels in reference()])[:first]
+    """Places of a class's images; of any other objective, and of classes with fewer images than `fewest`, of those that
+    excite it most."""
+    labels = torch.cat([labels for _, labels in reference()])
     found: dict[Objective, list[int]] = {}
     others = []
     for objective in dict.fromkeys(objectives):
@@ -91,21 +93,26 @@ def own_images(
         if label is None or len(found[objective]) < fewest:
             others.append(objective)
     if others:
-        values = activations_of(target, others, reference.images())[:first]
+        values = activations_of(target, others, reference.images())
         count = min(len(values), max(_LEAST, len(values) // 10))
         for objective, column in zip(others, values.T, strict=True):
             found[objective] = column.topk(count).indices.sort().values.tolist()
     return found
 
 
-def _vectors(target: FeatureNet, prior: Prior | None, reference: Reference) -> Tensor:
-    """Of the first real images, as many as fit: their codes of the prior, else of the target, (N, ...)."""
-    found: list[Tensor] = []
-    device = next(target.parameters()).device
-    layer = target.code_layer()
+def _vectors(target: FeatureNet, prior: Prior | None, reference: Reference, wanted: set[int]) -> dict[int, Tensor]:
+    """Of the real images at these places, as far as they fit: their codes of the prior, else of the target."""
+    found: dict[int, Tensor] = {}
+    device = prior.device if prior is not None else next(target.parameters()).device
+    layer, start, used = target.code_layer(), 0, 0
     for images in reference.images():
-        codes = prior.encode(images.to(prior.device)) if prior else target(images.to(device), [layer])[layer]
-        found.append(codes.float().cpu())
-        if sum(part.numel() for part in found) * 4 > _MEMORY:
+        rows = [i for i in range(len(images)) if start + i in wanted]
+        if rows:
+            some = images[rows].to(device)
+            codes = (prior.encode(some) if prior is not None else target(some, [layer])[layer]).float().cpu()
+            found |= {start + i: code for i, code in zip(rows, codes, strict=True)}
+            used += codes.numel() * codes.element_size()
+        start += len(images)
+        if used > _MEMORY:
             break
-    return torch.cat(found)
+    return found
