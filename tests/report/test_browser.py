@@ -252,7 +252,7 @@ def test_who_wants_less_motion_has_none(browser, gallery):
 def test_a_thousand_units_open_without_stalling(browser, tmp_path, make_row, monkeypatch):
     """Only what is near the window is loaded and laid out, so a thousand units cost little more than those seen."""
     monkeypatch.setattr("os.fsync", lambda _: None)
-    monkeypatch.setattr("dgn.report.gallery.save_contact_sheet", lambda *_, **__: None)  # it has tests of its own
+    monkeypatch.setattr("dgn.report.sheets.save_contact_sheet", lambda *_, **__: None)  # it has tests of its own
     rows = [make_row(f"fc8:{i}", f"class {i}", seed) for i in range(1000) for seed in range(4)]
     path = write_gallery(tmp_path, rows, torch.rand(4000, 3, 8, 8), {}, "A thousand", "python visualize.py")
     browser.size(1440, 900)
