@@ -25,7 +25,7 @@ from dgn.loggers import logged
 from dgn.processes import processes_per_node, rank, started_by_launcher
 from dgn.runs import CHECKPOINT, CONFIG, command_of
 from dgn.terminal import interactive
-from dgn.training.callbacks import AtomicCheckpointIO, Checkpoints, Interruption, LastValidation, Throughput
+from dgn.training.callbacks import AtomicCheckpointIO, Checkpoints, Interruption, LastValidation, Progress, Throughput
 from dgn.training.inversion import NonFiniteLoss
 from dgn.training.precision import resolve_precision
 
@@ -87,7 +87,7 @@ def make_trainer(
         LastValidation(),
     ]
     if bar:
-        ours.append(pl.callbacks.RichProgressBar(leave=True))
+        ours.append(Progress())
     return instantiate(
         config.trainer,
         **_placement(config.trainer),

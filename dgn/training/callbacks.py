@@ -10,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBarTheme
 from torch import Tensor
 
 from dgn.data.images import save_png
@@ -145,6 +146,22 @@ class Throughput(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Validation's time is not the steps' time.
         self._images, self._since = 0, time.perf_counter()
+
+
+class Progress(pl.callbacks.RichProgressBar):
+    """The bar that a terminal shows: the step, the losses and images/s."""
+
+    def __init__(self) -> None:
+        super().__init__(leave=True, theme=RichProgressBarTheme(metrics_format=".3g"))
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        found = super().get_metrics(trainer, pl_module)
+        found.pop("v_num", None)  # a logger's version is nothing to watch
+        short = {name.removeprefix("train/"): value for name, value in found.items()}
+        return {name.replace("images_per_second", "images/s"): value for name, value in short.items()}
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "Training"  # the stream of images has no epochs
 
 
 class Reconstructions(pl.Callback):

@@ -46,7 +46,7 @@ class Classification(pl.LightningModule):
         self.network.train()
         logits = self.net(images, [self.layer])[self.layer]
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
-        self.log("train/loss", average({"loss": loss.detach()})["loss"], batch_size=len(images))
+        self.log("train/loss", average({"loss": loss.detach()})["loss"], batch_size=len(images), prog_bar=True)
         self.log("train/lr", self.lr_schedulers().get_last_lr()[0], batch_size=1)
         return loss
 

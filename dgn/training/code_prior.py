@@ -45,7 +45,7 @@ class Denoising(pl.LightningModule):
         seed_step(self.seed, self.global_step, self.global_rank)
         codes, _ = batch
         loss = self.error(codes, torch.randn_like(codes))
-        self.log("train/loss", loss, batch_size=len(codes))
+        self.log("train/loss", loss, batch_size=len(codes), prog_bar=True)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:

@@ -190,7 +190,7 @@ class Inversion(pl.LightningModule):
             self.log("balance/discriminator_learns", float(self.balance.discriminator_learns), batch_size=1)
             self.log("balance/generator_learns", float(self.balance.generator_learns), batch_size=1)
         for name, value in losses.items():
-            self.log(f"train/loss_{name}", value, batch_size=1)
+            self.log(f"train/loss_{name}", value, batch_size=1, prog_bar=True)
         self.log("train/lr", self.lr_schedulers().get_last_lr()[0], batch_size=1)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:

@@ -3,9 +3,12 @@ import signal
 from types import SimpleNamespace
 
 import pytest
+import pytorch_lightning as pl
+import torch
+from torch import nn
 
 from dgn.runs import Interrupted
-from dgn.training.callbacks import Checkpoints, Interruption
+from dgn.training.callbacks import Checkpoints, Interruption, Progress, Throughput
 
 
 def around(folder, interruption, step, last=10):
@@ -61,3 +64,31 @@ def test_a_validation_on_the_way_does_not_end_the_run(tmp_path):
     interruption.received = signal.SIGINT
     checkpoints, trainer, module, _ = around(tmp_path, interruption, 5)
     checkpoints.on_validation_end(trainer, module)
+
+
+class Logging(pl.LightningModule):
+    """One weight, and losses logged as trainings log theirs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def training_step(self, batch, batch_idx):
+        loss = self.layer(batch[0]).square().mean()
+        self.log("train/loss_image", 12345.678, batch_size=1, prog_bar=True)
+        return loss
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def test_the_bar_of_a_terminal_shows_losses_and_images_a_second(tmp_path, capsys):
+    bar, module = Progress(), Logging()
+    data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.ones(8, 1)), batch_size=2)
+    quiet = dict(logger=False, enable_checkpointing=False, enable_model_summary=False, accelerator="cpu")
+    ours = [bar, Throughput(2, lines=False)]
+    trainer = pl.Trainer(max_steps=4, default_root_dir=tmp_path, callbacks=ours, log_every_n_steps=2, **quiet)
+    trainer.fit(module, data)
+    shown = bar.get_metrics(trainer, module)
+    assert set(shown) == {"loss_image", "images/s"}
+    assert "Training" in capsys.readouterr().out
