@@ -21,6 +21,7 @@ from omegaconf import open_dict
 
 from dgn.config import compose
 from dgn.tasks import common, prior
+from dgn.training import inversion
 from dgn.training.inversion import Inversion
 
 LIMIT = 1.03
@@ -36,9 +37,11 @@ def modules(steps: int, loggers: str, folder: Path) -> tuple:
         config.logger[name].folder = str(folder)
         if name == "wandb":
             config.logger[name].mode, config.logger[name].job_type = "offline", "benchmark"
-    kept = {}
+    kept, fit = {}, common.fit
 
-    def keep(trainer: pl.Trainer, module: Inversion, data: object, where: Path) -> dict:
+    def keep(trainer: pl.Trainer, module: pl.LightningModule, data: object, where: Path) -> dict:
+        if not isinstance(module, Inversion):
+            return fit(trainer, module, data, where)  # the embedded encoder, where none is cached yet
         kept.update(module=module, data=data)
         raise InterruptedError
 
@@ -70,7 +73,7 @@ class Bare:
         with (
             mock.patch.object(module, "optimizers", return_value=self.optimizer),
             mock.patch.object(module, "lr_schedulers", return_value=self.schedule),
-            mock.patch.object(module, "log"),
+            mock.patch.object(inversion, "log_step"),
             mock.patch.object(Inversion, "global_step", counted),
         ):
             began = time.perf_counter()

@@ -117,7 +117,8 @@ class LastValidation(pl.Callback):
 
 
 class Throughput(pl.Callback):
-    """Logs train/images_per_second; where no progress bar can be shown, prints a line now and then."""
+    """Logs train/images_per_second; where no progress bar can be shown, prints a line now and then. Every so many
+    steps; 0: never."""
 
     def __init__(self, every_n_steps: int, lines: bool) -> None:
         self.every_n_steps, self.lines = every_n_steps, lines
@@ -131,7 +132,7 @@ class Throughput(pl.Callback):
     ) -> None:
         self._images += len(batch[0]) * trainer.world_size
         now, step = time.perf_counter(), trainer.global_step
-        if step % self.every_n_steps:
+        if not self.every_n_steps or step % self.every_n_steps:
             return
         rate = self._images / (now - self._since)
         self._images, self._since = 0, now

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dgn.networks.featurenet import FeatureNet
 from dgn.training.randomness import seed_step
 from dgn.training.replicas import average, average_gradients
+from dgn.training.step_log import log_step
 
 
 class Classification(pl.LightningModule):
@@ -46,8 +47,8 @@ class Classification(pl.LightningModule):
         self.network.train()
         logits = self.net(images, [self.layer])[self.layer]
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
-        self.log("train/loss", average({"loss": loss.detach()})["loss"], batch_size=len(images), prog_bar=True)
-        self.log("train/lr", self.lr_schedulers().get_last_lr()[0], batch_size=1)
+        log_step(self, self.global_step + 1, {"train/loss": average({"loss": loss.detach()})["loss"]}, shown=True)
+        log_step(self, self.global_step + 1, {"train/lr": self.lr_schedulers().get_last_lr()[0]})
         return loss
 
     def on_after_backward(self) -> None:

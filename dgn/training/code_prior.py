@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from dgn.code_prior import CodeAutoencoder
 from dgn.data.datamodule import ImageData
 from dgn.training.randomness import seed_step
+from dgn.training.step_log import log_step
 
 
 class Denoising(pl.LightningModule):
@@ -45,7 +46,7 @@ class Denoising(pl.LightningModule):
         seed_step(self.seed, self.global_step, self.global_rank)
         codes, _ = batch
         loss = self.error(codes, torch.randn_like(codes))
-        self.log("train/loss", loss, batch_size=len(codes), prog_bar=True)
+        log_step(self, self.global_step + 1, {"train/loss": loss.detach()}, shown=True)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:

@@ -27,6 +27,7 @@ from dgn.training.losses import image_loss as pixel_loss
 from dgn.training.randomness import seed_step
 from dgn.training.readback import Readback
 from dgn.training.replicas import average, average_gradients
+from dgn.training.step_log import log_step
 
 
 @dataclass(frozen=True)
@@ -184,14 +185,13 @@ class Inversion(pl.LightningModule):
         bad = [name for name, value in losses.items() if not abs(value) < float("inf")]
         if bad:
             raise NonFiniteLoss(self.global_step, losses)
+        others = {"train/lr": self.lr_schedulers().get_last_lr()[0]}
         if self.discriminator is not None:
-            ratio = self.balance.update(losses["discriminator"], losses["adversarial"])
-            self.log("balance/ratio", ratio, batch_size=1)
-            self.log("balance/discriminator_learns", float(self.balance.discriminator_learns), batch_size=1)
-            self.log("balance/generator_learns", float(self.balance.generator_learns), batch_size=1)
-        for name, value in losses.items():
-            self.log(f"train/loss_{name}", value, batch_size=1, prog_bar=True)
-        self.log("train/lr", self.lr_schedulers().get_last_lr()[0], batch_size=1)
+            others["balance/ratio"] = self.balance.update(losses["discriminator"], losses["adversarial"])
+            others["balance/discriminator_learns"] = float(self.balance.discriminator_learns)
+            others["balance/generator_learns"] = float(self.balance.generator_learns)
+        log_step(self, self.global_step, {f"train/loss_{name}": value for name, value in losses.items()}, shown=True)
+        log_step(self, self.global_step, others)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         images = batch[0]
