@@ -14,7 +14,7 @@ from dgn.metrics.streams import Images, batches, device_of
 from dgn.networks.featurenet import FeatureNet
 
 PIXELS = "pixels"
-_MEMORY = 256 * 2**20
+_MEMORY = 512 * 2**20
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,21 @@ def _nearest(
     images: Tensor, real: Images, size: tuple[int, int], net: FeatureNet | None, layers: Sequence[str]
 ) -> dict[str, Nearest]:
     vectors = _Vectors(size, net, layers)
-    queries = [{space: v.cpu() for space, v in vectors(batch).items()} for batch in batches(images)]
-    found = {space: _Best(torch.cat([q[space] for q in queries])) for space in (PIXELS, *layers)}
+    queries: dict[str, Tensor] = {}  # float64, filled batch by batch: a second copy would double the memory
+    start = 0
+    for batch in batches(images):
+        for space, found in vectors(batch).items():
+            if not start:
+                queries[space] = torch.empty(len(images), found.shape[1], dtype=torch.float64)
+            queries[space][start : start + len(batch)] = found
+        start += len(batch)
+    best = {space: _Best(whole) for space, whole in queries.items()}
     start = 0
     for batch in batches(real):
         for space, candidates in vectors(batch).items():
-            found[space].add(candidates, start)
+            best[space].add(candidates, start)
         start += len(batch)
-    return {space: Nearest(best.indices, best.distances) for space, best in found.items()}
+    return {space: Nearest(found.indices, found.distances) for space, found in best.items()}
 
 
 class _Vectors:
@@ -97,7 +104,7 @@ class _Best:
     right; the distance of what was chosen is measured from the difference itself."""
 
     def __init__(self, queries: Tensor) -> None:
-        self.queries = queries.double()
+        self.queries = queries  # (N, d), float64
         self.own = _squares(self.queries)
         self.indices = torch.full((len(queries),), -1)
         self.squares = torch.full((len(queries),), torch.inf, dtype=torch.float64)
