@@ -27,7 +27,7 @@ def register_resolvers() -> None:
     of a multirun, whose jobs are in numbered folders in it."""
     OmegaConf.register_new_resolver(
         "run_dir",
-        lambda resume, task: str(agreed(lambda: folder_to_resume(resume) or new_folder(task))),
+        lambda resume, task: str(agreed(lambda name: folder_to_resume(resume) or new_folder(task, name))),
         use_cache=True,
         replace=True,
     )

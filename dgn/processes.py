@@ -53,16 +53,15 @@ def processes_per_node() -> tuple[int, int]:
     return int(os.environ["SLURM_NTASKS"]) // nodes, nodes
 
 
-def agreed(choose: Callable[[], Path]) -> Path:
+def agreed(choose: Callable[[str | None], Path]) -> Path:
     """A folder that all processes of a run name alike: rank 0 chooses, and the others are told.
 
-    Under torchrun through the store that it keeps; under srun it is one name for the job. Raises UserError where
-    neither can be had."""
+    choose: gives the folder; under srun, where nobody can be told, it is given a name that is the job's. Raises
+    UserError where processes of another launcher cannot be told."""
     if world_size() == 1:
-        return choose()
+        return choose(None)
     if "RANK" not in os.environ:
-        chosen = choose()
-        return chosen.parent / f"slurm-{os.environ['SLURM_JOB_ID']}"
+        return choose(f"slurm-{os.environ['SLURM_JOB_ID']}")
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         raise UserError("one of several processes, not of torchrun's: name the run's folder with hydra.run.dir=FOLDER")
     from torch.distributed import TCPStore
@@ -70,7 +69,7 @@ def agreed(choose: Callable[[], Path]) -> Path:
     key = f"dgn/folder/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
     store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
     if rank() == 0:
-        store.set(key, str(choose()))
+        store.set(key, str(choose(None)))
     return Path(store.get(key).decode())
 
 

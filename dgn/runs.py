@@ -1,6 +1,7 @@
 """Run folders: where runs are, which can be gone on with, and which holds the newest prior."""
 
 import datetime
+import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,13 +31,23 @@ class Interrupted(BaseException):
         super().__init__(message)
 
 
-def new_folder(task: str) -> Path:
-    """outputs/TASK/DATE_TIME, one that is not there yet."""
+def new_folder(task: str, name: str | None = None) -> Path:
+    """outputs/TASK/DATE_TIME, made here and now: of runs that begin in the same second each gets its own. With a name
+    (that several processes of one run agree on), outputs/TASK/NAME. Raises UserError where it cannot be made."""
+    if name is not None:
+        return OUTPUTS / task / name
     stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    folder, count = OUTPUTS / task / stamp, 1
-    while folder.exists():
-        count += 1
-        folder = OUTPUTS / task / f"{stamp}_{count}"
+    for count in itertools.count(1):
+        folder = OUTPUTS / task / (stamp if count == 1 else f"{stamp}_{count}")
+        try:
+            folder.mkdir(parents=True)
+            break
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(
+                f"cannot make the folder {folder}: {error.strerror}; name another with hydra.run.dir=FOLDER"
+            ) from None
     return folder
 
 
