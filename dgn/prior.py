@@ -21,6 +21,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
 from dgn.networks.weights.load import load_state_dict
 from dgn.networks.zoo import build, named
+from dgn.sharing import fetch, is_shared
 from dgn.statistics import UnitStatistics
 
 _HEADER, _FORMAT = "dgn_prior", 1
@@ -143,7 +144,10 @@ class Prior:
 
     @classmethod
     def load(cls, path: str | Path, device: torch.device | str = "cpu") -> "Prior":
-        """Reads a prior file. Raises UserError for one that is missing, truncated, foreign or inconsistent."""
+        """Reads a prior file; path: the file, or `hf:` or `wandb:` and a name there (`dgn.sharing`). Raises UserError
+        for one that is missing, truncated, foreign or inconsistent."""
+        if is_shared(path):
+            return cls._load_shared(str(path), device)
         header, tensors = _read(Path(path))
         try:
             spec, about, count = header["generator"], dict(header["about"]), int(header["count"])
@@ -151,6 +155,7 @@ class Prior:
                 generator = UpconvGenerator(**spec)
             _require(about, ("layer", "encoder"), "about")
             _require(about["encoder"], ("spec", "fingerprint", "name"), "about.encoder")
+            _require_types(about)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             raise UserError(f"{path} is damaged: its header does not describe a prior ({error!r})") from None
         except UserError as error:
@@ -163,12 +168,27 @@ class Prior:
         _check_shapes(
             path, parts["statistics"], dict.fromkeys(("mean", "std", "min", "max"), generator.code_mean.shape)
         )
+        if unusable := next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None):
+            raise UserError(f"{path} is damaged: {unusable} holds values that are not finite")
         generator.load_state_dict(parts["generator"], assign=True)
         generator.requires_grad_(False).eval()
         statistics = UnitStatistics(**parts["statistics"], count=count)
         prior = cls(generator, statistics, about, parts["encoder"], str(path))
         prior.generator.to(memory_format=torch.channels_last)
         return prior.to(device)
+
+    @classmethod
+    def _load_shared(cls, name: str, device: torch.device | str) -> "Prior":
+        path = fetch(name)
+        try:
+            prior = cls.load(path, device)
+        except UserError as error:
+            raise UserError(
+                f"prior={name}: what is shared there cannot be read as a prior ({error}); tell whoever shared it, or "
+                f"remove {path} where its download broke"
+            ) from None
+        prior.source = name
+        return prior
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, device: torch.device | str = "cpu") -> "Prior":
@@ -219,6 +239,20 @@ def _require(mapping: Any, keys: tuple[str, ...], where: str) -> None:
     missing = [key for key in keys if key not in mapping]
     if missing:
         raise KeyError(f"{where} lacks {', '.join(missing)}")
+
+
+def _require_types(about: dict[str, Any]) -> None:
+    """What the rest of the package reads of a header, and what it takes it for."""
+    encoder = about["encoder"]
+    for name, value, kind in (
+        ("layer", about["layer"], str),
+        ("encoder.spec", encoder["spec"], dict),
+        ("encoder.name", encoder["name"], str),
+        ("encoder.fingerprint", encoder["fingerprint"], str | None),
+        *((key, about.get(key, {}), dict) for key in ("data", "training", "metrics", "config")),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(f"about.{name} is {value!r}")
 
 
 def _check_shapes(path: str | Path, found: dict[str, Tensor], expected: dict[str, Any]) -> None:

@@ -25,9 +25,9 @@ _FILE = "prior.safetensors"
 _FORMS = "hf:USER/NAME[@REVISION] or wandb:ENTITY/PROJECT/NAME[:ALIAS]"
 
 
-def is_shared(where: str | None) -> bool:
+def is_shared(where: str | Path | None) -> bool:
     """Whether `prior=` names a place on the network, not on the disk."""
-    return where is not None and where.startswith(("hf:", "wandb:"))
+    return where is not None and str(where).startswith(("hf:", "wandb:"))
 
 
 def fetch(where: str) -> Path:
@@ -46,20 +46,22 @@ def push(path: str | Path, repository: str, private: bool = False) -> str:
     hub = _hub()
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise UserError(f"{repository!r} is no repository of the hub; give USER/NAME")
-    path = Path(path)
+    path = fetch(str(path)) if is_shared(path) else Path(path)
     if path.is_dir():
         path = path / _FILE
     with tempfile.TemporaryDirectory(prefix="dgn-share-") as folder:
         write_card(path, Path(folder), repository)
+        files = {_FILE: path} | {file.name: file for file in Path(folder).iterdir()}
         try:
             api = hub.HfApi()
             api.create_repo(repository, private=private, exist_ok=True)
-            api.upload_file(path_or_fileobj=str(path), path_in_repo=_FILE, repo_id=repository)
-            api.upload_folder(folder_path=folder, repo_id=repository, commit_message="Model card")
-        except (hub.errors.HfHubHTTPError, OSError, ValueError) as error:
+            # One commit, so that no prior is there without its card.
+            added = [hub.CommitOperationAdd(name, str(file)) for name, file in sorted(files.items())]
+            api.create_commit(repository, added, commit_message="Prior and model card, by dgn")
+        except Exception as error:  # the hub's errors, and those of the network below it
             raise UserError(
-                f"the hub did not take {repository} ({_first_line(error)}); "
-                "log in with `hf auth login`, or check the name"
+                f"the hub did not take {repository} ({_reason(error)}); "
+                "log in with `hf auth login`, or check the name and the network"
             ) from None
     return f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/{repository}"
 
@@ -143,13 +145,23 @@ def _card(about: Mapping[str, Any], prior: Any, pictures: list[tuple[str, str]],
 def _from_hub(repository: str, revision: str | None) -> Path:
     hub = _hub()
     hub.logging.set_verbosity_error()  # where it does not answer, that is said once, below
+    name = f"prior=hf:{repository}" + (f"@{revision}" if revision else "")
     try:
         return Path(hub.hf_hub_download(repository, _FILE, revision=revision))
-    except (hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise UserError(
-            f"prior=hf:{repository} cannot be had ({_first_line(error)}); "
-            "check the name, the network and `hf auth login`"
-        ) from None
+    except Exception as error:  # the hub's errors, and those of the network below it
+        raise UserError(f"{name} {_why_not(hub.errors, error, revision)}") from None
+
+
+def _why_not(kinds: Any, error: Exception, revision: str | None) -> str:
+    if isinstance(error, kinds.RevisionNotFoundError):
+        return f"cannot be had: the repository has no branch, tag or commit {revision}"
+    if isinstance(error, kinds.EntryNotFoundError) and not isinstance(error, kinds.LocalEntryNotFoundError):
+        return f"cannot be had: there is no {_FILE} in that repository; name one that dgn.sharing has made"
+    if isinstance(error, kinds.GatedRepoError):
+        return "cannot be had: its owner lets in who asks; ask on its page, then `hf auth login`"
+    if isinstance(error, kinds.RepositoryNotFoundError):
+        return "cannot be had: no such repository, or one for its members alone; check the name, or `hf auth login`"
+    return f"cannot be had ({_reason(error)}); check the name, the network and `hf auth login`"
 
 
 def _from_wandb(name: str) -> Path:
@@ -159,12 +171,22 @@ def _from_wandb(name: str) -> Path:
         artifact = wandb.Api(timeout=30).artifact(name, type="prior")
         # By its digest: an alias that moves on finds the new file.
         folder = cache_dir() / "wandb" / re.sub(r"[^\w.-]", "_", f"{name}-{artifact.digest}")
-        path = folder / _FILE
-        return path if path.is_file() else Path(artifact.download(root=str(folder))) / _FILE
-    except (wandb.Error, ValueError, OSError) as error:
+        if not (folder / _FILE).is_file():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent) as aside:  # a download that breaks leaves nothing
+                there = Path(artifact.download(root=f"{aside}/files")) / _FILE
+                if there.is_file():
+                    folder.mkdir(exist_ok=True)
+                    there.replace(folder / _FILE)
+    except Exception as error:  # W&B's errors, and those of the network below it
         raise UserError(
-            f"prior=wandb:{name} cannot be had ({_first_line(error)}); check the name, the network and `wandb login`"
+            f"prior=wandb:{name} cannot be had ({_reason(error)}); check the name, the network and `wandb login`"
         ) from None
+    if not (folder / _FILE).is_file():
+        raise UserError(
+            f"prior=wandb:{name}: there is no {_FILE} in that artifact; name one that logger=wandb has made"
+        )
+    return folder / _FILE
 
 
 def _hub() -> Any:
@@ -176,8 +198,11 @@ def _hub() -> Any:
     return huggingface_hub
 
 
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def _reason(error: BaseException) -> str:
+    """The first line that says something, and the second where the first is an HTTP status alone."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith(("(Request ID", "http"))][:2]
+    return " ".join(said if said and len(said[0]) < 40 else said[:1]) or type(error).__name__
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from dgn.config import plain
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
 from dgn.files import write_whole
+from dgn.loggers import check as check_loggers
 from dgn.loggers import logged
 from dgn.processes import processes_per_node, rank, started_by_launcher
 from dgn.runs import CHECKPOINT, CONFIG, command_of
@@ -34,8 +35,10 @@ log = logging.getLogger(__name__)
 
 def start(config: DictConfig, folder: Path) -> str:
     """Writes the resolved config into the run's folder (first thing: it marks the folder as a run's), and silences
-    what Lightning says to developers. Returns the command that began the run; in processes other than that of rank 0,
-    which alone writes and may be behind them, an empty one."""
+    what Lightning says to developers. Returns the command that makes the run; in processes other than that of rank 0,
+    which alone writes and may be behind them, an empty one. Raises UserError for settings of loggers that would be
+    refused when they are under way."""
+    check_loggers(config.logger)
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric"):
@@ -45,11 +48,19 @@ def start(config: DictConfig, folder: Path) -> str:
     if rank() != 0:
         return ""
     kept = folder / ".hydra" / "overrides.yaml"
-    command = shlex.join(["python", "train.py", *(yaml.safe_load(kept.read_text()) if kept.is_file() else [])])
-    if (folder / CONFIG).is_file():  # gone on with: perhaps for more steps, but by the command that began it
-        command = command_of(folder)
+    said = [word for word in (yaml.safe_load(kept.read_text()) if kept.is_file() else []) if _lasts(word)]
+    command = ["python", "train.py", *said]
+    if (folder / CONFIG).is_file():  # gone on with: as it began, but for what is said anew, as more steps
+        anew = {word.split("=")[0] for word in said}
+        command = [word for word in shlex.split(command_of(folder)) if word.split("=")[0] not in anew] + said
+    command = shlex.join(command)
     write_whole(folder / CONFIG, f"# {command}\n" + yaml.safe_dump(plain(config), sort_keys=False))
     return command
+
+
+def _lasts(override: str) -> bool:
+    """Whether a word of the command line says what the run is, not only how this session goes on with it."""
+    return not override.startswith("resume=")
 
 
 def device(trainer: DictConfig) -> torch.device:
@@ -79,6 +90,10 @@ def make_trainer(
     steps = config.trainer.max_steps
     if steps < 1:
         raise UserError(f"trainer.max_steps={steps} must be at least 1")
+    if config.trainer.log_every_n_steps < 0:
+        raise UserError(
+            f"trainer.log_every_n_steps={config.trainer.log_every_n_steps}: give a number of steps; 0: never"
+        )
     bar = bool(config.trainer.enable_progress_bar) and interactive() and rank() == 0
     command = f"python train.py resume={folder}"
     ours: list[pl.Callback] = [

@@ -21,6 +21,7 @@ from dgn.config import plain
 from dgn.data.datamodule import ImageData
 from dgn.data.images import read_image
 from dgn.errors import UserError
+from dgn.loggers import check as check_loggers
 from dgn.loggers import log_pictures, log_table, logged
 from dgn.metrics.yardstick import Yardstick
 from dgn.networks.featurenet import FeatureNet
@@ -54,6 +55,7 @@ _MORE_IS_BETTER = {
 def compare(config: DictConfig, folder: Path) -> Path:
     """Compares the runs of config.runs; writes the page, the table and the figure into the folder; returns the page's
     path. Raises UserError where a folder is no run's."""
+    check_loggers(config.logger)
     runs = _folders(config.runs)
     entries = [_entry(run) for run in runs]
     settings = [settings_of(run) for run in runs]

@@ -36,7 +36,9 @@ def device_of(name: str) -> torch.device:
 def load_prior(where: str | None, device: torch.device | str = "cpu") -> Prior:
     """The prior that one name of `prior=` means: a prior file, a checkpoint, a run's folder, a shared one, or None for
     the newest."""
-    path = find_prior(where if where is None or is_shared(where) else str(from_here(where)))
+    if is_shared(where):
+        return Prior.load(where, device)
+    path = find_prior(where if where is None else str(from_here(where)))
     return (Prior.from_checkpoint if path.suffix == ".ckpt" else Prior.load)(path, device)
 
 
@@ -130,7 +132,10 @@ def names_of(priors: list[Prior]) -> list[str]:
     invert the same."""
     layers = [prior.layer for prior in priors]
     paths = [Path(prior.source) for prior in priors]
-    folders = [path.parent.name or path.stem for path in paths]
+    folders = [
+        prior.source if is_shared(prior.source) else path.parent.name or path.stem
+        for prior, path in zip(priors, paths, strict=True)
+    ]
     longer = [f"{layer} ({folder})" for layer, folder in zip(layers, folders, strict=True)]
     longest = [f"{layer} ({path})" for layer, path in zip(layers, paths, strict=True)]
     first = [layer if layers.count(layer) == 1 else long for layer, long in zip(layers, longer, strict=True)]

@@ -23,7 +23,9 @@ def track(config: DictConfig, folder: Path, rows: Sequence[Row], settings: Mappi
         table = [list(asdict(row).values()) for row in rows]
         for line in table:
             line[COLUMNS.index("image")] = str(folder / line[COLUMNS.index("image")])
-            line[COLUMNS.index("prior")] = line[COLUMNS.index("prior")] and str(settings["prior"])
+            at = COLUMNS.index("prior")
+            if line[at] and isinstance(settings["prior"], str):  # of several, the row names its own
+                line[at] = settings["prior"]
         log_table(loggers, "preferred", list(COLUMNS), table, picture="image")
         for name in ("contact_sheet", "comparison"):
             if (folder / f"{name}.png").is_file():

@@ -19,6 +19,7 @@ from dgn.am.objectives import Objective
 from dgn.config import command_line, plain
 from dgn.errors import UserError
 from dgn.files import file_stem, image_name
+from dgn.loggers import check as check_loggers
 from dgn.metrics.neighbours import PIXELS, code_spaces
 from dgn.metrics.scorer import REAL, ImageScores, Scorer
 from dgn.metrics.scores import Measured, Scores
@@ -66,6 +67,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     """Maximizes config.units by every method through every prior, measures what came out and writes the gallery into
     the folder; returns the page's path. With target.layers=list (or judge.layers=list), prints that network's layers
     instead."""
+    check_loggers(config.logger)
     device = device_of(config.device)
     if (listed := asked_to_list(config, "target", "judge")) is not None:
         own = listed == "target" and config.target.get("_target_") is None

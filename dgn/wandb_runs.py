@@ -1,0 +1,172 @@
+"""A run of Weights & Biases: Lightning's logger, begun, held and ended so that no job fails because of it."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import WandbLogger
+
+from dgn.errors import UserError
+
+log = logging.getLogger(__name__)
+
+MODES = ("auto", "online", "offline", "disabled")
+PATIENCE = 30.0
+"""Seconds that W&B gets to answer as a run begins, and to take what is left as it ends. What it has not taken by
+then is on disk, for `wandb sync`."""
+
+
+class WandbRun(WandbLogger):
+    """Lightning's WandbLogger, for jobs that are worth more than their log. What fails once the run has begun (a disk
+    that is full, a service that went away, W&B's own process ended) is said once, and the job goes on without."""
+
+    lost = False
+
+    def held(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """call(*args, **kwargs), unless the run is lost."""
+        if self.lost:
+            return None
+        try:
+            return call(*args, **kwargs)
+        except Exception as error:  # W&B's, its service's, the network's and the disk's
+            self.lost = True
+            log.warning(
+                "W&B takes no more of this run (%s), which goes on without it; to upload what it has: wandb sync %s",
+                first_line(error),
+                self.folder,
+            )
+            return None
+
+    @property
+    def folder(self) -> Path:
+        """Where W&B keeps the run: what `wandb sync` is given."""
+        return Path(self.experiment.dir).parent
+
+    def log_hyperparams(self, params: Any) -> None:
+        self.held(super().log_hyperparams, params)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self.held(super().log_metrics, metrics, step)
+
+    def log_image(self, *args: Any, **kwargs: Any) -> None:
+        self.held(super().log_image, *args, **kwargs)
+
+    def log_table(self, *args: Any, **kwargs: Any) -> None:
+        self.held(super().log_table, *args, **kwargs)
+
+    def finish(self, failed: bool) -> None:
+        """Ends the run, waiting so long as W&B is given to take what is left."""
+        self.held(self.experiment.finish, exit_code=int(failed))
+        if self.lost:
+            _forget()
+
+
+def check(project: str | None = None, mode: str = "auto", tags: Any = (), **others: Any) -> None:
+    """Raises UserError for settings that W&B would refuse, those of its environment variables too."""
+    if mode not in MODES:
+        raise UserError(f"logger.wandb.mode={mode} is none of {', '.join(MODES)}")
+    if (asked := os.environ.get("WANDB_MODE")) not in (None, "dryrun", "run", "shared", *MODES[1:]):
+        raise UserError(f"WANDB_MODE={asked} is none of {', '.join(MODES[1:])}")
+    import wandb
+
+    try:
+        wandb.Settings(project=project, run_tags=_tags(tags))
+        wandb.Settings().update_from_env_vars(os.environ)
+    except (wandb.Error, ValueError) as error:
+        said = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in getattr(error, "errors", list)()]
+        raise UserError(
+            f"W&B does not take these settings ({'; '.join(said) or first_line(error)}); see logger.wandb.* and the "
+            "environment's WANDB_*"
+        ) from None
+
+
+def begin(folder: Path, mode: str, name: str | None, group: str | None, tags: Any, **settings: Any) -> WandbRun | None:
+    """The logger of a run that has begun; None where W&B cannot even keep it on disk, which is said."""
+    import wandb
+
+    multirun = folder.parent if (folder.parent / "multirun.yaml").is_file() else None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        settings |= dict(
+            name=str(name or (f"{multirun.name}/{folder.name}" if multirun else folder.name)),
+            group=str(group) if group else (multirun.name if multirun else None),
+            tags=_tags(tags),
+            save_dir=str(folder),
+            id=os.environ.get("WANDB_RUN_ID") or _run_id(folder),  # a sweep's agent names the run
+        )
+        mode = _mode(mode)
+        if mode == "online":
+            try:
+                return _begun(settings, mode)
+            except (wandb.Error, OSError, TimeoutError) as error:
+                log.warning("W&B cannot be reached (%s): this run is kept offline", first_line(error))
+                # W&B's service process still holds the id of the run that did not begin.
+                _forget()
+                mode = "offline"
+        logger = _begun(settings, mode)
+    except Exception as error:  # whatever it is, the job is not lost to it
+        log.warning("W&B cannot keep this run (%s): it goes on without", first_line(error))
+        _forget()
+        return None
+    if mode == "offline":
+        log.info("W&B offline; to upload it: wandb sync %s", logger.folder)
+    return logger
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in a line; its name where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _begun(settings: Mapping[str, Any], mode: str) -> WandbRun:
+    import wandb
+
+    quiet = wandb.Settings(silent=True, init_timeout=PATIENCE, login_timeout=PATIENCE, finish_timeout=PATIENCE)
+    # W&B looks whether it may write into the folder of its files, and says so where it made that folder itself.
+    (Path(settings["save_dir"]) / "wandb").mkdir(exist_ok=True)
+    logger = WandbRun(**settings, mode=mode, settings=quiet, reinit="finish_previous")
+    logger._wandb_init.pop("anonymous", None)  # Lightning's, of which today's W&B says that it does nothing
+    _ = logger.experiment  # begins the run
+    return logger
+
+
+def _forget() -> None:
+    """Ends W&B's service process, and with it whatever it holds of a run; the next run starts another."""
+    import wandb
+
+    try:
+        wandb.teardown()
+    except Exception as error:  # it is gone already
+        log.debug("wandb.teardown: %s", error)
+
+
+def _mode(mode: str) -> str:
+    """Whether to ask the service at all."""
+    if "WANDB_MODE" in os.environ:
+        found = {"dryrun": "offline", "run": "online"}.get(os.environ["WANDB_MODE"], os.environ["WANDB_MODE"])
+        return found if found in MODES[1:] else "online"
+    if mode != "auto":
+        return mode
+    import wandb
+
+    try:
+        return "online" if wandb.login(prompt=False, verify=False) else "offline"
+    except wandb.Error as error:
+        log.warning("W&B does not take the key it finds (%s)", first_line(error))
+        return "offline"
+
+
+def _tags(tags: Any) -> list[str] | None:
+    return [str(tag) for tag in ([tags] if isinstance(tags, str) else tags or [])] or None
+
+
+def _run_id(folder: Path) -> str:
+    """The id of the folder's W&B run: that of its first job, so that a run that is gone on with is one run there."""
+    kept = folder / "wandb" / "run_id"
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(hashlib.sha256(f"{folder.resolve()} {os.urandom(8).hex()}".encode()).hexdigest()[:12])
+    return kept.read_text().strip()
