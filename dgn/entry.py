@@ -169,6 +169,7 @@ def _explain(error: Exception, name: str) -> str:
     """Hydra's message in one line, with the nearest key for one that there is not."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(("full_key", "object_type", "reference_type"))]
+    lines = [line for line in lines if not line.startswith(("Config search path", "provider="))]  # Hydra's own affair
     said = "; ".join(dict.fromkeys(lines)) or type(error).__name__
     if match := re.search(r"Could not override '([^']+)'", said):
         known = list(_keys(OmegaConf.to_container(compose(name, []), resolve=False)))
@@ -176,6 +177,13 @@ def _explain(error: Exception, name: str) -> str:
         near = difflib.get_close_matches(match[1], known, 3) or [k for k in known if k.rsplit(".", 1)[-1] == last][:3]
         hint = f"did you mean {' or '.join(near)}?" if near else f"keys: {', '.join(k for k in known if '.' not in k)}"
         return f"no key {match[1]!r}; {hint} See python {name}.py --help"
+    if match := re.search(r"Could not (?:find|load) '(\S+)/([^/']+)'", said):
+        group, given = match.groups()
+        there = sorted({path.stem for path in (CONF / group).glob("*.yaml")} | set(_OF_HYDRA.get(group, ())))
+        near = difflib.get_close_matches(given, there, 1)
+        if there:
+            hint = f"did you mean {near[0]}? There" if near else "there"
+            return f"{group}={given}: no such file of conf/{group}; {hint} are {', '.join(there)}"
     if match := re.search(r"hydra_plugins\.hydra_(\w+)_(launcher|sweeper)|hydra/sweeper/(sampler)", said):
         extra = {"launcher": "cluster"}.get(match[2], "sweep")
         return f"{match[1] or 'optuna'} is not installed: pip install -e '.[{extra}]' ({lines[0]})"
@@ -183,6 +191,9 @@ def _explain(error: Exception, name: str) -> str:
         key = getattr(error, "full_key", None) or said.split(":")[-1].strip()
         return f"{key} is not given; set it with {key}=VALUE (see python {name}.py --help)"
     return f"{said}; see python {name}.py --help"
+
+
+_OF_HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
 
 
 def _keys(tree: dict[str, Any], prefix: str = "") -> Iterable[str]:

@@ -33,6 +33,7 @@ class WandbRun(WandbLogger):
             return call(*args, **kwargs)
         except Exception as error:  # W&B's, its service's, the network's and the disk's
             self.lost = True
+            logging.raiseExceptions = False  # W&B's own log may be on the same full disk: not a page about each line
             log.warning(
                 "W&B takes no more of this run (%s), which goes on without it; to upload what it has: wandb sync %s",
                 first_line(error),
