@@ -3,6 +3,7 @@
 import difflib
 import json
 import logging
+import multiprocessing
 import os
 import re
 import signal
@@ -50,6 +51,9 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                 nonlocal several
                 several = HydraConfig.get().mode == RunMode.MULTIRUN
                 (folder / FAILED).unlink(missing_ok=True)
+                if multiprocessing.get_start_method(allow_none=True) == "loky":  # in a process of joblib's launcher
+                    # Its children would be joblib's, which neither data loaders nor `run_in_processes` can start.
+                    multiprocessing.set_start_method(None, force=True)
                 try:
                     return main(config)
                 except (Interrupted, KeyboardInterrupt) as error:
