@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from hydra.utils import get_original_cwd
 from omegaconf import DictConfig, OmegaConf
 
-from dgn.errors import UserError
+from dgn.errors import OtherRun, UserError
 from dgn.processes import agreed
 from dgn.runs import CONFIG, folder_to_resume, multirun_to_resume, new_folder
 
@@ -61,14 +61,14 @@ def prefer_our_files() -> None:
 def resumed(config: DictConfig, folder: Path) -> DictConfig:
     """The config to run with, where `folder` has a run already. With `resume=FOLDER`, that run's, with what the command
     line changes now. Where the command says everything again (a multirun's job, a requeued one), `config` itself.
-    Raises UserError for settings that are those of another run."""
+    Raises OtherRun for settings that are those of another run."""
     if not (folder / CONFIG).is_file():
         return config
     saved = OmegaConf.load(folder / CONFIG)
     if config.resume is None or HydraConfig.get().mode == RunMode.MULTIRUN:
         other = different(OmegaConf.to_container(saved), plain(config), _OF_A_SESSION)
         if other:
-            raise UserError(
+            raise OtherRun(
                 f"{folder} holds a run with other settings ({', '.join(other[:3])}); go on with it by resume={folder}, "
                 "or choose another folder"
             )

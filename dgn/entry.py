@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -23,13 +24,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dgn.config import CONF, compose, prefer_our_files, register_resolvers
-from dgn.errors import UserError
+from dgn.errors import OtherRun, UserError
 from dgn.files import write_whole
 from dgn.multirun import watching
 from dgn.processes import NOTHING_SAVED, rank
 from dgn.runs import FAILED, Interrupted
 
 log = logging.getLogger(__name__)
+
+_MENDABLE = (UserError, HydraException, OmegaConfBaseException)
 
 
 def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
@@ -44,7 +47,8 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
         def command_line() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole; here they become one line
             ended: list[BaseException] = []
-            several = False
+            bugs: list[Exception] = []
+            several = bool({"-m", "--multirun"} & set(sys.argv))
 
             def job(config: DictConfig) -> Any:
                 folder = Path(HydraConfig.get().runtime.output_dir)
@@ -61,12 +65,15 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                     if several:
                         raise KeyboardInterrupt from error  # the one thing that Hydra lets end a multirun
                 except Exception as error:
-                    mendable = isinstance(error, UserError | HydraException | OmegaConfBaseException)
-                    if not several and not mendable:
+                    found = error if isinstance(error, UserError) else _wrong_kind(name) or error
+                    if not several and not isinstance(found, _MENDABLE):
+                        bugs.append(error)
                         raise
-                    ended.append(error)  # Hydra would print a line of its own
+                    ended.append(found)  # Hydra would print a line of its own
+                    if isinstance(found, OtherRun) and several:
+                        raise  # a finished run may be there: no word is left, and nothing compared
                     if several:
-                        _leave_word(folder, error, name)
+                        _leave_word(folder, found, name)
                 return None
 
             failed: list[Path] = []
@@ -78,11 +85,21 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
             except KeyboardInterrupt as error:
                 stopped = next((e for e in ended if isinstance(e, Interrupted)), error)
                 said, status = _last_words(stopped, name)
+                said = said.replace(NOTHING_SAVED, "stopped") if several else said
                 _end(said + "; the multirun goes on with the same command and resume=auto" * several, status)
-            except (UserError, Interrupted, HydraException, OmegaConfBaseException) as error:
+            except Interrupted as error:
+                said, status = _last_words(error, name)
+                _end("stopped; the multirun goes on with the same command and resume=auto" if several else said, status)
+            except _MENDABLE as error:
                 _end(*_last_words(error, name))
+            except Exception as error:  # Hydra's, or of the launcher and the sweeper that it runs
+                if error in bugs:
+                    raise
+                _end(*(_last_words(ended[0], name) if ended else (_of_hydra(error, several), 2)))
             if failed:
-                _end(f"{len(failed)} of the jobs failed: {', '.join(map(str, failed))}", 1)
+                jobs = [folder for folder in failed if folder.name.isdigit()]
+                said = [f"{len(jobs)} of the jobs failed: {', '.join(map(str, jobs))}"] if jobs else []
+                _end("; ".join(said + ["the comparison failed"] * (len(jobs) < len(failed))), 1)
             if ended and not failed:
                 _end(*_last_words(ended[0], name))
 
@@ -119,11 +136,43 @@ def _terminable() -> Iterator[None]:
 
 def _leave_word(folder: Path, error: Exception, name: str) -> None:
     """failed.json in the folder of a multirun's job: what went wrong, for the comparison and for whoever looks."""
-    expected = isinstance(error, UserError | HydraException | OmegaConfBaseException)
+    expected = isinstance(error, _MENDABLE)
     said = _last_words(error, name)[0] if expected else f"error: {type(error).__name__}: {error}"
     told = "" if expected else "".join(traceback.format_exception(error))
     write_whole(folder / FAILED, json.dumps({"error": said.removeprefix("error: "), "traceback": told}, indent=1))
     log.error("%s%s; the other jobs go on", f"{told}\n" if told else "", said)
+
+
+def _of_hydra(error: Exception, several: bool) -> str:
+    """What to say where no job could begin, or none came to its end."""
+    said = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+    if "srun" in said or "slurm" in said.lower():
+        return (
+            "error: hydra/launcher=submitit_slurm needs SLURM, and there is none here; hydra/launcher=submitit_local "
+            "runs the same way on this machine"
+        )
+    if isinstance(error, OSError):
+        return f"error: {said}; give hydra.{'sweep' if several else 'run'}.dir a folder that can be written"
+    where = "hydra.launcher.* and hydra.sweeper.* (docs/many-runs.md)" if several else "the settings"
+    return f"error: {said}; check {where}"
+
+
+def _wrong_kind(name: str) -> UserError | None:
+    """Where something failed for which a setting may be the reason: the first word of the command line that gives
+    text where the config has a number, or true or false."""
+    said = HydraConfig.get().overrides.task
+    chosen = [word for word in said if (CONF / word.split("=")[0].lstrip("+~")).is_dir()]
+    try:
+        usual = compose(name, chosen)
+    except Exception:  # what is chosen cannot be had either: the error that there is says more
+        return None
+    for word in said:
+        key, _, given = word.partition("=")
+        default = None if word in chosen or key[:1] in "+~" else OmegaConf.select(usual, key)
+        if isinstance(default, bool | int | float) and isinstance(yaml.safe_load(given or "null"), str):
+            kind = "true or false" if isinstance(default, bool) else "a number"
+            return UserError(f"{word}: give {kind} (by default {default})")
+    return None
 
 
 def _as_hydra_reads(argument: str) -> list[str]:

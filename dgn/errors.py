@@ -4,3 +4,7 @@
 class UserError(Exception):
     """Something that a user can put right: the message is one line that names the wrong value, the right
     ones and the next step. The entry points print it without a traceback and exit with status 2."""
+
+
+class OtherRun(UserError):
+    """A folder holds another run than the one that is asked for; it is left as it is."""

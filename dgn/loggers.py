@@ -26,7 +26,7 @@ def check(loggers: Mapping[str, Any]) -> None:
     """Raises UserError for loggers' settings that would be refused when the job is under way. loggers: the config's."""
     for settings in loggers.values():
         if settings["_target_"] == "dgn.loggers.wandb_logger":
-            wandb_runs.check(**{k: v for k, v in settings.items() if k != "_target_"})
+            wandb_runs.check(**{key: settings[key] for key in ("project", "mode", "tags") if key in settings})
 
 
 @contextmanager

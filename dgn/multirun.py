@@ -2,17 +2,20 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import configure_log
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from dgn.errors import UserError
-from dgn.runs import FAILED, numbered
+from dgn.files import written_aside
+from dgn.runs import FAILED, MULTIRUN, numbered
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,24 @@ def watching(failed: list[Path]) -> Iterator[None]:
 
 class Multirun(Callback):
     """Hydra's callback of train.yaml and visualize.yaml. Its comparison is made as config.comparison says."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Leaves word in the folder of what is run in it, which not every sweeper does; refuses settings that the
+        comparison would fail for when all the jobs are done."""
+        folder = Path(config.hydra.sweep.dir)
+        try:
+            _check(config)
+            with written_aside(folder / MULTIRUN) as aside:
+                OmegaConf.save(config, aside)
+        except (UserError, HydraException) as error:  # Hydra makes a warning of what is raised in a callback
+            said = str(error).splitlines()[0]
+            print(
+                f"error: {said}{'; see comparison.* in conf/train.yaml' * (type(error) is not UserError)}",
+                file=sys.stderr,
+            )
+            sys.exit(2)
+        if config.get("resume") == "auto" and not numbered(folder):
+            log.info("resume=auto: no multirun of this command is there to go on with; this is a new one")
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Compares the multirun's jobs, and prints the page's path last."""
@@ -57,15 +78,9 @@ class Multirun(Callback):
 
 def _compare(config: DictConfig, jobs: list[Path], folder: Path) -> Path:
     # Here, so that a command line that is only helped does not wait for torch.
-    from dgn.config import compose
     from dgn.tasks.compare import compare
 
-    given = {k: v for k, v in OmegaConf.to_container(config.comparison).items() if k != "enabled" and v is not None}
-    choices = [f"{key}={given.pop(key)}" for key in ("judge", "target", "method") if key in given]
-    choices += [f"logger={'wandb' if 'wandb' in (config.get('logger') or {}) else 'none'}"]
-    settings = compose("compare", choices)
-    for key, value in given.items():
-        OmegaConf.update(settings, key, value)
+    settings = _settings(config)
     settings.runs = [os.fspath(job) for job in jobs]
     for logger in settings.logger.values():
         own = config.logger.wandb
@@ -77,3 +92,26 @@ def _compare(config: DictConfig, jobs: list[Path], folder: Path) -> Path:
         )
         logger.project, logger.entity, logger.mode = own.project, own.entity, own.mode
     return compare(settings, folder)
+
+
+def _settings(config: DictConfig) -> DictConfig:
+    """compare.py's, as config.comparison has them."""
+    from dgn.config import compose
+
+    given = {k: v for k, v in OmegaConf.to_container(config.comparison).items() if k != "enabled" and v is not None}
+    choices = [f"{key}={given.pop(key)}" for key in ("judge", "target", "method") if key in given]
+    choices += [f"logger={'wandb' if 'wandb' in (config.get('logger') or {}) else 'none'}"]
+    settings = compose("compare", choices)
+    for key, value in given.items():
+        OmegaConf.update(settings, key, value)
+    return settings
+
+
+def _check(config: DictConfig) -> None:
+    enabled = config.comparison.enabled
+    if not isinstance(enabled, bool):
+        raise UserError(f"comparison.enabled={enabled}: give true or false")
+    if enabled:
+        from dgn.tasks.compare import check
+
+        check(_settings(config))

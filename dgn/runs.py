@@ -93,10 +93,18 @@ def measured(folder: Path, metric: str) -> float:
 
 
 def multirun_to_resume(resume: str | None, overrides: Iterable[str]) -> Path | None:
-    """The folder of the newest multirun that the same command (but for `resume`) started, where resume=auto; else
-    None: then a new one begins."""
-    if resume != "auto":
+    """The folder of the multirun to go on with: the one that is named, or with resume=auto the newest that the same
+    command (but for `resume`) started; None where there is none: then a new one begins. Raises UserError for a folder
+    that is no multirun's."""
+    if resume is None:
         return None
+    if resume != "auto":
+        if not (Path(resume) / MULTIRUN).is_file():
+            raise UserError(
+                f"resume={resume}: no multirun to go on with there ({MULTIRUN} is missing); give a multirun's folder, "
+                "or auto for the newest that the same command began"
+            )
+        return Path(resume)
     found = [
         path
         for path in OUTPUTS.glob(f"multirun/*/{MULTIRUN}")

@@ -65,7 +65,7 @@ class WandbRun(WandbLogger):
             _forget()
 
 
-def check(project: str | None = None, mode: str = "auto", tags: Any = (), **others: Any) -> None:
+def check(project: str | None = None, mode: str = "auto", tags: Any = ()) -> None:
     """Raises UserError for settings that W&B would refuse, those of its environment variables too."""
     if mode not in MODES:
         raise UserError(f"logger.wandb.mode={mode} is none of {', '.join(MODES)}")

@@ -58,7 +58,10 @@ class ImageData(pl.LightningDataModule):
         """The batches of steps global_step .. max_steps of the trainer: a resumed run goes on where it was."""
         world, rank = self.trainer.world_size, self.trainer.global_rank
         if self.batch_size % world:
-            raise UserError(f"data.batch_size={self.batch_size} does not divide among {world} processes")
+            raise UserError(
+                f"data.batch_size={self.batch_size} does not divide among {world} processes; give a multiple of "
+                f"{world}, for example {-(-self.batch_size // world) * world}"
+            )
         batches = StepBatches(self.batch_size, self.trainer.global_step, self.trainer.max_steps, rank, world)
         return self._loader(Stream(self.train_source, self.seed), batch_sampler=batches)
 

@@ -22,7 +22,7 @@ from dgn.report.comparison_figure import comparison_figure
 class Entry:
     """A run in a comparison. name: what tells it from the others, with ` · ` between settings. status: `finished`,
     `failed` or `unfinished`; error: what it failed of, or why it could not be compared. settings: those in which the
-    runs differ. numbers: what was measured of it.
+    runs differ. numbers: what was measured of it. prior: by which name its prior is loaded; None where it has none.
     images: (units * seeds, 3, H, W) in image space, unit after unit; None where it made none."""
 
     name: str
@@ -32,6 +32,7 @@ class Entry:
     settings: dict[str, Any] = field(default_factory=dict)
     numbers: dict[str, float] = field(default_factory=dict)
     images: Tensor | None = None
+    prior: str | None = None
 
 
 def write_comparison(

@@ -151,21 +151,38 @@ def processes_to_start(trainer: DictConfig) -> int:
     """How many processes this one has to start for a trainer's config; 1: it trains itself.
 
     Raises UserError where the devices are not there, or another machine's processes are not ours to start."""
-    strategy = trainer.get("strategy")
-    if started_by_launcher() or strategy in (None, "auto"):
+    if started_by_launcher():
         return 1
-    devices, cpu = trainer.devices, trainer.accelerator == "cpu"
-    there = torch.cuda.device_count()
-    if not cpu and there == 0:
+    cpu, there = trainer.accelerator == "cpu", torch.cuda.device_count()
+    together = trainer.get("strategy") not in (None, "auto")
+    if together and not cpu and there == 0:
         raise UserError("trainer=ddp needs GPUs, and there is none here; give trainer=ddp_cpu, or trainer=auto")
-    count = there if devices in ("auto", -1) else len(devices) if OmegaConf.is_list(devices) else int(devices)
-    if count < 1 or (not cpu and count > there):
-        raise UserError(f"trainer.devices={devices}: there are {there} GPUs here; give a number of them, or auto")
-    if trainer.get("num_nodes", 1) > 1:
+    count = _devices(trainer.devices, cpu, there)
+    if count > 1 and not together:  # Lightning would start the command line again, a multirun's too
         raise UserError(
-            f"trainer.num_nodes={trainer.num_nodes}: processes on several machines are started by srun or torchrun "
+            f"trainer.devices={trainer.devices}: several train together with trainer=ddp, or trainer=ddp_cpu"
+        )
+    nodes = trainer.get("num_nodes", 1)
+    if nodes != 1:
+        raise UserError(
+            f"trainer.num_nodes={nodes}: processes on several machines are started by srun or torchrun "
             "(docs/clusters.md)"
         )
+    return count if together else 1
+
+
+def _devices(devices: Any, cpu: bool, there: int) -> int:
+    """How many trainer.devices means."""
+    what = "processes" if cpu else "GPUs"
+    if OmegaConf.is_list(devices):
+        count = len(devices)
+    elif devices in ("auto", -1, "-1"):
+        count = 1 if cpu else max(1, there)
+    else:
+        count = int(devices) if str(devices).isdigit() else 0
+    if count < 1 or (not cpu and count > max(1, there)):
+        known = "" if cpu else f" (there are {there} here), or auto for all of them"
+        raise UserError(f"trainer.devices={devices}: give a number of {what}{known}")
     return count
 
 

@@ -6,7 +6,7 @@ Searches (folders of visualize.py) have shown theirs already: they are measured 
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.run_comparison import Entry, write_comparison
 from dgn.runs import CONFIG, FAILED, METRICS, PRIOR, numbered
+from dgn.sharing import fetch, is_shared
 from dgn.tasks.methods import method_for
 from dgn.tasks.networks import network
 from dgn.tasks.roles import device_of, judge_of, load_prior, reference_data, seeds_of, units_of
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 
 _RESULTS = "results.json"
 _MOST_UNITS = 16
+_NOT_OF_VALIDATION = {f"data.{key}" for key in ("batch_size", "num_workers", "cache", "train_images", "mirror")}
 _SHOWN = 5  # best and worst searches in the figure
 
 
@@ -55,13 +57,17 @@ _MORE_IS_BETTER = {
 def compare(config: DictConfig, folder: Path) -> Path:
     """Compares the runs of config.runs; writes the page, the table and the figure into the folder; returns the page's
     path. Raises UserError where a folder is no run's."""
-    check_loggers(config.logger)
-    runs = _folders(config.runs)
-    entries = [_entry(run) for run in runs]
-    settings = [settings_of(run) for run in runs]
-    for entry, name, told in zip(entries, *name_runs(runs, settings), strict=True):
+    check(config)
+    if OmegaConf.is_missing(config, "runs"):
+        raise UserError("no runs to compare: python compare.py RUN RUN ... (folders, or folders of multiruns)")
+    places = _places(config.runs)
+    entries = [_entry(place) for place in places]
+    settings = [settings_of(place.path) for place in places]
+    for entry, name, told in zip(entries, *name_runs([p.called for p in places], settings), strict=True):
         entry.name, entry.settings = name, told
-    searches = [(run / _RESULTS).is_file() or "units" in of.config for run, of in zip(runs, settings, strict=True)]
+    searches = [
+        (place.path / _RESULTS).is_file() or "units" in of.config for place, of in zip(places, settings, strict=True)
+    ]
     if any(searches) and not all(searches):
         raise UserError("runs of train.py and of visualize.py cannot be compared with each other; name one kind")
     page, table = (_searches if all(searches) else _priors)(config, entries, folder)
@@ -70,21 +76,32 @@ def compare(config: DictConfig, folder: Path) -> Path:
     return page
 
 
+def check(config: DictConfig) -> None:
+    """Raises UserError for settings that a comparison would fail for when much has been done."""
+    check_loggers(config.logger)
+    seeds_of(config.seeds)
+    for key, least in (("reference_images", 0), ("steps", 1)):
+        value = config[key]
+        if value is not None and (not isinstance(value, int) or value < least):
+            raise UserError(f"{key}={value}: give a number of at least {least}")
+
+
 def _priors(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Path, list[str]]:
     """The comparison of what train.py made."""
     device = device_of(config.device)
     for entry in entries:
-        if entry.status == "finished":
-            entry.numbers |= _trained(entry.folder)
-    made = [entry for entry in entries if (entry.folder / PRIOR).is_file() and entry.status == "finished"]
+        if entry.status == "finished" and (entry.folder / METRICS).is_file():
+            entry.numbers |= _trained(json.loads((entry.folder / METRICS).read_text()))
+    made = [entry for entry in entries if entry.prior is not None and entry.status == "finished"]
     seeds = seeds_of(config.seeds)
     asked: _Asked | None = None
     for entry in made:
         try:  # one that cannot be read or searched does not lose the others
-            prior = Prior.load(entry.folder / PRIOR, device)
+            prior = Prior.load(entry.prior, device)
         except UserError as error:
             _leave_out(entry, error)
             continue
+        entry.numbers = entry.numbers or _trained(prior.about.get("metrics", {}))
         asked = asked or _ask(config, prior, device)
         log.info("Comparing: %s", entry.name)
         try:
@@ -106,8 +123,18 @@ def _priors(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Pat
             f"{'seed' if len(seeds) == 1 else 'seeds'}, searched alike. {asked.yardstick.words()}"
         )
     note = "A row a unit, a column a prior; the same seeds for each."
-    page = write_comparison(folder, entries, titles, len(seeds), "Priors compared", summary, note, _MORE_IS_BETTER)
+    if not _one_data(entries):
+        summary += " The runs had other images, so what was measured on each one's own (val/) is not to be compared."
+    marked = {k: v for k, v in _MORE_IS_BETTER.items() if _one_data(entries) or not k.startswith("val/")}
+    title = "Priors compared" if made else "Runs compared"
+    page = write_comparison(folder, entries, titles, len(seeds), title, summary, note, marked)
     return page, titles
+
+
+def _one_data(entries: Sequence[Entry]) -> bool:
+    """Whether the runs were validated on the same images, so far as their settings say."""
+    of_data = {key for entry in entries for key in entry.settings if key == "data" or key.startswith("data.")}
+    return not of_data - _NOT_OF_VALIDATION
 
 
 def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Path, list[str]]:
@@ -145,14 +172,35 @@ def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[P
     return page, rows
 
 
-def _folders(runs: Sequence[str]) -> list[Path]:
-    """The run folders that the given ones mean: a multirun's are its jobs'."""
-    found: dict[Path, Path] = {}  # one that is named twice is one
-    for run in map(Path, runs):
+@dataclass(frozen=True)
+class _Place:
+    """path: a run's folder, or a prior file alone. called: what names it where its settings do not. given: a shared
+    prior's name, by which it is loaded."""
+
+    path: Path
+    called: str
+    given: str | None = None
+
+
+def _places(runs: Sequence[str]) -> list[_Place]:
+    """What is to be compared: run folders (a multirun's are its jobs'), prior files, shared priors."""
+    found: dict[Path, _Place] = {}  # one that is named twice is one
+    for given in map(str, runs):
+        if is_shared(given):
+            path = fetch(given)
+            found[path.resolve()] = _Place(path, given, given)
+            continue
+        run = Path(given)
+        if run.is_file() and run.suffix == ".safetensors":
+            found[run.resolve()] = _Place(run, run.resolve().parent.name)
+            continue
         if not run.is_dir():
-            raise UserError(f"{run}: no such folder; give folders of train.py, visualize.py or of their multiruns")
+            raise UserError(
+                f"{run}: no such folder; give folders of train.py, visualize.py or of their multiruns, prior files, or "
+                "shared priors (hf:, wandb:)"
+            )
         jobs = [run] if any((run / name).exists() for name in (CONFIG, _RESULTS, ".hydra")) else numbered(run)
-        found |= {job.resolve(): job for job in jobs}
+        found |= {job.resolve(): _Place(job, job.name) for job in jobs}
         if not jobs:
             raise UserError(f"{run} is no run's folder: neither {CONFIG} nor {_RESULTS} is there, nor numbered jobs")
     if not found:
@@ -160,15 +208,18 @@ def _folders(runs: Sequence[str]) -> list[Path]:
     return list(found.values())
 
 
-def _entry(run: Path) -> Entry:
+def _entry(place: _Place) -> Entry:
+    run = place.path
+    if run.is_file():
+        return Entry(place.called, run, "finished", prior=place.given or str(run))
+    prior = str(run / PRIOR) if (run / PRIOR).is_file() else None
     if (run / FAILED).is_file():
         return Entry(run.name, run, "failed", json.loads((run / FAILED).read_text())["error"])
     done = (run / METRICS).is_file() or (run / _RESULTS).is_file()
-    return Entry(run.name, run, "finished" if done else "unfinished")
+    return Entry(run.name, run, "finished" if done else "unfinished", prior=prior)
 
 
-def _trained(run: Path) -> dict[str, float]:
-    metrics = json.loads((run / METRICS).read_text())
+def _trained(metrics: Mapping[str, Any]) -> dict[str, float]:
     numbers = {key: value for key, value in metrics.items() if key.startswith("val/")}
     numbers["seconds"] = metrics.get("total_seconds", metrics.get("fit_seconds"))
     numbers["parameters"] = metrics.get("generator_parameters", metrics.get("parameters"))

@@ -80,8 +80,9 @@ def units_of(units: Any, target: FeatureNet) -> str | list[Any]:
 
 def seeds_of(seeds: Any) -> list[int]:
     """What `seeds=` says: a number of them, or a list."""
-    found = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    if not found:
+    several = not isinstance(seeds, int | str | float | None)
+    found = list(range(seeds)) if isinstance(seeds, int) else list(seeds) if several else []
+    if not found or not all(isinstance(seed, int) for seed in found):
         raise UserError(f"seeds={seeds} asks for no image; give a number of at least 1, or a list")
     return found
 

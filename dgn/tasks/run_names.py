@@ -9,6 +9,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from dgn.config import different
+from dgn.prior import Prior
 from dgn.runs import CONFIG
 
 NAME_JOIN = " · "
@@ -28,15 +29,18 @@ class Settings:
 
 
 def settings_of(run: Path) -> Settings:
-    """What the folder of a run says of its settings."""
+    """What the folder of a run, or a prior file alone, says of its settings."""
+    if run.is_file():
+        return Settings(Prior.load(run).about.get("config", {}), {}, [])
     hydra = _read(run / ".hydra" / "hydra.yaml")
     choices = hydra.get("hydra", {}).get("runtime", {}).get("choices", {})
     given = [override.split("=")[0].lstrip("+~") for override in _read(run / ".hydra" / "overrides.yaml")]
     return Settings(_read(run / CONFIG) or _read(run / ".hydra" / "config.yaml"), choices, given)
 
 
-def name_runs(runs: Sequence[Path], settings: Sequence[Settings]) -> tuple[list[str], list[dict[str, Any]]]:
-    """A name for each run, and {setting: value} for the settings in which any two of them differ.
+def name_runs(runs: Sequence[str], settings: Sequence[Settings]) -> tuple[list[str], list[dict[str, Any]]]:
+    """A name for each run, and {setting: value} for the settings in which any two of them differ. runs: what each is
+    called where its settings do not tell it from the others.
 
     Where they differ in a choice (`encoder=mini_resnet`), that stands for all that follows from it."""
     known = [of for of in settings if of.config]
@@ -61,7 +65,7 @@ def name_runs(runs: Sequence[Path], settings: Sequence[Settings]) -> tuple[list[
         for of, told in zip(settings, found, strict=True)
     ]
     unique = [
-        name if name and names.count(name) == 1 else NAME_JOIN.join(filter(None, (run.name, name)))
+        name if name and names.count(name) == 1 else NAME_JOIN.join(filter(None, (run, name)))
         for run, name in zip(runs, names, strict=True)
     ]
     return unique, found
@@ -72,6 +76,8 @@ def _read(path: Path) -> Any:
 
 
 def _groups(settings: Sequence[Settings]) -> list[str]:
+    if not all(of.choices for of in settings):  # a prior file alone says what was set, and not by which file
+        return []
     return [group for group in dict.fromkeys(g for of in settings for g in of.choices) if group in settings[0].config]
 
 

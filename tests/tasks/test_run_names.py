@@ -16,7 +16,7 @@ def runs(tmp_path, *configs, choices=()):
 
 
 def named(folders):
-    return name_runs(folders, [settings_of(folder) for folder in folders])
+    return name_runs([folder.name for folder in folders], [settings_of(folder) for folder in folders])
 
 
 def test_runs_are_named_after_the_settings_in_which_they_differ(tmp_path):
