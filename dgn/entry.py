@@ -1,6 +1,5 @@
 """An entry point: Hydra's command line, with words that a user types, errors in one line, and interruptions."""
 
-import difflib
 import json
 import logging
 import multiprocessing
@@ -10,21 +9,21 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
-import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from dgn.config import CONF, compose, prefer_our_files, register_resolvers
+from dgn.config import CONF, prefer_our_files, register_resolvers
 from dgn.errors import OtherRun, UserError
+from dgn.explanations import explain, of_hydra, wrong_kind
 from dgn.files import write_whole
 from dgn.multirun import watching
 from dgn.processes import NOTHING_SAVED, rank
@@ -65,7 +64,7 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                     if several:
                         raise KeyboardInterrupt from error  # the one thing that Hydra lets end a multirun
                 except Exception as error:
-                    found = error if isinstance(error, UserError) else _wrong_kind(name) or error
+                    found = error if isinstance(error, UserError) else wrong_kind(name) or error
                     if not several and not isinstance(found, _MENDABLE):
                         bugs.append(error)
                         raise
@@ -95,7 +94,7 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
             except Exception as error:  # Hydra's, or of the launcher and the sweeper that it runs
                 if error in bugs:
                     raise
-                _end(*(_last_words(ended[0], name) if ended else (_of_hydra(error, several), 2)))
+                _end(*(_last_words(ended[0], name) if ended else (f"error: {of_hydra(error, several)}", 2)))
             if failed:
                 jobs = [folder for folder in failed if folder.name.isdigit()]
                 said = [f"{len(jobs)} of the jobs failed: {', '.join(map(str, jobs))}"] if jobs else []
@@ -143,38 +142,6 @@ def _leave_word(folder: Path, error: Exception, name: str) -> None:
     log.error("%s%s; the other jobs go on", f"{told}\n" if told else "", said)
 
 
-def _of_hydra(error: Exception, several: bool) -> str:
-    """What to say where no job could begin, or none came to its end."""
-    said = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-    if "srun" in said or "slurm" in said.lower():
-        return (
-            "error: hydra/launcher=submitit_slurm needs SLURM, and there is none here; hydra/launcher=submitit_local "
-            "runs the same way on this machine"
-        )
-    if isinstance(error, OSError):
-        return f"error: {said}; give hydra.{'sweep' if several else 'run'}.dir a folder that can be written"
-    where = "hydra.launcher.* and hydra.sweeper.* (docs/many-runs.md)" if several else "the settings"
-    return f"error: {said}; check {where}"
-
-
-def _wrong_kind(name: str) -> UserError | None:
-    """Where something failed for which a setting may be the reason: the first word of the command line that gives
-    text where the config has a number, or true or false."""
-    said = HydraConfig.get().overrides.task
-    chosen = [word for word in said if (CONF / word.split("=")[0].lstrip("+~")).is_dir()]
-    try:
-        usual = compose(name, chosen)
-    except Exception:  # what is chosen cannot be had either: the error that there is says more
-        return None
-    for word in said:
-        key, _, given = word.partition("=")
-        default = None if word in chosen or key[:1] in "+~" else OmegaConf.select(usual, key)
-        if isinstance(default, bool | int | float) and isinstance(yaml.safe_load(given or "null"), str):
-            kind = "true or false" if isinstance(default, bool) else "a number"
-            return UserError(f"{word}: give {kind} (by default {default})")
-    return None
-
-
 def _as_hydra_reads(argument: str) -> list[str]:
     """What we take and Hydra does not, in its words: `method=[a,b]` chooses from a group once and names the others."""
     if not (match := re.fullmatch(r"method=\[(.*)\]", argument)):
@@ -205,10 +172,12 @@ def _last_words(error: BaseException, name: str) -> tuple[str, int]:
         return str(error), 128 + error.signal
     if isinstance(error, KeyboardInterrupt):
         return NOTHING_SAVED, 130
-    if not isinstance(error, UserError):
-        if not isinstance(error.__cause__, UserError):
-            return f"error: {_explain(error, name)}", 2
-        error = error.__cause__
+    ours: BaseException | None = error
+    while ours is not None and not isinstance(ours, UserError):
+        ours = ours.__cause__ or ours.__context__  # where Hydra has wrapped it
+    if ours is None:
+        return f"error: {explain(error, name)}", 2
+    error = ours
     # What a data worker raises comes with the worker's traceback; the last line is ours.
     return f"error: {str(error).strip().splitlines()[-1].removeprefix('dgn.errors.UserError: ')}", 2
 
@@ -216,41 +185,3 @@ def _last_words(error: BaseException, name: str) -> tuple[str, int]:
 def _end(message: str, status: int) -> None:
     print(message, file=sys.stderr)
     sys.exit(status)
-
-
-def _explain(error: Exception, name: str) -> str:
-    """Hydra's message in one line, with the nearest key for one that there is not."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith(("full_key", "object_type", "reference_type"))]
-    lines = [line for line in lines if not line.startswith(("Config search path", "provider="))]  # Hydra's own affair
-    said = "; ".join(dict.fromkeys(lines)) or type(error).__name__
-    if match := re.search(r"Could not override '([^']+)'", said):
-        known = list(_keys(OmegaConf.to_container(compose(name, []), resolve=False)))
-        last = match[1].rsplit(".", 1)[-1]
-        near = difflib.get_close_matches(match[1], known, 3) or [k for k in known if k.rsplit(".", 1)[-1] == last][:3]
-        hint = f"did you mean {' or '.join(near)}?" if near else f"keys: {', '.join(k for k in known if '.' not in k)}"
-        return f"no key {match[1]!r}; {hint} See python {name}.py --help"
-    if match := re.search(r"Could not (?:find|load) '(\S+)/([^/']+)'", said):
-        group, given = match.groups()
-        there = sorted({path.stem for path in (CONF / group).glob("*.yaml")} | set(_OF_HYDRA.get(group, ())))
-        near = difflib.get_close_matches(given, there, 1)
-        if there:
-            hint = f"did you mean {near[0]}? There" if near else "there"
-            return f"{group}={given}: no such file of conf/{group}; {hint} are {', '.join(there)}"
-    if match := re.search(r"hydra_plugins\.hydra_(\w+)_(launcher|sweeper)|hydra/sweeper/(sampler)", said):
-        extra = {"launcher": "cluster"}.get(match[2], "sweep")
-        return f"{match[1] or 'optuna'} is not installed: pip install -e '.[{extra}]' ({lines[0]})"
-    if "Missing mandatory value" in said:
-        key = getattr(error, "full_key", None) or said.split(":")[-1].strip()
-        return f"{key} is not given; set it with {key}=VALUE (see python {name}.py --help)"
-    return f"{said}; see python {name}.py --help"
-
-
-_OF_HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
-
-
-def _keys(tree: dict[str, Any], prefix: str = "") -> Iterable[str]:
-    for key, value in tree.items():
-        yield prefix + str(key)
-        if isinstance(value, dict):
-            yield from _keys(value, f"{prefix}{key}.")

@@ -64,9 +64,10 @@ def csv_logger(folder: str | Path) -> CSVLogger:
 
 
 def tensorboard_logger(folder: str | Path) -> TensorBoardLogger:
-    """Event files in the folder. Raises UserError where tensorboard is not installed."""
+    """Event files in the folder; those of a run that is gone on with hide what comes again. Raises UserError where
+    tensorboard is not installed."""
     try:
-        return TensorBoardLogger(str(folder), name="", version="", default_hp_metric=False)
+        return _Purging(str(folder), name="", version="", default_hp_metric=False)
     except ModuleNotFoundError:
         raise UserError("logger=tensorboard needs tensorboard: pip install -e '.[tensorboard]'") from None
 
@@ -166,7 +167,10 @@ class _GoingOn(CSVLogger):
         if step is not None and any(int(row["step"]) >= step for row in self._earlier):
             # What had been logged after the checkpoint that the run goes on from comes again.
             self._experiment = None
-            self._keep([row for row in self._earlier if int(row["step"]) < step])
+            same = {"step", *metrics}
+            self._keep(
+                [r for r in self._earlier if int(r["step"]) < step or (int(r["step"]) == step and not set(r) <= same)]
+            )
         self._earlier = ()
         super().log_metrics(metrics, step)
 
@@ -176,3 +180,20 @@ class _GoingOn(CSVLogger):
             writer = super().experiment
         writer.metrics = list(rows)
         writer.save()
+
+
+class _Purging(TensorBoardLogger):
+    """Lightning's TensorBoardLogger, which in a run that is gone on with tells readers that what was logged after the
+    checkpoint comes again."""
+
+    _begun = False
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        if step is not None and not self._begun:
+            self._begun = True
+            if len(list(Path(self.log_dir).glob("events.*"))) > 1:
+                from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+                writer = self.experiment._get_file_writer()
+                writer.add_event(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
+        super().log_metrics(metrics, step)

@@ -12,8 +12,10 @@ from hydra.core.utils import configure_log
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from dgn.errors import UserError
+from dgn.explanations import explain
 from dgn.files import written_aside
 from dgn.runs import FAILED, MULTIRUN, numbered
 
@@ -39,18 +41,17 @@ class Multirun(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Leaves word in the folder of what is run in it, which not every sweeper does; refuses settings that the
         comparison would fail for when all the jobs are done."""
-        folder = Path(config.hydra.sweep.dir)
         try:
+            folder = Path(config.hydra.sweep.dir)
             _check(config)
             with written_aside(folder / MULTIRUN) as aside:
                 OmegaConf.save(config, aside)
         except (UserError, HydraException) as error:  # Hydra makes a warning of what is raised in a callback
-            said = str(error).splitlines()[0]
-            print(
-                f"error: {said}{'; see comparison.* in conf/train.yaml' * (type(error) is not UserError)}",
-                file=sys.stderr,
-            )
+            said = str(error) if isinstance(error, UserError) else f"comparison: {explain(error, 'compare')}"
+            print(f"error: {said}", file=sys.stderr)
             sys.exit(2)
+        except OmegaConfBaseException:
+            return  # Hydra comes upon it as well, and what it raises is said
         if config.get("resume") == "auto" and not numbered(folder):
             log.info("resume=auto: no multirun of this command is there to go on with; this is a new one")
 

@@ -9,12 +9,10 @@ A prior file is data: opening one executes nothing, whoever made it.
 """
 
 import argparse
-import json
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +47,8 @@ def push(path: str | Path, repository: str, private: bool = False) -> str:
     path = fetch(str(path)) if is_shared(path) else Path(path)
     if path.is_dir():
         path = path / _FILE
+    from dgn.card import write_card  # here, as a run's folder is looked for without torch
+
     with tempfile.TemporaryDirectory(prefix="dgn-share-") as folder:
         write_card(path, Path(folder), repository)
         files = {_FILE: path} | {file.name: file for file in Path(folder).iterdir()}
@@ -64,82 +64,6 @@ def push(path: str | Path, repository: str, private: bool = False) -> str:
                 "log in with `hf auth login`, or check the name and the network"
             ) from None
     return f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/{repository}"
-
-
-def write_card(path: Path, folder: Path, repository: str) -> None:
-    """README.md of a prior for the hub, with the pictures that it shows, into the folder."""
-    # Here, as a run's folder is looked for without torch.
-    from torchvision.utils import make_grid
-
-    from dgn.data.images import save_png
-    from dgn.prior import Prior
-
-    prior = Prior.load(path)
-    samples = prior.decode(prior.sample(8))
-    save_png(make_grid(samples, nrow=8, padding=2, pad_value=1.0), folder / "samples.png")
-    pictures = [
-        ("samples.png", "Codes drawn unit by unit, decoded: not what real images look like, but what units hold")
-    ]
-    reconstructions = sorted((path.parent / "reconstructions").glob("*.png"))
-    if reconstructions:
-        (folder / "reconstructions.png").write_bytes(reconstructions[-1].read_bytes())
-        pictures.insert(0, ("reconstructions.png", "Held-out images over their reconstructions"))
-    (folder / "README.md").write_text(_card(prior.about, prior, pictures, repository))
-
-
-def _card(about: Mapping[str, Any], prior: Any, pictures: list[tuple[str, str]], repository: str) -> str:
-    encoder, data, training = about["encoder"], about.get("data", {}), about.get("training", {})
-    what = str(data.get("_target_", "unknown images")).rsplit(".", 1)[-1]
-    classes = ", ".join(map(str, data.get("classes", [])[:20]))
-    metrics = {k: v for k, v in about.get("metrics", {}).items() if isinstance(v, int | float)}
-    numbers = [f"| {name} | {value:.4g} |" for name, value in metrics.items()]
-    code = "x".join(map(str, prior.code_shape))
-    lines = [
-        "---",
-        "library_name: dgn",
-        "tags: [feature-inversion, activation-maximization, generator-prior]",
-        "---",
-        f"# {repository.split('/')[-1]}",
-        "",
-        f"A generator prior: it inverts layer `{about['layer']}` of `{encoder['name']}`, and so paints the image "
-        "that a code of that layer stands for (Dosovitskiy & Brox 2016); searched, it shows what the units of a "
-        "network prefer to see (Nguyen et al. 2016).",
-        "",
-        f"- codes: {code}; images: {prior.image_size} px",
-        f"- encoder: `{encoder['name']}`, fingerprint `{encoder['fingerprint']}`"
-        + ("; its weights are in the file" if prior.encoder_tensors else "; its weights are not in the file"),
-        f"- images it was trained on: {what}" + (f" ({classes})" if classes else ""),
-        f"- training: {training.get('steps', '?')} steps",
-        "",
-        "## How good it is",
-        "",
-        *(["On held-out images:", "", "| | |", "|---|---|", *numbers] if numbers else ["Nothing was measured."]),
-        "",
-        "## What it paints",
-        "",
-        *[line for name, caption in pictures for line in (f"![{caption}]({name})", "", f"*{caption}.*", "")],
-        "## To use it",
-        "",
-        "```",
-        f"python visualize.py prior=hf:{repository}",
-        "```",
-        "",
-        "## How it was made",
-        "",
-        "```",
-        str(about.get("command", "python train.py")),
-        "```",
-        "",
-        "<details><summary>All settings</summary>",
-        "",
-        "```json",
-        json.dumps(about.get("config", {}), indent=1, default=str),
-        "```",
-        "",
-        "</details>",
-        "",
-    ]
-    return "\n".join(lines)
 
 
 def _from_hub(repository: str, revision: str | None) -> Path:

@@ -7,12 +7,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from dgn.card import write_card
 from dgn.errors import UserError
 from dgn.networks.generator import UpconvGenerator
 from dgn.networks.zoo import mini_caffenet
 from dgn.prior import Prior
 from dgn.runs import find_prior
-from dgn.sharing import push, write_card
+from dgn.sharing import push
 from dgn.statistics import UnitStatistics
 
 
@@ -141,6 +142,51 @@ def test_the_card_says_what_the_prior_is(prior_file, tmp_path):
     assert "prior=hf:ada/fc6" in card
     assert "![" in card
     assert (tmp_path / "samples.png").is_file()
+
+
+def test_the_card_publishes_no_settings_of_where_one_worked_and_breaks_at_no_header(prior_file, tmp_path):
+    prior = Prior.load(prior_file)
+    prior.about |= {
+        "config": {"seed": 3, "logger": {"wandb": {"entity": "secret-team"}}},
+        "command": "python train.py\n```\n<script>",
+        "metrics": {"val/psnr": 17.25, "total_seconds": 12.0},
+    }
+    prior.save(tmp_path / "prior.safetensors")
+    write_card(tmp_path / "prior.safetensors", tmp_path, "ada/fc6")
+    card = (tmp_path / "README.md").read_text()
+    assert "secret-team" not in card
+    assert "total_seconds" not in card  # measures no image
+    fenced = card.split("## How it was made")[1].strip().splitlines()
+    assert fenced[0] == "````sh"  # more backquotes than there are in the command
+    assert fenced[4] == "````"
+
+
+def test_a_prior_of_the_hub_opens_by_its_name_and_is_called_by_it(hub, prior_file):
+    push(prior_file, "ada/fc6")
+    assert Prior.load("hf:ada/fc6").source == "hf:ada/fc6"
+
+
+def test_a_file_of_the_hub_that_is_no_prior_is_named_as_it_was_asked_for(hub):
+    hub.files["prior.safetensors"] = b"<html>not what you think</html>"
+    with pytest.raises(UserError, match="prior=hf:ada/fc6: what is shared there cannot be read"):
+        Prior.load("hf:ada/fc6")
+
+
+def test_a_repository_without_a_prior_and_a_hub_that_is_away_are_told_apart(hub, prior_file, monkeypatch):
+    with pytest.raises(UserError, match=r"there is no prior\.safetensors in that repository"):
+        find_prior("hf:ada/fc6")
+    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", fails := _raising(ConnectionError("nobody there")))
+    with pytest.raises(UserError, match=r"did not take ada/fc6 \(nobody there"):
+        push(prior_file, "ada/fc6")
+    assert fails.called
+
+
+def _raising(error):
+    def call(*_, **__):
+        call.called = True
+        raise error
+
+    return call
 
 
 def test_a_prior_of_wandb_is_fetched_once(prior_file, monkeypatch, tmp_path):

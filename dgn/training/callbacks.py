@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBarTheme
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from dgn.data.images import save_png
@@ -110,6 +111,11 @@ class LastValidation(pl.Callback):
     """Remembers the last validation: at which step it was, and what it found."""
 
     step: int | None = None
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Lightning logs a validation after the fit one step later than one of the same moment within it.
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            pl_module.log("step", float(trainer.global_step - 1), batch_size=1)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.step = trainer.global_step

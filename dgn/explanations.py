@@ -1,0 +1,83 @@
+"""What Hydra's errors, and those of wrong settings, come to in a line that a user can do something with."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from dgn.config import CONF, compose
+from dgn.errors import UserError
+
+_OF_HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
+"""Choices that have no file of ours."""
+
+
+def explain(error: Exception, name: str) -> str:
+    """Hydra's message in one line, with the nearest key for one that there is not."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("full_key", "object_type", "reference_type"))]
+    lines = [line for line in lines if not line.startswith(("Config search path", "provider="))]  # Hydra's own affair
+    said = "; ".join(dict.fromkeys(lines)) or type(error).__name__
+    if match := re.search(r"Could not override '([^']+)'", said):
+        known = list(_keys(OmegaConf.to_container(compose(name, []), resolve=False)))
+        last = match[1].rsplit(".", 1)[-1]
+        near = difflib.get_close_matches(match[1], known, 3) or [k for k in known if k.rsplit(".", 1)[-1] == last][:3]
+        hint = f"did you mean {' or '.join(near)}?" if near else f"keys: {', '.join(k for k in known if '.' not in k)}"
+        return f"no key {match[1]!r}; {hint} See python {name}.py --help"
+    if match := re.search(r"Could not (?:find|load) '(\S+)/([^/']+)'", said):
+        group, given = match.groups()
+        there = sorted({path.stem for path in (CONF / group).glob("*.yaml")} | set(_OF_HYDRA.get(group, ())))
+        near = difflib.get_close_matches(given, there, 1)
+        if there:
+            hint = f"did you mean {near[0]}? There" if near else "there"
+            return f"{group}={given}: no such file of conf/{group}; {hint} are {', '.join(there)}"
+    if match := re.search(r"hydra_plugins\.hydra_(\w+)_(launcher|sweeper)|hydra/sweeper/(sampler)", said):
+        extra = {"launcher": "cluster"}.get(match[2], "sweep")
+        return f"{match[1] or 'optuna'} is not installed: pip install -e '.[{extra}]' ({lines[0]})"
+    if "Missing mandatory value" in said:
+        key = getattr(error, "full_key", None) or said.split(":")[-1].strip()
+        return f"{key} is not given; set it with {key}=VALUE (see python {name}.py --help)"
+    return f"{said}; see python {name}.py --help"
+
+
+def of_hydra(error: Exception, several: bool) -> str:
+    """What to say where no job could begin, or none came to its end."""
+    said = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+    if "srun" in said or "slurm" in said.lower():
+        return (
+            "hydra/launcher=submitit_slurm needs SLURM, and there is none here; hydra/launcher=submitit_local "
+            "runs the same way on this machine"
+        )
+    if isinstance(error, OSError):
+        return f"{said}; give hydra.{'sweep' if several else 'run'}.dir a folder that can be written"
+    where = "hydra.launcher.* and hydra.sweeper.* (docs/many-runs.md)" if several else "the settings"
+    return f"{said}; check {where}"
+
+
+def wrong_kind(name: str) -> UserError | None:
+    """Where something failed for which a setting may be the reason: the first word of the command line that gives
+    text where the config has a number, or true or false."""
+    said = HydraConfig.get().overrides.task
+    chosen = [word for word in said if (CONF / word.split("=")[0].lstrip("+~")).is_dir()]
+    try:
+        usual = compose(name, chosen)
+    except Exception:  # what is chosen cannot be had either: the error that there is says more
+        return None
+    for word in said:
+        key, _, given = word.partition("=")
+        default = None if word in chosen or key[:1] in "+~" else OmegaConf.select(usual, key)
+        if isinstance(default, bool | int | float) and isinstance(yaml.safe_load(given or "null"), str):
+            kind = "true or false" if isinstance(default, bool) else "a number"
+            return UserError(f"{word}: give {kind} (by default {default})")
+    return None
+
+
+def _keys(tree: dict[str, Any], prefix: str = "") -> Iterable[str]:
+    for key, value in tree.items():
+        yield prefix + str(key)
+        if isinstance(value, dict):
+            yield from _keys(value, f"{prefix}{key}.")
