@@ -142,6 +142,7 @@ def _forget() -> None:
         wandb.teardown()
     except Exception as error:  # it is gone already
         log.debug("wandb.teardown: %s", error)
+    wandb.run = None  # else Lightning would take a lost run for that of the next job
 
 
 def _mode(mode: str) -> str:

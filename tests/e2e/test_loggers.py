@@ -4,9 +4,11 @@ import csv
 import json
 import time
 
+import psutil
 import pytest
 import wandb
 import yaml
+from pytorch_lightning.loggers import WandbLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 pytestmark = pytest.mark.e2e
@@ -134,6 +136,62 @@ def test_a_service_that_is_away_neither_blocks_nor_fails(user, wandb_runs, monke
     assert time.monotonic() - began < 60
     assert "wandb sync" in said
     assert len(wandb_runs(user.folder)[-1].values("val/psnr")) == 1
+
+
+def test_a_run_that_is_gone_on_with_while_the_service_is_away_is_still_one_run(logged, wandb_runs, monkeypatch):
+    user, run, _ = logged
+    monkeypatch.setattr("dgn.wandb_runs.PATIENCE", 3.0)
+    monkeypatch.setitem(user.environment, "WANDB_API_KEY", "0" * 40)
+    monkeypatch.setitem(user.environment, "WANDB_BASE_URL", "http://127.0.0.1:9")
+    wandb.teardown()
+    user.run("train.py", f"resume={run}", "trainer.max_steps=14")
+    wandb.teardown()
+    kept = [tracked for tracked in wandb_runs(run) if tracked.folder.name.startswith("offline")]
+    assert len(kept) == 3
+    assert len({tracked.run.run_id for tracked in kept}) == 1
+
+
+@pytest.mark.parametrize("how", ["the service process dies", "the folder cannot be written"])
+def test_a_training_survives_whatever_happens_to_wandb(user, monkeypatch, how):
+    if how == "the folder cannot be written":
+        (user.folder / "run").mkdir()
+        (user.folder / "run" / "wandb").write_text("a file where a folder should be")
+    else:
+        noted = WandbLogger.log_metrics
+
+        def dies(self, metrics, step=None):
+            if step == 3:
+                for process in psutil.Process().children(recursive=True):
+                    if "wandb" in process.name():
+                        process.kill()
+            noted(self, metrics, step)
+
+        monkeypatch.setattr(WandbLogger, "log_metrics", dies)
+    user.environment["WANDB_MODE"] = "offline"
+    settings = ["trainer.max_steps=8", "logger=[csv,wandb]", "hydra.run.dir=run"]
+    said, err = user.run("train.py", *user.tiny, *settings)
+    assert wandb.run is None  # nothing is left for the next job of this process to be taken for
+    assert said.strip().endswith("prior.safetensors")
+    assert said.count("goes on without") == 1
+    assert "Traceback" not in err
+    assert [int(row["step"]) for row in rows_of(user.folder / "run") if row["train/loss_image"]] == [1, 3, 5, 7]
+
+
+def test_after_a_kill_every_local_logger_has_each_step_once(user):
+    settings = ["trainer.max_steps=400", "trainer.val_check_interval=10", "checkpoint.every_n_steps=10"]
+    run = user.folder / "run"
+    process = user.start("train.py", *user.tiny, *settings, "logger=[csv,tensorboard]", "hydra.run.dir=run")
+    while process.poll() is None and not (run / "checkpoints" / "last.ckpt").is_file():
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.kill()
+    process.communicate()
+    user.run("train.py", "resume=run", "trainer.max_steps=45")
+    rows, board = rows_of(run), EventAccumulator(str(run / "tensorboard")).Reload()
+    for name in ("train/loss_image", "val/psnr"):
+        steps = [int(row["step"]) for row in rows if row[name]]
+        assert steps == (list(range(1, 45, 2)) if name == "train/loss_image" else [9, 19, 29, 39, 44])
+        assert [event.step for event in board.Scalars(name)] == steps
 
 
 def test_visualize_logs_a_row_for_each_preferred_image(logged, wandb_runs):

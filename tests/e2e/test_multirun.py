@@ -103,6 +103,37 @@ def test_a_folder_with_another_run_is_not_gone_on_with(swept):
     assert "encoder.layer" in err
 
 
+def test_a_multirun_with_other_settings_leaves_the_folder_of_a_finished_one_as_it_is(swept):
+    user, folder, _, _ = swept
+    page = (folder / "comparison" / "index.html").stat().st_mtime_ns
+    other = ["encoder.layer=fc7,fc8", "trainer.max_steps=3", f"hydra.sweep.dir={folder}"]
+    _, err = user.run("train.py", "-m", *user.tiny, *QUICK, *other, status=2)
+    assert "encoder.layer" in err
+    assert not (folder / "0" / "failed.json").exists()
+    assert (folder / "comparison" / "index.html").stat().st_mtime_ns == page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["comparison.judge=nojudge"], "nojudge"),
+        (["comparison.seeds=two"], "seeds=two"),
+        (["comparison.reference_images=-5"], "reference_images=-5"),
+        (["comparison.enabled=maybe"], "comparison.enabled=maybe"),
+        (["resume=outo"], "resume=outo"),
+        (["hydra/launcher=joblb"], "did you mean joblib"),
+        (["logger=wandb", "logger.wandb.mode=onlin"], "logger.wandb.mode=onlin"),
+        (["logger=wandb", "'logger.wandb.project=\"a/b\"'"], "a/b"),
+    ],
+)
+def test_what_the_user_can_mend_is_said_before_the_first_job(user, arguments, says):
+    arguments = [argument.strip("'") for argument in arguments]
+    said, err = user.run("train.py", "-m", *user.tiny, "encoder.layer=fc6,fc8", *arguments, status=None)
+    assert says in err.strip().splitlines()[-1] or says in said
+    assert "Traceback" not in err
+    assert "Training a prior" not in said
+
+
 def test_any_runs_can_be_compared(swept):
     user, folder, _, _ = swept
     arguments = ["judge=none", "steps=2", "reference_images=0", "units=fc8:1", "seeds=2", "hydra.run.dir=compared"]
@@ -114,6 +145,19 @@ def test_any_runs_can_be_compared(swept):
     _, err = user.run("compare.py", "nowhere", status=2)
     assert len(err.strip().splitlines()) == 1
     assert "nowhere" in err
+
+
+def test_prior_files_alone_are_compared_by_what_they_say_of_themselves(swept):
+    user, folder, _, _ = swept
+    for name in ("0", "2"):
+        (user.folder / "alone" / name).mkdir(parents=True)
+        shutil.copy(folder / name / "prior.safetensors", user.folder / "alone" / name)
+    files = [f"alone/{name}/prior.safetensors" for name in ("0", "2")]
+    arguments = ["judge=none", "steps=1", "reference_images=0", "units=fc8:1", "hydra.run.dir=compared3"]
+    user.run("compare.py", *files, *arguments)
+    rows, wanted = table(user.folder / "compared3"), table(folder / "comparison")
+    assert [row["run"] for row in rows] == ["layer=fc6", "layer=fc8"]
+    assert [row["val/psnr"] for row in rows] == [wanted[0]["val/psnr"], wanted[2]["val/psnr"]]
 
 
 def test_a_prior_that_cannot_be_read_does_not_lose_the_comparison_of_the_others(swept):
