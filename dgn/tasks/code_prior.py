@@ -23,6 +23,8 @@ from dgn.training.code_prior import CodeData, Denoising
 
 log = logging.getLogger(__name__)
 
+_MEASURES = ("val/noise_left", "val/loss", "total_seconds")
+
 
 def fit_code_prior(config: DictConfig, folder: Path) -> Path:
     """Fits a prior over the codes of config.prior to the codes of the images that it was trained on; writes
@@ -30,7 +32,7 @@ def fit_code_prior(config: DictConfig, folder: Path) -> Path:
     began = time.perf_counter()
     if config.code_prior.noise <= 0 or config.code_prior.images < 2:
         raise UserError("code_prior.noise must be positive and code_prior.images at least 2")
-    common.start(config, folder)
+    common.start(config, folder, _MEASURES)
     device = common.device(config.trainer)
     prior = load_prior(config.prior, device)
     data, why = own_data(prior)

@@ -33,11 +33,15 @@ from dgn.training.precision import resolve_precision
 log = logging.getLogger(__name__)
 
 
-def start(config: DictConfig, folder: Path) -> str:
+def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
     """Writes the resolved config into the run's folder (first thing: it marks the folder as a run's), and silences
     what Lightning says to developers. Returns the command that makes the run; in processes other than that of rank 0,
-    which alone writes and may be behind them, an empty one. Raises UserError for settings of loggers that would be
-    refused when they are under way."""
+    which alone writes and may be behind them, an empty one.
+
+    measures: what the task measures. Raises UserError for another config.metric, and for settings of loggers that would
+    be refused when they are under way."""
+    if config.metric not in (known := (*measures, "steps", "fit_seconds")):
+        raise UserError(f"metric={config.metric}: this task measures {', '.join(known)}; choose one of these")
     check_loggers(config.logger)
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")

@@ -19,11 +19,13 @@ from dgn.training.classification import Classification
 
 log = logging.getLogger(__name__)
 
+_MEASURES = ("val/accuracy", "val/loss", "parameters")
+
 
 def fit_encoder(config: DictConfig, folder: Path) -> Path:
     """Fits config.encoder to config.data; writes encoder.safetensors (weights, labels, how it was made),
     metrics.json and the checkpoint into the folder; returns the first's path."""
-    common.start(config, folder)
+    common.start(config, folder, _MEASURES)
     pl.seed_everything(config.seed, verbose=False)
     data = instantiate(config.data)
     if not data.classes:

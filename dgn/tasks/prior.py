@@ -26,6 +26,8 @@ from dgn.training.inversion import Inversion, Networks
 from dgn.training.losses import feature_scales
 
 log = logging.getLogger(__name__)
+
+_MEASURES = ("val/psnr", "val/feature_distance", "val/code_error", "generator_parameters", "total_seconds")
 _SMALL = 64 * 2**20  # bytes of an encoder that a prior carries unless told not to
 
 
@@ -33,7 +35,7 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     """Trains G to invert config.encoder.layer; writes the prior, metrics.json, checkpoints and reconstructions into
     the folder; returns the prior's path."""
     began = time.perf_counter()
-    command = common.start(config, folder)
+    command = common.start(config, folder, _MEASURES)
     data = instantiate(config.data)
     encoder = network(config.encoder, data)
     comparator = network(config.comparator, data) if config.comparator.get("_target_") else None
