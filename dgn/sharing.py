@@ -9,6 +9,7 @@ A prior file is data: opening one executes nothing, whoever made it.
 """
 
 import argparse
+import logging
 import os
 import re
 import sys
@@ -69,6 +70,8 @@ def push(path: str | Path, repository: str, private: bool = False) -> str:
 def _from_hub(repository: str, revision: str | None) -> Path:
     hub = _hub()
     hub.logging.set_verbosity_error()  # where it does not answer, that is said once, below
+    for client in ("httpx", "httpx2"):  # which tell of every request
+        logging.getLogger(client).setLevel(logging.WARNING)
     name = f"prior=hf:{repository}" + (f"@{revision}" if revision else "")
     try:
         return Path(hub.hf_hub_download(repository, _FILE, revision=revision))

@@ -59,7 +59,7 @@ def name_runs(runs: Sequence[str], settings: Sequence[Settings]) -> tuple[list[s
         for of in settings
     ]
     names = [
-        NAME_JOIN.join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in list(told.items())[:_IN_A_NAME])
+        NAME_JOIN.join(f"{key.rsplit('.', 1)[-1]}={_brief(value)}" for key, value in list(told.items())[:_IN_A_NAME])
         if of.config
         else ""
         for of, told in zip(settings, found, strict=True)
@@ -69,6 +69,11 @@ def name_runs(runs: Sequence[str], settings: Sequence[Settings]) -> tuple[list[s
         for run, name in zip(runs, names, strict=True)
     ]
     return unique, found
+
+
+def _brief(value: Any) -> str:
+    """As much of a number as a name has room for: a sweeper draws it to seventeen digits."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _read(path: Path) -> Any:

@@ -49,3 +49,13 @@ def test_runs_that_say_nothing_of_themselves_are_named_after_their_folders(tmp_p
     (tmp_path / "old").mkdir()
     folders = [*runs(tmp_path, BASE, BASE), tmp_path / "old"]
     assert named(folders)[0] == ["0", "1", "old"]
+
+
+def test_a_number_in_a_name_is_brief_unless_that_would_hide_what_tells_the_runs_apart(tmp_path):
+    drawn = [BASE | {"loss": {"adversarial": value}} for value in (64.31172050131988, 20.547625125911335)]
+    names, settings = named(runs(tmp_path / "a", *drawn))
+    assert names == ["adversarial=64.3", "adversarial=20.5"]
+    assert settings[0] == {"loss.adversarial": 64.31172050131988}
+    alike = [BASE | {"loss": {"adversarial": value}} for value in (64.311, 64.312)]
+    names, _ = named(runs(tmp_path / "b", *alike))
+    assert names == ["0 · adversarial=64.3", "1 · adversarial=64.3"]
