@@ -14,6 +14,8 @@ from dgn.errors import UserError
 
 _OF_HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
 """Choices that have no file of ours."""
+_WORDS_TOO = ("trainer.devices", "video")
+"""Keys that take words beside the number, or true and false, that they have by default."""
 
 
 def explain(error: Exception, name: str) -> str:
@@ -69,7 +71,7 @@ def wrong_kind(name: str) -> UserError | None:
         return None
     for word in said:
         key, _, given = word.partition("=")
-        default = None if word in chosen or key[:1] in "+~" else OmegaConf.select(usual, key)
+        default = None if word in chosen or key[:1] in "+~" or key in _WORDS_TOO else OmegaConf.select(usual, key)
         if isinstance(default, bool | int | float) and isinstance(yaml.safe_load(given or "null"), str):
             kind = "true or false" if isinstance(default, bool) else "a number"
             return UserError(f"{word}: give {kind} (by default {default})")
