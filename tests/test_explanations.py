@@ -40,8 +40,6 @@ def test_a_file_that_a_group_has_not_comes_with_those_that_it_has():
 
 
 def test_a_cluster_that_is_not_there_and_a_folder_that_cannot_be_written_come_with_the_next_step():
-    assert "submitit_local" in of_hydra(
-        RuntimeError('Could not detect "srun", on a slurm cluster?'), True
-    )
+    assert "submitit_local" in of_hydra(RuntimeError('Could not detect "srun", on a slurm cluster?'), True)
     assert "hydra.sweep.dir" in of_hydra(PermissionError(13, "Permission denied", "/x"), True)
     assert "hydra.run.dir" in of_hydra(PermissionError(13, "Permission denied", "/x"), False)
