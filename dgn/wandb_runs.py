@@ -88,6 +88,7 @@ def begin(folder: Path, mode: str, name: str | None, group: str | None, tags: An
     """The logger of a run that has begun; None where W&B cannot even keep it on disk, which is said."""
     import wandb
 
+    folder = folder.absolute()  # W&B's service process may have been started in another folder
     multirun = folder.parent if (folder.parent / "multirun.yaml").is_file() else None
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -82,6 +82,9 @@ def rewrite(path, change, tensors=None) -> None:
         lambda h: h["about"].pop("layer"),
         lambda h: h.update(about=[]),
         lambda h: h.update(count="many"),
+        lambda h: h["about"].update(layer=3),
+        lambda h: h["about"]["encoder"].update(spec=5),
+        lambda h: h["about"].update(data="not a mapping"),
     ],
 )
 def test_a_header_that_does_not_fit_is_refused_without_allocating(saved, change):
@@ -93,6 +96,13 @@ def test_a_header_that_does_not_fit_is_refused_without_allocating(saved, change)
 def test_tensors_of_another_size_are_refused(saved):
     rewrite(saved, lambda h: None, {"statistics.mean": torch.zeros(5)})
     with pytest.raises(UserError, match="damaged"):
+        Prior.load(saved)
+
+
+def test_weights_that_are_not_finite_are_refused(saved):
+    name, tensor = next((n, t) for n, t in load_file(saved).items() if n.startswith("generator.") and t.ndim > 1)
+    rewrite(saved, lambda h: None, {name: torch.full_like(tensor, torch.nan)})
+    with pytest.raises(UserError, match="not finite"):
         Prior.load(saved)
 
 

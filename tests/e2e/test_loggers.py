@@ -177,23 +177,6 @@ def test_a_training_survives_whatever_happens_to_wandb(user, monkeypatch, how):
     assert [int(row["step"]) for row in rows_of(user.folder / "run") if row["train/loss_image"]] == [1, 3, 5, 7]
 
 
-def test_after_a_kill_every_local_logger_has_each_step_once(user):
-    settings = ["trainer.max_steps=400", "trainer.val_check_interval=10", "checkpoint.every_n_steps=10"]
-    run = user.folder / "run"
-    process = user.start("train.py", *user.tiny, *settings, "logger=[csv,tensorboard]", "hydra.run.dir=run")
-    while process.poll() is None and not (run / "checkpoints" / "last.ckpt").is_file():
-        time.sleep(0.02)
-    time.sleep(0.5)
-    process.kill()
-    process.communicate()
-    user.run("train.py", "resume=run", "trainer.max_steps=45")
-    rows, board = rows_of(run), EventAccumulator(str(run / "tensorboard")).Reload()
-    for name in ("train/loss_image", "val/psnr"):
-        steps = [int(row["step"]) for row in rows if row[name]]
-        assert steps == (list(range(1, 45, 2)) if name == "train/loss_image" else [9, 19, 29, 39, 44])
-        assert [event.step for event in board.Scalars(name)] == steps
-
-
 def test_visualize_logs_a_row_for_each_preferred_image(logged, wandb_runs):
     user, run, _ = logged
     settings = ["units=fc8:0-2", "seeds=2", "steps=2", "reference_images=32", "judge=none", "logger=wandb"]

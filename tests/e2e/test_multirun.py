@@ -160,6 +160,25 @@ def test_prior_files_alone_are_compared_by_what_they_say_of_themselves(swept):
     assert [row["val/psnr"] for row in rows] == [wanted[0]["val/psnr"], wanted[2]["val/psnr"]]
 
 
+def test_shared_priors_are_compared_by_their_names(swept, monkeypatch):
+    """What is fetched is a file each; that it is, is the business of tests/test_sharing.py."""
+    user, folder, _, _ = swept
+    for name in ("one", "two"):
+        (user.folder / "fetched" / name).mkdir(parents=True)
+        shutil.copy(folder / "0" / "prior.safetensors", user.folder / "fetched" / name)
+
+    def fetch(where):
+        return user.folder / "fetched" / where.split("/")[1].partition("@")[0] / "prior.safetensors"
+
+    monkeypatch.setattr("dgn.prior.fetch", fetch)
+    monkeypatch.setattr("dgn.tasks.compare.fetch", fetch)
+    arguments = ["judge=none", "steps=1", "reference_images=0", "units=fc8:1", "hydra.run.dir=compared4"]
+    user.run("compare.py", "hf:ada/one", "hf:ada/two@v2", *arguments)
+    rows = table(user.folder / "compared4")
+    assert [row["run"] for row in rows] == ["hf:ada/one", "hf:ada/two@v2"]
+    assert rows[0]["val/psnr"] == rows[1]["val/psnr"] != ""
+
+
 def test_a_prior_that_cannot_be_read_does_not_lose_the_comparison_of_the_others(swept):
     user, folder, _, _ = swept
     shutil.copytree(folder / "2", user.folder / "broken", ignore=shutil.ignore_patterns("wandb"))

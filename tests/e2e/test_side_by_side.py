@@ -33,7 +33,17 @@ def compared(trained, tmp_path_factory):
     shutil.copy(user.folder / path, copy)
     judge = ["judge=mini_resnet", "judge.weights=null", "judge.classes=16"]
     arguments = ["method=[dgn_am,olah2017,pixels]", f"prior=[{user.folder / path},{copy}]", "units=fc8:0-2", "seeds=2"]
-    return visualized(user, *arguments, *judge)
+    return visualized(user, *arguments, *judge, "logger=wandb", "logger.wandb.mode=offline")
+
+
+def test_the_table_of_wandb_says_which_prior_each_row_is_of(compared, wandb_runs):
+    folder, rows = compared
+    (tracked,) = wandb_runs(folder)
+    (found,) = tracked.values("preferred")
+    stored = json.loads((tracked.folder / "files" / found["path"]).read_text())
+    at = stored["columns"].index("prior")
+    assert [line[at] for line in stored["data"]] == [row["prior"] for row in rows]
+    assert len({line[at] for line in stored["data"]}) == 3  # two, and "" of methods on pixels
 
 
 def test_every_method_and_prior_has_a_column(compared):

@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dgn.prior import Prior
 
@@ -101,11 +102,12 @@ def assert_same(a, b) -> None:
         assert a == b
 
 
-def test_resume_auto_finds_the_unfinished_run(user):
-    settings = [*user.tiny, "trainer.max_steps=400", "checkpoint.every_n_steps=2"]
+def test_resume_auto_finds_the_unfinished_run_and_loggers_hold_each_step_once(user):
+    settings = [*user.tiny, "trainer.max_steps=400", "checkpoint.every_n_steps=10", "logger=[csv,tensorboard]"]
     process = user.start("train.py", *settings)
     while process.poll() is None and not list(user.folder.glob("outputs/train/*/checkpoints/last.ckpt")):
         time.sleep(0.05)
+    time.sleep(0.5)  # more is logged, which comes again
     process.kill()
     process.communicate()
     (run,) = user.folder.glob("outputs/train/*")
@@ -113,6 +115,16 @@ def test_resume_auto_finds_the_unfinished_run(user):
     out, _ = user.run("train.py", "resume=auto", f"trainer.max_steps={step + 3}")
     assert str(run.relative_to(user.folder)) in out.strip().splitlines()[-1]
     assert json.loads((run / "metrics.json").read_text())["steps"] == step + 3
+    command = Prior.load(run / "prior.safetensors").about["command"]  # that which makes this prior from nothing
+    assert f"trainer.max_steps={step + 3}" in command
+    assert "trainer.max_steps=400" not in command
+    assert "resume" not in command
+    assert "data.train_images=96" in command
+    rows = list(csv.DictReader((run / "metrics.csv").open()))
+    board = EventAccumulator(str(run / "tensorboard")).Reload()
+    for name, steps in (("train/loss_image", list(range(1, step + 3, 2))), ("val/psnr", [step + 2])):
+        assert [int(row["step"]) for row in rows if row[name]] == steps
+        assert [event.step for event in board.Scalars(name)] == steps
 
 
 def test_a_finished_run_has_nothing_left_to_do(trained):
