@@ -27,17 +27,16 @@ from dgn.metrics.yardstick import Yardstick
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.run_comparison import Entry, write_comparison
-from dgn.runs import CONFIG, FAILED, METRICS, PRIOR, numbered
-from dgn.sharing import fetch, is_shared
+from dgn.runs import METRICS
 from dgn.tasks.methods import method_for
 from dgn.tasks.networks import network
+from dgn.tasks.places import RESULTS, entry_of, places_of
 from dgn.tasks.roles import device_of, judge_of, load_prior, reference_data, seeds_of, units_of
 from dgn.tasks.run_names import name_runs, settings_of
 from dgn.tasks.search import Contender, search
 
 log = logging.getLogger(__name__)
 
-_RESULTS = "results.json"
 _MOST_UNITS = 16
 _NOT_OF_VALIDATION = {f"data.{key}" for key in ("batch_size", "num_workers", "cache", "train_images", "mirror")}
 _SHOWN = 5  # best and worst searches in the figure
@@ -60,13 +59,13 @@ def compare(config: DictConfig, folder: Path) -> Path:
     check(config)
     if OmegaConf.is_missing(config, "runs"):
         raise UserError("no runs to compare: python compare.py RUN RUN ... (folders, or folders of multiruns)")
-    places = _places(config.runs)
-    entries = [_entry(place) for place in places]
+    places = places_of(config.runs)
+    entries = [entry_of(place) for place in places]
     settings = [settings_of(place.path) for place in places]
     for entry, name, told in zip(entries, *name_runs([p.called for p in places], settings), strict=True):
         entry.name, entry.settings = name, told
     searches = [
-        (place.path / _RESULTS).is_file() or "units" in of.config for place, of in zip(places, settings, strict=True)
+        (place.path / RESULTS).is_file() or "units" in of.config for place, of in zip(places, settings, strict=True)
     ]
     if any(searches) and not all(searches):
         raise UserError("runs of train.py and of visualize.py cannot be compared with each other; name one kind")
@@ -143,7 +142,7 @@ def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[P
     yardstick: Yardstick | None = None
     titles: dict[Path, list[str]] = {}
     for entry in found:
-        results = json.loads((entry.folder / _RESULTS).read_text())
+        results = json.loads((entry.folder / RESULTS).read_text())
         rows = results["results"]
         images = torch.stack([read_image(entry.folder / row["image"]).float() / 255 for row in rows])
         if yardstick is None:
@@ -170,53 +169,6 @@ def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[P
     note = "From the best to the worst; one picture of each unit, the same seed for all."
     page = write_comparison(folder, ranked, rows, 1, "Searches compared", summary, note, _MORE_IS_BETTER)
     return page, rows
-
-
-@dataclass(frozen=True)
-class _Place:
-    """path: a run's folder, or a prior file alone. called: what names it where its settings do not. given: a shared
-    prior's name, by which it is loaded."""
-
-    path: Path
-    called: str
-    given: str | None = None
-
-
-def _places(runs: Sequence[str]) -> list[_Place]:
-    """What is to be compared: run folders (a multirun's are its jobs'), prior files, shared priors."""
-    found: dict[Path, _Place] = {}  # one that is named twice is one
-    for given in map(str, runs):
-        if is_shared(given):
-            path = fetch(given)
-            found[path.resolve()] = _Place(path, given, given)
-            continue
-        run = Path(given)
-        if run.is_file() and run.suffix == ".safetensors":
-            found[run.resolve()] = _Place(run, run.resolve().parent.name)
-            continue
-        if not run.is_dir():
-            raise UserError(
-                f"{run}: no such folder; give folders of train.py, visualize.py or of their multiruns, prior files, or "
-                "shared priors (hf:, wandb:)"
-            )
-        jobs = [run] if any((run / name).exists() for name in (CONFIG, _RESULTS, ".hydra")) else numbered(run)
-        found |= {job.resolve(): _Place(job, job.name) for job in jobs}
-        if not jobs:
-            raise UserError(f"{run} is no run's folder: neither {CONFIG} nor {_RESULTS} is there, nor numbered jobs")
-    if not found:
-        raise UserError("no runs to compare; give their folders")
-    return list(found.values())
-
-
-def _entry(place: _Place) -> Entry:
-    run = place.path
-    if run.is_file():
-        return Entry(place.called, run, "finished", prior=place.given or str(run))
-    prior = str(run / PRIOR) if (run / PRIOR).is_file() else None
-    if (run / FAILED).is_file():
-        return Entry(run.name, run, "failed", json.loads((run / FAILED).read_text())["error"])
-    done = (run / METRICS).is_file() or (run / _RESULTS).is_file()
-    return Entry(run.name, run, "finished" if done else "unfinished", prior=prior)
 
 
 def _trained(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -171,7 +171,7 @@ def test_shared_priors_are_compared_by_their_names(swept, monkeypatch):
         return user.folder / "fetched" / where.split("/")[1].partition("@")[0] / "prior.safetensors"
 
     monkeypatch.setattr("dgn.prior.fetch", fetch)
-    monkeypatch.setattr("dgn.tasks.compare.fetch", fetch)
+    monkeypatch.setattr("dgn.tasks.places.fetch", fetch)
     arguments = ["judge=none", "steps=1", "reference_images=0", "units=fc8:1", "hydra.run.dir=compared4"]
     user.run("compare.py", "hf:ada/one", "hf:ada/two@v2", *arguments)
     rows = table(user.folder / "compared4")
