@@ -51,6 +51,7 @@ def places_of(runs: Sequence[str]) -> list[Place]:
 
 
 def entry_of(place: Place) -> Entry:
+    """What a comparison says of a place before anything is measured: how far it came, and where its prior is."""
     run = place.path
     if run.is_file():
         return Entry(place.called, run, "finished", prior=place.given or str(run))
