@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from dgn.errors import UserError
+from dgn.errors import UserError, first_line
 from dgn.files import write_whole
 from dgn.prior import Prior
 
@@ -123,7 +123,7 @@ class CodePrior:
             autoencoder.load_state_dict(tensors, assign=True)
             about = dict(header["about"])
         except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
-            raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+            raise UserError(f"{path} is damaged: {first_line(error)}") from None
         return cls(autoencoder.requires_grad_(False).eval(), about, str(path))
 
 

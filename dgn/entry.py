@@ -81,14 +81,13 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                 sys.argv[1:] = [said for a in sys.argv[1:] for said in _as_hydra_reads(a)] + _of_a_further_process()
                 with _terminable(), watching(failed):
                     hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
-            except KeyboardInterrupt as error:
+            except (KeyboardInterrupt, Interrupted) as error:
                 stopped = next((e for e in ended if isinstance(e, Interrupted)), error)
                 said, status = _last_words(stopped, name)
-                said = said.replace(NOTHING_SAVED, "stopped") if several else said
-                _end(said + "; the multirun goes on with the same command and resume=auto" * several, status)
-            except Interrupted as error:
-                said, status = _last_words(error, name)
-                _end("stopped; the multirun goes on with the same command and resume=auto" if several else said, status)
+                if several:
+                    said = said.replace(NOTHING_SAVED, "stopped")
+                    said += "; the multirun goes on with the same command and resume=auto"
+                _end(said, status)
             except _MENDABLE as error:
                 _end(*_last_words(error, name))
             except Exception as error:  # Hydra's, or of the launcher and the sweeper that it runs

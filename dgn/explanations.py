@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from dgn.config import CONF, compose
-from dgn.errors import UserError
+from dgn.errors import UserError, first_line
 
 _OF_HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
 """Choices that have no file of ours."""
@@ -48,7 +48,7 @@ def explain(error: Exception, name: str) -> str:
 
 def of_hydra(error: Exception, several: bool) -> str:
     """What to say where no job could begin, or none came to its end."""
-    said = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+    said = f"{type(error).__name__}: {first_line(error)}"
     if "srun" in said or "slurm" in said.lower():
         return (
             "hydra/launcher=submitit_slurm needs SLURM, and there is none here; hydra/launcher=submitit_local "

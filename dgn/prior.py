@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from dgn.errors import UserError
+from dgn.errors import UserError, first_line
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
@@ -205,8 +205,7 @@ class Prior:
         except FileNotFoundError:
             raise UserError(f"no checkpoint {path}; check the path") from None
         except Exception as error:  # torch.load has no closed list of what a foreign file makes it raise
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UserError(f"{path} is not a checkpoint of a prior's training: {reason}") from None
+            raise UserError(f"{path} is not a checkpoint of a prior's training: {first_line(error)}") from None
         generator = UpconvGenerator(**spec)
         prefix = "average.module." if any(k.startswith("average.module.") for k in state) else "generator."
         generator.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})

@@ -76,19 +76,19 @@ def _from_hub(repository: str, revision: str | None) -> Path:
     try:
         return Path(hub.hf_hub_download(repository, _FILE, revision=revision))
     except Exception as error:  # the hub's errors, and those of the network below it
-        raise UserError(f"{name} {_why_not(hub.errors, error, revision)}") from None
+        raise UserError(f"{name} cannot be had{_why_not(hub.errors, error, revision)}") from None
 
 
 def _why_not(kinds: Any, error: Exception, revision: str | None) -> str:
     if isinstance(error, kinds.RevisionNotFoundError):
-        return f"cannot be had: the repository has no branch, tag or commit {revision}"
+        return f": the repository has no branch, tag or commit {revision}"
     if isinstance(error, kinds.EntryNotFoundError) and not isinstance(error, kinds.LocalEntryNotFoundError):
-        return f"cannot be had: there is no {_FILE} in that repository; name one that dgn.sharing has made"
+        return f": there is no {_FILE} in that repository; name one that dgn.sharing has made"
     if isinstance(error, kinds.GatedRepoError):
-        return "cannot be had: its owner lets in who asks; ask on its page, then `hf auth login`"
+        return ": its owner lets in who asks; ask on its page, then `hf auth login`"
     if isinstance(error, kinds.RepositoryNotFoundError):
-        return "cannot be had: no such repository, or one for its members alone; check the name, or `hf auth login`"
-    return f"cannot be had ({_reason(error)}); check the name, the network and `hf auth login`"
+        return ": no such repository, or one for its members alone; check the name, or `hf auth login`"
+    return f" ({_reason(error)}); check the name, the network and `hf auth login`"
 
 
 def _from_wandb(name: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import WandbLogger
 
-from dgn.errors import UserError
+from dgn.errors import UserError, first_line
 
 log = logging.getLogger(__name__)
 
@@ -116,11 +116,6 @@ def begin(folder: Path, mode: str, name: str | None, group: str | None, tags: An
     if mode == "offline":
         log.info("W&B offline; to upload it: wandb sync %s", logger.folder)
     return logger
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in a line; its name where it says nothing."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _begun(settings: Mapping[str, Any], mode: str) -> WandbRun:

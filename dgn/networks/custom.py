@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from dgn.errors import UserError
+from dgn.errors import UserError, first_line
 from dgn.networks.assemble import Settings, arguments, assemble
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
@@ -114,7 +114,7 @@ def _importable(folder: Path) -> Iterator[None]:
 
 def _said(error: BaseException) -> str:
     """An error of a user's code in one line, with the place where it was raised."""
-    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    said = first_line(error)
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {said}{place}"

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dgn.errors import UserError
+from dgn.errors import UserError, first_line
 from dgn.networks.inputs import InputSpace
 from dgn.networks.layers import OUTPUT, Layer, probe
 from dgn.networks.receptive_field import ReceptiveField
@@ -249,7 +249,7 @@ class FeatureNet(nn.Module):
         except Exception as error:  # a network is anyone's code
             if larger:
                 return  # the layers before have been seen
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = first_line(error)
             raise UserError(
                 f"{self.name} does not take an image of {height}x{width} pixels ({reason}); "
                 "give the size that it takes with input_size="

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.vision_transformer import interpolate_embeddings
 
-from dgn.errors import UserError
+from dgn.errors import UserError, first_line
 from dgn.networks.assemble import Settings, arguments, assemble
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
@@ -61,7 +61,7 @@ def torchvision(name: str | None = None, args: Mapping[str, Any] | None = None, 
             except TypeError as error:
                 reason = error
             except (ValueError, AssertionError) as error:
-                said = str(error).splitlines()[0]
+                said = first_line(error)
                 raise UserError(
                     f"torchvision's {name} cannot be made for {height}x{width} pixels ({said}); give another input_size"
                 ) from None
@@ -210,7 +210,7 @@ def _created(library: Any, name: str, args: Mapping[str, Any], pretrained: bool 
     except TypeError as error:
         raise UserError(f"timm's {name} does not take these args ({error}); args={dict(args)}") from None
     except Exception as error:  # the hub's clients have no common kind of error
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]
+        reason = first_line(error).partition(". ")[0]
         if not pretrained:
             raise UserError(f"timm's {name} cannot be made ({reason}); args={dict(args)}") from None
         raise UserError(

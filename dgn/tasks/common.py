@@ -52,7 +52,8 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
     if rank() != 0:
         return ""
     kept = folder / ".hydra" / "overrides.yaml"
-    said = [word for word in (yaml.safe_load(kept.read_text()) if kept.is_file() else []) if _lasts(word)]
+    said = yaml.safe_load(kept.read_text()) if kept.is_file() else []
+    said = [word for word in said if not word.startswith("resume=")]  # that is how this session goes on, not what it is
     command = ["python", "train.py", *said]
     if (folder / CONFIG).is_file():  # gone on with: as it began, but for what is said anew, as more steps
         anew = {word.split("=")[0] for word in said}
@@ -60,11 +61,6 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
     command = shlex.join(command)
     write_whole(folder / CONFIG, f"# {command}\n" + yaml.safe_dump(plain(config), sort_keys=False))
     return command
-
-
-def _lasts(override: str) -> bool:
-    """Whether a word of the command line says what the run is, not only how this session goes on with it."""
-    return not override.startswith("resume=")
 
 
 def device(trainer: DictConfig) -> torch.device:
