@@ -157,7 +157,7 @@ def processes_to_start(trainer: DictConfig) -> int:
     together = trainer.get("strategy") not in (None, "auto")
     if together and not cpu and there == 0:
         raise UserError("trainer=ddp needs GPUs, and there is none here; give trainer=ddp_cpu, or trainer=auto")
-    count = _devices(trainer.devices, cpu, there)
+    count = _devices(trainer.devices, cpu or there == 0, there)
     if count > 1 and not together:  # Lightning would start the command line again, a multirun's too
         raise UserError(
             f"trainer.devices={trainer.devices}: several train together with trainer=ddp, or trainer=ddp_cpu"
@@ -177,10 +177,10 @@ def _devices(devices: Any, cpu: bool, there: int) -> int:
     if OmegaConf.is_list(devices):
         count = len(devices)
     elif devices in ("auto", -1, "-1"):
-        count = 1 if cpu else max(1, there)
+        count = 1 if cpu else there
     else:
         count = int(devices) if str(devices).isdigit() else 0
-    if count < 1 or (not cpu and count > max(1, there)):
+    if count < 1 or (not cpu and count > there):
         known = "" if cpu else f" (there are {there} here), or auto for all of them"
         raise UserError(f"trainer.devices={devices}: give a number of {what}{known}")
     return count
