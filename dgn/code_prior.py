@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from dgn.errors import UserError, first_line
 from dgn.files import write_whole
+from dgn.networks.precision import full_precision
 from dgn.prior import Prior
 
 _HEADER, _FORMAT = "dgn_code_prior", 1
@@ -58,6 +59,7 @@ class CodeAutoencoder(nn.Module):
         self.mean.copy_(mean)
         self.scale.fill_(float(std.double().square().mean().sqrt().clamp_min(1e-12)))
 
+    @full_precision
     def forward(self, codes: Tensor) -> Tensor:
         found = self.layers(((codes - self.mean) / self.scale).flatten(1)).view(codes.shape) * self.scale + self.mean
         return found.clamp_min(0) if self.rectified else found

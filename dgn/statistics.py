@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.precision import full_precision
 
 
 @dataclass
@@ -38,6 +39,7 @@ class UnitStatistics:
 
 
 @torch.no_grad()
+@full_precision
 def measure(net: FeatureNet, layers: Sequence[str], batches: Iterable[Tensor]) -> Mapping[str, UnitStatistics]:
     """Statistics of the layers over batches of images (N, 3, H, W) in image space, in one pass, in float64
     (batch means and squared deviations merged as in Chan, Golub & LeVeque 1979)."""

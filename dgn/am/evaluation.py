@@ -53,7 +53,7 @@ class Evaluation:
 
 def activations_of(target: FeatureNet, objectives: Sequence[Objective], batches: Iterable[Tensor]) -> Tensor:
     """Every objective's value on every image: batches of (B, 3, H, W) in image space -> (images, objectives)."""
-    device = next((p.device for p in target.parameters()), torch.device("cpu"))
+    device = target.device
     layers = list(dict.fromkeys(layer for o in objectives for layer in o.layers))
     values = []
     with torch.no_grad():

@@ -236,9 +236,8 @@ def _file_values(source: str, shape: tuple[int, ...], layer: str, target: Featur
             raise UserError(f"{source} holds {said}; {layer} needs {'x'.join(map(str, shape))} numbers")
         return torch.from_numpy(values.astype(np.float32)).view(shape)
     image = read_image(source).unsqueeze(0).float().div(255)
-    device = next((p.device for p in target.parameters()), image.device)
     with torch.no_grad():
-        code = target(image.to(device), [layer])[layer][0].float().cpu()
+        code = target(image.to(target.device), [layer])[layer][0].cpu()
     if tuple(code.shape) != shape:
         raise UserError(f"direction(...) takes an .npy file of {shape[0]} numbers; {source} is an image")
     return code

@@ -25,6 +25,7 @@ from dgn.data.images import save_png
 from dgn.errors import UserError
 from dgn.files import image_name
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.precision import full_precision
 
 __all__ = ["Preferred", "Stage", "activations_of", "fitting_batch", "maximize"]
 
@@ -68,6 +69,7 @@ class Preferred:
         return paths
 
 
+@full_precision
 def maximize(
     target: FeatureNet,
     objectives: Sequence[Objective],

@@ -56,7 +56,7 @@ class Setting:
     @property
     def device(self) -> torch.device:
         """The target's."""
-        return next((p.device for p in self.target.parameters()), torch.device("cpu"))
+        return self.target.device
 
     @property
     def size(self) -> tuple[int, int]:

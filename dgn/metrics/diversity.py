@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from dgn.metrics.features import features_of
-from dgn.metrics.streams import device_of
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.precision import full_precision
 
 Space = Callable[[Tensor], Tensor]
 """images (N, 3, H, W) -> vectors (N, d), whose Euclidean distances are meant."""
@@ -22,6 +22,7 @@ def diversity(images: Tensor, groups: Sequence[Hashable], space: Space) -> dict[
     return {group: mean_distance(space(images[rows])) for group, rows in places.items()}
 
 
+@full_precision
 def mean_distance(vectors: Tensor) -> float:
     """vectors (n, d) -> the mean Euclidean distance over the n (n - 1) / 2 pairs; NaN where n < 2."""
     return float(torch.pdist(vectors.double()).mean())
@@ -42,8 +43,9 @@ def perceptual(net: FeatureNet, layers: Sequence[str]) -> Space:
     each map the channels scaled to length 1, squared differences averaged over positions and summed over layers."""
 
     @torch.no_grad()
+    @full_precision
     def vectors(images: Tensor) -> Tensor:
-        maps = net(images.to(device_of(net)), list(layers))
+        maps = net(images.to(net.device), list(layers))
         return torch.cat([_unit_channels(maps[layer]).cpu() for layer in layers], 1)
 
     return vectors

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from dgn.metrics.streams import Images, batches, device_of
+from dgn.metrics.streams import Images, batches
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.precision import full_precision
 
 
 def penultimate(net: FeatureNet) -> str:
@@ -16,12 +17,13 @@ def penultimate(net: FeatureNet) -> str:
 
 
 @torch.no_grad()
+@full_precision
 def features_of(net: FeatureNet, images: Images, layer: str | None = None) -> Tensor:
     """images (N, 3, H, W) in image space, or batches of them -> features (N, d), float32 on the CPU.
 
     layer: None: the penultimate one. Maps are averaged over their positions, tokens over the tokens."""
     layer = layer or penultimate(net)
-    device = device_of(net)
+    device = net.device
     return torch.cat([pooled(net(batch.to(device), [layer])[layer]).cpu() for batch in batches(images)])
 
 

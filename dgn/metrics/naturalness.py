@@ -19,6 +19,7 @@ from torchmetrics.image.kid import poly_kernel
 
 from dgn.errors import UserError
 from dgn.metrics.intervals import jackknife
+from dgn.networks.precision import full_precision
 
 FOLDS = 20
 """Units leave the jackknife in at most so many groups: each costs a Frechet distance."""
@@ -39,6 +40,7 @@ class Naturalness:
     real: int
 
 
+@full_precision
 def naturalness(
     features: Tensor,
     units: Sequence[Hashable],
@@ -100,6 +102,7 @@ def same_classes(classes: Sequence[Hashable], real_classes: Sequence[Hashable]) 
     return np.array(sorted(i for name, count in wanted.items() for i in places[name][: max(1, int(share * count))]))
 
 
+@full_precision
 def frechet(features: Tensor, real: Tensor) -> float:
     """features (N, d), real (M, d) -> the squared Frechet distance of the normal distributions with their means and
     covariances, by torchmetrics in float64. Sets smaller than d do: what the covariances lack in rank adds 0."""
@@ -113,6 +116,7 @@ def frechet(features: Tensor, real: Tensor) -> float:
     return max(0.0, float(metric.compute()))
 
 
+@full_precision
 def kid(
     features: Tensor,
     real: Tensor,

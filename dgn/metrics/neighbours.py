@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgn.errors import UserError
-from dgn.metrics.streams import Images, batches, device_of
+from dgn.metrics.streams import Images, batches
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.precision import full_precision
 
 PIXELS = "pixels"
 _MEMORY = 512 * 2**20
@@ -27,6 +28,7 @@ class Nearest:
 
 
 @torch.no_grad()
+@full_precision
 def nearest(
     images: Tensor,
     real: Callable[[], Images],
@@ -89,7 +91,7 @@ class _Vectors:
 
     def __init__(self, size: tuple[int, int], net: FeatureNet | None, layers: Sequence[str]) -> None:
         self.size, self.net, self.layers = size, net, list(layers)
-        self.device = device_of(net) if net else torch.device("cpu")
+        self.device = net.device if net else torch.device("cpu")
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         images = images.to(self.device).float()

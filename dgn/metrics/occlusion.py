@@ -11,9 +11,10 @@ from torch import Tensor
 
 from dgn.am.terms import Unit
 from dgn.errors import UserError
-from dgn.metrics.streams import BATCH, device_of
+from dgn.metrics.streams import BATCH
 from dgn.metrics.top_images import Place
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.precision import full_precision
 
 Box = tuple[int, int, int, int]
 """(top, left, bottom, right) in pixels, bottom and right beyond it."""
@@ -28,6 +29,7 @@ def patch_and_stride(side: int) -> tuple[int, int]:
 
 
 @torch.no_grad()
+@full_precision
 def discrepancy(
     net: FeatureNet,
     images: Tensor,
@@ -62,7 +64,7 @@ def discrepancy(
         for i, (y, x) in enumerate(corners)
         if y < bottom and y + patch > top and x < right and x + patch > left
     ]
-    device = device_of(net)
+    device = net.device
     images, noise = images.to(device), noise.to(device, images.dtype)
     whole = torch.cat(
         [

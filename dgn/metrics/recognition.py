@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from dgn.errors import UserError
-from dgn.metrics.streams import Images, batches, device_of
+from dgn.metrics.streams import Images, batches
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,12 @@ class Verdict:
 
 
 @torch.no_grad()
+@full_precision
 def judge_images(judge: FeatureNet, images: Images, wanted: Sequence[Collection[str]] | None = None) -> list[Verdict]:
     """images (N, 3, H, W) in image space, or batches of them -> the judge's verdict on each.
 
     wanted: for each image the labels that it should be given, any of them (case and underscores don't count)."""
-    layer, device = judge.class_layer(), device_of(judge)
+    layer, device = judge.class_layer(), judge.device
     logits = torch.cat([judge(batch.to(device), [layer])[layer].float().cpu() for batch in batches(images)])
     probabilities = logits.softmax(1)
     order = logits.sort(dim=1, descending=True, stable=True).indices  # equal logits: the lower class first

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from dgn.networks.featurenet import FeatureNet
-
 BATCH = 64
 """Images that a network is given at once where images lie in one tensor."""
 
@@ -17,11 +15,6 @@ Images = Tensor | Iterable[Tensor]
 def batches(images: Images) -> Iterator[Tensor]:
     """The images in batches; what comes in batches already stays as it is."""
     yield from images.split(BATCH) if isinstance(images, Tensor) else images
-
-
-def device_of(net: FeatureNet) -> torch.device:
-    """Where the network's weights lie, and so where its images must go."""
-    return next((p.device for p in net.parameters()), torch.device("cpu"))
 
 
 def pick(images: Images, indices: Sequence[int]) -> Tensor:

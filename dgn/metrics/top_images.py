@@ -9,8 +9,9 @@ from torch import Tensor
 
 from dgn.am.terms import Unit
 from dgn.errors import UserError
-from dgn.metrics.streams import Images, batches, device_of
+from dgn.metrics.streams import Images, batches
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.precision import full_precision
 
 Place = tuple[int, ...]
 """(row, column) of a map, (token,), () of a vector."""
@@ -32,6 +33,7 @@ class TopImages:
 
 
 @torch.no_grad()
+@full_precision
 def top_images(
     net: FeatureNet, units: Sequence[Unit], images: Images, k: int = 9, anywhere: bool = True
 ) -> list[TopImages]:
@@ -43,7 +45,7 @@ def top_images(
         raise UserError(f"top={k}: the number of images a unit is shown with must be at least 1")
     layers = list(dict.fromkeys(unit.layer for unit in units))
     found = {layer: _Best([u for u in units if u.layer == layer], net, layer, k, anywhere) for layer in layers}
-    start, device = 0, device_of(net)
+    start, device = 0, net.device
     for batch in batches(images):
         for layer, activations in net(batch.to(device), layers).items():
             found[layer].add(activations.float(), start)

@@ -5,6 +5,7 @@ Encoder E, comparator C, target Phi and judge are all FeatureNets, so a network 
 
 import difflib
 import hashlib
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from dgn.errors import UserError, first_line
 from dgn.networks.inputs import InputSpace
 from dgn.networks.layers import OUTPUT, Layer, probe
+from dgn.networks.precision import own_layers
 from dgn.networks.receptive_field import ReceptiveField
 from dgn.networks.receptive_tracing import receptive_fields
 
@@ -63,12 +65,22 @@ class FeatureNet(nn.Module):
         self._fields: dict[str, ReceptiveField | None] | None = None
         self.train(False)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is; the CPU where it has no tensors."""
+        return self._tensor().device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the network's weights, which its inputs are brought to; float32 where it has none."""
+        return self._tensor().dtype
+
     def train(self, mode: bool = True) -> "FeatureNet":
         """A fixed network is always in evaluation mode, whatever module it is a part of."""
         return super().train(False)
 
     def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """images: (N, 3, H, W) in image space -> {layer as it was asked for: activations (N, ...)}.
+        """images: (N, 3, H, W) in image space -> {layer as it was asked for: activations (N, ...), float32}.
 
         Computation stops at the deepest of the layers. Raises UserError for a layer the network has not, and for
         one that these images do not reach (a network may choose by what it sees)."""
@@ -161,6 +173,11 @@ class FeatureNet(nn.Module):
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
+    def _tensor(self) -> Tensor:
+        """A tensor of the network of floating point: its first weight, else its first buffer."""
+        tensors = itertools.chain(self.network.parameters(), self.network.buffers())
+        return next((tensor for tensor in tensors if tensor.is_floating_point()), torch.zeros(()))
+
     def _canonical(self, name: str) -> str:
         base, colon, rest = name.partition(":")
         return self.aliases.get(base, base) + colon + rest
@@ -222,10 +239,16 @@ class FeatureNet(nn.Module):
             for point in points:
                 hooks.callback(self._hook(point, keep).remove)
             with suppress(_Reached):
-                self.network(inputs)
+                self._call(inputs)
         if unseen := sorted(wanted - captured.keys()):
             raise UserError(f"{self.name} did not come to layer {unseen[0]!r} with these images; name another layer")
-        return {name: self.layers()[name].arrange(tensor, len(inputs)) for name, tensor in captured.items()}
+        arranged = {name: self.layers()[name].arrange(tensor, len(inputs)) for name, tensor in captured.items()}
+        return {name: activations.float() for name, activations in arranged.items()}
+
+    def _call(self, inputs: Tensor) -> None:
+        """The network on its own inputs (N, 3, H, W), in its own type, and in low precision where the run has it."""
+        with own_layers(inputs.device):
+            self.network(inputs.to(self.dtype))
 
     def _hook(self, point: tuple[str, bool], keep: Callable[[tuple[str, bool], Any], None]) -> Any:
         name, entering = point
@@ -239,13 +262,12 @@ class FeatureNet(nn.Module):
     @torch.no_grad()
     def _run_probe(self, count: int = 2, larger: int = 0) -> None:
         """The network on `count` of two probe images, its own size or so many pixels more."""
-        parameter = next(self.network.parameters(), torch.zeros(()))
         height, width = self.probe_size
         noise = torch.rand(2, 3, height + larger, width + 2 * larger, generator=torch.Generator().manual_seed(0))
-        images = noise[:count].to(parameter)
+        images = noise[:count].to(self.device)
         space = replace(self.input_space, size=None) if larger else self.input_space
         try:
-            self.network(space.enter(images))
+            self._call(space.enter(images))
         except Exception as error:  # a network is anyone's code
             if larger:
                 return  # the layers before have been seen

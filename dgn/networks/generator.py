@@ -17,6 +17,7 @@ from dgn.networks.doubling import Doubling
 from dgn.networks.generator_plans import PUBLISHED, auto_plan
 from dgn.networks.inputs import InputSpace
 from dgn.networks.plan import Step, parse_plan, shape_after
+from dgn.networks.precision import full_precision, own_layers
 
 PUBLISHED_OUTPUT = InputSpace(mean=(104.0, 117.0, 123.0), channel_order="BGR", value_range=255.0)
 """What the published generators give: BGR, 0..255, mean subtracted. Those that end in tanh have std 255."""
@@ -81,9 +82,12 @@ class UpconvGenerator(nn.Module):
 
     def uncropped(self, codes: Tensor) -> Tensor:
         """The same before the centre crop: (N, 3, uncropped_size, uncropped_size)."""
+        codes = codes.to(self.code_mean.dtype)
         if self.normalize_codes:
             codes = (codes - self.code_mean) * self.code_scale
-        return self.output_space.leave(self.layers(codes))
+        with own_layers(codes.device):
+            raw = self.layers(codes)
+        return self.output_space.leave(raw)
 
     def set_code_statistics(self, mean: Tensor, std: Tensor) -> None:
         """mean, std: (*code_shape) over real images. Every unit's mean is removed and all are divided by one number,
@@ -166,6 +170,7 @@ class _Resize(nn.Module):
         super().__init__()
         self.size = (height, width)
 
+    @full_precision
     def forward(self, x: Tensor) -> Tensor:
         smaller = self.size[0] < x.shape[-2] or self.size[1] < x.shape[-1]
         return F.interpolate(x, self.size, mode="bilinear", antialias=smaller, align_corners=False)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgn.errors import UserError
+from dgn.networks.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,16 @@ class InputSpace:
             if not all(isinstance(side, int) and side > 0 for side in sides):
                 raise UserError(f"{key}={_said(sides)} must be whole numbers of pixels, at least 1")
 
+    @full_precision
     def enter(self, images: Tensor) -> Tensor:
-        """Image space (N, 3, H, W) -> the network's input (N, 3, *size). Differentiable."""
+        """Image space (N, 3, H, W) -> the network's input (N, 3, *size), float32 (float64 stays). Differentiable."""
         images = self._sized(images)
         if self.channel_order == "BGR":
             images = images.flip(1)
         mean, std = self._constants(images)
         return (images * self.value_range - mean) / std
 
+    @full_precision
     def leave(self, inputs: Tensor) -> Tensor:
         """The network's input (N, 3, H, W) -> image space; the size stays. Differentiable, not clamped."""
         mean, std = self._constants(inputs)

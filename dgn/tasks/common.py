@@ -28,7 +28,7 @@ from dgn.runs import CHECKPOINT, CONFIG, command_of
 from dgn.terminal import interactive
 from dgn.training.callbacks import AtomicCheckpointIO, Checkpoints, Interruption, LastValidation, Progress, Throughput
 from dgn.training.inversion import NonFiniteLoss
-from dgn.training.precision import resolve_precision
+from dgn.training.precision import OwnLayers, resolve_precision
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,7 @@ def make_trainer(
         raise UserError(
             f"trainer.log_every_n_steps={config.trainer.log_every_n_steps}: give a number of steps; 0: never"
         )
+    precision = resolve_precision(config.trainer.precision, config.trainer.accelerator)
     bar = bool(config.trainer.enable_progress_bar) and interactive() and rank() == 0
     command = f"python train.py resume={folder}"
     ours: list[pl.Callback] = [
@@ -106,7 +107,7 @@ def make_trainer(
     return instantiate(
         config.trainer,
         **_placement(config.trainer),
-        precision=resolve_precision(config.trainer.precision, config.trainer.accelerator),
+        precision=None,  # the plugin's
         enable_progress_bar=bar,
         val_check_interval=min(config.trainer.val_check_interval, steps),
         check_val_every_n_epoch=None,
@@ -118,7 +119,7 @@ def make_trainer(
         # LastValidation's comes before Checkpoints', which may end the run.
         callbacks=[*callbacks, *reversed(ours)],
         logger=list(loggers) or False,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), OwnLayers(precision)],
     )
 
 

@@ -152,5 +152,5 @@ def _shown(
 
 @torch.no_grad()
 def _codes(target: FeatureNet, images: Tensor, layer: str) -> Tensor:
-    device = next(target.parameters()).device
+    device = target.device
     return torch.cat([target(part.to(device), [layer])[layer].float().cpu() for part in images.split(64)])

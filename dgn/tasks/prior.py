@@ -113,7 +113,7 @@ def _statistics(
 ) -> tuple[UnitStatistics, dict[str, float]]:
     """Of the codes and, for the feature loss's scale, of the comparator's features, over real images."""
     encoder.layer(config.encoder.layer)
-    device = next(encoder.parameters()).device
+    device = encoder.device
     layer = config.encoder.layer
 
     def found(net: FeatureNet, wanted: list[str]) -> Mapping[str, UnitStatistics]:

@@ -103,7 +103,7 @@ def judge_of(config: DictConfig, prior: Prior | None, target: FeatureNet) -> Fea
         return None
     if target.labels and judge.labels and judge.labels != target.labels:
         log.info("The judge %s has other labels than the target: `recognized` compares names", judge.name)
-    return judge.to(next(target.parameters()).device)
+    return judge.to(target.device)
 
 
 def reference_data(prior: Prior | None, config: DictConfig) -> ImageData | None:

@@ -103,7 +103,7 @@ def own_images(
 def _vectors(target: FeatureNet, prior: Prior | None, reference: Reference, wanted: set[int]) -> dict[int, Tensor]:
     """Of the real images at these places, as far as they fit: their codes of the prior, else of the target."""
     found: dict[int, Tensor] = {}
-    device = prior.device if prior is not None else next(target.parameters()).device
+    device = prior.device if prior is not None else target.device
     layer, start, used = target.code_layer(), 0, 0
     for images in reference.images():
         rows = [i for i in range(len(images)) if start + i in wanted]

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dgn.networks.precision import full_precision
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -25,6 +27,7 @@ class Augmentation:
     blur: float = 0.0
     light: float = 0.0
 
+    @full_precision
     def __call__(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) in image space -> the same, in [0, 1]."""
         if self.rotation or self.scale or self.shift or self.mirror:
@@ -56,6 +59,7 @@ class Augmentation:
         return (2 * torch.rand(shape, device=images.device) - 1) * reach
 
 
+@full_precision
 def blurred(images: Tensor, sigma: float) -> Tensor:
     """(N, C, H, W) under a Gaussian of standard deviation `sigma` pixels, borders repeated."""
     reach = max(1, round(3 * sigma))

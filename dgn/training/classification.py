@@ -46,7 +46,7 @@ class Classification(pl.LightningModule):
             images = self.augmentation(images)
         self.network.train()
         logits = self.net(images, [self.layer])[self.layer]
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         log_step(self, self.global_step + 1, {"train/loss": average({"loss": loss.detach()})["loss"]}, shown=True)
         log_step(self, self.global_step + 1, {"train/lr": self.lr_schedulers().get_last_lr()[0]})
         return loss
@@ -59,7 +59,7 @@ class Classification(pl.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         images, labels = batch
-        logits = self.net(images, [self.layer])[self.layer].float()
+        logits = self.net(images, [self.layer])[self.layer]
         log = dict(on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
         self.log("val/accuracy", (logits.argmax(1) == labels).float().mean(), **log)
         self.log("val/loss", F.cross_entropy(logits, labels), **log)

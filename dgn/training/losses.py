@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgn.networks.discriminator import REAL
+from dgn.networks.precision import full_precision
 
 PAPER_PIXELS = 3 * 227 * 227
 PAPER_FEATURE_VARIANCE = 1.2e6
@@ -26,9 +27,10 @@ with DGN-AM give each unit's b = mean + 3 sigma (mean of b^2: 1.6e3); for units 
 twice the mean) sigma = b / 3.5."""
 
 
+@full_precision
 def euclidean(a: Tensor, b: Tensor) -> Tensor:
     """Caffe's EuclideanLoss of (N, ...) against (N, ...): sum of squared differences / (2 N). A scalar, float32."""
-    return (a.float() - b.float()).square().sum() / (2 * len(a))
+    return (a - b).square().sum() / (2 * len(a))
 
 
 def image_loss(generated: Tensor, real: Tensor) -> Tensor:
@@ -48,10 +50,11 @@ def feature_scales(total_variances: Mapping[str, float]) -> dict[str, float]:
     return {layer: share / variance if variance > 0 else 0.0 for layer, variance in total_variances.items()}
 
 
+@full_precision
 def discriminator_loss(logits: Tensor, label: int) -> Tensor:
     """Cross entropy of D's logits (N, 2) with all N images being `label` (REAL or GENERATED): -log D(x), or
     -log(1 - D(G(y)))."""
-    return F.cross_entropy(logits.float(), logits.new_full((len(logits),), label, dtype=int))
+    return F.cross_entropy(logits, logits.new_full((len(logits),), label, dtype=int))
 
 
 def adversarial_loss(logits_generated: Tensor) -> Tensor:

@@ -1,14 +1,51 @@
-"""trainer.precision=auto: bf16 where the hardware computes in bf16, float32 elsewhere."""
+"""trainer.precision: what the layers of the networks compute in while they train (`dgn.networks.precision`)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+from pytorch_lightning.plugins import Precision
+
+from dgn.errors import UserError
+from dgn.networks.precision import low_precision
+
+FULL, LOW = "32-true", "bf16-mixed"
+_NAMES = {"32": FULL, "32-true": FULL, "bf16": LOW, "bf16-mixed": LOW}
+"""What Lightning calls them, and our names."""
 
 
-def resolve_precision(precision: str | int, accelerator: str = "auto") -> str | int:
-    """`auto` -> "bf16-mixed" on GPUs of compute capability 8 and more and on CPUs with AMX or AVX512-BF16, else
-    "32-true": where bf16 is only emulated it is slower than float32. Anything else is Lightning's, and stays."""
-    if precision != "auto":
-        return precision
-    return "bf16-mixed" if has_bf16("cpu" if accelerator == "cpu" else None) else "32-true"
+class OwnLayers(Precision):
+    """Lightning's precision for networks whose own layers alone compute in low precision.
+
+    Lightning's `MixedPrecision` puts the whole step under autocast, losses and resizing too. Validation is in float32,
+    as the prior is used."""
+
+    precision = FULL
+
+    def __init__(self, name: str) -> None:
+        self.precision = name
+
+    @contextmanager
+    def train_step_context(self) -> Iterator[None]:
+        with low_precision(torch.bfloat16 if self.precision == LOW else None):
+            yield
+
+
+def resolve_precision(precision: str | int, accelerator: str = "auto") -> str:
+    """The name of the precision to train in, "bf16-mixed" or "32-true".
+
+    `auto` is "bf16-mixed" on GPUs of compute capability 8 and more and on CPUs with AMX or AVX512-BF16, else
+    "32-true": where bf16 is only emulated it is slower than float32. Raises UserError for any other precision."""
+    if precision == "auto":
+        return LOW if has_bf16("cpu" if accelerator == "cpu" else None) else FULL
+    if str(precision) in _NAMES:
+        return _NAMES[str(precision)]
+    if str(precision).startswith("16"):
+        raise UserError(
+            f"trainer.precision={precision}: float16 would need scaled losses, which the training steps do not have; "
+            f"give {LOW} (any processor, and GPUs from compute capability 8), {FULL} or auto"
+        )
+    raise UserError(f"trainer.precision={precision} is not known; give auto, {LOW} or {FULL}")
 
 
 def has_bf16(device: str | None = None) -> bool:
