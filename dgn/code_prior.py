@@ -114,7 +114,7 @@ class CodePrior:
         try:
             with safe_open(path, framework="pt") as file:
                 header = json.loads((file.metadata() or {}).get(_HEADER, "null"))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, ValueError, OSError) as error:
             raise UserError(f"{path} cannot be read as a code prior: {error}") from None
         if not isinstance(header, Mapping) or header.get("format") != _FORMAT:

@@ -227,7 +227,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             if not isinstance(header, dict) or header.get("format") != _FORMAT:
                 version = header.get("format") if isinstance(header, dict) else None
                 raise UserError(f"{path} is a prior of format {version!r}; this version of dgn reads format {_FORMAT}")
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            # Copies: a view of the file is not aligned, and on such memory some kernels add in another order.
+            return header, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         raise UserError(f"{path} is truncated or not a prior file: {error}") from None
     except (ValueError, OSError) as error:

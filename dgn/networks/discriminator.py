@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dgn.errors import UserError
 from dgn.networks.dropout import SharedDropout
 from dgn.networks.plan import parse_plan, scaled, shape_after
-from dgn.networks.precision import own_layers
+from dgn.networks.precision import at_least_float32, own_layers
 
 PUBLISHED_PLAN = (
     "conv 32 k7 s4 p0, conv 64 k5 s1 p0, conv 128 k3 s2 p0, conv 256 k3 s1 p0, conv 256 k3 s2 p0, average, "
@@ -79,12 +79,12 @@ class Discriminator(nn.Module):
         """images: (N, 3, S, S) in image space; codes: (N, *code_shape) where D is conditioned -> logits (N, 2)
         for (GENERATED, REAL)."""
         # D's input is centred and of unit size, as a network's first layer likes it.
-        images = 4 * images.float() - 2
+        images = 4 * at_least_float32(images) - 2
         with own_layers(images.device):
             features = self.image_layers(images)
             if self.code_layers is not None:
                 features = torch.cat([features, self.code_layers(codes.flatten(1))], dim=1)
-            return self.judgement(features).float()
+            return at_least_float32(self.judgement(features))
 
     def _initialize(self) -> None:
         weighted = [m for m in self.modules() if isinstance(m, nn.Conv2d | nn.Linear)]

@@ -80,12 +80,15 @@ class FeatureNet(nn.Module):
         return super().train(False)
 
     def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """images: (N, 3, H, W) in image space -> {layer as it was asked for: activations (N, ...), float32}.
+        """images: (N, 3, H, W) in image space -> {layer as it was asked for: activations (N, ...)}.
+
+        Whatever the network computes in, images of float32 or less give float32 (images of float64 give float64).
 
         Computation stops at the deepest of the layers. Raises UserError for a layer the network has not, and for
         one that these images do not reach (a network may choose by what it sees)."""
         wanted = {name: self.layer(name) for name in layers}
-        captured = self._run(self.input_space.enter(images), {self._base(layer.name) for layer in wanted.values()})
+        inputs = self.input_space.enter(images)
+        captured = self._run(inputs, {self._base(layer.name) for layer in wanted.values()})
         found = {}
         for name, layer in wanted.items():
             base = self._base(layer.name)
@@ -243,11 +246,11 @@ class FeatureNet(nn.Module):
         if unseen := sorted(wanted - captured.keys()):
             raise UserError(f"{self.name} did not come to layer {unseen[0]!r} with these images; name another layer")
         arranged = {name: self.layers()[name].arrange(tensor, len(inputs)) for name, tensor in captured.items()}
-        return {name: activations.float() for name, activations in arranged.items()}
+        return {name: activations.to(inputs.dtype) for name, activations in arranged.items()}
 
     def _call(self, inputs: Tensor) -> None:
         """The network on its own inputs (N, 3, H, W), in its own type, and in low precision where the run has it."""
-        with own_layers(inputs.device):
+        with own_layers(inputs.device, self.dtype):
             self.network(inputs.to(self.dtype))
 
     def _hook(self, point: tuple[str, bool], keep: Callable[[tuple[str, bool], Any], None]) -> Any:

@@ -12,7 +12,7 @@ marks what computes in float32, and networks that are called inside it compute i
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -36,13 +36,16 @@ def low_precision(dtype: torch.dtype | None) -> Iterator[None]:
 
 
 @contextmanager
-def own_layers(device: torch.device) -> Iterator[None]:
+def own_layers(device: torch.device, weights: torch.dtype = torch.float32) -> Iterator[None]:
     """Around the layers of a network, on its device: autocast to the type of `low_precision`. Without one, the
-    caller's own autocast decides."""
-    if _layer_dtype is None:
-        yield
-        return
-    with torch.autocast(device.type, _layer_dtype):
+    caller's own autocast decides. A network of another type than float32 keeps its own."""
+    if weights != torch.float32:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    elif _layer_dtype is not None:
+        with torch.autocast(device.type, _layer_dtype):
+            yield
+    else:
         yield
 
 
@@ -53,7 +56,7 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def in_float32(*args: P.args, **kwargs: P.kwargs) -> R:
-        args = tuple(map(_as_float32, args))
+        args = tuple(at_least_float32(value) if isinstance(value, Tensor) else value for value in args)
         active = [device for device in _DEVICES if torch.is_autocast_enabled(device)]
         if not active:
             return function(*args, **kwargs)
@@ -66,6 +69,6 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
     return in_float32
 
 
-def _as_float32(value: Any) -> Any:
-    is_low = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
-    return value.float() if is_low else value
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """A tensor of low precision as float32; any other as it is."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor

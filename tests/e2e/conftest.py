@@ -32,6 +32,7 @@ class User:
         "schedule.warmup=2",
         "trainer.log_every_n_steps=2",
         "trainer.accelerator=cpu",
+        "trainer.precision=32-true",
     )
     """Settings that make a prior's training a matter of seconds; the network is random, which nothing here minds."""
 

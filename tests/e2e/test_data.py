@@ -27,6 +27,7 @@ def pictures(tmp_path):
 def test_class_names_go_from_the_folder_to_the_gallery(user, pictures, cache):
     data = ["data=image_folder", f"data.root={pictures}", "data.image_size=32", f"data.cache={cache}"]
     data += ["data.num_workers=0", "data.val_images=4", "data.batch_size=32", "trainer.accelerator=cpu"]
+    data += ["trainer.precision=32-true"]
     out, _ = user.run("train.py", "task=encoder", *data, "trainer.max_steps=5", "hydra.run.dir=mine")
     assert out.count("055.jpg") == 1
     assert "1 of the 114 " in out

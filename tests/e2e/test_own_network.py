@@ -12,7 +12,10 @@ pytestmark = pytest.mark.e2e
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "your-own-network.md").read_text()
 HERE = r"(?:cat > (?P<file>\S+)|python -) <<'END'\n(?P<text>.*?)END\n"
 SMALL = {
-    "train.py": ["trainer.max_steps=2", "data.num_workers=0", "data.batch_size=8", "generator.width=0.05"],
+    "train.py": [
+        *("trainer.max_steps=2", "trainer.precision=32-true"),
+        *("data.num_workers=0", "data.batch_size=8", "generator.width=0.05"),
+    ],
     "visualize.py": ["steps=2", "reference_images=0", "seeds=1"],
 }
 

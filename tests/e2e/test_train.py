@@ -28,7 +28,7 @@ def test_the_last_line_is_the_priors_path_and_everything_is_beside_it(trained):
     assert all(math.isfinite(metrics[f"val/{name}"]) for name in ("psnr", "feature_distance", "code_error"))
     assert sorted(p.name for p in (run / "reconstructions").iterdir()) == ["step_000004.png", "step_000008.png"]
     assert Image.open(run / "reconstructions" / "step_000008.png").size[0] > 8 * 64
-    assert list(user.folder.iterdir()) == [user.folder / "outputs"]
+    assert not list(user.folder.glob("*_logs"))  # Lightning's own folders
     assert "Traceback" not in out
 
 
@@ -175,7 +175,7 @@ def test_every_layer_and_loss_trains(user, settings):
 
 
 def test_an_encoder_can_be_fitted_and_inverted(user):
-    small = ["data.train_images=96", "data.val_images=32", "trainer.accelerator=cpu"]
+    small = ["data.train_images=96", "data.val_images=32", "trainer.accelerator=cpu", "trainer.precision=32-true"]
     out, _ = user.run("train.py", "task=encoder", *small, "trainer.max_steps=4", "hydra.run.dir=fitted")
     assert out.strip().splitlines()[-1] == str(user.folder / "fitted" / "encoder.safetensors")
     assert "val/accuracy" in json.loads((user.folder / "fitted" / "metrics.json").read_text())

@@ -105,11 +105,11 @@ def test_adam_and_another_target(trained):
 def test_checkpoints_and_run_folders_are_priors_too(trained):
     user, path, _ = trained
     run = (user.folder / path).parent
-    found = [
+    activations = [
         visualized(user, f"prior={where}", "units=fc8:1", "seeds=1")[1][0]["activation"]
         for where in (run, run / "prior.safetensors", run / "checkpoints" / "last.ckpt")
     ]
-    assert len(set(found)) == 1
+    assert len(set(activations)) == 1  # to the bit on one machine: the same numbers, equally aligned in memory
 
 
 def test_layers_are_listed(trained):
