@@ -56,7 +56,7 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
     if config.metric not in (known := (*measures, "steps", "fit_seconds")):
         raise UserError(f"metric={config.metric}: this task measures {', '.join(known)}; choose one of these")
     check_loggers(config.logger)
-    check_trainer(config)
+    check_trainer(config, [name for name in measures if name.startswith("val/")])
     step_settings(config)
     _check_validation(config)
     checkpoint_of(folder)  # a damaged one is reported before anything is computed
@@ -122,6 +122,7 @@ def make_trainer(
     try:
         return instantiate(
             settings,
+            _convert_="all",
             **_placement(config.trainer),
             **trainer_arguments(config.trainer, folder),
             precision=None,  # the plugin's

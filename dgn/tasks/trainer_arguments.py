@@ -3,12 +3,13 @@ before anything is computed where this program has a key of its own."""
 
 import difflib
 import inspect
+import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.utils import get_class, get_object, instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 from pytorch_lightning import profilers
 from pytorch_lightning.callbacks import Checkpoint, ProgressBar
@@ -49,13 +50,17 @@ _PROFILERS = {
     "advanced": profilers.AdvancedProfiler,
     "pytorch": profilers.PyTorchProfiler,
 }
+_SWITCHES = ("benchmark", "detect_anomaly", "enable_autolog_hparams", "enable_model_summary", "inference_mode")
+
 _PLUGIN_KINDS = (CheckpointIO, ClusterEnvironment, LayerSync, Precision)
 """Of each, Lightning takes one."""
 
 
-def check_trainer(config: DictConfig) -> None:
+def check_trainer(config: DictConfig, measures: Sequence[str]) -> None:
     """Raises UserError for a key of config.trainer that Lightning's Trainer does not have or that has another name
-    here, and for values that would be refused, or end in an error, when the run is under way."""
+    here, and for values that would be refused, or end in an error, when the run is under way.
+
+    measures: what the task's validation measures, for callbacks that monitor it."""
     trainer = plain(config.trainer)
     parameters = inspect.signature(get_class(trainer.pop("_target_")).__init__).parameters
     for key, value in trainer.items():
@@ -69,15 +74,31 @@ def check_trainer(config: DictConfig) -> None:
     for key in ("callbacks", "plugins"):
         for settings in _settings(trainer.get(key), f"trainer.{key}"):
             _check_target(settings["_target_"], f"trainer.{key}")
+            monitor = settings.get("monitor")
+            if monitor is not None and monitor not in measures and not str(monitor).startswith(("train/", "balance/")):
+                raise UserError(
+                    f"trainer.{key}: monitor={monitor} of {settings['_target_']} is not measured; give one of "
+                    f"{', '.join(measures)}, or of the training's (train/...)"
+                )
 
 
 def unknown_argument(key: str, parameters: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """What to say of a key that Lightning's Trainer does not have."""
+    """What to say of a key that Lightning's Trainer does not have. config: whose keys may be meant."""
     if key in config:
         return f"no key trainer.{key}: {key} is a key of its own, give {key}=VALUE"
     near = difflib.get_close_matches(key, [name for name in parameters if name != "self"], 1)
     hint = f"did you mean trainer.{near[0]}?" if near else "its keys are the arguments of pytorch_lightning.Trainer"
     return f"no key trainer.{key}; {hint}"
+
+
+def argument_to_add(key: str) -> str | None:
+    """What to say of trainer.KEY, which the config does not have, where it is an argument of Lightning's Trainer; else
+    None."""
+    if key in _OURS:
+        return f"trainer.{key}: {_OURS[key]}"
+    if key in inspect.signature(pl.Trainer.__init__).parameters:
+        return f"trainer.{key} is an argument of Lightning's Trainer; add it with +trainer.{key}=VALUE"
+    return None
 
 
 def callbacks_of(trainer: DictConfig) -> list[pl.Callback]:
@@ -89,6 +110,9 @@ def merged_plugins(trainer: DictConfig, ours: Sequence[Any]) -> list[Any]:
     """The plugins of a trainer's config, and those of ours whose place none of them takes. What wraps a CheckpointIO,
     as AsyncCheckpointIO, wraps ours. Raises UserError where one cannot be made."""
     theirs = [_made(settings, _PLUGIN_KINDS, "trainer.plugins") for settings in _given(trainer, "plugins")]
+    for plugin in theirs:
+        if isinstance(plugin, Precision):
+            raise UserError(f"trainer.plugins: {type(plugin).__name__}: what networks compute in is trainer.precision")
     kept = []
     for plugin in ours:
         (kind,) = [kind for kind in _PLUGIN_KINDS if isinstance(plugin, kind)]
@@ -107,7 +131,11 @@ def trainer_arguments(trainer: DictConfig, folder: Path) -> dict[str, Any]:
         interval = max(1, round(interval * steps)) if interval else steps
     elif interval is None or isinstance(interval, int | float):
         interval = min(int(interval or steps), steps)
-    arguments = {"val_check_interval": interval, "num_sanity_val_steps": trainer.get("num_sanity_val_steps") or 0}
+    arguments = {
+        "val_check_interval": interval,
+        "num_sanity_val_steps": trainer.get("num_sanity_val_steps") or 0,
+        "enable_model_summary": bool(trainer.get("enable_model_summary")),
+    }
     profiler = trainer.get("profiler")
     if isinstance(profiler, str):
         arguments["profiler"] = _PROFILERS[profiler](dirpath=folder, filename="profile")
@@ -127,8 +155,9 @@ def writes_checkpoints(callbacks: Sequence[pl.Callback]) -> bool:
 def _check_values(trainer: Mapping[str, Any]) -> None:
     steps = trainer["max_steps"]
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-        raise UserError(f"trainer.max_steps={steps} must be at least 1")
-    if (every := trainer["log_every_n_steps"]) < 0:
+        raise UserError(f"trainer.max_steps={steps} must be a number of steps, at least 1")
+    every = trainer["log_every_n_steps"]
+    if not isinstance(every, int) or every < 0:
         raise UserError(f"trainer.log_every_n_steps={every}: give a number of steps; 0: never")
     interval = trainer["val_check_interval"]
     if isinstance(interval, int | float) and not 0 <= interval < float("inf"):
@@ -142,6 +171,11 @@ def _check_values(trainer: Mapping[str, Any]) -> None:
             f"trainer.limit_val_batches={limit}: give a number of batches, a share between 0.0 and 1.0, "
             "or 0 to validate nothing"
         )
+    for key in _SWITCHES:
+        if trainer.get(key) not in (None, True, False):
+            raise UserError(f"trainer.{key}={trainer[key]}: give true or false")
+    if trainer.get("deterministic") not in (None, True, False, "warn"):
+        raise UserError(f"trainer.deterministic={trainer['deterministic']}: give true, false or warn")
     sanity = trainer.get("num_sanity_val_steps")
     if sanity is not None and (not isinstance(sanity, int) or sanity < -1):
         raise UserError(f"trainer.num_sanity_val_steps={sanity}: give a number of batches, 0 for none or -1 for all")
@@ -196,7 +230,7 @@ def _check_target(target: str, key: str) -> None:
     if target.rsplit(".", 1)[-1] == "GradientAccumulationScheduler":
         raise UserError(f"{key}: {target}: {_OURS['accumulate_grad_batches']}")
     try:
-        get_object(target)
+        pkgutil.resolve_name(target)
     except Exception as error:  # a module of the user's can fail in any way
         raise UserError(f"{key}: {target} cannot be imported ({first_line(error)})") from None
 
