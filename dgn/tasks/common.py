@@ -41,7 +41,7 @@ from dgn.terminal import interactive
 from dgn.training.callbacks import AtomicCheckpointIO, Checkpoints, Interruption, LastValidation, Progress, Throughput
 from dgn.training.inversion import NonFiniteLoss
 from dgn.training.precision import OwnLayers, resolve_precision
-from dgn.training.resuming import check_same_networks, checkpoint_of
+from dgn.training.resuming import check_checkpoint, check_same_networks, checkpoint_of
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
     check_trainer(config, [name for name in measures if name.startswith("val/")])
     step_settings(config)
     _check_validation(config)
-    checkpoint_of(folder)  # a damaged one is reported before anything is computed
+    check_checkpoint(folder)
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric"):
@@ -70,9 +70,10 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
         return ""
     kept = folder / ".hydra" / "overrides.yaml"
     said = yaml.safe_load(kept.read_text()) if kept.is_file() else []
+    resumed = any(word.startswith("resume=") for word in said)
     said = [word for word in said if not word.startswith("resume=")]  # that is how this session goes on, not what it is
     command = ["python", "train.py", *said]
-    if (folder / CONFIG).is_file() and (config.resume is not None or holds_run(folder)):
+    if (folder / CONFIG).is_file() and (resumed or holds_run(folder)):
         # Resumed: as it began, but for what is said anew, as more steps.
         anew = {word.split("=")[0] for word in said}
         command = [word for word in shlex.split(command_of(folder)) if word.split("=")[0] not in anew] + said

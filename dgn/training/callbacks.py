@@ -21,7 +21,6 @@ from dgn.loggers import log_pictures
 from dgn.report.figures import reconstruction_grid
 from dgn.runs import CHECKPOINT, PREVIOUS, Interrupted
 from dgn.training.replicas import any_process
-from dgn.training.resuming import damaged
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -33,15 +32,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, aside)
             if Path(path).name == CHECKPOINT.name and Path(path).is_file():
                 kept_as(Path(path), Path(path).with_name(PREVIOUS.name))
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = lambda storage, _: storage, weights_only: bool | None = True
-    ) -> dict[str, Any]:
-        """Raises UserError for a damaged file."""
-        try:
-            return super().load_checkpoint(path, map_location, weights_only)
-        except Exception as error:  # torch.load has no closed list of what a damaged file makes it raise
-            raise damaged(Path(path), error) from None
 
 
 class Interruption:

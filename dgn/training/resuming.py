@@ -1,6 +1,8 @@
 """The checkpoint that a run is resumed from: found, read, and of the same networks."""
 
 import logging
+import shlex
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,42 +18,56 @@ log = logging.getLogger(__name__)
 
 def checkpoint_of(folder: Path) -> Path | None:
     """The checkpoint to resume a run's folder from: the last, or the one before where the last is missing; None where
-    there is none. Raises UserError where it is damaged."""
-    for path in (folder / CHECKPOINT, folder / PREVIOUS):
-        if path.is_file():
-            read_checkpoint(path)
-            if path.name == PREVIOUS.name:
-                log.warning("%s is missing; resuming from %s", folder / CHECKPOINT, path)
-            return path
-    return None
+    there is none."""
+    return next((path for path in (folder / CHECKPOINT, folder / PREVIOUS) if path.is_file()), None)
+
+
+def check_checkpoint(folder: Path) -> None:
+    """Raises UserError where the checkpoint to resume a run's folder from is damaged: cut off, or with a byte changed.
+    Reads it once, from end to end."""
+    path = checkpoint_of(folder)
+    if path is None:
+        return
+    if path.name == PREVIOUS.name:
+        log.warning("%s is missing; resuming from %s", folder / CHECKPOINT, path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entry = archive.testzip()
+    except (zipfile.BadZipFile, OSError):
+        raise damaged(path, "it is cut off, or is no checkpoint") from None
+    if entry is not None:
+        raise damaged(path, f"{entry} in it was changed")
+    read_checkpoint(path)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint, whose tensors are read from the file when they are needed. Raises UserError where it is damaged."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        if not isinstance(checkpoint.get("state_dict"), Mapping) or "global_step" not in checkpoint:
-            raise ValueError("it holds no training state")
     except Exception as error:  # torch.load has no closed list of what a damaged file makes it raise
-        raise damaged(path, error) from None
+        raise damaged(path, first_line(error).split(". ")[0].rstrip(".")) from None
+    keys = checkpoint if isinstance(checkpoint, Mapping) else {}
+    if not {"state_dict", "global_step"} <= set(keys):
+        raise damaged(path, "it holds no training")
     return checkpoint
 
 
-def damaged(path: Path, error: Exception) -> UserError:
+def damaged(path: Path, reason: str) -> UserError:
     """What to say of a checkpoint that cannot be read: why, and how to resume without it."""
     folder, earlier = path.parent.parent, path.with_name(PREVIOUS.name)
-    said = f"{path} cannot be read ({first_line(error).rstrip('.')})"
+    said = f"{path} cannot be read: {reason}"
     if path.name == CHECKPOINT.name and earlier.is_file():
         try:
             step = read_checkpoint(earlier)["global_step"]
         except UserError:
-            said += f", nor can {earlier}"
+            said += f", and neither can {earlier}"
         else:
+            names = [shlex.quote(str(name)) for name in (earlier, path, f"resume={folder}")]
             return UserError(
-                f"{said}; resume from the checkpoint before it, of step {step}, with: "
-                f"mv '{earlier}' '{path}' && python train.py 'resume={folder}'"
+                f"{said}. To resume from the checkpoint before it, of step {step}: "
+                "mv {} {} && python train.py {}".format(*names)
             )
-    return UserError(f"{said}; start a new run without resume=, or remove {path.parent} to train this one from step 0")
+    return UserError(f"{said}. Start a new run without resume=, or remove {path.parent} to train this one from step 0")
 
 
 def check_same_networks(path: Path, module: pl.LightningModule) -> None:
