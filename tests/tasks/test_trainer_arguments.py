@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from omegaconf import OmegaConf
 from pytorch_lightning.plugins.io import AsyncCheckpointIO, TorchCheckpointIO
 
-from dgn.config import compose, plain
+from dgn.config import compose
 from dgn.errors import UserError
 from dgn.tasks.common import step_settings
 from dgn.tasks.trainer_arguments import argument_to_add, callbacks_of, check_trainer, merged_plugins, trainer_arguments
@@ -23,7 +23,7 @@ def usual():
 
 
 def config_of(usual, **trainer):
-    given = OmegaConf.create(plain(usual))  # as with `+`, keys can be added
+    given = OmegaConf.create(OmegaConf.to_container(usual))  # as with `+`, keys can be added
     return OmegaConf.merge(given, {"trainer": trainer})
 
 

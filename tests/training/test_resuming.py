@@ -11,7 +11,6 @@ from dgn.runs import CHECKPOINT, PREVIOUS, holds_run
 from dgn.training.callbacks import AtomicCheckpointIO
 from dgn.training.resuming import check_checkpoint, check_same_networks, checkpoint_of
 
-
 ABOUT = {"layer": "fc6", "encoder": {"name": "net", "fingerprint": "a"}}
 
 
