@@ -64,10 +64,11 @@ def resumed(config: DictConfig, folder: Path) -> DictConfig:
     Raises OtherRun for settings that are those of another run."""
     if not (folder / CONFIG).is_file():
         return config
+    says_all = config.resume is None or HydraConfig.get().mode == RunMode.MULTIRUN
+    if says_all and not holds_run(folder):  # one failed there before its first checkpoint; this is another
+        return config
     saved = OmegaConf.load(folder / CONFIG)
-    if config.resume is None or HydraConfig.get().mode == RunMode.MULTIRUN:
-        if not holds_run(folder):  # one failed there before its first checkpoint; this is another
-            return config
+    if says_all:
         other = different(OmegaConf.to_container(saved), plain(config), _OF_A_SESSION)
         if other:
             raise OtherRun(
