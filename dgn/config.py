@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dgn.errors import OtherRun, UserError
 from dgn.processes import agreed
-from dgn.runs import CONFIG, folder_to_resume, multirun_to_resume, new_folder
+from dgn.runs import CONFIG, folder_to_resume, holds_run, multirun_to_resume, new_folder
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 """The configuration beside the package: this is a checkout that users extend by adding files."""
@@ -64,8 +64,11 @@ def resumed(config: DictConfig, folder: Path) -> DictConfig:
     Raises OtherRun for settings that are those of another run."""
     if not (folder / CONFIG).is_file():
         return config
+    says_all = config.resume is None or HydraConfig.get().mode == RunMode.MULTIRUN
+    if says_all and not holds_run(folder):  # one failed there before its first checkpoint; this is another
+        return config
     saved = OmegaConf.load(folder / CONFIG)
-    if config.resume is None or HydraConfig.get().mode == RunMode.MULTIRUN:
+    if says_all:
         other = different(OmegaConf.to_container(saved), plain(config), _OF_A_SESSION)
         if other:
             raise OtherRun(
@@ -83,7 +86,21 @@ def resumed(config: DictConfig, folder: Path) -> DictConfig:
     for group in ("logger", "trainer"):  # where this session runs and logs is its own affair
         if any(change.split("=")[0] == group for change in changes):
             merged[group] = config[group]
+    if holds_run(folder):
+        _check_same_networks(plain(saved), plain(merged))
     return merged
+
+
+def _check_same_networks(saved: Mapping[str, Any], merged: Mapping[str, Any]) -> None:
+    """Raises UserError where settings of the networks differ, whose weights the checkpoint holds."""
+    for key in different(saved, merged, but=_MOVABLE):
+        (there, here) = (dict(_leaves(config)).get(key) for config in (saved, merged))
+        of_networks = f"{key}.".startswith(tuple(f"{name}." for name in _OF_NETWORKS))
+        if of_networks or (key in _SWITCHES and bool(there) != bool(here)):
+            raise UserError(
+                f"{key}={here} with resume= would be another network (the run has {there}); resume it without "
+                f"{key}, or start a new run without resume="
+            )
 
 
 def different(a: Mapping[str, Any], b: Mapping[str, Any], but: Iterable[str] = ()) -> list[str]:
@@ -124,6 +141,26 @@ _OF_A_SESSION = (
     "data.num_workers",
 )
 """Keys that say where and how long a run runs, not what it is."""
+
+
+_OF_NETWORKS = (
+    "task",
+    "prior",
+    "encoder",
+    "comparator",
+    "generator",
+    "discriminator",
+    "code_prior.width",
+    "data._target_",
+    "data.image_size",
+)
+"""Keys that say what the networks are, whose weights a checkpoint holds."""
+
+_MOVABLE = ("encoder.weights", "encoder.labels", "encoder.model", "comparator.weights", "comparator.model")
+"""Keys among them that name files, which may have moved since."""
+
+_SWITCHES = ("ema_decay", "loss.adversarial")
+"""Keys whose 0 leaves out a network: the average of G, or D."""
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

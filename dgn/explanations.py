@@ -25,6 +25,11 @@ def explain(error: Exception, name: str) -> str:
     lines = [line for line in lines if not line.startswith(("Config search path", "provider="))]  # Hydra's own affair
     said = "; ".join(dict.fromkeys(lines)) or type(error).__name__
     if match := re.search(r"Could not override '([^']+)'", said):
+        if match[1].startswith("trainer."):
+            from dgn.tasks.trainer_arguments import argument_to_add  # here, as it imports Lightning
+
+            if to_add := argument_to_add(match[1].removeprefix("trainer.")):
+                return to_add
         known = list(_keys(OmegaConf.to_container(compose(name, []), resolve=False)))
         last = match[1].rsplit(".", 1)[-1]
         near = difflib.get_close_matches(match[1], known, 3) or [k for k in known if k.rsplit(".", 1)[-1] == last][:3]

@@ -29,6 +29,19 @@ def written_aside(path: str | Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
+def kept_as(path: Path, earlier: Path) -> None:
+    """Keeps what is at `path`, which is about to be replaced, as `earlier` too, without copying it: at every moment
+    both paths have a whole file. On file systems without hard links `path` moves there."""
+    aside = earlier.with_name(f".{earlier.name}.{os.getpid()}.part")
+    try:
+        os.link(path, aside)
+        aside.replace(earlier)
+    except OSError:
+        path.replace(earlier)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
 def write_whole(path: str | Path, content: bytes | str) -> None:
     """Writes a file whole or not at all."""
     with written_aside(path) as aside:

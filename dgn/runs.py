@@ -3,6 +3,7 @@
 import datetime
 import itertools
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from dgn.sharing import fetch, is_shared
 
 OUTPUTS = Path("outputs")
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
+PREVIOUS = Path("checkpoints") / "previous.ckpt"
+"""The checkpoint before the last one."""
 PRIOR = "prior.safetensors"
 ENCODER = "encoder.safetensors"
 CODE_PRIOR = "code_prior.safetensors"
@@ -77,6 +80,12 @@ def finished(folder: Path) -> bool:
     return (folder / METRICS).is_file()
 
 
+def holds_run(folder: Path) -> bool:
+    """Whether a folder holds something of a training run: a checkpoint, or metrics. One that failed, or was stopped,
+    before its first checkpoint has left neither, and its folder can be used for another."""
+    return any((folder / name).is_file() for name in (METRICS, CHECKPOINT, PREVIOUS))
+
+
 def result(folder: Path, steps: int) -> Path | None:
     """What a run of so many steps has made, where it has come to its end; else None."""
     if not finished(folder) or json.loads((folder / METRICS).read_text()).get("steps", 0) < steps:
@@ -85,8 +94,11 @@ def result(folder: Path, steps: int) -> Path | None:
 
 
 def measured(folder: Path, metric: str) -> float:
-    """A metric of a finished run. Raises UserError for one that it has not."""
+    """A metric of a finished run; NaN for one of validation's where the run did not validate. Raises UserError for one
+    that it has not."""
     found = json.loads((folder / METRICS).read_text())
+    if metric.startswith("val/") and not any(name.startswith("val/") for name in found):
+        return math.nan
     if metric not in found:
         raise UserError(f"metric={metric}: this run measured {', '.join(found)}; choose one of these")
     return float(found[metric])

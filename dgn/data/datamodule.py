@@ -30,6 +30,10 @@ class ImageData(pl.LightningDataModule):
     seed: of the order and the augmentation.
     """
 
+    accumulate: int = 1
+    """How many batches make a training step. The loader gives them as one, for the step to divide
+    (`dgn.training.accumulation`)."""
+
     def __init__(
         self,
         train: Dataset,
@@ -54,6 +58,11 @@ class ImageData(pl.LightningDataModule):
         self.classes: tuple[str, ...] = tuple(getattr(train, "classes", ()))
         self._said_bad: set[tuple[str, int]] = set()
 
+    @property
+    def step_size(self) -> int:
+        """Images of a training step, over all processes."""
+        return self.batch_size * self.accumulate
+
     def train_dataloader(self) -> DataLoader:
         """The batches of steps global_step .. max_steps of the trainer: a resumed run goes on where it was."""
         world, rank = self.trainer.world_size, self.trainer.global_rank
@@ -62,7 +71,7 @@ class ImageData(pl.LightningDataModule):
                 f"data.batch_size={self.batch_size} does not divide among {world} processes; give a multiple of "
                 f"{world}, for example {-(-self.batch_size // world) * world}"
             )
-        batches = StepBatches(self.batch_size, self.trainer.global_step, self.trainer.max_steps, rank, world)
+        batches = StepBatches(self.step_size, self.trainer.global_step, self.trainer.max_steps, rank, world)
         return self._loader(Stream(self.train_source, self.seed), batch_sampler=batches)
 
     def val_dataloader(self) -> DataLoader:

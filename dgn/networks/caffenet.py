@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dgn.networks.dropout import SharedDropout
+
 RECTIFIED = {f"conv{i}": f"relu{i}" for i in range(1, 6)} | {"fc6": "relu6", "fc7": "relu7"}
 """Caffe's names of the rectified layers -> our modules that compute them (FeatureNet's aliases)."""
 
@@ -65,10 +67,10 @@ def caffenet_layers(sizes: CaffeNetSizes, classes: int) -> nn.Sequential:
         ("flatten", nn.Flatten()),
         ("fc6", nn.Linear(features, sizes.hidden)),
         ("relu6", nn.ReLU()),
-        ("drop6", nn.Dropout(sizes.dropout)),
+        ("drop6", SharedDropout(sizes.dropout)),
         ("fc7", nn.Linear(sizes.hidden, sizes.hidden)),
         ("relu7", nn.ReLU()),
-        ("drop7", nn.Dropout(sizes.dropout)),
+        ("drop7", SharedDropout(sizes.dropout)),
         ("fc8", nn.Linear(sizes.hidden, classes)),
         ("prob", nn.Softmax(dim=1)),
     ]

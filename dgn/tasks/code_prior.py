@@ -44,8 +44,10 @@ def fit_code_prior(config: DictConfig, folder: Path) -> Path:
     autoencoder = CodeAutoencoder(prior.code_shape, config.code_prior.width, prior.statistics.rectified)
     autoencoder.set_statistics(prior.statistics.mean, prior.statistics.std)
     optimizer = instantiate(config.optimizer, _partial_=True)
-    module = Denoising(autoencoder, optimizer, common.schedule(config), config.code_prior.noise, config.seed)
+    steps = common.step_settings(config)
+    module = Denoising(autoencoder, optimizer, common.schedule(config), config.code_prior.noise, config.seed, **steps)
     codes = CodeData(train, val, config.code_prior.batch_size, config.seed)
+    codes.accumulate = steps["accumulate"]
     with common.running(config, folder) as (loggers, interruption):
         trainer = common.make_trainer(config, folder, loggers, interruption)
         log.info("Fitting a prior over codes of %s to %d images' (%s)", prior.layer, len(train), prior.source)
@@ -56,11 +58,8 @@ def fit_code_prior(config: DictConfig, folder: Path) -> Path:
             CodePrior(autoencoder, about).save(folder / CODE_PRIOR)
             write_whole(folder / METRICS, json.dumps(metrics, indent=2))
         trainer.strategy.barrier()  # all processes find what rank 0 has written
-    log.info(
-        "Of the noise, %.1f%% is left on held-out codes; %.0f s in all",
-        100 * metrics["val/noise_left"],
-        metrics["total_seconds"],
-    )
+    said = common.said_of(metrics, noise_left="Of the noise, a share of %.3f is left on held-out codes")
+    log.info("%s; %.0f s in all", said, metrics["total_seconds"])
     return folder / CODE_PRIOR
 
 

@@ -5,7 +5,7 @@ import os
 import shlex
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,22 +13,35 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from dgn.config import plain
 from dgn.data.datamodule import ImageData
-from dgn.errors import UserError
+from dgn.errors import UserError, first_line
 from dgn.files import write_whole
 from dgn.loggers import check as check_loggers
 from dgn.loggers import logged
 from dgn.processes import processes_per_node, rank, started_by_launcher
-from dgn.runs import CHECKPOINT, CONFIG, command_of
+from dgn.runs import CHECKPOINT, CONFIG, command_of, holds_run
+from dgn.tasks.trainer_arguments import (
+    callbacks_of,
+    check_trainer,
+    merged_plugins,
+    shows_progress,
+    trainer_arguments,
+    writes_checkpoints,
+)
 from dgn.terminal import interactive
 from dgn.training.callbacks import AtomicCheckpointIO, Checkpoints, Interruption, LastValidation, Progress, Throughput
 from dgn.training.inversion import NonFiniteLoss
 from dgn.training.precision import OwnLayers, resolve_precision
+from dgn.training.resuming import check_checkpoint, check_same_networks, checkpoint_of
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +56,10 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
     if config.metric not in (known := (*measures, "steps", "fit_seconds")):
         raise UserError(f"metric={config.metric}: this task measures {', '.join(known)}; choose one of these")
     check_loggers(config.logger)
+    check_trainer(config, [name for name in measures if name.startswith("val/")])
+    step_settings(config)
+    _check_validation(config)
+    check_checkpoint(folder)
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric"):
@@ -53,9 +70,11 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
         return ""
     kept = folder / ".hydra" / "overrides.yaml"
     said = yaml.safe_load(kept.read_text()) if kept.is_file() else []
+    resumed = any(word.startswith("resume=") for word in said)
     said = [word for word in said if not word.startswith("resume=")]  # that is how this session goes on, not what it is
     command = ["python", "train.py", *said]
-    if (folder / CONFIG).is_file():  # gone on with: as it began, but for what is said anew, as more steps
+    if (folder / CONFIG).is_file() and (resumed or holds_run(folder)):
+        # Resumed: as it began, but for what is said anew, as more steps.
         anew = {word.split("=")[0] for word in said}
         command = [word for word in shlex.split(command_of(folder)) if word.split("=")[0] not in anew] + said
     command = shlex.join(command)
@@ -87,60 +106,89 @@ def make_trainer(
     callbacks: Sequence[pl.Callback] = (),
 ) -> pl.Trainer:
     """Lightning's Trainer of the config, with our checkpoints, progress and precision."""
-    steps = config.trainer.max_steps
-    if steps < 1:
-        raise UserError(f"trainer.max_steps={steps} must be at least 1")
-    if config.trainer.log_every_n_steps < 0:
-        raise UserError(
-            f"trainer.log_every_n_steps={config.trainer.log_every_n_steps}: give a number of steps; 0: never"
-        )
     precision = resolve_precision(config.trainer.precision, config.trainer.accelerator)
-    bar = bool(config.trainer.enable_progress_bar) and interactive() and rank() == 0
+    theirs = callbacks_of(config.trainer)
+    bar = bool(config.trainer.enable_progress_bar) and interactive() and rank() == 0 and not shows_progress(theirs)
+    lines = bool(config.trainer.enable_progress_bar) and not bar and not shows_progress(theirs)
     command = f"python train.py resume={folder}"
     ours: list[pl.Callback] = [
         Checkpoints(folder, config.checkpoint.every_n_steps, command, interruption),
-        Throughput(config.trainer.log_every_n_steps, lines=bool(config.trainer.enable_progress_bar) and not bar),
+        Throughput(config.trainer.log_every_n_steps, lines=lines),
         LastValidation(),
     ]
     if bar:
         ours.append(Progress())
-    return instantiate(
-        config.trainer,
-        **_placement(config.trainer),
-        precision=None,  # the plugin's
-        enable_progress_bar=bar,
-        val_check_interval=min(config.trainer.val_check_interval, steps),
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        default_root_dir=folder,
-        # LastValidation's comes before Checkpoints', which may end the run.
-        callbacks=[*callbacks, *reversed(ours)],
-        logger=list(loggers) or False,
-        plugins=[AtomicCheckpointIO(), OwnLayers(precision)],
-    )
+    plugins = merged_plugins(config.trainer, [AtomicCheckpointIO(), OwnLayers(precision)])
+    settings = OmegaConf.masked_copy(config.trainer, [k for k in config.trainer if k not in ("callbacks", "plugins")])
+    try:
+        return instantiate(
+            settings,
+            _convert_="all",
+            **_placement(config.trainer),
+            **trainer_arguments(config.trainer, folder),
+            precision=None,  # the plugin's
+            enable_progress_bar=bar or shows_progress(theirs),
+            check_val_every_n_epoch=None,
+            enable_checkpointing=writes_checkpoints(theirs),
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+            # LastValidation's comes before Checkpoints', which may end the run.
+            callbacks=[*callbacks, *theirs, *reversed(ours)],
+            logger=list(loggers) or False,
+            plugins=plugins,
+        )
+    except InstantiationException as error:
+        raise UserError(f"Lightning's Trainer refuses its settings: {first_line(error.__cause__ or error)}") from None
 
 
 def fit(trainer: pl.Trainer, module: pl.LightningModule, data: ImageData, folder: Path) -> dict[str, Any]:
-    """Fits from the run's last checkpoint, if there is one; validates at the end; returns the metrics.
+    """Fits from the run's last checkpoint, if there is one; validates at the end, unless trainer.limit_val_batches is
+    0; returns the metrics.
 
-    Raises UserError where a loss is not finite, naming the step, the terms and the last good checkpoint."""
-    checkpoint = folder / CHECKPOINT
+    Raises UserError for a checkpoint that is damaged or of other networks, for what Lightning refuses as it begins, and
+    where a loss is not finite, naming the step, the terms and the last good checkpoint."""
+    path = folder / CHECKPOINT
+    checkpoint = checkpoint_of(folder)
+    if checkpoint is not None:
+        check_same_networks(checkpoint, module)
     began = time.perf_counter()
     try:
-        trainer.fit(module, data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     except NonFiniteLoss as error:
-        kept = f"the last good checkpoint is {checkpoint}" if checkpoint.exists() else "no checkpoint was written yet"
+        kept = f"the last good checkpoint is {path}" if path.exists() else "no checkpoint was written yet"
         raise UserError(
             f"a loss is not finite at {error}; {kept}. Lower optimizer.lr or the loss weights and start again"
         ) from None
+    except MisconfigurationException as error:
+        raise UserError(f"Lightning's Trainer refuses its settings: {first_line(error)}") from None
+    except RuntimeError as error:
+        if not torch.are_deterministic_algorithms_enabled() or "deterministic" not in str(error):
+            raise
+        raise UserError(f"trainer.deterministic=true: {first_line(error)}; give trainer.deterministic=warn") from None
     seconds, steps = time.perf_counter() - began, trainer.global_step
     last = next(callback for callback in trainer.callbacks if isinstance(callback, LastValidation))
     if last.step != steps:
         trainer.validate(module, data, verbose=False, weights_only=True)
     return {**last.found, "steps": steps, "fit_seconds": round(seconds, 1)}
+
+
+def step_settings(config: DictConfig) -> dict[str, Any]:
+    """accumulate and gradient_clip, for the LightningModules of all tasks. Raises UserError for wrong ones. (Configs
+    saved by earlier versions have neither.)"""
+    accumulate, clip = config.get("accumulate", 1), config.get("gradient_clip")
+    if not isinstance(accumulate, int) or isinstance(accumulate, bool) or accumulate < 1:
+        raise UserError(f"accumulate={accumulate}: give a number of batches, at least 1")
+    is_number = isinstance(clip, int | float) and not isinstance(clip, bool)
+    if clip is not None and not (is_number and clip > 0):
+        raise UserError(f"gradient_clip={clip}: give the largest norm, a number above 0, or null for none")
+    return {"accumulate": accumulate, "gradient_clip": clip}
+
+
+def said_of(metrics: Mapping[str, float], **formats: str) -> str:
+    """What a run's last line says of the metrics that it has. formats: {a metric of validation, without val/: how it is
+    said}."""
+    said = [form % metrics[f"val/{name}"] for name, form in formats.items() if f"val/{name}" in metrics]
+    return ", ".join(said) or "not validated (trainer.limit_val_batches=0)"
 
 
 def schedule(config: DictConfig) -> Any:
@@ -170,6 +218,19 @@ def processes_to_start(trainer: DictConfig) -> int:
             "(docs/clusters.md)"
         )
     return count if together else 1
+
+
+def _check_validation(config: DictConfig) -> None:
+    """A sweeper cannot optimize what is not measured."""
+    if config.trainer.get("limit_val_batches") not in (0, 0.0) or not config.metric.startswith("val/"):
+        return
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        sweeper = HydraConfig.get().sweeper.get("_target_", "")
+        if not sweeper.endswith("BasicSweeper"):
+            raise UserError(
+                f"metric={config.metric} is measured by validation, which trainer.limit_val_batches=0 leaves out; "
+                "give metric=fit_seconds, or some batches"
+            )
 
 
 def _devices(devices: Any, cpu: bool, there: int) -> int:

@@ -28,6 +28,7 @@ def fit_encoder(config: DictConfig, folder: Path) -> Path:
     common.start(config, folder, _MEASURES)
     pl.seed_everything(config.seed, verbose=False)
     data = instantiate(config.data)
+    data.accumulate = config.get("accumulate", 1)
     if not data.classes:
         raise UserError("task=encoder needs labelled images, and these have no classes; use class folders")
     net = network(config.encoder, data)
@@ -38,6 +39,7 @@ def fit_encoder(config: DictConfig, folder: Path) -> Path:
         config.seed,
         config.label_smoothing,
         instantiate(config.augmentation),
+        **common.step_settings(config),
     )
     path = folder / ENCODER
     with common.running(config, folder) as (loggers, interruption):
@@ -49,5 +51,5 @@ def fit_encoder(config: DictConfig, folder: Path) -> Path:
             save_network(net, path, about={"config": plain(config), "metrics": metrics})
             write_whole(folder / METRICS, json.dumps(metrics, indent=2))
         trainer.strategy.barrier()  # all processes find what rank 0 has written
-    log.info("Validation accuracy %.1f%% after %.0f s", 100 * metrics["val/accuracy"], metrics["fit_seconds"])
+    log.info("%s after %.0f s", common.said_of(metrics, accuracy="Validation accuracy %.3f"), metrics["fit_seconds"])
     return path

@@ -37,6 +37,7 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     began = time.perf_counter()
     command = common.start(config, folder, _MEASURES)
     data = instantiate(config.data)
+    data.accumulate = config.get("accumulate", 1)
     encoder = network(config.encoder, data)
     comparator = network(config.comparator, data) if config.comparator.get("_target_") else None
     with open_dict(config):
@@ -69,6 +70,7 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
         ema_decay=config.ema_decay,
         seed=config.seed,
         compile=config.compile,
+        **common.step_settings(config),
         about=_about(config, encoder, data) | {"command": command},
         encoder_tensors={k: v.cpu().clone() for k, v in encoder.network.state_dict().items()} if carried else {},
     )
@@ -78,7 +80,7 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
         log.info(
             "Training a prior: inverting %s of %s (code %s) at %d px, %d steps of %d images, %s",
             config.encoder.layer, encoder.name, "x".join(map(str, codes.mean.shape)), data.image_size,
-            config.trainer.max_steps, data.batch_size, trainer.precision,
+            config.trainer.max_steps, data.step_size, trainer.precision,
         )  # fmt: skip
         metrics = common.fit(trainer, module, data, folder)
         metrics |= {
@@ -86,15 +88,16 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
             "total_seconds": round(time.perf_counter() - began, 1),
         }
         module.about["metrics"] = metrics
+        module.about["training"]["steps"] = metrics["steps"]  # fewer where max_time or a callback ended it
         if trainer.is_global_zero:
             module.prior().save(folder / PRIOR)
             write_whole(folder / METRICS, json.dumps(metrics, indent=2))
             log_prior(loggers, folder / PRIOR, module.about)
         trainer.strategy.barrier()  # all processes find what rank 0 has written
-    log.info(
-        "PSNR %.2f dB, feature distance %.3f, code error %.3f; %.0f s in all",
-        metrics["val/psnr"], metrics["val/feature_distance"], metrics["val/code_error"], metrics["total_seconds"],
-    )  # fmt: skip
+    said = common.said_of(
+        metrics, psnr="PSNR %.2f dB", feature_distance="feature distance %.3f", code_error="code error %.3f"
+    )
+    log.info("%s; %.0f s in all", said, metrics["total_seconds"])
     return folder / PRIOR
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,22 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from dgn.data.images import save_png
-from dgn.files import written_aside
+from dgn.files import kept_as, written_aside
 from dgn.loggers import log_pictures
 from dgn.report.figures import reconstruction_grid
-from dgn.runs import CHECKPOINT, Interrupted
+from dgn.runs import CHECKPOINT, PREVIOUS, Interrupted
 from dgn.training.replicas import any_process
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints appear whole or not at all, so that the last good one survives a kill at any moment."""
+    """Checkpoints appear whole or not at all, so that the last good one survives a kill at any moment. When last.ckpt
+    is replaced, the one that was there is kept as previous.ckpt."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         with written_aside(path) as aside:
             torch.save(checkpoint, aside)
+            if Path(path).name == CHECKPOINT.name and Path(path).is_file():
+                kept_as(Path(path), Path(path).with_name(PREVIOUS.name))
 
 
 class Interruption:
@@ -111,6 +115,7 @@ class LastValidation(pl.Callback):
     """Remembers the last validation: at which step it was, and what it found."""
 
     step: int | None = None
+    found: Mapping[str, float] = {}
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Lightning logs a validation after the fit one step later than one of the same moment within it.
@@ -118,6 +123,8 @@ class LastValidation(pl.Callback):
             pl_module.log("step", float(trainer.global_step - 1), batch_size=1)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
         self.step = trainer.global_step
         self.found = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
 

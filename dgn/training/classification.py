@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgn.networks.featurenet import FeatureNet
+from dgn.training.accumulation import clip_gradients, parts
 from dgn.training.randomness import seed_step
 from dgn.training.replicas import average, average_gradients
 from dgn.training.step_log import log_step
@@ -20,6 +21,10 @@ class Classification(pl.LightningModule):
     net: the network to fit; its class layer has a unit for each class. optimizer, schedule: makers, as for
     Inversion. seed: of dropout, a function of (seed, step, rank). label_smoothing: of the cross entropy.
     augmentation: of the images of a training step, drawing from torch's generator, seeded as dropout is.
+    accumulate: into how many equal parts the batch of a step is divided, whose gradients are added up. The step is that
+        of the whole batch, but for a network's batch normalization, which sees a part at a time, and for dropout that
+        is not `SharedDropout`, whose masks are others.
+    gradient_clip: the largest norm of the gradients; None: any.
     """
 
     def __init__(
@@ -30,8 +35,12 @@ class Classification(pl.LightningModule):
         seed: int = 0,
         label_smoothing: float = 0.0,
         augmentation: Callable[[Tensor], Tensor] | None = None,
+        accumulate: int = 1,
+        gradient_clip: float | None = None,
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False
+        self.accumulate, self.gradient_clip = accumulate, gradient_clip
         self.net = net
         self.layer = net.class_layer()
         # A FeatureNet keeps its network fixed and in evaluation mode; here it is what learns.
@@ -39,20 +48,26 @@ class Classification(pl.LightningModule):
         self.make_optimizer, self.make_schedule = optimizer, schedule
         self.seed, self.label_smoothing, self.augmentation = seed, label_smoothing, augmentation
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         seed_step(self.seed, self.global_step, self.global_rank)
         images, labels = batch
         if self.augmentation is not None:
             images = self.augmentation(images)
         self.network.train()
-        logits = self.net(images, [self.layer])[self.layer]
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        log_step(self, self.global_step + 1, {"train/loss": average({"loss": loss.detach()})["loss"]}, shown=True)
+        optimizer = self.optimizers()
+        optimizer.zero_grad(set_to_none=True)
+        mean = torch.zeros((), device=self.device)
+        for part, answers in parts((images, labels), self.accumulate):
+            logits = self.net(part, [self.layer])[self.layer]
+            loss = F.cross_entropy(logits, answers, label_smoothing=self.label_smoothing) / self.accumulate
+            self.manual_backward(loss)
+            mean += loss.detach()
+        log_step(self, self.global_step + 1, {"train/loss": average({"loss": mean})["loss"]}, shown=True)
         log_step(self, self.global_step + 1, {"train/lr": self.lr_schedulers().get_last_lr()[0]})
-        return loss
-
-    def on_after_backward(self) -> None:
         average_gradients(self.network.parameters())
+        clip_gradients(self.network.parameters(), self.gradient_clip)
+        optimizer.step()
+        self.lr_schedulers().step()
 
     def on_validation_model_eval(self) -> None:
         self.network.eval()
@@ -70,7 +85,4 @@ class Classification(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = self.make_optimizer([{"params": list(self.network.parameters())}])
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.make_schedule(optimizer), "interval": "step"},
-        }
+        return {"optimizer": optimizer, "lr_scheduler": self.make_schedule(optimizer)}

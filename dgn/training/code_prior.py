@@ -11,7 +11,9 @@ from torch.utils.data import Dataset
 
 from dgn.code_prior import CodeAutoencoder
 from dgn.data.datamodule import ImageData
+from dgn.training.accumulation import clip_gradients, parts
 from dgn.training.randomness import seed_step
+from dgn.training.replicas import average, average_gradients
 from dgn.training.step_log import log_step
 
 
@@ -21,6 +23,7 @@ class Denoising(pl.LightningModule):
 
     noise: standard deviation of what is added, in root mean square standard deviations of the code's units.
     optimizer, schedule: makers, as for Inversion. seed: of the noise, a function of (seed, step, rank).
+    accumulate, gradient_clip: as for Inversion.
     """
 
     def __init__(
@@ -30,8 +33,12 @@ class Denoising(pl.LightningModule):
         schedule: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler],
         noise: float = 1.0,
         seed: int = 0,
+        accumulate: int = 1,
+        gradient_clip: float | None = None,
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False
+        self.accumulate, self.gradient_clip = accumulate, gradient_clip
         self.autoencoder = autoencoder
         self.make_optimizer, self.make_schedule = optimizer, schedule
         self.noise, self.seed = noise, seed
@@ -42,12 +49,21 @@ class Denoising(pl.LightningModule):
         noisy = codes + self.noise * scale * noise
         return F.mse_loss(self.autoencoder(noisy) / scale, codes / scale)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         seed_step(self.seed, self.global_step, self.global_rank)
         codes, _ = batch
-        loss = self.error(codes, torch.randn_like(codes))
-        log_step(self, self.global_step + 1, {"train/loss": loss.detach()}, shown=True)
-        return loss
+        optimizer = self.optimizers()
+        optimizer.zero_grad(set_to_none=True)
+        mean = torch.zeros((), device=self.device)
+        for part, noise in parts((codes, torch.randn_like(codes)), self.accumulate):
+            loss = self.error(part, noise) / self.accumulate
+            self.manual_backward(loss)
+            mean += loss.detach()
+        log_step(self, self.global_step + 1, average({"train/loss": mean}), shown=True)
+        average_gradients(self.autoencoder.parameters())
+        clip_gradients(self.autoencoder.parameters(), self.gradient_clip)
+        optimizer.step()
+        self.lr_schedulers().step()
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         codes, _ = batch
@@ -59,10 +75,7 @@ class Denoising(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = self.make_optimizer([{"params": list(self.autoencoder.parameters())}])
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.make_schedule(optimizer), "interval": "step"},
-        }
+        return {"optimizer": optimizer, "lr_scheduler": self.make_schedule(optimizer)}
 
 
 class Codes(Dataset):

@@ -2,7 +2,8 @@
 
 One step reads as the algorithm does: encode, generate, compare, judge, learn. Where several processes train together
 each does this with its share of the batch; losses and gradients are means over all of them before anything follows
-from them, so that all agree on who learns and on every weight.
+from them, so that all agree on who learns and on every weight. With `accumulate`, each does it with one part of its
+share after the other, and learns from the means over the parts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
 from dgn.prior import Prior
 from dgn.statistics import UnitStatistics
+from dgn.training.accumulation import clip_gradients, parts
 from dgn.training.balance import Balance
 from dgn.training.losses import adversarial_loss, discriminator_loss, feature_loss
 from dgn.training.losses import image_loss as pixel_loss
@@ -80,6 +82,9 @@ class Inversion(pl.LightningModule):
     seed: of what is random in a step (D's dropout): a function of (seed, step), so that a resumed run draws what the
     uninterrupted one would, and several processes what one would.
     compile: torch.compile for G and D.
+    accumulate: into how many equal parts the batch of a step is divided, whose gradients are added up: the same step
+        as without, in the memory of one part (no network that learns here has batch normalization).
+    gradient_clip: the largest norm of G's gradients, and of D's; None: any.
     about, encoder_tensors: what the prior says of itself, and the encoder's weights where it carries them
         (`dgn.prior.Prior`); in every checkpoint, so that each is a prior too.
     """
@@ -96,6 +101,8 @@ class Inversion(pl.LightningModule):
         ema_decay: float = 0.999,
         seed: int = 0,
         compile: bool = False,
+        accumulate: int = 1,
+        gradient_clip: float | None = None,
         about: Mapping[str, Any] | None = None,
         encoder_tensors: Mapping[str, Tensor] | None = None,
     ) -> None:
@@ -114,7 +121,7 @@ class Inversion(pl.LightningModule):
         if self.average is not None:
             self.average.requires_grad_(False)
         self.balance = Balance()
-        self.seed = seed
+        self.seed, self.accumulate, self.gradient_clip = seed, accumulate, gradient_clip
         self.make_optimizer, self.make_schedule = optimizer, schedule
         if compile:  # in place, so that the names in a checkpoint stay the same
             for network in filter(None, (self.generator, self.discriminator)):
@@ -128,37 +135,41 @@ class Inversion(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         seed_step(self.seed, self.global_step)
-        images = batch[0]
-        with record_function("encode"):
-            codes, features = self.encode(images)
-        with record_function("generate"):
-            generated = self.generator(codes)
-        with record_function("compare"):
-            loss_image = pixel_loss(generated, images)
-            loss_feature = feature_loss(self.compare(generated), features, self.feature_scales)
-        w = self.weights
-        loss_generator = w.image * loss_image + w.feature * loss_feature
-        losses = {"image": loss_image, "feature": loss_feature}
-        if self.discriminator is not None:
-            with record_function("judge"):
-                judged_real = self.discriminator(images, codes)
-                judged_generated = self.discriminator(generated, codes)
-                loss_real = discriminator_loss(judged_real, REAL)
-                loss_generated = discriminator_loss(judged_generated, GENERATED)
-                loss_adversarial = adversarial_loss(judged_generated)
-            loss_generator = loss_generator + w.adversarial * loss_adversarial
-            loss_discriminator = loss_real + loss_generated
-            losses |= {"adversarial": loss_adversarial, "discriminator": loss_discriminator}
-        self.readback.start(average(losses))
+        optimizer = self.optimizers()
+        optimizer.zero_grad(set_to_none=True)
+        for (images,) in parts(batch[:1], self.accumulate):
+            with record_function("encode"):
+                codes, features = self.encode(images)
+            with record_function("generate"):
+                generated = self.generator(codes)
+            with record_function("compare"):
+                loss_image = pixel_loss(generated, images)
+                loss_feature = feature_loss(self.compare(generated), features, self.feature_scales)
+            w = self.weights
+            loss_generator = w.image * loss_image + w.feature * loss_feature
+            losses = {"image": loss_image, "feature": loss_feature}
+            if self.discriminator is not None:
+                with record_function("judge"):
+                    judged_real = self.discriminator(images, codes)
+                    judged_generated = self.discriminator(generated, codes)
+                    loss_real = discriminator_loss(judged_real, REAL)
+                    loss_generated = discriminator_loss(judged_generated, GENERATED)
+                    loss_adversarial = adversarial_loss(judged_generated)
+                loss_generator = loss_generator + w.adversarial * loss_adversarial
+                loss_discriminator = loss_real + loss_generated
+                losses |= {"adversarial": loss_adversarial, "discriminator": loss_discriminator}
+            self.readback.start(average(losses))
+            with record_function("learn"):
+                if self.balance.generator_learns:
+                    loss = loss_generator / self.accumulate
+                    add_gradients(loss, self.generator, keep_graph=self.discriminator is not None)
+                if self.discriminator is not None and self.balance.discriminator_learns:
+                    add_gradients(loss_discriminator / self.accumulate, self.discriminator)
 
         with record_function("learn"):
-            optimizer = self.optimizers()
-            optimizer.zero_grad(set_to_none=True)
-            if self.balance.generator_learns:
-                set_gradients(loss_generator, self.generator, keep_graph=self.discriminator is not None)
-            if self.discriminator is not None and self.balance.discriminator_learns:
-                set_gradients(loss_discriminator, self.discriminator)
             average_gradients(self.parameters())
+            for network in filter(None, (self.generator, self.discriminator)):
+                clip_gradients(network.parameters(), self.gradient_clip)
             optimizer.step()
             self.lr_schedulers().step()
             if self.average is not None and self.balance.generator_learns:
@@ -241,13 +252,16 @@ class NonFiniteLoss(Exception):
         super().__init__(f"step {step}: " + ", ".join(f"loss_{name}={value:.4g}" for name, value in losses.items()))
 
 
-def set_gradients(loss: Tensor, network: nn.Module, keep_graph: bool = False) -> None:
-    """The loss's gradients for this network's parameters alone: G's loss passes through D and C, and leaves no
-    gradient in them."""
+def add_gradients(loss: Tensor, network: nn.Module, keep_graph: bool = False) -> None:
+    """Adds the loss's gradients for this network's parameters alone to those they have: G's loss passes through D and
+    C, and leaves no gradient in them."""
     parameters = list(network.parameters())
     gradients = torch.autograd.grad(loss, parameters, retain_graph=keep_graph)
     for parameter, gradient in zip(parameters, gradients, strict=True):
-        # In the parameter's own memory layout: the fused Adam walks through memory and heeds no strides.
+        if parameter.grad is not None:
+            parameter.grad.add_(gradient)
+            continue
+        # In the parameter's own memory layout: the fused Adam walks through memory, whatever the strides.
         same = gradient.stride() == parameter.stride()
         parameter.grad = gradient if same else torch.empty_like(parameter).copy_(gradient)
 

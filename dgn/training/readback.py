@@ -10,21 +10,27 @@ class Readback:
     """`start` copies scalars towards the host as soon as the forward passes have been queued; `finish`, called
     after the backward passes have been queued too, waits only for that copy. On a CPU both are immediate."""
 
+    def __init__(self) -> None:
+        self._copies: list[tuple[Tensor, torch.cuda.Event | None]] = []
+
     def start(self, scalars: Mapping[str, Tensor]) -> None:
-        """scalars: {name: 0-d tensor}."""
+        """scalars: {name: 0-d tensor}. Once for each part of a step, with the same names."""
         self._names = list(scalars)
         stacked = torch.stack([value.detach().float() for value in scalars.values()])
-        self._arrived = None
-        if stacked.is_cuda:
-            self._host = torch.empty(stacked.shape, pin_memory=True)
-            self._host.copy_(stacked, non_blocking=True)
-            self._arrived = torch.cuda.Event()
-            self._arrived.record()
-        else:
-            self._host = stacked
+        if not stacked.is_cuda:
+            self._copies.append((stacked, None))
+            return
+        host = torch.empty(stacked.shape, pin_memory=True)
+        host.copy_(stacked, non_blocking=True)
+        arrived = torch.cuda.Event()
+        arrived.record()
+        self._copies.append((host, arrived))
 
     def finish(self) -> dict[str, float]:
-        """{name: value} of what `start` was given."""
-        if self._arrived is not None:
-            self._arrived.synchronize()
-        return dict(zip(self._names, self._host.tolist(), strict=True))
+        """{name: mean over the step's parts} of what `start` was given."""
+        for _, arrived in self._copies:
+            if arrived is not None:
+                arrived.synchronize()
+        means = torch.stack([host for host, _ in self._copies]).mean(0).tolist()
+        self._copies.clear()
+        return dict(zip(self._names, means, strict=True))

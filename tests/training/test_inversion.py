@@ -8,7 +8,7 @@ from dgn.networks.discriminator import GENERATED, REAL, Discriminator
 from dgn.networks.generator import UpconvGenerator
 from dgn.networks.zoo import mini_caffenet, mini_resnet
 from dgn.statistics import UnitStatistics
-from dgn.training.inversion import Inversion, LossWeights, Networks, NonFiniteLoss, set_gradients
+from dgn.training.inversion import Inversion, LossWeights, Networks, NonFiniteLoss, add_gradients
 from dgn.training.losses import adversarial_loss, discriminator_loss, feature_loss, image_loss
 
 
@@ -73,7 +73,7 @@ def test_gradients_lie_in_memory_as_their_parameters_do():
     """The fused Adam of a CPU takes both for flat: with a gradient laid out otherwise it moves the wrong weights."""
     network = torch.nn.Conv2d(4, 5, 3, bias=False).to(memory_format=torch.channels_last)
     before, slope = network.weight.detach().clone(), torch.randn(5, 4, 3, 3)
-    set_gradients((network.weight.contiguous() * slope).sum(), network)
+    add_gradients((network.weight.contiguous() * slope).sum(), network)
     assert torch.equal(network.weight.grad, slope)
     torch.optim.Adam(network.parameters(), lr=1e-3, fused=True).step()
     torch.testing.assert_close(network.weight.detach(), before - 1e-3 * slope.sign(), rtol=0, atol=1e-5)

@@ -1,0 +1,47 @@
+"""Gradient accumulation and clipping, which the training steps do themselves (manual optimization)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dgn.networks.dropout import SharedDropout
+
+
+def parts(batch: Sequence[Tensor], count: int) -> Iterator[tuple[Tensor, ...]]:
+    """A step's batch in `count` equal parts, one after the other; with gradients of loss / count added up over them,
+    the step is that of the whole batch in the memory of one part.
+
+    batch: tensors (N, ...), N a multiple of count. Every part starts from the same random state, from which
+    `SharedDropout` draws the mask of the whole batch and takes the part's rows."""
+    if count == 1:
+        yield tuple(batch)
+        return
+    if len(batch[0]) % count:
+        raise ValueError(f"a batch of {len(batch[0])} does not divide into {count} equal parts")
+    device = batch[0].device
+    state = _random_state(device)
+    try:
+        for index, part in enumerate(zip(*(tensor.chunk(count) for tensor in batch), strict=True)):
+            SharedDropout.part = (index, count)
+            _set_random_state(state, device)
+            yield part
+    finally:
+        SharedDropout.part = (0, 1)
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], norm: float | None) -> None:
+    """Scales the gradients of one network down to `norm` where their norm, over all its parameters, is greater.
+    None: leaves them."""
+    if norm is not None:
+        nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], norm)
+
+
+def _random_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
+    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+
+def _set_random_state(state: tuple[Tensor, Tensor | None], device: torch.device) -> None:
+    torch.set_rng_state(state[0])
+    if state[1] is not None:
+        torch.cuda.set_rng_state(state[1], device)

@@ -1,0 +1,116 @@
+"""The checkpoint that a run is resumed from: found, read, and of the same networks."""
+
+import logging
+import shlex
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from dgn.errors import UserError, first_line
+from dgn.runs import CHECKPOINT, PREVIOUS
+
+log = logging.getLogger(__name__)
+
+
+def checkpoint_of(folder: Path) -> Path | None:
+    """The checkpoint to resume a run's folder from: the last, or the one before where the last is missing; None where
+    there is none."""
+    return next((path for path in (folder / CHECKPOINT, folder / PREVIOUS) if path.is_file()), None)
+
+
+def check_checkpoint(folder: Path) -> None:
+    """Raises UserError where the checkpoint to resume a run's folder from is damaged: cut off, or with a byte changed.
+    Reads it once, from end to end."""
+    path = checkpoint_of(folder)
+    if path is None:
+        return
+    if path.name == PREVIOUS.name:
+        log.warning("%s is missing; resuming from %s", folder / CHECKPOINT, path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entry = archive.testzip()
+    except (zipfile.BadZipFile, OSError):
+        raise damaged(path, "it is cut off, or is no checkpoint") from None
+    if entry is not None:
+        raise damaged(path, f"{entry} in it was changed")
+    read_checkpoint(path)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint, whose tensors are read from the file when they are needed. Raises UserError where it is damaged."""
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch.load has no closed list of what a damaged file makes it raise
+        raise damaged(path, first_line(error).split(". ")[0].rstrip(".")) from None
+    keys = checkpoint if isinstance(checkpoint, Mapping) else {}
+    if not {"state_dict", "global_step"} <= set(keys):
+        raise damaged(path, "it holds no training")
+    return checkpoint
+
+
+def damaged(path: Path, reason: str) -> UserError:
+    """What to say of a checkpoint that cannot be read: why, and how to resume without it."""
+    folder, earlier = path.parent.parent, path.with_name(PREVIOUS.name)
+    said = f"{path} cannot be read: {reason}"
+    if path.name == CHECKPOINT.name and earlier.is_file():
+        try:
+            step = read_checkpoint(earlier)["global_step"]
+        except UserError:
+            said += f", and neither can {earlier}"
+        else:
+            names = [shlex.quote(str(name)) for name in (earlier, path, f"resume={folder}")]
+            return UserError(
+                f"{said}. To resume from the checkpoint before it, of step {step}: "
+                "mv {} {} && python train.py {}".format(*names)
+            )
+    return UserError(f"{said}. Start a new run without resume=, or remove {path.parent} to train this one from step 0")
+
+
+def check_same_networks(path: Path, module: pl.LightningModule) -> None:
+    """Raises UserError where a checkpoint is of other networks than the module's: of another encoder or layer, with
+    other parameters or other shapes."""
+    checkpoint = read_checkpoint(path)
+    difference = _encoder_difference(checkpoint, module) or _shape_difference(checkpoint, module)
+    if difference:
+        raise UserError(
+            f"{path} (step {checkpoint['global_step']}) is of a run with other networks: {difference}; resume it with "
+            "its own settings, or start a new run without resume= in another folder"
+        )
+
+
+def _encoder_difference(checkpoint: Mapping[str, Any], module: pl.LightningModule) -> str:
+    """In what the encoders differ, where the checkpoint is of an Inversion; else an empty string."""
+    saved, current = checkpoint.get("prior", {}).get("about"), getattr(module, "about", None)
+    if not saved or not current:
+        return ""
+    if saved["layer"] != current["layer"]:
+        return f"encoder.layer={current['layer']} here, {saved['layer']} there"
+    if saved["encoder"]["fingerprint"] != current["encoder"]["fingerprint"]:
+        return (
+            f"the encoder here is {current['encoder']['name']} with other weights than {saved['encoder']['name']} there"
+        )
+    return ""
+
+
+def _shape_difference(checkpoint: Mapping[str, Any], module: pl.LightningModule) -> str:
+    """The first parameter that has another shape, or is on one side only; else an empty string."""
+    there, here = _shapes(checkpoint["state_dict"]), _shapes(module.state_dict())
+    for name in dict.fromkeys((*here, *there)):
+        if there.get(name) != here.get(name):
+            shapes = ("x".join(map(str, side[name])) if name in side else "absent" for side in (here, there))
+            return "{} is {} here, {} there".format(name, *shapes)
+    return ""
+
+
+def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """{name: shape} of the networks that checkpoints hold; counters, which have no shape, are left out."""
+    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor) and value.ndim}
+    return {name: tuple(value.shape) for name, value in tensors.items() if not name.startswith(_FIXED)}
+
+
+_FIXED = ("encoder.", "comparator.")
+"""Networks that do not learn: an Inversion's checkpoint leaves them out."""
