@@ -4,7 +4,6 @@ import logging
 import os
 import shlex
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +28,7 @@ from dgn.terminal import interactive
 from dgn.training.callbacks import AtomicCheckpointIO, Checkpoints, Interruption, LastValidation, Progress, Throughput
 from dgn.training.inversion import NonFiniteLoss
 from dgn.training.precision import OwnLayers, resolve_precision
+from dgn.training.quiet import quieten_lightning
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +43,7 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
     if config.metric not in (known := (*measures, "steps", "fit_seconds")):
         raise UserError(f"metric={config.metric}: this task measures {', '.join(known)}; choose one of these")
     check_loggers(config.logger)
-    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quieten_lightning()
     torch.set_flush_denormal(True)  # CPUs are slow with denormal numbers; none of ours matters
     torch.set_float32_matmul_precision("high")
     if rank() != 0:
