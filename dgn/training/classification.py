@@ -6,11 +6,13 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from dgn.networks.featurenet import FeatureNet
 from dgn.training.randomness import seed_step
 from dgn.training.replicas import average, average_gradients
+from dgn.training.schedules import schedule_of
 from dgn.training.step_log import log_step
 
 
@@ -48,7 +50,7 @@ class Classification(pl.LightningModule):
         logits = self.net(images, [self.layer])[self.layer]
         loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         log_step(self, self.global_step + 1, {"train/loss": average({"loss": loss.detach()})["loss"]}, shown=True)
-        log_step(self, self.global_step + 1, {"train/lr": self.lr_schedulers().get_last_lr()[0]})
+        log_step(self, self.global_step + 1, {"train/lr": schedule_of(self).get_last_lr()[0]})
         return loss
 
     def on_after_backward(self) -> None:
@@ -60,7 +62,7 @@ class Classification(pl.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         images, labels = batch
         logits = self.net(images, [self.layer])[self.layer]
-        log = dict(on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
+        log: dict[str, Any] = dict(on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
         self.log("val/accuracy", (logits.argmax(1) == labels).float().mean(), **log)
         self.log("val/loss", F.cross_entropy(logits, labels), **log)
 
@@ -68,7 +70,7 @@ class Classification(pl.LightningModule):
         """Fixed again, as every FeatureNet is outside this module."""
         self.network.eval().requires_grad_(False)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.make_optimizer([{"params": list(self.network.parameters())}])
         return {
             "optimizer": optimizer,

@@ -6,6 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -53,11 +54,11 @@ class Denoising(pl.LightningModule):
         codes, _ = batch
         generator = torch.Generator().manual_seed(batch_idx)
         loss = self.error(codes, torch.randn(codes.shape, generator=generator).to(codes.device))
-        log = dict(on_epoch=True, on_step=False, batch_size=len(codes), sync_dist=True)
+        log: dict[str, Any] = dict(on_epoch=True, on_step=False, batch_size=len(codes), sync_dist=True)
         self.log("val/loss", loss, **log)
         self.log("val/noise_left", loss / self.noise**2, **log)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.make_optimizer([{"params": list(self.autoencoder.parameters())}])
         return {
             "optimizer": optimizer,

@@ -2,11 +2,18 @@
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
+import pytorch_lightning as pl
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from dgn.errors import UserError
+
+
+def schedule_of(module: pl.LightningModule) -> LRScheduler:
+    """The one schedule of a module that trains."""
+    return cast(LRScheduler, module.lr_schedulers())
 
 
 def halve(optimizer: Optimizer, max_steps: int, at: Sequence[float], factor: float = 0.5, warmup: int = 0) -> LambdaLR:
