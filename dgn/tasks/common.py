@@ -55,9 +55,9 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
     if (folder / CONFIG).is_file():  # gone on with: as it began, but for what is said anew, as more steps
         anew = {word.split("=")[0] for word in said}
         command = [word for word in shlex.split(command_of(folder)) if word.split("=")[0] not in anew] + said
-    command = shlex.join(command)
-    write_whole(folder / CONFIG, f"# {command}\n" + yaml.safe_dump(plain(config), sort_keys=False))
-    return command
+    line = shlex.join(command)
+    write_whole(folder / CONFIG, f"# {line}\n" + yaml.safe_dump(plain(config), sort_keys=False))
+    return line
 
 
 def device(trainer: DictConfig) -> torch.device:
@@ -134,7 +134,8 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: ImageData, folder
             f"a loss is not finite at {error}; {kept}. Lower optimizer.lr or the loss weights and start again"
         ) from None
     seconds, steps = time.perf_counter() - began, trainer.global_step
-    last = next(callback for callback in trainer.callbacks if isinstance(callback, LastValidation))
+    callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009 (Lightning does not declare it)
+    last = next(callback for callback in callbacks if isinstance(callback, LastValidation))
     if last.step != steps:
         trainer.validate(module, data, verbose=False, weights_only=True)
     return {**last.found, "steps": steps, "fit_seconds": round(seconds, 1)}
