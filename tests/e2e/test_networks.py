@@ -190,14 +190,13 @@ def test_layers_are_listed_for_every_role(user):
         assert rows["conv1"] == ["conv1", "64x32x32", "64", "7", "2", "Conv2d"]
         assert rows["layer4"] == ["layer4", "512x2x2", "512", "all", "Sequential"]
         assert rows["layer2"][1:5] == ["128x8x8", "128", "99", "8"]
+    assert not list(user.folder.glob("outputs/train/*/config.yaml"))
 
 
 def test_layers_are_listed_where_the_data_say_how_many_classes_there_are(user):
-    out, _ = user.run(
-        "train.py", "encoder.weights=null", "encoder.layers=list", "data.train_images=32", "data.val_images=16"
-    )
+    data = ["data.train_images=32", "data.val_images=16"]
+    out, _ = user.run("train.py", "encoder.weights=null", "encoder.layers=list", *data)
     assert "fc8" in out
-    assert not list(user.folder.glob("outputs/train/*/config.yaml"))
 
 
 @pytest.mark.parametrize(
