@@ -1,21 +1,28 @@
-# make demo: a prior and its gallery from a fresh clone. make test: lint and the whole suite.
+# make demo: a prior and its gallery from a fresh clone. make test: lint and the whole suite (or each: make lint, make suite).
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test install lint clean
+.PHONY: demo test lint suite install install-dev clean
 
 demo: $(VENV)/.installed
 	$(RUN) train.py
 	$(RUN) visualize.py
 	@echo "The gallery: $$(ls -td outputs/visualize/*/index.html | head -1)"
 
-test: $(VENV)/.installed-dev
+test: lint suite
+
+lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+suite: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 
 install: $(VENV)/.installed
+
+install-dev: $(VENV)/.installed-dev
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -31,4 +38,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .mypy_cache

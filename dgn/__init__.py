@@ -13,35 +13,46 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dgn.am.language import parse_units
-    from dgn.am.maximize import Preferred, maximize
+    from dgn.am.maximize import Preferred, Stage, maximize
     from dgn.am.methods import dgn_am
     from dgn.am.objectives import Objective
+    from dgn.am.setting import Setting
+    from dgn.am.step import Step
     from dgn.am.terms import Unit
     from dgn.errors import UserError
     from dgn.networks.featurenet import FeatureNet
     from dgn.prior import Prior
+    from dgn.training.train_prior import train_prior
 
 _HOMES = {
     "FeatureNet": "dgn.networks.featurenet",
     "Objective": "dgn.am.objectives",
     "Preferred": "dgn.am.maximize",
     "Prior": "dgn.prior",
+    "Setting": "dgn.am.setting",
+    "Stage": "dgn.am.maximize",
+    "Step": "dgn.am.step",
     "Unit": "dgn.am.terms",
     "UserError": "dgn.errors",
     "dgn_am": "dgn.am.methods",
     "maximize": "dgn.am.maximize",
     "parse_units": "dgn.am.language",
+    "train_prior": "dgn.training.train_prior",
 }
 __all__ = [
     "FeatureNet",
     "Objective",
     "Preferred",
     "Prior",
+    "Setting",
+    "Stage",
+    "Step",
     "Unit",
     "UserError",
     "dgn_am",
     "maximize",
     "parse_units",
+    "train_prior",
 ]
 
 

@@ -35,6 +35,9 @@ class CodeAutoencoder(nn.Module):
 
     width: of the hidden layers, against the published shape scaled to the code (of at most 4096 units)."""
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, code_shape: tuple[int, ...], width: float = 1.0, rectified: bool = True) -> None:
         super().__init__()
         self.code_shape, self.width, self.rectified = tuple(int(n) for n in code_shape), width, rectified

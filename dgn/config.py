@@ -68,8 +68,9 @@ def resumed(config: DictConfig, folder: Path) -> DictConfig:
     if says_all and not holds_run(folder):  # one failed there before its first checkpoint; this is another
         return config
     saved = OmegaConf.load(folder / CONFIG)
+    assert isinstance(saved, DictConfig)  # `dgn.tasks.common.start` wrote it
     if says_all:
-        other = different(OmegaConf.to_container(saved), plain(config), _OF_A_SESSION)
+        other = different(plain(saved, resolve=False), plain(config), _OF_A_SESSION)
         if other:
             raise OtherRun(
                 f"{folder} holds a run with other settings ({', '.join(other[:3])}); go on with it by resume={folder}, "
@@ -83,6 +84,7 @@ def resumed(config: DictConfig, folder: Path) -> DictConfig:
         raise UserError(f"{groups[0]} with resume= would be another run; start it without resume=")
     own = [c for c in changes if c.split("=")[0] not in ("logger", "trainer")]
     merged = OmegaConf.merge(saved, OmegaConf.from_dotlist([c.lstrip("+") for c in own]))
+    assert isinstance(merged, DictConfig)
     for group in ("logger", "trainer"):  # where this session runs and logs is its own affair
         if any(change.split("=")[0] == group for change in changes):
             merged[group] = config[group]
@@ -125,9 +127,10 @@ def command_line(script: str) -> str:
     return shlex.join(["python", script, *overrides])
 
 
-def plain(config: DictConfig) -> dict[str, Any]:
-    """The resolved config as plain values."""
-    return OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+def plain(config: DictConfig, resolve: bool = True) -> dict[str, Any]:
+    """The config as plain values, its interpolations resolved."""
+    values: Any = OmegaConf.to_container(config, resolve=resolve, throw_on_missing=False)
+    return values
 
 
 _OF_A_SESSION = (

@@ -96,8 +96,8 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                 _end(*(_last_words(ended[0], name) if ended else (f"error: {of_hydra(error, several)}", 2)))
             if failed:
                 jobs = [folder for folder in failed if folder.name.isdigit()]
-                said = [f"{len(jobs)} of the jobs failed: {', '.join(map(str, jobs))}"] if jobs else []
-                _end("; ".join(said + ["the comparison failed"] * (len(jobs) < len(failed))), 1)
+                parts = [f"{len(jobs)} of the jobs failed: {', '.join(map(str, jobs))}"] if jobs else []
+                _end("; ".join(parts + ["the comparison failed"] * (len(jobs) < len(failed))), 1)
             if ended and not failed:
                 _end(*_last_words(ended[0], name))
 

@@ -9,7 +9,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from dgn.config import CONF, compose
+from dgn.config import CONF, compose, plain
 from dgn.errors import UserError, first_line
 
 _OF_HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
@@ -18,7 +18,7 @@ _WORDS_TOO = ("trainer.devices", "video")
 """Keys that take words beside the number, or true and false, that they have by default."""
 
 
-def explain(error: Exception, name: str) -> str:
+def explain(error: BaseException, name: str) -> str:
     """Hydra's message in one line, with the nearest key for one that there is not."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(("full_key", "object_type", "reference_type"))]
@@ -30,7 +30,7 @@ def explain(error: Exception, name: str) -> str:
 
             if to_add := argument_to_add(match[1].removeprefix("trainer.")):
                 return to_add
-        known = list(_keys(OmegaConf.to_container(compose(name, []), resolve=False)))
+        known = list(_keys(plain(compose(name, []), resolve=False)))
         last = match[1].rsplit(".", 1)[-1]
         near = difflib.get_close_matches(match[1], known, 3) or [k for k in known if k.rsplit(".", 1)[-1] == last][:3]
         hint = f"did you mean {' or '.join(near)}?" if near else f"keys: {', '.join(k for k in known if '.' not in k)}"

@@ -97,9 +97,10 @@ def _compare(config: DictConfig, jobs: list[Path], folder: Path) -> Path:
 
 def _settings(config: DictConfig) -> DictConfig:
     """compare.py's, as config.comparison has them."""
-    from dgn.config import compose
+    from dgn.config import compose, plain
 
-    given = {k: v for k, v in OmegaConf.to_container(config.comparison).items() if k != "enabled" and v is not None}
+    comparison = plain(config.comparison, resolve=False)
+    given = {k: v for k, v in comparison.items() if k != "enabled" and v is not None}
     choices = [f"{key}={given.pop(key)}" for key in ("judge", "target", "method") if key in given]
     choices += [f"logger={'wandb' if 'wandb' in (config.get('logger') or {}) else 'none'}"]
     settings = compose("compare", choices)

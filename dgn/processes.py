@@ -227,7 +227,9 @@ def _stop(number: int, frame: Any) -> None:
 
 def _follow_parent() -> None:
     """Ends this process when the one that started it is gone: as for SIGTERM, and by force if that takes long."""
-    connection.wait([parent_process().sentinel])
+    parent = parent_process()
+    assert parent is not None  # this is one of several processes that `run_in_processes` started
+    connection.wait([parent.sentinel])
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
     os._exit(1)

@@ -75,6 +75,8 @@ def import_generator(
         statistics = statistics_of_range(read_range(range_file, layer))
         about["statistics"] = {"range_file": Path(range_file).name}
     else:
+        assert encoder is not None
+        assert images is not None  # both are checked above
         statistics, about["data"] = _measured(encoder, layer, images, count)
     return Prior(generator, statistics, about, source=str(weights), _encoder=encoder)
 
@@ -218,7 +220,8 @@ def _measured(
     if count < 2:
         raise UserError(f"--count {count} is too few pictures to compute bounds over; give at least 2")
     root = str(Path(folder).expanduser().resolve())
-    where = {"root": root, "val_root": root, "image_size": 227, "resize": 256}  # validation: all of it, the centre
+    # Validation: all of it, the centre.
+    where: dict[str, Any] = {"root": root, "val_root": root, "image_size": 227, "resize": 256}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data = image_folder(**where, num_workers=min(8, os.cpu_count() or 1))
     batches = (images.to(device) for images, _ in data.real_images(count, "val"))

@@ -15,7 +15,7 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from dgn.errors import UserError
 from dgn.files import cache_dir
@@ -24,7 +24,7 @@ _FILE = "prior.safetensors"
 _FORMS = "hf:USER/NAME[@REVISION] or wandb:ENTITY/PROJECT/NAME[:ALIAS]"
 
 
-def is_shared(where: str | Path | None) -> bool:
+def is_shared(where: str | Path | None) -> TypeGuard[str]:
     """Whether `prior=` names a place on the network, not on the disk."""
     return where is not None and str(where).startswith(("hf:", "wandb:"))
 

@@ -75,7 +75,7 @@ def check(project: str | None = None, mode: str = "auto", tags: Any = ()) -> Non
 
     try:
         wandb.Settings(project=project, run_tags=_tags(tags))
-        wandb.Settings().update_from_env_vars(os.environ)
+        wandb.Settings().update_from_env_vars(dict(os.environ))
     except (wandb.Error, ValueError) as error:
         said = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in getattr(error, "errors", list)()]
         raise UserError(
@@ -157,8 +157,8 @@ def _mode(mode: str) -> str:
         return "offline"
 
 
-def _tags(tags: Any) -> list[str] | None:
-    return [str(tag) for tag in ([tags] if isinstance(tags, str) else tags or [])] or None
+def _tags(tags: Any) -> tuple[str, ...] | None:
+    return tuple(str(tag) for tag in ([tags] if isinstance(tags, str) else tags or [])) or None
 
 
 def _run_id(folder: Path) -> str:

@@ -32,7 +32,9 @@ class RandomSweeper(BasicSweeper):
             raise HydraException(f"hydra.sweeper.samples={samples} must be at least 1")
         self.samples, self.seed = samples, seed
 
-    def split_arguments(self, overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:
+    def split_arguments(  # type: ignore[override]  # Hydra declares it static, and calls it on the sweeper
+        self, overrides: list[Override], max_batch_size: int | None
+    ) -> list[list[list[str]]]:
         """The overrides of each job, in batches. What the command line says of a key takes the place of params."""
         last = {override.get_key_element(): override for override in overrides}
         draw = random.Random(self.seed)
@@ -48,6 +50,8 @@ def _drawn(override: Override, draw: random.Random) -> str:
     sweep = override.value()
     if not isinstance(sweep, IntervalSweep):
         raise HydraException(f"hydra/sweeper=random cannot draw from {override.input_line}; use interval or choice")
+    if sweep.start is None or sweep.end is None:
+        raise HydraException(f"{override.input_line}: an interval needs a beginning and an end")
     low, high = float(sweep.start), float(sweep.end)
     if "log" in sweep.tags:
         if low <= 0:

@@ -1,12 +1,13 @@
 """Objectives evaluated: many at once while searching, or each on every real image."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dgn.am.objectives import Objective
-from dgn.am.terms import Simple, factors
+from dgn.am.terms import Reader, Simple, factors
 from dgn.networks.featurenet import FeatureNet
 
 
@@ -18,7 +19,8 @@ class Evaluation:
     def __init__(self, objectives: Sequence[Objective], device: torch.device | str = "cpu") -> None:
         self.count = len(objectives)
         self.layers = tuple(dict.fromkeys(layer for o in objectives for layer in o.layers))
-        rows, weights = [], []
+        rows: list[int] = []
+        weights: list[float] = []
         uses: dict[tuple[int, Simple], list[tuple[int, int]]] = {}
         for row, objective in enumerate(objectives):
             for weight, term in objective.terms:
@@ -31,14 +33,16 @@ class Evaluation:
             grouped.setdefault(factor.group, []).append((row, factor))
         degree = max((place + 1 for places in uses.values() for _, place in places), default=1)
         table = torch.full((len(rows), degree), len(uses))  # what is no factor reads the 1 behind the values
-        self._readers, entry = [], 0
+        self._readers: list[tuple[str, Reader]] = []
+        entry = 0
         for entries in grouped.values():
             images = torch.tensor([row for row, _ in entries], device=device)
             terms = [term for _, term in entries]
-            self._readers.append((terms[0].layer, type(terms[0]).reader(terms, images)))
+            reader_of: Callable[[Any, Tensor], Reader] = type(terms[0]).reader  # a group's terms are of one type
+            self._readers.append((terms[0].layer, reader_of(terms, images)))
             for key in entries:
-                for term, place in uses[key]:
-                    table[term, place] = entry
+                for row, place in uses[key]:
+                    table[row, place] = entry
                 entry += 1
         self._table = table.to(device)
         self._rows, self._weights = torch.tensor(rows, device=device), torch.tensor(weights, device=device)

@@ -23,8 +23,9 @@ For tokens (ViT, Swin) a unit is a feature; `@k` is token k, and without it the 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,12 +60,12 @@ class _Parser(UnitNames):
 
     def __init__(self, text: str, target: FeatureNet) -> None:
         super().__init__(text, target)
-        self.calls = {
+        self.calls: dict[str, Callable[[int], list[Objective]]] = {
             "sum": self._sum,
             "direction": self._direction,
             "dream": self._dream,
             "match": self._match,
-            **{reading: (lambda start, r=reading: self._reading(r, start)) for reading in READINGS},
+            **{reading: partial(self._reading, reading) for reading in READINGS},
         }
 
     def whole(self) -> list[Objective]:
@@ -102,9 +103,10 @@ class _Parser(UnitNames):
                 total = [self._one(total, start) * self._one(right, after)]
             elif isinstance(total, float) and isinstance(right, float):
                 total = total * right
-            else:
-                scale, many = (total, right) if isinstance(total, float) else (right, total)
-                total = [scale * objective for objective in many]
+            elif isinstance(total, float) and not isinstance(right, float):
+                total = [total * objective for objective in right]
+            elif isinstance(right, float) and not isinstance(total, float):
+                total = [right * objective for objective in total]
         return total
 
     def _factor(self) -> float | list[Objective]:
@@ -166,6 +168,7 @@ class _Parser(UnitNames):
     def _placed(self, value: list[Objective]) -> list[Objective]:
         start = self.at
         term = value[0].terms[0][1]
+        assert isinstance(term, Direction)
         place = self._place()
         position = self._position(place, self.target.layer(term.layer).shape, start)
         return [Objective(((1.0, replace(term, position=position)),))]
@@ -179,7 +182,7 @@ class _Parser(UnitNames):
 
     def _layer_argument(self) -> tuple[str, tuple[int, ...]]:
         start = self._here()
-        name = re.compile(r"[^,()@]*").match(self.text, start)[0]
+        name = self._taken(r"[^,()@]*", start)
         self.at = start + len(name)
         return name.strip(), self._shape(name.strip(), start)
 
@@ -192,7 +195,7 @@ class _Parser(UnitNames):
         if self._peek() in ("'", '"'):
             source = self._string()
         else:
-            source = re.compile(r"[^,()]*").match(self.text, begins)[0]
+            source = self._taken(r"[^,()]*", begins)
             self.at = begins + len(source)
             source = source.strip()
         if not source:
@@ -211,8 +214,8 @@ class _Parser(UnitNames):
         values = torch.zeros(shape).flatten()
         for pair in filter(None, (part.strip() for part in found[1].split(","))):
             try:
-                index, value = pair.split(":")
-                index, value = int(index), float(value)
+                unit, number_of_it = pair.split(":")
+                index, value = int(unit), float(number_of_it)
             except ValueError:
                 self._fail(f"{pair!r} is not UNIT:NUMBER; write for example {{3:0.5,7:-1}}", begins)
             if not 0 <= index < len(values):

@@ -120,7 +120,8 @@ def _search(
 ) -> tuple[Tensor, Tensor, Tensor]:
     parametrization = stages[0].parametrization
     parameters = parametrization.start(seeds, objectives).detach().float()
-    draws, curve, frames = Draws(seeds, parameters.device), [], _Frames(sum(s.steps for s in stages), film is not None)
+    draws, frames = Draws(seeds, parameters.device), _Frames(sum(s.steps for s in stages), film is not None)
+    curve: list[Tensor] = []
     for stage in stages:
         parametrization, parameters = _entered(stage, parametrization, parameters)
         climb = _Climb(target, objectives, stage, diversity, parameters.device)
@@ -181,7 +182,8 @@ class _Frames:
     def of(self, n: int, last: Tensor) -> Tensor:
         """Search n's, of the size of the last, (T, 3, H, W): stages may paint at several sizes."""
         whole = [frame[n] for frame in (*self._kept, _bytes(last))]
-        size = tuple(whole[-1].shape[-2:])
+        height, width = whole[-1].shape[-2:]
+        size = (height, width)
         return torch.stack([f if tuple(f.shape[-2:]) == size else _resized(f, size) for f in whole])
 
 

@@ -46,12 +46,13 @@ class Objective:
 
     def values(self, activations: Mapping[str, Tensor]) -> Tensor:
         """activations: {layer: (N, ...)} of N images -> this objective's value on each (N,), float32."""
-        total = 0
+        total: float | Tensor = 0.0
         for weight, term in self.terms:
-            value = weight
+            value: float | Tensor = weight
             for factor in factors_of(term):
                 value = value * factor.of(activations[factor.layer].float())
             total = total + value
+        assert isinstance(total, Tensor)  # there is at least one term
         return total
 
     @property

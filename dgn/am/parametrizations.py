@@ -26,8 +26,11 @@ class Parametrization(Protocol):
     """What a search optimizes. bounds: (low, high) of every parameter, or None. unit: the size of the paper's unit
     step here."""
 
-    bounds: tuple[Tensor, Tensor] | None
-    unit: float
+    @property
+    def bounds(self) -> tuple[Tensor, Tensor] | None: ...
+
+    @property
+    def unit(self) -> float: ...
 
     def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
         """One start for each seed: (N, ...); the same seed starts at the same place whatever the others are.

@@ -16,8 +16,9 @@ def below_rectifier(objective: Objective, target: FeatureNet) -> Objective:
     search starts its backward pass there. Units to be lowered stay as they are: below zero, a ReLU shows no more."""
 
     def reading(weight: float, term: Term) -> Term:
-        raised = isinstance(term, Unit) and not term.reading and weight > 0
-        return replace(term, layer=target.before_rectifier(term.layer)) if raised else term
+        if isinstance(term, Unit) and not term.reading and weight > 0:
+            return replace(term, layer=target.before_rectifier(term.layer))
+        return term
 
     return Objective(tuple((weight, reading(weight, term)) for weight, term in objective.terms))
 
@@ -39,7 +40,8 @@ def _classes_as(reading: str, objective: Objective, target: FeatureNet) -> Objec
         return objective
 
     def read(term: Term) -> Term:
-        logit = isinstance(term, Unit) and not term.reading and target.layer(term.layer).name == classes
-        return replace(term, reading=reading) if logit else term
+        if isinstance(term, Unit) and not term.reading and target.layer(term.layer).name == classes:
+            return replace(term, reading=reading)
+        return term
 
     return Objective(tuple((weight, read(term)) for weight, term in objective.terms))

@@ -135,6 +135,7 @@ class SmallContribution:
 
     def project(self, step: Step) -> None:
         pixels = step.pixels()
+        assert step.slope is not None  # known once the objective has been differentiated
         step.repaint(_silenced(pixels, (pixels * step.slope).sum(1).abs(), self.percentile))
 
 

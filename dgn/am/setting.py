@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +64,8 @@ class Setting:
         """Height and width of what pixel methods paint."""
         if isinstance(self.image_size, int):
             return self.image_size, self.image_size
-        return tuple(self.image_size or self.target.input_space.size or (224, 224))
+        sides: Any = self.image_size or self.target.input_space.size or (224, 224)  # a config's are a list
+        return tuple(sides)
 
     def codes(self) -> Prior:
         """The prior. Raises UserError where there is none."""

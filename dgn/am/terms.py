@@ -160,7 +160,7 @@ class Match:
 class Product:
     """Several terms multiplied: large only where all are."""
 
-    factors: tuple["Term", ...]
+    factors: tuple["Simple", ...]
 
     def __str__(self) -> str:
         return "*".join(map(str, self.factors))
@@ -179,7 +179,7 @@ Term = Simple | Product
 
 
 def factors(term: Term) -> tuple[Simple, ...]:
-    """The terms that are multiplied; of what is no product, itself."""
+    """The factors of a product; any other term is its own only factor."""
     return term.factors if isinstance(term, Product) else (term,)
 
 
@@ -234,7 +234,7 @@ def _read(activations: Tensor, rows: Tensor, positions: Sequence[Any], reading: 
         return (values.mean(1) if tokens else values.mean((2, 3)))[rows]
     if first is None:
         return transform(activations[rows], dim=1)
-    axes = positions if isinstance(first, Tensor) else _stacked(positions, rows)
+    axes: Sequence[Any] = positions if isinstance(first, Tensor) else _stacked(positions, rows)
     found = activations[rows, axes[0]] if tokens else activations[rows, :, axes[0], axes[1]]
     return transform(found, dim=1)
 

@@ -19,6 +19,11 @@ class Text:
         self.at = found.end()
         return re.sub(r"\\(.)", r"\1", found[1] if found[1] is not None else found[2])
 
+    def _taken(self, pattern: str, at: int) -> str:
+        """What a pattern, which may be empty, matches from there on."""
+        found = re.compile(pattern).match(self.text, at)
+        return found[0] if found else ""
+
     def _here(self) -> int:
         self._ended()
         return self.at

@@ -76,8 +76,9 @@ def denoise_bregman(pixels: Tensor, weight: float, iterations: int = 100) -> Ten
 def _transforms(height: int, width: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """The cosine transforms of rows and columns, and minus the Laplacian of each coefficient, (height, width)."""
     down, across = (2 - 2 * torch.cos(torch.pi * torch.arange(n, dtype=torch.float64) / n) for n in (height, width))
-    parts = (cosines(height), cosines(width), down[:, None] + across[None, :])
-    return tuple(part.to(device, dtype) for part in parts)
+    laplacian = down[:, None] + across[None, :]
+    rows, columns = cosines(height).to(device, dtype), cosines(width).to(device, dtype)
+    return rows, columns, laplacian.to(device, dtype)
 
 
 def cosines(side: int) -> Tensor:

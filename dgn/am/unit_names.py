@@ -25,7 +25,7 @@ class UnitNames(Text):
         start = self._here()
         layer = next((n for n in self.layer_names if self.text.startswith(n + ":", start)), None)
         if layer is None:
-            word = re.compile(r"[^,+*()@]*").match(self.text, start)[0].strip()
+            word = self._taken(r"[^,+*()@]*", start).strip()
             name, colon, _ = word.rpartition(":")
             if not colon or not name:
                 self._fail(f"{word!r} names no unit; write {_EXAMPLES}", start)
@@ -60,7 +60,7 @@ class UnitNames(Text):
         if found := re.compile(rf"all{boundary}").match(self.text, start):
             self.at = found.end()
             return range(count)
-        name = re.compile(r"[^,+*()@]*").match(self.text, start)[0].strip()
+        name = self._taken(r"[^,+*()@]*", start).strip()
         if not name:
             self._fail(f"{self.text[:start].strip()!r} names no unit; write {_EXAMPLES}", start)
         self._label(name, labels, layer, count, start)
@@ -79,9 +79,10 @@ class UnitNames(Text):
         """What stands behind an @, if there is one: one or two numbers, or a word."""
         if not self._take("@"):
             return ""
-        found = re.compile(r"\d+(?:\s*,\s*\d+(?=\s*(?:[-+*,)]|$)))?|[^,+*()-]*").match(self.text, self._here())
-        self.at = found.end()
-        return re.sub(r"\s", "", found[0]) or "nothing"
+        start = self._here()
+        place = self._taken(r"\d+(?:\s*,\s*\d+(?=\s*(?:[-+*,)]|$)))?|[^,+*()-]*", start)
+        self.at = start + len(place)
+        return re.sub(r"\s", "", place) or "nothing"
 
     def _position(self, place: str, shape: tuple[int, ...], start: int) -> Position:
         sides = {1: (), 2: shape[:1], 3: shape[1:]}.get(len(shape))

@@ -8,7 +8,7 @@ function of (seed, n) alone: workers, interruptions and the number of processes 
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
@@ -19,6 +19,14 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from dgn.errors import UserError
 
 log = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """Images, uint8 (3, H, W) RGB, with labels. It may have `classes`, the labels' names, and `sample`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> tuple[Tensor, int]: ...
 
 
 class ImageData(pl.LightningDataModule):
@@ -36,8 +44,8 @@ class ImageData(pl.LightningDataModule):
 
     def __init__(
         self,
-        train: Dataset,
-        val: Dataset,
+        train: Source,
+        val: Source,
         image_size: int,
         batch_size: int = 64,
         num_workers: int = 0,
@@ -65,17 +73,19 @@ class ImageData(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """The batches of steps global_step .. max_steps of the trainer: a resumed run goes on where it was."""
-        world, rank = self.trainer.world_size, self.trainer.global_rank
+        trainer = self._trainer()
+        world, rank = trainer.world_size, trainer.global_rank
         if self.batch_size % world:
             raise UserError(
                 f"data.batch_size={self.batch_size} does not divide among {world} processes; give a multiple of "
                 f"{world}, for example {-(-self.batch_size // world) * world}"
             )
-        batches = StepBatches(self.step_size, self.trainer.global_step, self.trainer.max_steps, rank, world)
+        batches = StepBatches(self.step_size, trainer.global_step, trainer.max_steps, rank, world)
         return self._loader(Stream(self.train_source, self.seed), batch_sampler=batches)
 
     def val_dataloader(self) -> DataLoader:
-        world, rank = self.trainer.world_size, self.trainer.global_rank
+        trainer = self._trainer()
+        world, rank = trainer.world_size, trainer.global_rank
         if len(self.val_indices) < world:
             raise UserError(f"data.val_images={len(self.val_indices)} are too few for {world} processes")
         mine = self.val_indices[rank::world]
@@ -97,7 +107,7 @@ class ImageData(pl.LightningDataModule):
         """The first `count` images of the training stream (or of the validation images, as often as there are),
         in batches of at most 64, in image space, on the CPU: for statistics over real images."""
         if split == "train":
-            source: Dataset = Stream(self.train_source, self.seed)
+            source: Any = Stream(self.train_source, self.seed)
             indices = list(range(min(count, len(self.train_source))))
         else:
             source, indices = self.val_source, _some(len(self.val_source), count)
@@ -105,7 +115,11 @@ class ImageData(pl.LightningDataModule):
         for images, labels in self._loader(source, batch_sampler=batches):
             yield to_image_space(images), labels
 
-    def _loader(self, dataset: Dataset, **batching: Any) -> DataLoader:
+    def _trainer(self) -> pl.Trainer:
+        assert self.trainer is not None  # it asks for the loaders
+        return self.trainer
+
+    def _loader(self, dataset: Any, **batching: Any) -> DataLoader:
         return DataLoader(
             dataset,
             num_workers=self.num_workers,
@@ -124,7 +138,7 @@ class Stream(Dataset):
     Every len(source) samples are a permutation of the source, drawn from (seed, epoch); augmentation is drawn from
     (seed, n)."""
 
-    def __init__(self, source: Dataset, seed: int) -> None:
+    def __init__(self, source: Source, seed: int) -> None:
         self.source, self.seed = source, seed
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
@@ -169,7 +183,8 @@ def collate(samples: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
     """Samples as a batch: images uint8 (N, 3, H, W), labels int64 (N,). Decoders put a pixel's three colours side by
     side; such images stay so in memory (channels last), which is the shorter way into and out of the batch."""
     if samples[0][0].ndim != 3 or samples[0][0].stride(0) != 1:
-        return tuple(default_collate(samples))
+        images, labels = default_collate(list(samples))
+        return images, labels
     images, labels = default_collate([(image.permute(1, 2, 0), label) for image, label in samples])
     return images.permute(0, 3, 1, 2), labels
 
@@ -185,7 +200,7 @@ def _some(total: int, count: int) -> list[int]:
 
 
 class _Subset(Dataset):
-    def __init__(self, source: Dataset, indices: Sequence[int]) -> None:
+    def __init__(self, source: Source, indices: Sequence[int]) -> None:
         self.source, self.indices = source, indices
 
     def __len__(self) -> int:
@@ -198,7 +213,7 @@ class _Subset(Dataset):
         return _items(self.source, [self.indices[i] for i in places])
 
 
-def _items(source: Dataset, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
+def _items(source: Source, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
     if hasattr(source, "__getitems__"):
         return source.__getitems__(indices)
     return [source[i] for i in indices]

@@ -117,7 +117,7 @@ def _worth_scaling(jpeg: np.ndarray, short_side: int | None) -> bool:
     if short_side is None or jpeg.size < 2 * short_side**2:
         return False
     try:
-        with Image.open(io.BytesIO(jpeg), formats=_PILLOW_FORMATS) as image:
+        with Image.open(io.BytesIO(jpeg.data), formats=_PILLOW_FORMATS) as image:
             return min(image.size) >= 4 * short_side
     except Exception:  # the reading proper says why
         return False
@@ -125,7 +125,7 @@ def _worth_scaling(jpeg: np.ndarray, short_side: int | None) -> bool:
 
 def _read_with_pillow(data: np.ndarray, name: str | Path, short_side: int | None) -> Tensor:
     try:
-        with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as image:
+        with Image.open(io.BytesIO(data.data), formats=_PILLOW_FORMATS) as image:
             if short_side is not None:
                 image.draft(None, (2 * short_side, 2 * short_side))
             return torch.from_numpy(_rgb(image)).permute(2, 0, 1)

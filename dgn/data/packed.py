@@ -16,6 +16,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -149,7 +150,7 @@ def squares(folder: Pictures) -> Pictures:
 
 
 def pack(
-    dataset: Dataset,
+    dataset: Any,
     path: str | Path,
     workers: int = 4,
     progress: Callable[[int, int], None] | None = None,

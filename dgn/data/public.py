@@ -106,7 +106,7 @@ def public_split(
     root = cache_dir() / "data" if root is None else Path(root).expanduser()
     if name == "imagenet":
         return _imagenet_split(root, split, transform)
-    chosen = {"train": split == "train"} if name.startswith("cifar") else {"split": split}
+    chosen: dict[str, Any] = {"train": split == "train"} if name.startswith("cifar") else {"split": split}
     if name in ("flowers102", "imagenette", "places365"):
         chosen["loader"] = str  # a picture's path stands for it here
     make = getattr(torchvision.datasets, known.kind)
@@ -136,7 +136,7 @@ def _imagenet_split(root: Path, split: str, transform: Transform) -> ImageFiles:
             raise _not_there("imagenet", root, f"neither {root / split} nor {archive} is there", "")
         with _told("imagenet", root):
             torchvision.datasets.ImageNet(root, split)
-    sizes = dict(image_size=transform.image_size, layout="classes", transform=transform)
+    sizes: dict[str, Any] = dict(image_size=transform.image_size, layout="classes", transform=transform)
     if split == "val" and (root / "train").is_dir():  # labelled as the training classes are
         found = ImageFolder(root / "train", "val", val_root=root / "val", **sizes)
     else:

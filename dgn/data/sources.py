@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from dgn.data.cache import cached
-from dgn.data.datamodule import ImageData
+from dgn.data.datamodule import ImageData, Source
 from dgn.data.doodles import CLASSES, VERSION, Doodles
 from dgn.data.huggingface import HuggingFace
 from dgn.data.image_folder import ImageFolder, split_indices
@@ -39,16 +39,13 @@ def doodles(
     train_images, val_images: how many there are of each split. world: seed of the pictures themselves.
     cache: "disk": draw all once, into the cache folder (`dgn.files.cache_dir`), and map them from there; "ram": keep
     them in memory; "none": every image is drawn whenever it is asked for. True and False: "disk" and "none"."""
-    cache = {True: "disk", False: "none"}.get(cache, cache)
+    if isinstance(cache, bool):
+        cache = "disk" if cache else "none"
     if cache not in ("none", "ram", "disk"):
         raise UserError(f"data.cache={cache!r}: give none, ram or disk")
-    sources: list[Dataset] = [
-        Doodles("train", image_size, train_images, world),
-        Doodles("val", image_size, val_images, world),
-    ]
-    if cache != "none":
-        sources = [_drawn(source, cache) for source in sources]
-    return ImageData(*sources, image_size, batch_size, num_workers, val_images, seed)
+    splits = [Doodles("train", image_size, train_images, world), Doodles("val", image_size, val_images, world)]
+    train, val = splits if cache == "none" else [_drawn(split, cache) for split in splits]
+    return ImageData(train, val, image_size, batch_size, num_workers, val_images, seed)
 
 
 def image_folder(
@@ -72,7 +69,9 @@ def image_folder(
     TrainTransform, the paper's augmentation; validation sees the centre. cache: as in `dgn.data.cache.cached`."""
     if root is None:
         raise UserError("data.root is not given; name the folder of images: data.root=FOLDER")
-    common = dict(image_size=image_size, val_fraction=val_fraction, seed=0)
+    common: dict[str, Any] = dict(image_size=image_size, val_fraction=val_fraction, seed=0)
+    train: Source
+    val: Source
     if Path(root).is_file():
         packed: dict[str, Any] = dict(resize=resize, mirror=mirror, **common)
         if val_root is None:
@@ -105,7 +104,7 @@ def public(
 ) -> ImageData:
     """A public data set by name (`dgn.data.public`). train_split, val_split: None: its first and second split."""
 
-    def source(place: int, split: str | None, transform: Transform) -> Dataset:
+    def source(place: int, split: str | None, transform: Transform) -> Source:
         splits = PUBLIC[name].splits if name in PUBLIC else ("", "")
         return cached(public_split(name, split or splits[place], transform, root, download, options), cache)
 

@@ -1,6 +1,6 @@
 """What is done to a picture before a network sees it: one scale, then a square cut out of it."""
 
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -9,7 +9,16 @@ from torchvision.transforms.v2 import functional
 
 from dgn.errors import UserError
 
-Transform = Callable[[Tensor, np.random.Generator | None], Tensor]
+
+class Transform(Protocol):
+    """Makes (3, image_size, image_size) of an image, uint8 (3, H, W). generator: makes its choices; None: torch's."""
+
+    image_size: int
+    resize: int
+    square: bool
+
+    def __call__(self, image: Tensor, generator: np.random.Generator | None = None) -> Tensor: ...
+
 
 # Dosovitskiy & Brox (2016) cut 227 x 227 out of ImageNet pictures at the scale of Caffe's recipe, 256.
 PAPER_RATIO = 256 / 227
@@ -37,7 +46,8 @@ class TrainTransform:
         self.mirror = mirror
         self.square = square
 
-    def __call__(self, image: Tensor, generator: np.random.Generator) -> Tensor:
+    def __call__(self, image: Tensor, generator: np.random.Generator | None = None) -> Tensor:
+        generator = generator or _torchs_generator()
         image = _scaled(image, self.resize, self.square)
         height, width = image.shape[-2:]
         top = generator.integers(height - self.image_size + 1)
@@ -64,7 +74,11 @@ def generator_for(transform: Transform) -> np.random.Generator | None:
     """A generator seeded by torch's global one, or None for an EvalTransform, which draws nothing."""
     if isinstance(transform, EvalTransform):
         return None
-    return np.random.default_rng(torch.randint(2**63 - 1, ()).item())
+    return _torchs_generator()
+
+
+def _torchs_generator() -> np.random.Generator:
+    return np.random.default_rng(int(torch.randint(2**63 - 1, ())))
 
 
 def _resize(image_size: int, resize: int | None) -> int:

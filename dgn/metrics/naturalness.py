@@ -66,13 +66,13 @@ def naturalness(
     folds = min(FOLDS, len(names))
     fold = {name: i % folds for i, name in enumerate(names)}
     fake_fold = np.array([fold[name] for name in (classes if matched else units)])
-    real_fold = np.array([fold[real_classes[i]] for i in kept]) if matched else np.full(len(kept), folds)
+    real_fold = np.array([fold[real_classes[i]] for i in kept.tolist()]) if matched else np.full(len(kept), folds)
 
     def frechet_of(groups: np.ndarray) -> float:
         rest = fake[np.isin(fake_fold, groups)], genuine[np.isin(real_fold, np.append(groups, folds))]
         return frechet(*rest) if min(map(len, rest)) > 1 else float("nan")
 
-    strata, real_strata = _numbered(units), _numbered([real_classes[i] if matched else None for i in kept])
+    strata, real_strata = _numbered(units), _numbered([real_classes[i] if matched else None for i in kept.tolist()])
     kernels = _KernelSums(fake, genuine, strata, real_strata)
     # a unit and a class are of one fold
     unit_fold = np.array([fake_fold[strata == i][0] for i in range(strata.max() + 1)])

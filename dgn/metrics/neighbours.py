@@ -42,10 +42,12 @@ def nearest(
     real: gives the real images, each time it is called, from the first. Images of another size than theirs are
     resized to it for "pixels". memory: bytes that the images' vectors may take; where they need more, the real
     images are read several times. Raises UserError where there is no real image."""
-    size = next((tuple(batch.shape[-2:]) for batch in batches(real()) if len(batch)), None)
-    if size is None:
+    first = next((batch for batch in batches(real()) if len(batch)), None)
+    if first is None:
         raise UserError("no real image to compare with; give reference images")
-    units = sum(prod(net.layer(name).shape) for name in layers)
+    height, width = first.shape[-2:]
+    size = (height, width)
+    units = sum(prod(net.layer(name).shape) for name in layers) if net is not None else 0
     at_once = max(1, memory // (8 * (units + 3 * size[0] * size[1])))
     parts = [_nearest(part, real(), size, net, layers) for part in images.split(at_once)]
     return {
@@ -95,7 +97,7 @@ class _Vectors:
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         images = images.to(self.device).float()
-        codes = self.net(images, self.layers) if self.layers else {}
+        codes = self.net(images, self.layers) if self.net is not None and self.layers else {}
         if tuple(images.shape[-2:]) != self.size:
             images = F.interpolate(images, self.size, mode="bilinear", antialias=True, align_corners=False)
         return {PIXELS: images.flatten(1)} | {name: codes[name].float().flatten(1) for name in self.layers}

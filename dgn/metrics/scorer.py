@@ -69,7 +69,12 @@ class Scorer:
         self.classes, self.layers = tuple(classes), list(layers)
         self._activations: dict[str, Tensor] = {}
         self._own: dict[int | None, dict[str, float]] = {}
-        self._real_features, self._real_labels = self._read(real) if judge is not None and real else (None, None)
+        self._real_features: Tensor | None = None
+        self._real_labels: list[int] = []
+        if judge is not None and real is not None:
+            read = [(features_of(judge, images), labels) for images, labels in real()]
+            self._real_features = torch.cat([features for features, _ in read])
+            self._real_labels = torch.cat([labels for _, labels in read]).tolist()
 
     def measure(
         self,
@@ -113,13 +118,14 @@ class Scorer:
     def nearest_real(self, sets: Sequence[Tensor]) -> list[dict[str, Nearest]]:
         """Of each of several sets of images (N, 3, H, W) the nearest real ones, which are read once for all sets of a
         size; {} where there are no real images."""
-        if self.real is None:
+        real = self.real
+        if real is None:
             return [{} for _ in sets]
         found: dict[int, dict[str, Nearest]] = {}
         for size in dict.fromkeys(images.shape[-2:] for images in sets):
             alike = [i for i, images in enumerate(sets) if images.shape[-2:] == size]
             together = torch.cat([sets[i].float() for i in alike])
-            of_all = nearest(together, lambda: _images(self.real), self.target, self.layers)
+            of_all = nearest(together, lambda: _images(real), self.target, self.layers)
             counts = [len(sets[i]) for i in alike]
             for space, near in of_all.items():
                 parts = zip(alike, near.indices.split(counts), near.distances.split(counts), strict=True)
@@ -181,7 +187,7 @@ class Scorer:
     ) -> tuple[dict[str, tuple[float, np.ndarray]], dict[str, float]]:
         """Of class units' images against real ones of their classes, as far as there are any; where no unit has a
         class, of all against all."""
-        if self._real_features is None:
+        if self._real_features is None or self.judge is None:
             return {}, {}
         labels = [self._class_of(o) for o in objectives]
         rows = [i for i, label in enumerate(labels) if label is not None]
@@ -224,22 +230,17 @@ class Scorer:
         """The mean distance between real images of each class; of any classes for None."""
         wanted = {label: OF_ALL if label is None else PER_CLASS for label in labels - self._own.keys()}
         found: dict[int | None, list[Tensor]] = {label: [] for label in wanted}
-        for images, classes in self.real() if wanted else ():
+        for images, classes in self.real() if wanted and self.real is not None else ():
             for image, of in zip(images, classes.tolist(), strict=True):
                 for label in (of, None):
                     if label in found and len(found[label]) < wanted[label]:
                         found[label].append(image)
             if all(len(found[label]) == count for label, count in wanted.items()):
                 break
-        for label, images in found.items():
-            vectors = {name: space(torch.stack(images)) if images else None for name, space in spaces.items()}
+        for label, chosen in found.items():
+            vectors = {name: space(torch.stack(chosen)) if chosen else None for name, space in spaces.items()}
             self._own[label] = {n: mean_distance(v) if v is not None else float("nan") for n, v in vectors.items()}
         return self._own
-
-    def _read(self, real: RealImages) -> tuple[Tensor, list[int]]:
-        found = [(features_of(self.judge, images), labels) for images, labels in real()]
-        features_, labels = zip(*found, strict=True)
-        return torch.cat(features_), torch.cat(labels).tolist()
 
 
 def class_of(objective: Objective, classes: Sequence[str]) -> int | None:

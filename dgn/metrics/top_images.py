@@ -23,10 +23,11 @@ network's input; bottom and right are the first that it does not see."""
 
 @dataclass(frozen=True)
 class TopImages:
-    """One unit's. unit: which. values (k,): the activations, greatest first. indices (k,): the images' places in the
-    stream. places: where in the map each activation is (for a mean over the map, its greatest one)."""
+    """One unit's. unit: which; None: those of another objective. values (k,): the activations, greatest first.
+    indices (k,): the images' places in the stream. places: where in the map each activation is (for a mean over the
+    map, its greatest one)."""
 
-    unit: Unit
+    unit: Unit | None
     values: Tensor
     indices: Tensor
     places: list[Place]
@@ -123,7 +124,7 @@ class _Best:
             for column, unit in enumerate(self.units):
                 if unit.position == "mean":
                     values[:, column] = maps[:, column].mean(1)
-                elif unit.position:
+                elif isinstance(unit.position, tuple):
                     place = self._flat(unit.position)
                     values[:, column], places[:, column] = maps[:, column, place], place
         return values, places

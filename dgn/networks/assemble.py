@@ -164,7 +164,7 @@ def _classes_in(state: State, module: nn.Module) -> int:
     return len(heads[-1]) if heads and heads[-1].ndim else 0
 
 
-def _findable(weights: str | Path | None) -> str | None:
+def _findable(weights: str | None) -> str | None:
     """A weights file by its whole path, so that it is found from elsewhere as well; a name as it is."""
     path = None if weights is None else Path(weights).expanduser()
     return str(path.absolute()) if path is not None and path.is_file() else weights

@@ -78,7 +78,8 @@ def caffenet_layers(sizes: CaffeNetSizes, classes: int) -> nn.Sequential:
     for module in layers:
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     return layers
 
 

@@ -89,6 +89,8 @@ def _imported(model: str, file: str) -> ModuleType:
             return importlib.import_module(file)
         name = f"dgn_custom_{Path(file).stem}"
         spec = importlib.util.spec_from_file_location(name, file)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{file} cannot be loaded")
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # dataclasses and the like look their module up
         spec.loader.exec_module(module)

@@ -43,7 +43,8 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.plan = plan or auto_plan(image_size, width)
-        steps, shape = parse_plan(self.plan), (3, image_size, image_size)
+        steps = parse_plan(self.plan)
+        shape: tuple[int, ...] = (3, image_size, image_size)
         if steps[-1].kind != "fc" or steps[-1].width != 2:
             raise UserError(f"discriminator's plan ends in `{self.plan.split(', ')[-1]}`; it must end in `fc 2`")
         self.image_layers, self.judgement = nn.Sequential(), nn.Sequential()
@@ -83,6 +84,7 @@ class Discriminator(nn.Module):
         with own_layers(images.device):
             features = self.image_layers(images)
             if self.code_layers is not None:
+                assert codes is not None  # D is conditioned on them
                 features = torch.cat([features, self.code_layers(codes.flatten(1))], dim=1)
             return at_least_float32(self.judgement(features))
 
@@ -90,7 +92,8 @@ class Discriminator(nn.Module):
         weighted = [m for m in self.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
         for module in weighted:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
             if module is weighted[0] or isinstance(module, nn.Linear):
                 module.weight.data.mul_(0.1)
 

@@ -15,6 +15,7 @@ class Doubling(nn.Module):
     """
 
     bias = None
+    sums: Tensor
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()

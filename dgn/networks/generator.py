@@ -39,6 +39,9 @@ class UpconvGenerator(nn.Module):
     Raises UserError where plan, code and image size do not go together.
     """
 
+    code_mean: Tensor
+    code_scale: Tensor
+
     def __init__(
         self,
         code_shape: Sequence[int],

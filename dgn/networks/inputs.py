@@ -78,7 +78,8 @@ class InputSpace:
         """(top, left, bottom, right) in pixels of the input -> the same part of an image of `image_size` (height,
         width) that enters, in its pixels."""
         if self.size is None or tuple(image_size) == self.size:
-            return tuple(region)
+            y0, x0, y1, x1 = region
+            return y0, x0, y1, x1
         (h, w), (height, width) = self.size, image_size
         top = left = 0.0
         scale_y, scale_x = height / h, width / w
@@ -108,16 +109,20 @@ class InputSpace:
         pixels = isinstance(input_size, Sequence) and all(isinstance(side, int) and side > 0 for side in input_size)
         if pixels and input_size and resize is None and self.resize and self.size:
             resize = round(self.resize * min(input_size) / min(self.size))
-        given = dict(size=input_size, mean=mean, std=std, channel_order=channel_order, value_range=value_range)
+        given: dict[str, Any] = dict(
+            size=input_size, mean=mean, std=std, channel_order=channel_order, value_range=value_range
+        )
         given |= dict(fit=fit, resize=resize)
         given = {k: tuple(v) if isinstance(v, Sequence) and not isinstance(v, str) else v for k, v in given.items()}
-        return InputSpace(**{**asdict(self), **{k: v for k, v in given.items() if v is not None}})
+        values: dict[str, Any] = {**asdict(self), **{k: v for k, v in given.items() if v is not None}}
+        return InputSpace(**values)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "InputSpace":
         """What `to_dict` gave, also after a journey through JSON or YAML. Raises UserError for an unknown key."""
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in values.items()}
         try:
-            return cls(**{k: tuple(v) if isinstance(v, list | tuple) else v for k, v in values.items()})
+            return cls(**given)
         except TypeError as error:
             raise UserError(f"{dict(values)} does not describe an input space: {error}") from None
 

@@ -37,7 +37,8 @@ def torchvision(name: str | None = None, args: Mapping[str, Any] | None = None, 
     args, given = arguments(args), Settings.of("torchvision", ("name", "args"), settings)
     name = _known("torchvision", name, models.list_models(module=models))
     entries = models.get_model_weights(name)
-    entry, state = _entry(entries, given.weights), None
+    entry = _entry(entries, given.weights)
+    state: Mapping[str, Tensor] | None = None
     if entry is not None:
         given = replace(given, weights=entry.name)
         state = read_state_dict(_downloaded(entry.url, f"torchvision's {name} ({entry.name})"))
@@ -52,9 +53,9 @@ def torchvision(name: str | None = None, args: Mapping[str, Any] | None = None, 
 
     def make(classes: int) -> nn.Module:
         wanted = {"num_classes": classes, **_published_args(name, state is not None), **args}
-        height, width = space.overridden(**given.space).size
+        height, width = space.overridden(**given.space).size or (224, 224)
         # Whether a model is made for one size, and how that is called, only calling it tells.
-        sizes = [{"image_size": height}] if height == width else []
+        sizes: list[dict[str, Any]] = [{"image_size": height}] if height == width else []
         for size in [*sizes, {"input_size": (height, width)}, {}]:
             try:
                 return models.get_model(name, weights=None, **(size | wanted))
@@ -89,7 +90,7 @@ def timm(name: str | None = None, args: Mapping[str, Any] | None = None, **setti
     tags = [full.partition(".")[2] for full in library.list_pretrained(f"{bare}.*")]
     pretrained = str(given.weights).upper() == "DEFAULT" or given.weights in tags
     if pretrained:
-        tag = tag if str(given.weights).upper() == "DEFAULT" else given.weights
+        tag = tag if str(given.weights).upper() == "DEFAULT" else str(given.weights)
     elif given.weights is not None:
         _check_file(given.weights, ["DEFAULT", *tags])
     full = f"{bare}.{tag}" if tag else bare
@@ -99,7 +100,7 @@ def timm(name: str | None = None, args: Mapping[str, Any] | None = None, **setti
     full = f"{bare}.{config['tag']}" if config.get("tag") else bare
     space = _timm_space(library.data.resolve_data_config(pretrained_cfg=config))
     if config.get("fixed_input_size") and given.input_size is not None:
-        args = {"img_size": tuple(space.overridden(input_size=given.input_size).size), **args}
+        args = {"img_size": space.overridden(input_size=given.input_size).size, **args}
     donor = None
     if pretrained:
         with _no_long_waits():

@@ -12,7 +12,7 @@ marks what computes in float32, and networks that are called inside it compute i
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -56,15 +56,15 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def in_float32(*args: P.args, **kwargs: P.kwargs) -> R:
-        args = tuple(at_least_float32(value) if isinstance(value, Tensor) else value for value in args)
+        given: Any = tuple(at_least_float32(value) if isinstance(value, Tensor) else value for value in args)
         active = [device for device in _DEVICES if torch.is_autocast_enabled(device)]
         if not active:
-            return function(*args, **kwargs)
+            return function(*given, **kwargs)
         with ExitStack() as stack:
             for device in active:
                 stack.enter_context(low_precision(torch.get_autocast_dtype(device)))
                 stack.enter_context(torch.autocast(device, enabled=False))
-            return function(*args, **kwargs)
+            return function(*given, **kwargs)
 
     return in_float32
 

@@ -32,6 +32,12 @@ class Track:
     shift: int = 0
     exact: bool = True
 
+    @property
+    def along(self) -> int:
+        """`dim`, of a track that has one."""
+        assert self.dim is not None
+        return self.dim
+
     def of_all(self, exact: bool = True) -> "Track":
         """What all its places see together."""
         high = self.high + self.jump * (self.length - 1)
@@ -60,7 +66,8 @@ class ReceptiveField:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of what one unit sees, borders not cut off."""
-        return tuple(math.floor(t.high + _EPS) - math.ceil(t.low - _EPS) + 1 for t in (self.rows, self.columns))
+        height, width = (math.floor(t.high + _EPS) - math.ceil(t.low - _EPS) + 1 for t in (self.rows, self.columns))
+        return height, width
 
     @property
     def stride(self) -> tuple[float, float]:
@@ -94,7 +101,7 @@ class ReceptiveField:
             low, high = track.low, track.high
             if track.dim is not None and position is None:
                 high += track.jump * (track.length - 1)
-            elif track.dim is not None:
+            elif track.dim is not None and position is not None:
                 place = position[axis] if len(position) == 2 else position[0] - track.shift
                 index = place if len(position) == 2 else (place // track.period) % track.length
                 if place < 0:  # the class token sees nothing of its own

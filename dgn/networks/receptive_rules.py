@@ -61,67 +61,67 @@ class Operation:
     # Windows: convolutions and pooling.
 
     def after_convolution(self, track: Track, shape: torch.Size) -> Track:
-        place = track.dim - 2
+        place = track.along - 2
         if place < 0 or track.period != 1 or track.shift:
             return track.of_all()  # summed over, as channels are
-        kernel = self.arg("weight").shape[track.dim]
+        kernel = self.arg("weight").shape[track.along]
         stride, padding, dilation = (_at(self.arg(key), place) for key in ("stride", "padding", "dilation"))
-        length, reach = self.out.shape[track.dim], (kernel - 1) * dilation
+        length, reach = self.out.shape[track.along], (kernel - 1) * dilation
         if self.arg("transposed"):
             return track.scaled(length, 1 / stride, (padding - reach) / stride, padding / stride)
         return track.scaled(length, stride, -padding, reach - padding)
 
     def _pool(self, track: Track, shape: torch.Size) -> Track:
-        place = track.dim - (self.out.ndim - len(self.arg("kernel_size")))
+        place = track.along - (self.out.ndim - len(self.arg("kernel_size")))
         if place < 0 or track.period != 1 or track.shift:
             return track.of_all(exact=False)
         kernel = _at(self.arg("kernel_size"), place)
         stride = _at(self.arg("stride") or self.arg("kernel_size"), place)
         padding, dilation = _at(self.arg("padding"), place), _at(self.arg("dilation", 1), place)
-        length = self.out.shape[track.dim]
+        length = self.out.shape[track.along]
         return track.scaled(length, stride, -padding, (kernel - 1) * dilation - padding)
 
     after_max_pool2d_with_indices = after_avg_pool2d = after_max_pool2d = after_mkldnn_max_pool2d = _pool
 
     def _adaptive(self, track: Track, shape: torch.Size) -> Track:
-        if track.period != 1 or track.shift or track.dim < len(shape) - 2:
+        if track.period != 1 or track.shift or track.along < len(shape) - 2:
             return track.of_all(exact=False)
-        places, length = shape[track.dim], self.out.shape[track.dim]
+        places, length = shape[track.along], self.out.shape[track.along]
         if length == 1:
-            return replace(track.of_all(), dim=track.dim)
+            return replace(track.of_all(), dim=track.along)
         stride, spare = places / length, 0 if places % length == 0 else (length - 1) / length
         return track.scaled(length, stride, -spare, stride - 1 + spare)
 
     after_adaptive_avg_pool2d = after_adaptive_max_pool2d = _adaptive
 
     def after_constant_pad_nd(self, track: Track, shape: torch.Size) -> Track:
-        pads, behind = self.arg("pad"), len(shape) - 1 - track.dim
+        pads, behind = self.arg("pad"), len(shape) - 1 - track.along
         before = pads[2 * behind] if 2 * behind < len(pads) else 0
-        if self.out.shape[track.dim] == shape[track.dim] and not before:
+        if self.out.shape[track.along] == shape[track.along] and not before:
             return track
         if track.period != 1 or track.shift:
             return track.of_all(exact=False)
-        return track.scaled(self.out.shape[track.dim], 1, -before, -before)
+        return track.scaled(self.out.shape[track.along], 1, -before, -before)
 
     # Shapes: where the axis's dimension goes.
 
     def after_permute(self, track: Track, shape: torch.Size) -> Track:
         dims = [dim % len(shape) for dim in self.arg("dims")]
-        return replace(track, dim=dims.index(track.dim))
+        return replace(track, dim=dims.index(track.along))
 
     def after_transpose(self, track: Track, shape: torch.Size) -> Track:
         a, b = self.arg("dim0") % len(shape), self.arg("dim1") % len(shape)
-        return replace(track, dim={a: b, b: a}.get(track.dim, track.dim))
+        return replace(track, dim={a: b, b: a}.get(track.along, track.along))
 
     def after_t(self, track: Track, shape: torch.Size) -> Track:
-        return replace(track, dim=len(shape) - 1 - track.dim)
+        return replace(track, dim=len(shape) - 1 - track.along)
 
     def after_view(self, track: Track, shape: torch.Size) -> Track:
-        inner = math.prod(shape[track.dim + 1 :])
+        inner = math.prod(shape[track.along + 1 :])
         new = self.out.shape
         for dim in range(self.out.ndim):
             below = math.prod(new[dim + 1 :])
-            if below == inner and new[dim] == shape[track.dim]:
+            if below == inner and new[dim] == shape[track.along]:
                 return replace(track, dim=dim)
         step = inner * track.period  # in elements, from one place to the next
         for dim in range(self.out.ndim):
@@ -129,7 +129,7 @@ class Operation:
             whole = step % below == 0 and (below * new[dim]) % (step * track.length) == 0
             if not track.shift and whole:
                 return replace(track, dim=dim, period=step // below)
-        if shape[track.dim] == 1:
+        if shape[track.along] == 1:
             return track.of_all()
         return track.of_all(exact=False)
 
@@ -137,23 +137,23 @@ class Operation:
 
     def after_unsqueeze(self, track: Track, shape: torch.Size) -> Track:
         dim = self.arg("dim") % (len(shape) + 1)
-        return replace(track, dim=track.dim + (track.dim >= dim))
+        return replace(track, dim=track.along + (track.along >= dim))
 
     def after_squeeze(self, track: Track, shape: torch.Size) -> Track:
         dims = self.arg("dim")
         dims = range(len(shape)) if dims is None else [dims] if isinstance(dims, int) else dims
         gone = [dim % len(shape) for dim in dims if shape[dim] == 1]
-        if track.dim in gone:
+        if track.along in gone:
             return track.of_all()
-        return replace(track, dim=track.dim - sum(dim < track.dim for dim in gone))
+        return replace(track, dim=track.along - sum(dim < track.along for dim in gone))
 
     def after_expand(self, track: Track, shape: torch.Size) -> Track:
         return self._broadcast(track, shape)
 
     def after_select(self, track: Track, shape: torch.Size) -> Track:
         dim, index = self.arg("dim") % len(shape), self.arg("index")
-        if dim != track.dim:
-            return replace(track, dim=track.dim - (dim < track.dim))
+        if dim != track.along:
+            return replace(track, dim=track.along - (dim < track.along))
         place = index % shape[dim] - track.shift
         if place < 0:
             return track.of_all(exact=False)
@@ -162,7 +162,7 @@ class Operation:
 
     def after_slice(self, track: Track, shape: torch.Size) -> Track:
         dim = self.arg("dim") % len(shape)
-        if dim != track.dim or self.out.shape[dim] == shape[dim]:
+        if dim != track.along or self.out.shape[dim] == shape[dim]:
             return track
         start, step = self.arg("start") or 0, self.arg("step")
         if track.period != 1 or track.shift:
@@ -170,13 +170,15 @@ class Operation:
         return track.scaled(self.out.shape[dim], step, start % shape[dim], start % shape[dim])
 
     def _split(self, track: Track, shape: torch.Size) -> Track:
-        return track.of_all(exact=False) if self.arg("dim") % len(shape) == track.dim else track
+        return track.of_all(exact=False) if self.arg("dim") % len(shape) == track.along else track
 
     after_split = after_split_with_sizes = after_chunk = _split
 
     def after_unbind(self, track: Track, shape: torch.Size) -> Track:
         dim = self.arg("dim") % len(shape)
-        return track.of_all(exact=False) if dim == track.dim else replace(track, dim=track.dim - (dim < track.dim))
+        return (
+            track.of_all(exact=False) if dim == track.along else replace(track, dim=track.along - (dim < track.along))
+        )
 
     def after_cat(self, sources: Sequence[tuple[Track, torch.Size]]) -> Track:
         dim = self.arg("dim") % self.out.ndim
@@ -204,22 +206,22 @@ class Operation:
         dims = self.arg("dim")
         dims = range(len(shape)) if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
         dims = [dim % len(shape) for dim in dims]
-        if track.dim in dims:
+        if track.along in dims:
             return track.of_all()
         kept = self.arg("keepdim", False)
-        return track if kept else replace(track, dim=track.dim - sum(dim < track.dim for dim in dims))
+        return track if kept else replace(track, dim=track.along - sum(dim < track.along for dim in dims))
 
     after_mean = after_sum = after_amax = after_amin = after_var = after_std = after_prod = after_logsumexp = _reduce
     after_linalg_vector_norm = _reduce
 
     def _along(self, track: Track, shape: torch.Size) -> Track:
-        return track.of_all() if self.arg("dim") % len(shape) == track.dim else track
+        return track.of_all() if self.arg("dim") % len(shape) == track.along else track
 
     after_softmax = after_log_softmax = after_cumsum = _along
 
     def after_native_layer_norm(self, track: Track, shape: torch.Size) -> Track:
         normalized = len(shape) - len(self.arg("normalized_shape"))
-        return track.of_all() if track.dim >= normalized else track
+        return track.of_all() if track.along >= normalized else track
 
     after_fused_rms_norm = after_native_layer_norm
 
@@ -232,18 +234,18 @@ class Operation:
             self.arg(key) for key in (("mat1", "mat2") if self.arg("mat1") is not None else ("self", "mat2"))
         )
         alone = self.tracks(first) is not None and self.tracks(second) is None
-        return track if alone and track.dim < len(shape) - 1 else track.of_all()
+        return track if alone and track.along < len(shape) - 1 else track.of_all()
 
     after_addmm = after_mm
 
     def after_bmm(self, track: Track, shape: torch.Size) -> Track:
         # Attention's products: what one token makes of another depends on both, and in the end on all.
-        return track if track.dim < len(shape) - 2 else track.of_all()
+        return track if track.along < len(shape) - 2 else track.of_all()
 
     after_baddbmm = after_bmm
 
     def _attention(self, track: Track, shape: torch.Size) -> Track:
-        return track if track.dim < len(shape) - 2 else track.of_all()
+        return track if track.along < len(shape) - 2 else track.of_all()
 
     after_scaled_dot_product_flash_attention_for_cpu = after_scaled_dot_product_flash_attention = _attention
     after_scaled_dot_product_efficient_attention = after_scaled_dot_product_cudnn_attention = _attention

@@ -89,8 +89,8 @@ class _Tracing(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
-        given = [t for t in _flat((args, kwargs)) if self.of(t) is not None]
-        before = {id(t): (self.of(t), t.shape) for t in given}
+        given = [(t, known) for t in _flat((args, kwargs)) if (known := self.of(t)) is not None]
+        before = {id(t): (known, t.shape) for t, known in given}
         out = func(*args, **kwargs)
         if not given:
             return out
@@ -101,17 +101,16 @@ class _Tracing(TorchDispatchMode):
         for tensor in _flat(out):
             axes = []
             for axis in (0, 1):
-                sources = [(before[id(t)][0][axis], before[id(t)][1]) for t in given]
+                sources = [(before[id(t)][0][axis], before[id(t)][1]) for t, _ in given]
                 operation = Operation(func, args, kwargs, tensor, axis, tracks)
                 axes.append(operation.result(sources))
             self._keep(tensor, (axes[0], axes[1]))
             base = tensor._base
-            if base is not None and func._schema.is_mutable and self.of(base) is not None:
+            old = self.of(base) if base is not None and func._schema.is_mutable else None
+            if base is not None and old is not None:
                 # A part of a tensor was changed in place: all of it may depend on what came in.
-                old = self.of(base)
-                self._keep(
-                    base, tuple(union([a.of_all(False), b.of_all(False)]) for a, b in zip(axes, old, strict=True))
-                )
+                rows, columns = (union([a.of_all(False), b.of_all(False)]) for a, b in zip(axes, old, strict=True))
+                self._keep(base, (rows, columns))
         return out
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -51,7 +52,11 @@ def save_animation(
 def _write_with_pillow(path: Path, suffix: str, shots: Sequence[Image.Image], each: int) -> None:
     # Browsers slow down what is shown for less than 20 ms, and GIF counts in hundredths of a second.
     times = [max(20, each)] * (len(shots) - 1) + [max(20, each) + round(1000 * HOLD)]
-    kinds = {".gif": dict(format="GIF"), ".webp": dict(format="WEBP", quality=85), ".png": dict(format="PNG")}
+    kinds: dict[str, dict[str, Any]] = {
+        ".gif": dict(format="GIF"),
+        ".webp": dict(format="WEBP", quality=85),
+        ".png": dict(format="PNG"),
+    }
     first, *rest = shots
     first.save(path, save_all=True, append_images=rest, duration=times, loop=0, **kinds[suffix])
 
@@ -67,7 +72,7 @@ def _write_mp4(path: Path, shots: Sequence[Image.Image], each: float) -> None:
         stream = film.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": "18"}
-        for shot in [*shots, *shots[-1:] * round(HOLD / each)]:
+        for shot in [*shots, *[shots[-1]] * round(HOLD / each)]:
             page = Image.new("RGB", (width, height), "white")
             page.paste(shot)
             film.mux(stream.encode(av.VideoFrame.from_image(page)))

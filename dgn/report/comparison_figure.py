@@ -8,7 +8,7 @@ from PIL.Image import Resampling
 from torch import Tensor
 
 from dgn.files import written_aside
-from dgn.report.contact_sheet import INK, PAPER, shortened
+from dgn.report.contact_sheet import INK, PAPER, Font, shortened
 from dgn.report.figures import pictures
 
 PICTURE = 160  # pixels of height that small pictures are enlarged to at least: 300 dpi in half an inch
@@ -71,7 +71,7 @@ def save_comparison_figure(
         sheet.save(aside, format="PNG", dpi=(300, 300))
 
 
-def _lines(title: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+def _lines(title: str, font: Font, width: int) -> list[str]:
     """One line, or where that is too long more, broken at ` · `."""
     lines: list[str] = []
     for part in title.split(" · "):

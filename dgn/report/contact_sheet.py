@@ -19,6 +19,8 @@ ASPECT = 4 / 3
 SMALLEST_SIDE = 112  # pictures are enlarged until their height is at least this
 MOST_PIXELS = 40_000_000  # of a sheet whose scale is left to us; browsers and viewers open that at once
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 
 def contact_sheet(
     images: Tensor,
@@ -36,7 +38,8 @@ def contact_sheet(
         down to a fraction of their size, where the sheet would exceed 40 million pixels.
     together: so many groups after one another stand in one row, as a unit's by each method.
     """
-    plan = plan_sheet(tuple(images.shape[-2:]), len(titles), per_group, captions is not None, scale, together)
+    height, width = images.shape[-2:]
+    plan = plan_sheet((height, width), len(titles), per_group, captions is not None, scale, together)
     sheet = Image.new("RGB", (plan.width, plan.height), PAPER)
     draw = ImageDraw.Draw(sheet)
     title_font, caption_font = (ImageFont.load_default(size) for size in (plan.title_size, plan.caption_size))
@@ -168,7 +171,7 @@ def _plan_at(
     return min(plans, key=lambda p: max(p.width / p.height / ASPECT, p.height / p.width * ASPECT))
 
 
-def shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def shortened(text: str, font: Font, width: int) -> str:
     """A text as one line of at most `width` pixels, in letters that Pillow's font has; what is cut off becomes an
     ellipsis."""
     text = _drawable(" ".join(text.split()))

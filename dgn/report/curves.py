@@ -2,7 +2,7 @@
 so that they keep their size however wide the picture is."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dgn.report.words import known
@@ -35,9 +35,9 @@ def chart(curves: Sequence[tuple[tuple[int, int], Sequence[float]]], reference: 
 
     reference: a value that the curves are seen against, the best real image's. Values that are not finite break
     their line."""
-    curves = [(key, [float(v) for v in values]) for key, values in curves]
-    finite = [v for _, values in curves for v in values if math.isfinite(v)]
-    longest = max((len(values) for _, values in curves), default=0)
+    series = [(key, [float(v) for v in values]) for key, values in curves]
+    finite = [v for _, values in series for v in values if math.isfinite(v)]
+    longest = max((len(values) for _, values in series), default=0)
     if len(finite) < 2 or longest < 2:
         return None
     ends = [*finite, reference] if known(reference) else finite
@@ -48,7 +48,7 @@ def chart(curves: Sequence[tuple[tuple[int, int], Sequence[float]]], reference: 
     def up(value: float) -> float:
         return (value - low) / (high - low)
 
-    lines = [Line(key, _pieces(values, longest, up)) for key, values in curves]
+    lines = [Line(key, _pieces(values, longest, up)) for key, values in series]
     return Chart(
         lines,
         [(round(100 * step / (longest - 1), 2), f"{step:g}") for step in _ticks(0, longest - 1, whole=True)],
@@ -57,7 +57,7 @@ def chart(curves: Sequence[tuple[tuple[int, int], Sequence[float]]], reference: 
     )
 
 
-def _pieces(values: list[float], longest: int, up) -> list[str]:
+def _pieces(values: list[float], longest: int, up: Callable[[float], float]) -> list[str]:
     every = max(1, math.ceil(len(values) / MOST_POINTS))
     chosen = sorted({*range(0, len(values), every), len(values) - 1}) if values else []
     pieces: list[list[str]] = [[]]

@@ -53,7 +53,8 @@ def write_gallery(
     units: of objectives, by their expression (a row's `objective`): real images that excite them, facets.
     comparison: the table of methods and priors.
     """
-    folder, settings = Path(folder), plain(settings)
+    folder = Path(folder)
+    settings = dict(plain(settings))
     thumbs = [_write_image(folder, row, image) for row, image in zip(rows, images, strict=True)]
     sizes = [(image.shape[-1], image.shape[-2]) for image in images]
     columns, found = grouping.arrange(rows, traces or [Trace()] * len(rows), thumbs, sizes)

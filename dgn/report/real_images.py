@@ -80,8 +80,13 @@ def field(box: Box | None, image: Tensor) -> tuple[float, float, float, float] |
     if box is None or box == (0, 0, width, height):
         return None
     left, top, right, bottom = box
-    sides = (left / width, top / height, (right - left) / width, (bottom - top) / height)
-    return tuple(round(100 * side, 2) for side in sides)
+    across, down = 100 / width, 100 / height
+    return (
+        round(left * across, 2),
+        round(top * down, 2),
+        round((right - left) * across, 2),
+        round((bottom - top) * down, 2),
+    )
 
 
 def dimmed(image: Tensor, mask: Tensor) -> Tensor:

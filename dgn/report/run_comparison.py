@@ -75,10 +75,10 @@ def write_comparison(
 
 def _side_by_side(entries: Sequence[Entry], per_cell: int) -> Tensor:
     """The entries' images, row after row of the figure; all as large as the largest."""
-    side = max(max(entry.images.shape[-2:]) for entry in entries)
+    sets = [entry.images.float() for entry in entries if entry.images is not None]
+    side = max(max(images.shape[-2:]) for images in sets)
     columns = []
-    for entry in entries:
-        images = entry.images.float()
+    for images in sets:
         if images.shape[-2:] != (side, side):
             images = torch.nn.functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
         columns.append(images.unflatten(0, (-1, per_cell)))

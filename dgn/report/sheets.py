@@ -20,8 +20,8 @@ def write_sheet(path: Path, units: Sequence[Unit], columns: Sequence[Column], im
     groups = [(unit, i, shots) for unit in units for i in range(len(columns)) if (shots := unit.of(i))]
     most = max(len(shots) for _, _, shots in groups)
     places = [[shot.place for shot in shots] for _, _, shots in groups]
-    titles = [(u.title, u.objective, columns[i].title if len(columns) > 1 else "") for u, i, _ in groups]
-    titles = [" · ".join(dict.fromkeys(filter(None, title))) for title in titles]
+    words = [(u.title, u.objective, columns[i].title if len(columns) > 1 else "") for u, i, _ in groups]
+    titles = [" · ".join(dict.fromkeys(filter(None, title))) for title in words]
     aligned = len(columns) if len(groups) == len(units) * len(columns) else 1
     save_contact_sheet(path, _laid_out(images, places, most), titles, most, together=aligned)
 

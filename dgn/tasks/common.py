@@ -4,7 +4,6 @@ import logging
 import os
 import shlex
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +40,7 @@ from dgn.terminal import interactive
 from dgn.training.callbacks import AtomicCheckpointIO, Checkpoints, Interruption, LastValidation, Progress, Throughput
 from dgn.training.inversion import NonFiniteLoss
 from dgn.training.precision import OwnLayers, resolve_precision
+from dgn.training.quiet import quieten_lightning
 from dgn.training.resuming import check_checkpoint, check_same_networks, checkpoint_of
 
 log = logging.getLogger(__name__)
@@ -60,10 +60,7 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
     step_settings(config)
     _check_validation(config)
     check_checkpoint(folder)
-    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quieten_lightning()
     torch.set_flush_denormal(True)  # CPUs are slow with denormal numbers; none of ours matters
     torch.set_float32_matmul_precision("high")
     if rank() != 0:
@@ -77,9 +74,9 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
         # Resumed: as it began, but for what is said anew, as more steps.
         anew = {word.split("=")[0] for word in said}
         command = [word for word in shlex.split(command_of(folder)) if word.split("=")[0] not in anew] + said
-    command = shlex.join(command)
-    write_whole(folder / CONFIG, f"# {command}\n" + yaml.safe_dump(plain(config), sort_keys=False))
-    return command
+    line = shlex.join(command)
+    write_whole(folder / CONFIG, f"# {line}\n" + yaml.safe_dump(plain(config), sort_keys=False))
+    return line
 
 
 def device(trainer: DictConfig) -> torch.device:
@@ -166,7 +163,8 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: ImageData, folder
             raise
         raise UserError(f"trainer.deterministic=true: {first_line(error)}; give trainer.deterministic=warn") from None
     seconds, steps = time.perf_counter() - began, trainer.global_step
-    last = next(callback for callback in trainer.callbacks if isinstance(callback, LastValidation))
+    callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009 (Lightning does not declare it)
+    last = next(callback for callback in callbacks if isinstance(callback, LastValidation))
     if last.step != steps:
         trainer.validate(module, data, verbose=False, weights_only=True)
     return {**last.found, "steps": steps, "fit_seconds": round(seconds, 1)}

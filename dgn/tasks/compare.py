@@ -95,6 +95,7 @@ def _priors(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Pat
     seeds = seeds_of(config.seeds)
     asked: _Asked | None = None
     for entry in made:
+        assert entry.prior is not None
         try:  # one that cannot be read or searched does not lose the others
             prior = Prior.load(entry.prior, device)
         except UserError as error:
@@ -163,7 +164,7 @@ def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[P
         if entry.folder not in shown or titles[entry.folder] != rows:
             entry.images = None
     summary = f"{len(entries)} searches: {_counted(entries)}."
-    if order:
+    if order and yardstick is not None:
         summary += f" Ranked by Frechet distance from real images and by recognition; the best: {order[0].name}."
         summary += f" {yardstick.words()}"
     note = "From the best to the worst; one picture of each unit, the same seed for all."
@@ -226,8 +227,10 @@ def _leave_out(entry: Entry, error: UserError) -> None:
 
 
 def _yardstick(config: DictConfig, prior: Prior | None, target: FeatureNet, data: ImageData | None) -> Yardstick:
-    real = data.real_images(config.reference_images, "val") if data is not None and config.reference_images else None
-    return Yardstick(judge_of(config, prior, target), target, real, data.classes if real else ())
+    judge = judge_of(config, prior, target)
+    if data is None or not config.reference_images:
+        return Yardstick(judge, target, None)
+    return Yardstick(judge, target, data.real_images(config.reference_images, "val"), data.classes)
 
 
 def _yardstick_of_search(config: DictConfig, run: Path, where: str | list[str] | None) -> Yardstick:
@@ -242,8 +245,11 @@ def _yardstick_of_search(config: DictConfig, run: Path, where: str | list[str] |
     device = device_of(config.device)
     where = where[0] if isinstance(where, list) else where  # of several priors, that whose encoder is the target
     prior = load_prior(where, device) if where else None
-    mine = config.target.get("_target_") is None
-    target = prior.encoder_net() if mine else network(config.target, image_size=prior.image_size if prior else None)
+    if config.target.get("_target_") is None:
+        assert prior is not None  # a run without one has named its target
+        target = prior.encoder_net()
+    else:
+        target = network(config.target, image_size=prior.image_size if prior else None)
     return _yardstick(config, prior, target.to(device), reference_data(prior, config))
 
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,11 +109,14 @@ def write_facets(
     """Writes facets.json: each unit's facets and their shares, and where the true kinds are known (doodles) how well
     they match (adjusted Rand index) and of which kinds there is a preferred image that is recognized as such, for each
     method in `made` ({its title: images and their objectives})."""
-    report: dict[str, dict] = {"units": {}}
-    indices = []
+    report: dict[str, Any] = {"units": {}}
+    indices: list[float] = []
     for objective, unit in facets.items():
         true = reference.facets(unit.places)
-        entry = {"images": len(unit.places), "shares": [round(facet.share, 4) for facet in unit.found.facets]}
+        entry: dict[str, Any] = {
+            "images": len(unit.places),
+            "shares": [round(facet.share, 4) for facet in unit.found.facets],
+        }
         if true is not None:
             entry["adjusted_rand_index"] = round(agreement(unit.found.labels, true), 4)
             indices.append(entry["adjusted_rand_index"])

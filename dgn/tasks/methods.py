@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -23,7 +23,7 @@ def method_for(method: DictConfig, start: str, steps: int | None, overrides: Seq
     method = method.copy()
     if start not in ("noise", "sample"):
         said = [o.lstrip("+").removeprefix("method.") for o in overrides if o.lstrip("+").startswith("method.")]
-        method = OmegaConf.merge(method, method.get("from_image") or {}, OmegaConf.from_dotlist(said))
+        method = _merged(method, method.get("from_image") or {}, OmegaConf.from_dotlist(said))
     if steps is not None:
         method.steps = steps
     if method.steps < 1:
@@ -44,7 +44,7 @@ def stages_of(method: DictConfig, setting: Setting) -> list[Stage]:
     made: dict[str, Any] = {}
     stages = []
     for changes in method.get("stages") or [{}]:
-        stage = OmegaConf.merge(base, changes)
+        stage = _merged(base, changes)
         key = OmegaConf.to_yaml(stage.parametrization, resolve=True)
         if key not in made:
             made[key] = _part(stage.parametrization, setting)
@@ -52,6 +52,10 @@ def stages_of(method: DictConfig, setting: Setting) -> list[Stage]:
         reading = instantiate(stage.objective) if stage.get("objective") else below_rectifier
         stages.append(Stage(made[key], instantiate(stage["update"]), regularizers, stage.steps, reading))
     return stages
+
+
+def _merged(*configs: Any) -> DictConfig:
+    return cast(DictConfig, OmegaConf.merge(*configs))
 
 
 def _part(config: DictConfig, setting: Setting) -> Any:

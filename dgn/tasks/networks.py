@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
@@ -34,7 +35,12 @@ def network(config: DictConfig, data: ImageData | None = None, image_size: int |
         if data is None or not data.classes:
             raise UserError("classes=data: there are no data with classes here; give a number, or auto")
         known |= {"classes": len(data.classes), "labels": list(data.classes)}
-    return instantiate(config, **known, _convert_="all")
+    try:
+        return instantiate(config, **known, _convert_="all")
+    except InstantiationException as error:  # Hydra's wrapping of what the builder raised
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
 
 
 def asked_to_list(config: DictConfig, *roles: str) -> str | None:

@@ -86,29 +86,34 @@ def _masks(
 ) -> dict[tuple[str, int], Tensor]:
     """{(objective, row): where its activation depends on that top image (H, W)}, where config.masks says so."""
     classes = target.class_layer() if target.labels else None
-    wanted = {o: f for o, f in ranked.items() if f.unit is not None}
+    wanted = {o: (f.unit, f) for o, f in ranked.items() if f.unit is not None}
     if config.masks == "auto":
-        wanted = {o: f for o, f in wanted.items() if target.layer(f.unit.layer).name != classes}
+        wanted = {o: (unit, f) for o, (unit, f) in wanted.items() if target.layer(unit.layer).name != classes}
         wanted = wanted if len(wanted) <= _MOST_MASKED else {}
     elif config.masks not in (True, False):
         raise UserError(f"masks={config.masks}: give auto, true or false")
     if not config.masks or not wanted:
         return {}
-    rows = [(o, f, row) for o, f in wanted.items() for row in range(len(f.indices)) if float(f.values[row]) > 0]
+    rows = [
+        (o, unit, f, row)
+        for o, (unit, f) in wanted.items()
+        for row in range(len(f.indices))
+        if float(f.values[row]) > 0
+    ]
     if not rows:
         return {}
-    images = torch.stack([pool[int(f.indices[row])].float() for _, f, row in rows])
+    images = torch.stack([pool[int(f.indices[row])].float() for _, _, f, row in rows])
     patch = config.occlusion.patch or max(1, round(min(images.shape[-2:]) / _PATCHES))
     drops = discrepancy(
         target,
         images,
-        [f.unit for _, f, _ in rows],
-        [f.places[row] for _, f, row in rows],
-        [region(target, f.unit.layer, f.places[row] or None) for _, f, row in rows],
+        [unit for _, unit, _, _ in rows],
+        [f.places[row] for _, _, f, row in rows],
+        [region(target, unit.layer, f.places[row] or None) for _, unit, f, row in rows],
         patch,
         config.occlusion.stride or max(1, patch // 2),
     )
-    return {(str(o), row): mask(drop).half() for (o, _, row), drop in zip(rows, drops, strict=True)}
+    return {(str(o), row): mask(drop).half() for (o, _, _, row), drop in zip(rows, drops, strict=True)}
 
 
 def _box(target: FeatureNet, unit: Unit, place: Position) -> Box | None:

@@ -3,7 +3,6 @@
 import json
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -18,17 +17,16 @@ from dgn.files import write_whole
 from dgn.loggers import log_prior
 from dgn.networks.featurenet import FeatureNet
 from dgn.runs import METRICS, PRIOR
-from dgn.statistics import UnitStatistics, measure
 from dgn.tasks import common
 from dgn.tasks.networks import network
 from dgn.training.callbacks import Reconstructions
+from dgn.training.code_statistics import code_statistics
 from dgn.training.inversion import Inversion, Networks
-from dgn.training.losses import feature_scales
+from dgn.training.train_prior import carried_tensors
 
 log = logging.getLogger(__name__)
 
 _MEASURES = ("val/psnr", "val/feature_distance", "val/code_error", "generator_parameters", "total_seconds")
-_SMALL = 64 * 2**20  # bytes of an encoder that a prior carries unless told not to
 
 
 def fit_prior(config: DictConfig, folder: Path) -> Path:
@@ -46,11 +44,15 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     pl.seed_everything(config.seed, verbose=False)
     layers = _comparator_layers(config, comparator or encoder)
     device = common.device(config.trainer)
-    codes, scales = _statistics(config, data, encoder.to(device), (comparator or encoder).to(device), layers)
-    if not (codes.std.isfinite().all() and codes.mean.isfinite().all()):
-        raise UserError(f"{config.encoder.layer} of {encoder.name} is not finite on real images; check its weights")
-    if codes.total_variance == 0:
-        raise UserError(f"{config.encoder.layer} of {encoder.name} is the same for all images: nothing to invert")
+    codes, scales = code_statistics(
+        data,
+        encoder.to(device),
+        config.encoder.layer,
+        (comparator or encoder).to(device),
+        layers,
+        config.statistics.images,
+        bool(config.loss.get("raw_features")),
+    )
     generator = instantiate(config.generator, code_shape=tuple(codes.mean.shape), image_size=data.image_size)
     discriminator = instantiate(
         {k: v for k, v in config.discriminator.items() if k != "conditional"},
@@ -59,8 +61,7 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     )
     for net in (generator, discriminator):
         net.to(memory_format=torch.channels_last)
-    small = sum(t.numel() * t.element_size() for t in encoder.network.state_dict().values()) <= _SMALL
-    carried = small if config.export.encoder == "auto" else bool(config.export.encoder)
+    carried = None if config.export.encoder == "auto" else bool(config.export.encoder)
     module = Inversion(
         Networks(encoder, config.encoder.layer, generator, discriminator, comparator, layers, scales),
         codes,
@@ -72,7 +73,7 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
         compile=config.compile,
         **common.step_settings(config),
         about=_about(config, encoder, data) | {"command": command},
-        encoder_tensors={k: v.cpu().clone() for k, v in encoder.network.state_dict().items()} if carried else {},
+        encoder_tensors=carried_tensors(encoder, carried),
     )
     shown = next(data.real_images(16, "val"))[0]
     with common.running(config, folder) as (loggers, interruption):
@@ -109,26 +110,6 @@ def _comparator_layers(config: DictConfig, comparator: FeatureNet) -> list[str]:
     for name in names:
         comparator.layer(name)
     return names
-
-
-def _statistics(
-    config: DictConfig, data: ImageData, encoder: FeatureNet, comparator: FeatureNet, layers: list[str]
-) -> tuple[UnitStatistics, dict[str, float]]:
-    """Of the codes and, for the feature loss's scale, of the comparator's features, over real images."""
-    encoder.layer(config.encoder.layer)
-    device = encoder.device
-    layer = config.encoder.layer
-
-    def found(net: FeatureNet, wanted: list[str]) -> Mapping[str, UnitStatistics]:
-        images = data.real_images(config.statistics.images)
-        return measure(net, list(dict.fromkeys(wanted)), (batch.to(device) for batch, _ in images))
-
-    # As in training, one pass serves both where they are one network; and no more than a batch is held.
-    codes = found(encoder, [layer, *layers] if comparator is encoder else [layer])
-    features = codes if comparator is encoder else found(comparator, layers)
-    if config.loss.get("raw_features"):
-        return codes[layer], dict.fromkeys(layers, 1.0)
-    return codes[layer], feature_scales({name: features[name].total_variance for name in layers})
 
 
 def _about(config: DictConfig, encoder: FeatureNet, data: ImageData) -> dict:

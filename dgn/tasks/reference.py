@@ -38,11 +38,16 @@ class Reference:
 
     def pick(self, places: Iterable[int]) -> dict[int, Tensor]:
         """{place: its image (3, H, W)}; each is there once, however often it is asked for."""
-        wanted, found, start = set(places), {}, 0
+        wanted, start = set(places), 0
+        found: dict[int, Tensor] = {}
         for images, _ in self():
             found |= {p: images[p - start].clone() for p in range(start, start + len(images)) if p in wanted}
             start += len(images)
         return found
+
+    def held_out(self, count: int) -> "Reference":
+        """As many images, or `count`, of those that were held out from training."""
+        return Reference(self._data, min(count, self._count), "val")
 
     def label(self, place: int) -> str:
         """The name of an image's class; "" where classes have none."""

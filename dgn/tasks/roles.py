@@ -73,9 +73,10 @@ def units_of(units: Any, target: FeatureNet) -> str | list[Any]:
     """What `units=` says, for `parse_units`."""
     if units == "all":
         return f"{target.class_layer()}:all"
-    return (
-        units if isinstance(units, str) else OmegaConf.to_container(units) if OmegaConf.is_list(units) else str(units)
-    )
+    if OmegaConf.is_list(units):
+        values: Any = OmegaConf.to_container(units)
+        return values
+    return str(units)
 
 
 def seeds_of(seeds: Any) -> list[int]:

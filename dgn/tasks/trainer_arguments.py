@@ -62,7 +62,7 @@ def check_trainer(config: DictConfig, measures: Sequence[str]) -> None:
 
     measures: what the task's validation measures, for callbacks that monitor it."""
     trainer = plain(config.trainer)
-    parameters = inspect.signature(get_class(trainer.pop("_target_")).__init__).parameters
+    parameters = inspect.signature(get_class(trainer.pop("_target_"))).parameters
     for key, value in trainer.items():
         if key not in parameters:
             raise UserError(unknown_argument(key, parameters, config))

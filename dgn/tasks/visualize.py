@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,8 +55,8 @@ class Found:
     preferred: Preferred
     seconds: float
     films: list[str | None]
-    measured: Measured | None = None
-    scores: ImageScores | None = None
+    measured: Measured = field(init=False)
+    scores: ImageScores = field(init=False)
 
     @property
     def title(self) -> str:
@@ -96,6 +96,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
         )  # fmt: skip
         starts = starts_of(facets, contender.prior) if facets else None
         if contender.start == "real":
+            assert reference is not None  # `start_of` has seen to it
             starts = near_real(target, contender.prior, objectives, [config.seed + s for s in seeds], reference)
         film, films = _film(config, folder, contender, several=len(contenders) > 1)
         began = time.perf_counter()
@@ -105,18 +106,18 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
         found.append(Found(contender, preferred, each, written))
 
     judge = judge_of(config, priors[0] if priors else None, target)
-    held_out = Reference(data, min(_HELD_OUT, config.reference_images), "val") if reference is not None else None
+    held_out = reference.held_out(_HELD_OUT) if reference is not None else None
     classes = reference.classes if reference is not None else ()
     scorer = Scorer(target, judge, reference, classes, held_out, layers if reference is not None else [])
     real = _real_instead(scorer, objectives, len(seeds))
     near = scorer.nearest_real([preferred.images for preferred in (*(one.preferred for one in found), *real)])
-    for one, own in zip(found, near, strict=False):
+    for one, nearest in zip(found, near, strict=False):
         name, steps, seconds = one.contender.method.name, len(one.preferred.curve), round(one.seconds, 3)
-        one.measured, one.scores = scorer.measure(one.preferred, name, one.contender.name, steps, seconds, own)
+        one.measured, one.scores = scorer.measure(one.preferred, name, one.contender.name, steps, seconds, nearest)
     reference_row = [scorer.measure(preferred, REAL, near=near[-1])[0] for preferred in real]
     scores = Scores([one.measured for one in found] + reference_row)
     notes = {} if reference is None else notes_of(config, target, objectives, reference)
-    if facets:
+    if facets and reference is not None:
         notes = with_facets(notes, facets, reference)
         made = {one.title: (one.preferred.images, one.preferred.objectives) for one in found}
         write_facets(folder, facets, reference, judge, made)
@@ -237,10 +238,10 @@ def _traces(found: Sequence[Found], target: FeatureNet, reference: Reference | N
             near = []
             for space, its in nearest.items():
                 place, distance = int(its.indices[i]), float(its.distances[i])
-                label = reference.label(place)
+                label = reference.label(place) if reference is not None else ""
                 near.append(RealImage(pool[place], f"{space}: {label}" if label else space, distance=distance))
-            size = tuple(one.preferred.images.shape[-2:])
-            traces.append(Trace(curves[i], near, one.films[i], field_of(target, objective, size)))
+            height, width = one.preferred.images.shape[-2:]
+            traces.append(Trace(curves[i], near, one.films[i], field_of(target, objective, (height, width))))
     return traces
 
 
@@ -251,7 +252,7 @@ def _one_or_all(values: Sequence[str | int]) -> str | int | list[str | int] | No
 
 def _say(found: Sequence[Found]) -> None:
     for one in found:
-        judged = [v.top(1) for v in one.scores.verdicts or () if v.top(1) is not None]
+        judged = [first for v in one.scores.verdicts or () if (first := v.top(1)) is not None]
         recognized = f"; {sum(judged)} of {len(judged)} recognized by the judge" if judged else ""
         count = len(one.preferred.images)
         log.info("%s: %d preferred images in %.1f s%s", one.title, count, count * one.seconds, recognized)

@@ -190,8 +190,9 @@ class Reconstructions(pl.Callback):
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
         images = self.images.to(pl_module.device)
-        codes, _ = pl_module.encode(images)
-        grid = reconstruction_grid(images.cpu(), pl_module.best_generator(codes).float().clamp(0, 1).cpu())
+        module: Any = pl_module  # dgn.training.inversion.Inversion, which needs this file's errors
+        codes, _ = module.encode(images)
+        grid = reconstruction_grid(images.cpu(), module.best_generator(codes).float().clamp(0, 1).cpu())
         step = trainer.global_step
         save_png(grid, self.folder / f"step_{step:06d}.png")
         log_pictures(trainer.loggers, "val/reconstructions", [grid], [f"real over reconstructed, step {step}"], step)

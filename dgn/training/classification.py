@@ -6,12 +6,14 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from dgn.networks.featurenet import FeatureNet
 from dgn.training.accumulation import clip_gradients, parts
 from dgn.training.randomness import seed_step
 from dgn.training.replicas import average, average_gradients
+from dgn.training.schedules import optimizer_of, schedule_of
 from dgn.training.step_log import log_step
 
 
@@ -54,7 +56,7 @@ class Classification(pl.LightningModule):
         if self.augmentation is not None:
             images = self.augmentation(images)
         self.network.train()
-        optimizer = self.optimizers()
+        optimizer = optimizer_of(self)
         optimizer.zero_grad(set_to_none=True)
         mean = torch.zeros((), device=self.device)
         for part, answers in parts((images, labels), self.accumulate):
@@ -63,11 +65,11 @@ class Classification(pl.LightningModule):
             self.manual_backward(loss)
             mean += loss.detach()
         log_step(self, self.global_step + 1, {"train/loss": average({"loss": mean})["loss"]}, shown=True)
-        log_step(self, self.global_step + 1, {"train/lr": self.lr_schedulers().get_last_lr()[0]})
+        log_step(self, self.global_step + 1, {"train/lr": schedule_of(self).get_last_lr()[0]})
         average_gradients(self.network.parameters())
         clip_gradients(self.network.parameters(), self.gradient_clip)
         optimizer.step()
-        self.lr_schedulers().step()
+        schedule_of(self).step()
 
     def on_validation_model_eval(self) -> None:
         self.network.eval()
@@ -75,7 +77,7 @@ class Classification(pl.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         images, labels = batch
         logits = self.net(images, [self.layer])[self.layer]
-        log = dict(on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
+        log: dict[str, Any] = dict(on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
         self.log("val/accuracy", (logits.argmax(1) == labels).float().mean(), **log)
         self.log("val/loss", F.cross_entropy(logits, labels), **log)
 
@@ -83,6 +85,6 @@ class Classification(pl.LightningModule):
         """Fixed again, as every FeatureNet is outside this module."""
         self.network.eval().requires_grad_(False)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.make_optimizer([{"params": list(self.network.parameters())}])
         return {"optimizer": optimizer, "lr_scheduler": self.make_schedule(optimizer)}

@@ -6,6 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -14,6 +15,7 @@ from dgn.data.datamodule import ImageData
 from dgn.training.accumulation import clip_gradients, parts
 from dgn.training.randomness import seed_step
 from dgn.training.replicas import average, average_gradients
+from dgn.training.schedules import optimizer_of, schedule_of
 from dgn.training.step_log import log_step
 
 
@@ -52,7 +54,7 @@ class Denoising(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         seed_step(self.seed, self.global_step, self.global_rank)
         codes, _ = batch
-        optimizer = self.optimizers()
+        optimizer = optimizer_of(self)
         optimizer.zero_grad(set_to_none=True)
         mean = torch.zeros((), device=self.device)
         for part, noise in parts((codes, torch.randn_like(codes)), self.accumulate):
@@ -63,17 +65,17 @@ class Denoising(pl.LightningModule):
         average_gradients(self.autoencoder.parameters())
         clip_gradients(self.autoencoder.parameters(), self.gradient_clip)
         optimizer.step()
-        self.lr_schedulers().step()
+        schedule_of(self).step()
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         codes, _ = batch
         generator = torch.Generator().manual_seed(batch_idx)
         loss = self.error(codes, torch.randn(codes.shape, generator=generator).to(codes.device))
-        log = dict(on_epoch=True, on_step=False, batch_size=len(codes), sync_dist=True)
+        log: dict[str, Any] = dict(on_epoch=True, on_step=False, batch_size=len(codes), sync_dist=True)
         self.log("val/loss", loss, **log)
         self.log("val/noise_left", loss / self.noise**2, **log)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.make_optimizer([{"params": list(self.autoencoder.parameters())}])
         return {"optimizer": optimizer, "lr_scheduler": self.make_schedule(optimizer)}
 

@@ -8,10 +8,11 @@ share after the other, and learns from the means over the parts.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.profiler import record_function
@@ -29,6 +30,7 @@ from dgn.training.losses import image_loss as pixel_loss
 from dgn.training.randomness import seed_step
 from dgn.training.readback import Readback
 from dgn.training.replicas import average, average_gradients
+from dgn.training.schedules import optimizer_of, schedule_of
 from dgn.training.step_log import log_step
 
 
@@ -131,11 +133,11 @@ class Inversion(pl.LightningModule):
     @property
     def best_generator(self) -> UpconvGenerator:
         """The generator that a prior holds: the average of the weights, or the weights where none is kept."""
-        return self.average.module if self.average is not None else self.generator
+        return cast(UpconvGenerator, self.average.module) if self.average is not None else self.generator
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         seed_step(self.seed, self.global_step)
-        optimizer = self.optimizers()
+        optimizer = optimizer_of(self)
         optimizer.zero_grad(set_to_none=True)
         for (images,) in parts(batch[:1], self.accumulate):
             with record_function("encode"):
@@ -171,7 +173,7 @@ class Inversion(pl.LightningModule):
             for network in filter(None, (self.generator, self.discriminator)):
                 clip_gradients(network.parameters(), self.gradient_clip)
             optimizer.step()
-            self.lr_schedulers().step()
+            schedule_of(self).step()
             if self.average is not None and self.balance.generator_learns:
                 self.average.update_parameters(self.generator)
         self.note(self.readback.finish())
@@ -196,7 +198,7 @@ class Inversion(pl.LightningModule):
         bad = [name for name, value in losses.items() if not abs(value) < float("inf")]
         if bad:
             raise NonFiniteLoss(self.global_step, losses)
-        others = {"train/lr": self.lr_schedulers().get_last_lr()[0]}
+        others = {"train/lr": schedule_of(self).get_last_lr()[0]}
         if self.discriminator is not None:
             others["balance/ratio"] = self.balance.update(losses["discriminator"], losses["adversarial"])
             others["balance/discriminator_learns"] = float(self.balance.discriminator_learns)
@@ -212,12 +214,12 @@ class Inversion(pl.LightningModule):
         compared = self.compare(generated)
         error = (generated - images).square().flatten(1).mean(1)
         distance = torch.stack([_relative(compared[layer], features[layer]) for layer in features]).mean(0)
-        log = dict(on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
+        log: dict[str, Any] = dict(on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
         self.log("val/psnr", (-10 * error.clamp_min(1e-12).log10()).mean(), **log)
         self.log("val/feature_distance", distance.mean(), **log)
         self.log("val/code_error", _relative(found, codes).mean(), **log)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         groups = [*_decay_groups(self.generator), *_decay_groups(self.discriminator)]
         optimizer = self.make_optimizer(groups)
         return {"optimizer": optimizer, "lr_scheduler": self.make_schedule(optimizer)}
@@ -270,7 +272,8 @@ def _decay_groups(network: nn.Module | None) -> list[dict[str, Any]]:
     """Parameters with weight decay and without: none on upconvolutions (DeePSiM's definitions), nor on biases."""
     if network is None:
         return []
-    decayed, others = [], []
+    decayed: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
             weight = name == "weight" and not isinstance(module, nn.ConvTranspose2d)

@@ -14,6 +14,7 @@ L_adv   a mean over images already.
 
 from collections.abc import Mapping
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -40,7 +41,8 @@ def image_loss(generated: Tensor, real: Tensor) -> Tensor:
 
 def feature_loss(generated: Mapping[str, Tensor], real: Mapping[str, Tensor], scales: Mapping[str, float]) -> Tensor:
     """L_feat of comparator features {layer: (N, ...)}; scales: {layer: factor} from `feature_scales`."""
-    return sum(scales[layer] * euclidean(generated[layer], real[layer]) for layer in real)
+    first, *others = (scales[layer] * euclidean(generated[layer], real[layer]) for layer in real)
+    return sum(others, first)
 
 
 def feature_scales(total_variances: Mapping[str, float]) -> dict[str, float]:
@@ -54,7 +56,7 @@ def feature_scales(total_variances: Mapping[str, float]) -> dict[str, float]:
 def discriminator_loss(logits: Tensor, label: int) -> Tensor:
     """Cross entropy of D's logits (N, 2) with all N images being `label` (REAL or GENERATED): -log D(x), or
     -log(1 - D(G(y)))."""
-    return F.cross_entropy(logits, logits.new_full((len(logits),), label, dtype=int))
+    return F.cross_entropy(logits, logits.new_full((len(logits),), label, dtype=torch.long))
 
 
 def adversarial_loss(logits_generated: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from pytorch_lightning.plugins import Precision
@@ -9,8 +10,10 @@ from pytorch_lightning.plugins import Precision
 from dgn.errors import UserError
 from dgn.networks.precision import low_precision
 
-FULL, LOW = "32-true", "bf16-mixed"
-_NAMES = {"32": FULL, "32-true": FULL, "bf16": LOW, "bf16-mixed": LOW}
+Name = Literal["32-true", "bf16-mixed"]
+FULL: Name = "32-true"
+LOW: Name = "bf16-mixed"
+_NAMES: dict[str, Name] = {"32": FULL, "32-true": FULL, "bf16": LOW, "bf16-mixed": LOW}
 """What Lightning calls them, and our names."""
 
 
@@ -20,9 +23,9 @@ class OwnLayers(Precision):
     Lightning's `MixedPrecision` puts the whole step under autocast, losses and resizing too. Validation is in float32,
     as the prior is used."""
 
-    precision = FULL
+    precision: Name = FULL
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: Name) -> None:
         self.precision = name
 
     @contextmanager
@@ -31,7 +34,7 @@ class OwnLayers(Precision):
             yield
 
 
-def resolve_precision(precision: str | int, accelerator: str = "auto") -> str:
+def resolve_precision(precision: str | int, accelerator: str = "auto") -> Name:
     """The name of the precision to train in, "bf16-mixed" or "32-true".
 
     `auto` is "bf16-mixed" on GPUs of compute capability 8 and more and on CPUs with AMX or AVX512-BF16, else

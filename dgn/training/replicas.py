@@ -18,6 +18,7 @@ class Replicas(DDPStrategy):
     All processes start from rank 0's networks."""
 
     def configure_ddp(self) -> None:
+        assert self.model is not None  # Lightning has connected it
         for tensor in (*self.model.parameters(), *self.model.buffers()):
             dist.broadcast(tensor.data, 0)
 
@@ -63,4 +64,8 @@ def any_process(flag: bool) -> bool:
 @functools.cache
 def _hosts(world: dist.ProcessGroup) -> dist.ProcessGroup:
     """The same processes, talking over the hosts' network: a question there does not make the GPU wait."""
-    return world if dist.get_backend(world) == "gloo" else dist.new_group(backend="gloo")
+    if dist.get_backend(world) == "gloo":
+        return world
+    hosts = dist.new_group(backend="gloo")
+    assert isinstance(hosts, dist.ProcessGroup)  # a number stands for a group that this process is not of
+    return hosts

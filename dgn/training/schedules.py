@@ -2,11 +2,24 @@
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
+import pytorch_lightning as pl
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from dgn.errors import UserError
+
+
+def optimizer_of(module: pl.LightningModule) -> LightningOptimizer:
+    """The one optimizer that a module trains with."""
+    return cast(LightningOptimizer, module.optimizers())
+
+
+def schedule_of(module: pl.LightningModule) -> LRScheduler:
+    """The one schedule of a module that trains."""
+    return cast(LRScheduler, module.lr_schedulers())
 
 
 def halve(optimizer: Optimizer, max_steps: int, at: Sequence[float], factor: float = 0.5, warmup: int = 0) -> LambdaLR:

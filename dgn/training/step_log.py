@@ -13,7 +13,7 @@ def log_step(module: pl.LightningModule, step: int, metrics: Mapping[str, float 
     that nobody sees. step: iterations done, this one among them. metrics: {name: number}. shown: by the progress bar,
     too.
     """
-    every = module.trainer.log_every_n_steps
+    every: int = getattr(module.trainer, "log_every_n_steps")  # noqa: B009 (Lightning sets it without declaring it)
     if every and step % every == 0:
         for name, value in metrics.items():
             module.log(name, value, batch_size=1, prog_bar=shown)

@@ -82,7 +82,7 @@ def test_every_method_goes_on_from_a_real_image(configs, every, target, photos, 
     assert found.images.isfinite().all()
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", NAMED.split())
 def test_which_methods_need_neither_prior_nor_images(configs, target, name):
     needs = name.startswith(("dgn_am", "ppgn", "mfv", "maco"))
     with pytest.raises(UserError, match=r"prior|data=") if needs else nullcontext():

@@ -193,6 +193,12 @@ def test_layers_are_listed_for_every_role(user):
     assert not list(user.folder.glob("outputs/train/*/config.yaml"))
 
 
+def test_layers_are_listed_where_the_data_say_how_many_classes_there_are(user):
+    data = ["data.train_images=32", "data.val_images=16"]
+    out, _ = user.run("train.py", "encoder.weights=null", "encoder.layers=list", *data)
+    assert "fc8" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

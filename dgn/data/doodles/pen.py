@@ -8,8 +8,11 @@ import colorsys
 import functools
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 Colour = tuple[float, float, float]
 """Red, green and blue in [0, 1]."""
@@ -47,7 +50,7 @@ class Dice:
         """Uniform over low .. high, both included."""
         return low + int(self.between(0, high - low + 1))
 
-    def pick(self, options: Sequence):
+    def pick(self, options: Sequence[T]) -> T:
         return options[int(self.between(0, len(options)))]
 
     def colour(self, *hues: tuple[float, float], s: tuple = (0.5, 0.85), v: tuple = (0.6, 0.95)) -> Colour:
@@ -136,7 +139,8 @@ _TIP = np.array([0.7 + 0.7j, 1, 0.7 - 0.7j])  # corners of a round end
 def _line(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Weights of n control points for the points of a line through them, and for its direction there."""
     through = _catmull_rom(n, closed=False) if n > 2 else np.eye(2)
-    return through.astype(np.complex128), np.gradient(through, axis=0).astype(np.complex128)
+    along = np.asarray(np.gradient(through, axis=0))
+    return through.astype(np.complex128), along.astype(np.complex128)
 
 
 @functools.lru_cache

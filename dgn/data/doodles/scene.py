@@ -145,9 +145,9 @@ def spline_weights(n: int, size: int) -> np.ndarray:
 
 def _two(a: Colour, b: Colour, share: np.ndarray) -> np.ndarray:
     """From colour a, where the share is 0, to b, where it is 1."""
-    a, b = np.array((a, b), np.float32)[:, :, None, None]
-    picture = (b - a) * share
-    picture += a
+    start, end = np.array((a, b), np.float32)[:, :, None, None]
+    picture = (end - start) * share
+    picture += start
     return picture
 
 
@@ -162,36 +162,36 @@ def _along(s: Scene, x: np.ndarray, y: np.ndarray, turn: float = 0) -> np.ndarra
     return np.float32(np.cos(a)) * (x - 0.5) + np.float32(np.sin(a)) * (y - 0.5)
 
 
-def _plain(s: Scene, x, y, size):
+def _plain(s: Scene, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
     return _two(s.colours[0], s.colours[1], 0.25 * smooth_field(s.field[:7, :7], size))
 
 
-def _gradient(s: Scene, x, y, size):
+def _gradient(s: Scene, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
     return _two(s.colours[0], s.colours[1], np.clip(_along(s, x, y) * 1.3 + 0.5, 0, 1))
 
 
-def _stripes(s: Scene, x, y, size):
+def _stripes(s: Scene, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
     wave = np.sin(2 * np.pi * (s.frequency * _along(s, x, y) + s.phase))
     return _two(s.colours[0], s.colours[1], np.clip(0.5 + 2 * wave, 0, 1))
 
 
-def _dots(s: Scene, x, y, size):
+def _dots(s: Scene, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
     k = np.float32(2 * np.pi * s.frequency * 0.7)
     wave = np.cos(k * _along(s, x, y) + s.phase * 6) + np.cos(k * _along(s, x, y, 90))
     return _two(s.colours[0], s.colours[1], np.clip(2 * wave - 1.6, 0, 1))
 
 
-def _checks(s: Scene, x, y, size):
+def _checks(s: Scene, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
     k = np.float32(np.pi * s.frequency)
     wave = np.sin(k * _along(s, x, y) + s.phase * 6) * np.sin(k * _along(s, x, y, 90))
     return _two(s.colours[0], s.colours[1], np.clip(0.5 + 3 * wave, 0, 1))
 
 
-def _blotches(s: Scene, x, y, size):
+def _blotches(s: Scene, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
     return _two(s.colours[0], s.colours[1], np.clip(0.5 + 1.2 * smooth_field(s.field, size), 0, 1))
 
 
-def _room(s: Scene, x, y, size):
+def _room(s: Scene, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
     wave = np.sin(2 * np.pi * (s.frequency * x + s.phase))
     wall = _two(s.colours[0], s.colours[1], np.clip(0.3 + 2 * wave, 0, 1) * (1 if s.phase < 0.5 else 0.15))
     table = _two(s.colours[2], dark(s.colours[2], 0.3), np.clip(0.5 + smooth_field(s.field[:, :5], size), 0, 1))
@@ -203,12 +203,12 @@ def _below(y: np.ndarray, line: np.ndarray | float, size: int) -> np.ndarray:
     return np.clip((y - line) * size + 0.5, 0, 1)
 
 
-def _sky(s: Scene, x, y, size):
+def _sky(s: Scene, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
     clouds = np.clip(smooth_field(s.field[:9, :6], size) * 1.5 - 0.5, 0, 1)
     return _over(_two(s.colours[0], s.colours[1], y + 0 * x), light(s.colours[1], 0.7), 0.8 * clouds)
 
 
-def _landscape(s: Scene, x, y, size):
+def _landscape(s: Scene, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
     picture = _sky(s, x, y, size)
     far = s.horizon - 0.08 - 0.06 * np.sin(s.frequency * 2 * x + s.phase * 6)
     picture = _over(picture, mix(s.colours[2], s.colours[0], 0.45), _below(y, far, size))
@@ -217,7 +217,7 @@ def _landscape(s: Scene, x, y, size):
     return picture + (ground - picture) * _below(y, near, size)
 
 
-def _sea_view(s: Scene, x, y, size):
+def _sea_view(s: Scene, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
     line = s.horizon - 0.1
     near = np.clip(y - line, 0, 1)  # ripples get finer towards the horizon, and fade before they get too fine
     ripple = np.sin(45 * np.sqrt(near + 0.03) + 3 * np.sin(2 * np.pi * (x * 2 + s.phase)))
@@ -226,7 +226,7 @@ def _sea_view(s: Scene, x, y, size):
     return sky + (water - sky) * _below(y, line, size)
 
 
-def _underwater(s: Scene, x, y, size):
+def _underwater(s: Scene, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
     picture = _two(s.colours[0], s.colours[1], y + 0 * x)
     rays = np.clip(np.sin(s.frequency * 3 * (x + 0.4 * y) + s.phase * 6) * (1 - y), 0, 1)
     picture = _over(picture, s.colours[2], 0.35 * rays)

@@ -48,7 +48,11 @@ class GeneratorLayer(NamedTuple):
 
 def expected_layers(module: nn.Module) -> list[ExpectedLayer]:
     """The Linear, Conv2d and ConvTranspose2d layers of `module`, in the order of their registration."""
-    kinds = {nn.Linear: "linear", nn.Conv2d: "conv", nn.ConvTranspose2d: "upconv"}
+    kinds: dict[type[nn.Linear | nn.Conv2d | nn.ConvTranspose2d], str] = {
+        nn.Linear: "linear",
+        nn.Conv2d: "conv",
+        nn.ConvTranspose2d: "upconv",
+    }
     return [
         ExpectedLayer(name, tuple(layer.weight.shape), layer.bias is not None, kind)
         for name, layer in module.named_modules()
@@ -104,12 +108,14 @@ def ordered_layers(weights: Weights, *, source: str) -> list[GeneratorLayer]:
     that are no published generator's.
     """
     caffe = [value for value in weights.values() if isinstance(value, CaffeLayer)]
-    layers = [_from_caffe(layer, source) for layer in caffe] or _from_state(weights, source)
+    tensors = {name: value for name, value in weights.items() if isinstance(value, Tensor)}
+    layers = [_from_caffe(layer, source) for layer in caffe] or _from_state(tensors, source)
     ranks = [_rank(layer.name) for layer in layers]
-    if None not in ranks:
-        if len(set(ranks)) < len(ranks):
+    known = [rank for rank in ranks if rank is not None]
+    if len(known) == len(ranks):
+        if len(set(known)) < len(known):
             raise UserError(f"{source} has the same layer twice: {', '.join(layer.name for layer in layers)}")
-        layers = [layer for _, layer in sorted(zip(ranks, layers, strict=True), key=lambda pair: pair[0])]
+        layers = [layer for _, layer in sorted(zip(known, layers, strict=True), key=lambda pair: pair[0])]
     elif not caffe:
         strange = [short(layer.name) for layer, rank in zip(layers, ranks, strict=True) if rank is None]
         raise UserError(

@@ -15,7 +15,7 @@ from dgn.networks.weights.text import short
 def named_blobs(layers: Mapping[str, CaffeLayer], *, source: str) -> dict[str, Tensor]:
     """A .caffemodel's layers as a state dict: NAME.weight and NAME.bias, for networks whose modules carry Caffe's
     names. The leading ones of old files' shapes are dropped. Errors: UserError for a layer with other blobs."""
-    state = {}
+    state: dict[str, Tensor] = {}
     for name, layer in layers.items():
         weight, *biases = (torch.from_numpy(blob) for blob in layer.blobs)
         if layer.type == "InnerProduct" and weight.ndim > 2:
@@ -30,8 +30,8 @@ def named_blobs(layers: Mapping[str, CaffeLayer], *, source: str) -> dict[str, T
 
 
 def read_weights(
-    path: str | Path, container: str | None = None, caffe: Callable[..., dict[str, Tensor]] = named_blobs
-) -> dict[str, Tensor]:
+    path: str | Path, container: str | None = None, caffe: Callable[..., Mapping[str, Tensor]] = named_blobs
+) -> Mapping[str, Tensor]:
     """The named tensors of a weights file: .caffemodel by its ending, others by their content (`read_state_dict`).
 
     container: of a checkpoint with several sets of weights, which. caffe: what makes names of a .caffemodel's

@@ -1,0 +1,42 @@
+"""What training measures before its first step: the codes over real images, and the scale of the feature loss."""
+
+from collections.abc import Mapping, Sequence
+
+from dgn.data.datamodule import ImageData
+from dgn.errors import UserError
+from dgn.networks.featurenet import FeatureNet
+from dgn.statistics import UnitStatistics, measure
+from dgn.training.losses import feature_scales
+
+
+def code_statistics(
+    data: ImageData,
+    encoder: FeatureNet,
+    layer: str,
+    comparator: FeatureNet,
+    comparator_layers: Sequence[str],
+    images: int = 2000,
+    raw_features: bool = False,
+) -> tuple[UnitStatistics, dict[str, float]]:
+    """Statistics of the encoder's layer over the first `images` training images, and the feature loss's factor for
+    each of the comparator's layers (`dgn.training.losses.feature_scales`; 1 with raw_features).
+
+    Raises UserError where the codes are not finite, or are the same for all images."""
+    encoder.layer(layer)
+    device = encoder.device
+
+    def measured(net: FeatureNet, layers: Sequence[str]) -> Mapping[str, UnitStatistics]:
+        batches = (batch.to(device) for batch, _ in data.real_images(images))
+        return measure(net, list(dict.fromkeys(layers)), batches)
+
+    # As in training, one pass serves both where they are one network; and no more than a batch is held.
+    statistics = measured(encoder, [layer, *comparator_layers] if comparator is encoder else [layer])
+    codes = statistics[layer]
+    if not (codes.std.isfinite().all() and codes.mean.isfinite().all()):
+        raise UserError(f"{layer} of {encoder.name} is not finite on real images; check its weights")
+    if codes.total_variance == 0:
+        raise UserError(f"{layer} of {encoder.name} is the same for all images: nothing to invert")
+    if raw_features:
+        return codes, dict.fromkeys(comparator_layers, 1.0)
+    features = statistics if comparator is encoder else measured(comparator, comparator_layers)
+    return codes, feature_scales({name: features[name].total_variance for name in comparator_layers})

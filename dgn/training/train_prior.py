@@ -1,0 +1,131 @@
+"""A prior in one call from Python, without a config or a folder.
+
+It trains as `python train.py` does, with the same defaults: the same arguments give the same weights. A run that can be
+interrupted and resumed, that logs or that trains on several devices is train.py's.
+"""
+
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from dgn.data.datamodule import ImageData
+from dgn.errors import UserError
+from dgn.networks.discriminator import Discriminator
+from dgn.networks.featurenet import FeatureNet
+from dgn.networks.generator import UpconvGenerator
+from dgn.prior import Prior
+from dgn.training.callbacks import Progress
+from dgn.training.code_statistics import code_statistics
+from dgn.training.inversion import Inversion, LossWeights, Networks, NonFiniteLoss
+from dgn.training.precision import OwnLayers, resolve_precision
+from dgn.training.quiet import quieten_lightning
+from dgn.training.schedules import halve
+
+SMALL_ENCODER = 64 * 2**20
+"""Bytes of an encoder that a prior carries unless told not to."""
+
+
+def train_prior(
+    encoder: FeatureNet,
+    data: ImageData,
+    layer: str | None = None,
+    steps: int = 1700,
+    *,
+    comparator: FeatureNet | None = None,
+    comparator_layers: Sequence[str] | None = None,
+    weights: LossWeights | None = None,
+    width: float = 0.25,
+    lr: float = 2e-3,
+    ema_decay: float = 0.998,
+    statistics_images: int = 2000,
+    seed: int = 0,
+    accelerator: str = "auto",
+    precision: str = "auto",
+    progress: bool = False,
+) -> Prior:
+    """Trains a generator to invert a layer of the encoder (Dosovitskiy & Brox 2016); returns the prior, on the CPU.
+
+    encoder: E (`dgn.networks.libraries.torchvision`, `dgn.networks.custom.custom`, ...). data: the images
+    (`dgn.data.sources`). layer: of the encoder; None: what enters its layer of classes. steps: updates of G and D.
+    comparator: C; None: the encoder. comparator_layers: where reconstructions are compared; None: the deepest map.
+    weights: of the three losses; None: train.py's. width: of G and D, as a share of the paper's.
+    lr, ema_decay: of Adam, and of the average of G's weights that the prior holds; statistics_images: real images over
+    which the codes are measured. accelerator, precision: as trainer.accelerator and trainer.precision of train.py.
+    progress: shows a progress bar.
+
+    The prior's `about["metrics"]` has what validation measured. Raises UserError for a layer that is not there, and for
+    codes that cannot be inverted (not finite, or the same for all images), and where a loss becomes infinite."""
+    if steps < 1:
+        raise UserError(f"steps={steps} must be at least 1")
+    layer = encoder.code_layer() if layer is None else layer
+    compared = comparator or encoder
+    names = [compared.trunk()] if comparator_layers is None else list(comparator_layers)
+    for name in names:
+        compared.layer(name)
+    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
+    codes, scales = code_statistics(data, encoder.to(device), layer, compared.to(device), names, statistics_images)
+    weights = weights or LossWeights(image=2e-4)
+    code_shape = tuple(codes.mean.shape)
+    with warnings.catch_warnings(), torch.random.fork_rng():
+        quieten_lightning()
+        torch.manual_seed(seed)
+        generator = UpconvGenerator(code_shape, data.image_size, width=width, upconvolution="interpolated")
+        discriminator = Discriminator(data.image_size, width=width)
+        for net in (generator, discriminator):
+            net.to(memory_format=torch.channels_last)
+        module = Inversion(
+            Networks(encoder, layer, generator, discriminator, comparator, names, scales),
+            codes,
+            partial(torch.optim.Adam, lr=lr, betas=(0.9, 0.99), weight_decay=4e-4, fused=True),
+            partial(halve, max_steps=steps, at=(0.3, 0.5, 0.7, 0.9), warmup=50),
+            weights=weights,
+            ema_decay=ema_decay,
+            seed=seed,
+            about=_about(encoder, layer, data, steps),
+            encoder_tensors=carried_tensors(encoder),
+        )
+        trainer = pl.Trainer(
+            max_steps=steps,
+            accelerator=accelerator,
+            devices=1,
+            logger=False,
+            callbacks=[Progress()] if progress else [],
+            enable_progress_bar=progress,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            limit_val_batches=0,
+            use_distributed_sampler=False,
+            plugins=[OwnLayers(resolve_precision(precision, accelerator))],
+        )
+        try:
+            trainer.fit(module, data)
+        except NonFiniteLoss as error:
+            raise UserError(f"a loss is not finite at {error}; lower lr or the loss weights") from None
+        trainer.limit_val_batches = 1.0
+        (module.about["metrics"],) = trainer.validate(module, data, verbose=False)
+    return module.prior().to("cpu")
+
+
+def carried_tensors(encoder: FeatureNet, carried: bool | None = None) -> dict[str, Tensor]:
+    """The encoder's weights as its prior carries them, on the CPU. carried: None: where they are at most
+    SMALL_ENCODER bytes; True, False: always, never ({})."""
+    state = encoder.network.state_dict()
+    if carried is None:
+        carried = sum(tensor.numel() * tensor.element_size() for tensor in state.values()) <= SMALL_ENCODER
+    return {name: tensor.cpu().clone() for name, tensor in state.items()} if carried else {}
+
+
+def _about(encoder: FeatureNet, layer: str, data: ImageData, steps: int) -> dict[str, Any]:
+    return {
+        "layer": layer,
+        "encoder": {"name": encoder.name, "spec": encoder.spec, "fingerprint": encoder.fingerprint()},
+        "data": {"classes": list(data.classes)},
+        "training": {"steps": steps, "images": len(data.train_source)},
+        "config": {},
+    }

@@ -1,0 +1,83 @@
+"""The examples run as they stand, each in under 20 lines."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dgn import Prior, train_prior
+from dgn.data.doodles import CLASSES
+from dgn.data.sources import doodles
+from dgn.networks.zoo import mini_caffenet
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prior of two steps, of a network with the doodles' classes and random weights."""
+    path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
+    data = doodles(train_images=32, val_images=16, batch_size=8, cache="none")
+    encoder = mini_caffenet(labels=list(CLASSES))
+    made = train_prior(
+        encoder, data, "fc6", 2, width=0.05, statistics_images=16, accelerator="cpu", precision="32-true"
+    )
+    made.save(path)
+    return path
+
+
+def run(example: str, folder: Path, *arguments: object) -> str:
+    environment = os.environ | {
+        "CUDA_VISIBLE_DEVICES": "",
+        "DGN_CACHE": str(folder / "cache"),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(EXAMPLES.parent), os.environ.get("PYTHONPATH")))),
+    }
+    command = [sys.executable, str(EXAMPLES / example), *map(str, arguments)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_prior_for_a_network_of_torchvision(tmp_path):
+    out = run("torchvision_prior.py", tmp_path, 2, 64)
+    made = Prior.load(tmp_path / "resnet18.safetensors")
+    assert made.layer == "layer4"
+    assert made.encoder_net().name == "resnet18"
+    assert made.about["metrics"].keys() == {"val/psnr", "val/feature_distance", "val/code_error"}
+    assert "val/psnr" in out
+
+
+def test_a_method_of_ones_own(prior, tmp_path):
+    (tmp_path / "prior.safetensors").write_bytes(prior.read_bytes())
+    run("own_method.py", tmp_path)
+    assert len(list((tmp_path / "own_method").glob("*.png"))) == 4 * 2
+
+
+def test_two_priors_compared(prior, tmp_path):
+    first, second = run("compare_priors.py", tmp_path, "fc8:0-2", prior, prior).splitlines()
+    assert first == second
+    assert "'frechet_distance'" in first
+
+
+def test_preferred_images_in_a_notebook(prior, tmp_path, monkeypatch):
+    nbformat = pytest.importorskip("nbformat", reason="the notebook's test needs pip install -e '.[dev]'")
+    nbclient = pytest.importorskip("nbclient", reason="the notebook's test needs pip install -e '.[dev]'")
+    (tmp_path / "prior.safetensors").write_bytes(prior.read_bytes())
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join(filter(None, (str(EXAMPLES.parent), os.environ.get("PYTHONPATH"))))
+    )
+    notebook = nbformat.read(EXAMPLES / "preferred_images.ipynb", as_version=4)
+    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert "image/png" in notebook.cells[-1].outputs[-1].data
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.iterdir()), ids=lambda path: path.name)
+def test_an_example_is_short(path):
+    text = path.read_text()
+    if path.suffix == ".ipynb":
+        text = "".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code")
+    assert 0 < len(text.splitlines()) < 20
