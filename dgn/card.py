@@ -42,7 +42,7 @@ def _card(about: Mapping[str, Any], prior: Prior, pictures: list[tuple[str, str]
     classes = ", ".join(map(str, data.get("classes", [])[:20]))
     code = "x".join(map(str, prior.code_shape))
     carried = bool(prior.encoder_tensors)
-    use = f"python visualize.py prior=hf:{repository}" + ("" if carried else f" {named(dict(encoder['spec']))}")
+    use = f"dgn-visualize prior=hf:{repository}" + ("" if carried else f" {named(dict(encoder['spec']))}")
     config = {key: value for key, value in about.get("config", {}).items() if key not in _PRIVATE}
     count = f"{training['images']} images, " if "images" in training else ""
     lines = [
@@ -71,7 +71,7 @@ def _card(about: Mapping[str, Any], prior: Prior, pictures: list[tuple[str, str]
         *[line for name, caption in pictures for line in (f"![{caption}]({name})", "", f"*{caption}.*", "")],
         "## To use it",
         "",
-        "In a checkout of `dgn`, the framework that made it (`pip install -e '.[hub]'`):",
+        "With `dgn`, the framework that made it, installed with its extra `hub`:",
         "",
         *_block(use, "sh"),
         "",
@@ -85,7 +85,7 @@ images = prior.decode(prior.sample(4))  # (4, 3, {prior.image_size}, {prior.imag
         "",
         "## How it was made",
         "",
-        *_block(str(about.get("command", "python train.py")), "sh"),
+        *_block(str(about.get("command", "dgn-train")), "sh"),
         "",
         "All settings:",
         "",

@@ -21,6 +21,7 @@ from dgn.errors import UserError, first_line
 from dgn.files import write_whole
 from dgn.networks.precision import full_precision
 from dgn.prior import Prior
+from dgn.programs import command
 
 _HEADER, _FORMAT = "dgn_code_prior", 1
 
@@ -98,7 +99,7 @@ class CodePrior:
         if not self.fits(prior):
             raise UserError(
                 f"{self.source} was fitted to other codes than those of {prior.source} (layer {prior.layer}); fit one "
-                f"with `python train.py task=code_prior prior={prior.source}`"
+                f"with `{command('train', 'task=code_prior', f'prior={prior.source}')}`"
             )
 
     def save(self, path: str | Path) -> None:
@@ -112,7 +113,7 @@ class CodePrior:
         """Reads a file. Raises UserError for one that is missing, truncated, foreign or inconsistent."""
         if not Path(path).is_file():
             raise UserError(
-                f"no code prior {path}; `python train.py task=code_prior` makes one and prints its path last"
+                f"no code prior {path}; `{command('train', 'task=code_prior')}` makes one and prints its path last"
             )
         try:
             with safe_open(path, framework="pt") as file:
@@ -121,7 +122,7 @@ class CodePrior:
         except (SafetensorError, ValueError, OSError) as error:
             raise UserError(f"{path} cannot be read as a code prior: {error}") from None
         if not isinstance(header, Mapping) or header.get("format") != _FORMAT:
-            raise UserError(f"{path} is no code prior; `python train.py task=code_prior` makes one")
+            raise UserError(f"{path} is no code prior; `{command('train', 'task=code_prior')}` makes one")
         try:
             with torch.device("meta"):  # nothing is allocated before the file is seen to hold it
                 autoencoder = CodeAutoencoder(**header["autoencoder"])

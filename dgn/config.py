@@ -1,30 +1,26 @@
 """Configs: composing one, a run's folder in it, going on with a saved one, telling two apart."""
 
-import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from hydra.utils import get_original_cwd
 from omegaconf import DictConfig, OmegaConf
 
+from dgn.config_folders import is_group, own_configs_flag, package_configs, prepare_hydra
 from dgn.errors import OtherRun, UserError
 from dgn.processes import agreed
+from dgn.programs import command
 from dgn.runs import CONFIG, folder_to_resume, holds_run, multirun_to_resume, new_folder
-
-CONF = Path(__file__).resolve().parent.parent / "conf"
-"""The configuration beside the package: this is a checkout that users extend by adding files."""
 
 
 def register_resolvers() -> None:
     """`${run_dir:${resume},train}`: the folder to go on in, or a new one under outputs/. `${sweep_dir:...}`: the same
-    of a multirun, whose jobs are in numbered folders in it."""
+    of a multirun, whose jobs are in numbered folders in it. `${command:train}`: how a user here starts that program."""
     OmegaConf.register_new_resolver(
         "run_dir",
         lambda resume, task: str(agreed(lambda name: folder_to_resume(resume) or new_folder(task, name))),
@@ -37,25 +33,19 @@ def register_resolvers() -> None:
         use_cache=True,
         replace=True,
     )
+    OmegaConf.register_new_resolver("command", command, replace=True)
 
 
 def compose(name: str, overrides: Iterable[str]) -> DictConfig:
-    """The config that the command line `python NAME.py OVERRIDES` would have."""
-    prefer_our_files()
+    """The config that the command line `python NAME.py OVERRIDES` would have, with the user's own files."""
+    prepare_hydra()
     running = GlobalHydra.instance()
     held, running.hydra = running.hydra, None  # Hydra composes for one application at a time
     try:
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        with hydra.initialize_config_dir(str(package_configs()), version_base="1.3"):
             return hydra.compose(name, overrides=list(overrides))
     finally:
         GlobalHydra.instance().hydra = held
-
-
-def prefer_our_files() -> None:
-    """What plugins registered under the names of our files for launchers and sweepers makes room for these."""
-    Plugins.instance()  # registers it
-    for path in CONF.glob("hydra/[ls]*/*.yaml"):
-        ConfigStore.instance().repo.get("hydra", {}).get(path.parent.name, {}).pop(path.name, None)
 
 
 def resumed(config: DictConfig, folder: Path) -> DictConfig:
@@ -78,7 +68,7 @@ def resumed(config: DictConfig, folder: Path) -> DictConfig:
             )
         return config
     changes = [o for o in HydraConfig.get().overrides.task if not o.startswith("resume=")]
-    groups = [change for change in changes if (CONF / change.split("=")[0].lstrip("+~")).is_dir()]
+    groups = [change for change in changes if is_group(change.split("=")[0].lstrip("+~"))]
     groups = [change for change in groups if change.split("=")[0] not in ("logger", "trainer")]
     if groups:
         raise UserError(f"{groups[0]} with resume= would be another run; start it without resume=")
@@ -117,14 +107,14 @@ def from_here(path: str | Path) -> Path:
     return Path(get_original_cwd() if HydraConfig.initialized() else ".") / path
 
 
-def command_line(script: str) -> str:
-    """The command that started this run."""
+def command_line(name: str) -> str:
+    """The command that started this run of train, visualize or compare."""
     overrides = list(HydraConfig.get().overrides.task)
     names = [o.partition("=")[2].strip("[]") for o in overrides if o.startswith(("method=", "methods="))]
     if any(o.startswith("methods=") for o in overrides):
         overrides = [o for o in overrides if not o.startswith(("method=", "methods="))]
         overrides.insert(0, f"method=[{','.join(filter(None, names))}]")
-    return shlex.join(["python", script, *overrides])
+    return command(name, *own_configs_flag(), *overrides)
 
 
 def plain(config: DictConfig, resolve: bool = True) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import json
 import logging
 import multiprocessing
 import os
-import re
 import signal
 import sys
 import threading
@@ -21,12 +20,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from dgn.config import CONF, prefer_our_files, register_resolvers
+from dgn.cli.arguments import hydra_arguments
+from dgn.config import register_resolvers
+from dgn.config_folders import package_configs, prepare_hydra
 from dgn.errors import OtherRun, UserError
 from dgn.explanations import explain, of_hydra, wrong_kind
 from dgn.files import write_whole
 from dgn.multirun import watching
 from dgn.processes import NOTHING_SAVED, rank
+from dgn.programs import note_program
 from dgn.runs import FAILED, Interrupted
 
 log = logging.getLogger(__name__)
@@ -34,8 +36,9 @@ log = logging.getLogger(__name__)
 _MENDABLE = (UserError, HydraException, OmegaConfBaseException)
 
 
-def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
-    """Makes a function of a config the command line of conf/NAME.yaml. What a user can mend is said in one line,
+def entry_point(name: str, positional: str | None = None) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
+    """Makes a function of a config the command line of conf/NAME.yaml, in which words without a key are the list
+    `positional`. What a user can mend is said in one line,
     with exit status 2; an interrupted run says how to go on, with status 128 + signal.
 
     In a multirun a job that fails, whatever the reason, leaves word in its folder, and the others go on; the command
@@ -54,6 +57,7 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                 nonlocal several
                 several = HydraConfig.get().mode == RunMode.MULTIRUN
                 (folder / FAILED).unlink(missing_ok=True)
+                prepare_hydra()  # a launcher may have started this process
                 if multiprocessing.get_start_method(allow_none=True) == "loky":  # in a process of joblib's launcher
                     # Its children would be joblib's, which neither data loaders nor `run_in_processes` can start.
                     multiprocessing.set_start_method(None, force=True)
@@ -77,10 +81,11 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
 
             failed: list[Path] = []
             try:
-                prefer_our_files()
-                sys.argv[1:] = [said for a in sys.argv[1:] for said in _as_hydra_reads(a)] + _of_a_further_process()
+                note_program()
+                sys.argv[1:] = hydra_arguments(sys.argv[1:], positional) + _of_a_further_process()
+                prepare_hydra()
                 with _terminable(), watching(failed):
-                    hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+                    hydra.main(version_base="1.3", config_path=str(package_configs()), config_name=name)(job)()
             except (KeyboardInterrupt, Interrupted) as error:
                 stopped = next((e for e in ended if isinstance(e, Interrupted)), error)
                 said, status = _last_words(stopped, name)
@@ -139,30 +144,6 @@ def _leave_word(folder: Path, error: Exception, name: str) -> None:
     told = "" if expected else "".join(traceback.format_exception(error))
     write_whole(folder / FAILED, json.dumps({"error": said.removeprefix("error: "), "traceback": told}, indent=1))
     log.error("%s%s; the other jobs go on", f"{told}\n" if told else "", said)
-
-
-def _as_hydra_reads(argument: str) -> list[str]:
-    """What we take and Hydra does not, in its words: `method=[a,b]` chooses from a group once and names the others."""
-    if not (match := re.fullmatch(r"method=\[(.*)\]", argument)):
-        return [_quoted(argument)]
-    names = [name.strip() for name in match[1].split(",") if name.strip()]
-    if not names:
-        raise UserError("method=[] names no method; give for example method=[dgn_am,pixels]")
-    return [f"method={names[0]}", f"methods=[{','.join(names[1:])}]"]
-
-
-def _quoted(argument: str) -> str:
-    """`units=conv5:12@4,4` is one value to us; Hydra would read a sweep over two, and know no softmax(fc8:house) in a
-    list. What is quoted already stays, in a list too."""
-    key, equals, value = argument.partition("=")
-    if key != "units" or not equals or value[:1] in ("", "'", '"'):
-        return argument
-    if value[0] == "[" and value[-1] == "]":
-        if "'" in value or '"' in value:
-            return argument
-        value = value[1:-1]
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
-    return f"units='{escaped}'"
 
 
 def _last_words(error: BaseException, name: str) -> tuple[str, int]:

@@ -9,8 +9,10 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from dgn.config import CONF, compose, plain
+from dgn.config import compose, plain
+from dgn.config_folders import choices, is_group, own_configs
 from dgn.errors import UserError, first_line
+from dgn.programs import command
 
 _OF_HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
 """Choices that have no file of ours."""
@@ -34,21 +36,23 @@ def explain(error: BaseException, name: str) -> str:
         last = match[1].rsplit(".", 1)[-1]
         near = difflib.get_close_matches(match[1], known, 3) or [k for k in known if k.rsplit(".", 1)[-1] == last][:3]
         hint = f"did you mean {' or '.join(near)}?" if near else f"keys: {', '.join(k for k in known if '.' not in k)}"
-        return f"no key {match[1]!r}; {hint} See python {name}.py --help"
+        return f"no key {match[1]!r}; {hint} See {command(name, '--help')}"
     if match := re.search(r"Could not (?:find|load) '(\S+)/([^/']+)'", said):
         group, given = match.groups()
-        there = sorted({path.stem for path in (CONF / group).glob("*.yaml")} | set(_OF_HYDRA.get(group, ())))
+        there = sorted({*choices(group), *_OF_HYDRA.get(group, ())})
         near = difflib.get_close_matches(given, there, 1)
         if there:
+            own = own_configs()
+            folders = f"conf/{group}" + ("" if own is None else f", nor of {own / group}")
             hint = f"did you mean {near[0]}? There" if near else "there"
-            return f"{group}={given}: no such file of conf/{group}; {hint} are {', '.join(there)}"
+            return f"{group}={given}: no such file of {folders}; {hint} are {', '.join(there)}"
     if match := re.search(r"hydra_plugins\.hydra_(\w+)_(launcher|sweeper)|hydra/sweeper/(sampler)", said):
         extra = {"launcher": "cluster"}.get(match[2], "sweep")
-        return f"{match[1] or 'optuna'} is not installed: pip install -e '.[{extra}]' ({lines[0]})"
+        return f"{match[1] or 'optuna'} is not installed: pip install 'dgn[{extra}]' ({lines[0]})"
     if "Missing mandatory value" in said:
         key = getattr(error, "full_key", None) or said.split(":")[-1].strip()
-        return f"{key} is not given; set it with {key}=VALUE (see python {name}.py --help)"
-    return f"{said}; see python {name}.py --help"
+        return f"{key} is not given; set it with {key}=VALUE (see {command(name, '--help')})"
+    return f"{said}; see {command(name, '--help')}"
 
 
 def of_hydra(error: Exception, several: bool) -> str:
@@ -69,7 +73,7 @@ def wrong_kind(name: str) -> UserError | None:
     """Where something failed for which a setting may be the reason: the first word of the command line that gives
     text where the config has a number, or true or false."""
     said = HydraConfig.get().overrides.task
-    chosen = [word for word in said if (CONF / word.split("=")[0].lstrip("+~")).is_dir()]
+    chosen = [word for word in said if is_group(word.split("=")[0].lstrip("+~"))]
     try:
         usual = compose(name, chosen)
     except Exception:  # what is chosen cannot be had either: the error that there is says more

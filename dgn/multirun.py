@@ -14,9 +14,11 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from dgn.config_folders import own_configs_flag
 from dgn.errors import UserError
 from dgn.explanations import explain
 from dgn.files import written_aside
+from dgn.programs import command
 from dgn.runs import FAILED, MULTIRUN, numbered
 
 log = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ class Multirun(Callback):
         try:
             print(_compare(config, jobs, folder / "comparison"))
         except Exception as error:  # Hydra would make a warning of it
-            again = f"once that is mended: python compare.py {folder}"
+            again = f"once that is mended: {command('compare', *own_configs_flag(), str(folder))}"
             if isinstance(error, UserError):
                 log.error("error: no comparison: %s; %s", error, again)
             else:

@@ -21,6 +21,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
 from dgn.networks.weights.load import load_state_dict
 from dgn.networks.zoo import build, named
+from dgn.programs import command
 from dgn.sharing import fetch, is_shared
 from dgn.statistics import UnitStatistics
 
@@ -122,7 +123,7 @@ class Prior:
         except UserError as error:
             raise UserError(
                 f"{self.source}: the network that this prior inverts cannot be had from the file alone ({error}); "
-                f"name it: python visualize.py prior={self.source} {named(spec)}"
+                f"name it: {command('visualize', f'prior={self.source}')} {named(spec)}"
             ) from None
         if net.fingerprint() != known["fingerprint"]:
             raise UserError(
@@ -217,7 +218,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if path.is_dir():
         raise UserError(f"{path} is a folder, not a prior file; a run's prior is prior.safetensors in its folder")
     if not path.is_file():
-        raise UserError(f"no prior file {path}; `python train.py` makes one and prints its path last")
+        raise UserError(f"no prior file {path}; `{command('train')}` makes one and prints its path last")
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(_HEADER)

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from dgn.errors import UserError
+from dgn.programs import command
 from dgn.sharing import fetch, is_shared
 
 OUTPUTS = Path("outputs")
@@ -144,7 +145,7 @@ def find_prior(where: str | None) -> Path:
         found = [*OUTPUTS.glob(f"*/*/{PRIOR}"), *OUTPUTS.glob(f"*/{PRIOR}"), *OUTPUTS.glob(f"multirun/*/*/{PRIOR}")]
         if not found:
             raise UserError(
-                f"no prior under {OUTPUTS}/; make one with `python train.py`, or name one with prior=FILE_OR_FOLDER"
+                f"no prior under {OUTPUTS}/; make one with `{command('train')}`, or name one with prior=FILE_OR_FOLDER"
             )
         return max(found, key=lambda path: path.stat().st_mtime)
     path = Path(where)

@@ -24,7 +24,7 @@ def test_a_comparison_that_fails_is_said_with_how_to_make_it_later(tmp_path, mon
     with watching(failed), caplog.at_level(logging.ERROR):
         Multirun().on_multirun_end(config)
     assert failed == [tmp_path / "comparison"]
-    assert f"python compare.py {tmp_path}" in caplog.text
+    assert f"dgn-compare {tmp_path}" in caplog.text
     assert ("Traceback" in caplog.text) == shown
 
 

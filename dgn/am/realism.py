@@ -15,6 +15,7 @@ from torch import Tensor
 from dgn.am.setting import Setting
 from dgn.am.step import Step
 from dgn.errors import UserError
+from dgn.programs import command
 
 
 class Realism:
@@ -57,7 +58,7 @@ def autoencoder_realism(setting: Setting, **epsilons: float) -> Realism:
     """R(y) = DAE(y) - y, with a denoising autoencoder over codes that `python train.py task=code_prior` fitted."""
     if setting.code_prior is None:
         raise UserError(
-            "this method needs a prior over codes; fit one with `python train.py task=code_prior prior=...`"
+            f"this method needs a prior over codes; fit one with `{command('train', 'task=code_prior', 'prior=...')}`"
         )
     code_prior = setting.code_prior()
     code_prior.check(setting.codes())

@@ -13,6 +13,7 @@ from dgn.code_prior import CodePrior
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
+from dgn.programs import command
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ class Setting:
         """The prior. Raises UserError where there is none."""
         if self.prior is None:
             raise UserError(
-                "this method searches the codes of a prior, and there is none: make one with `python train.py`, name "
-                "one with prior=FILE_OR_FOLDER, or take a method that needs none, e.g. method=olah2017"
+                f"this method searches the codes of a prior, and there is none: make one with `{command('train')}`, "
+                "name one with prior=FILE_OR_FOLDER, or take a method that needs none, e.g. method=olah2017"
             )
         return self.prior
 

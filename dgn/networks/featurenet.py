@@ -21,6 +21,7 @@ from dgn.networks.layers import OUTPUT, Layer, probe
 from dgn.networks.precision import own_layers
 from dgn.networks.receptive_field import ReceptiveField
 from dgn.networks.receptive_tracing import receptive_fields
+from dgn.programs import command
 
 
 class FeatureNet(nn.Module):
@@ -201,7 +202,7 @@ class FeatureNet(nn.Module):
         layers = self.layers()
         names = [n for n in (*self.aliases, *layers) if ":" not in n and "@" not in n]
         base = self._canonical(name).partition(":")[0].partition("@")[0]
-        see = "see them all with `python visualize.py target.layers=list`"
+        see = f"see them all with `{command('visualize', 'target.layers=list')}`"
         if base in layers:
             kinds = sorted({n[len(base) :] for n in layers if n.startswith((base + ":", base + "@"))})
             return f"no layer {name!r} in {self.name}; of {base} there are: {', '.join([base, *kinds])}, :class, :mean"

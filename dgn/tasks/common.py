@@ -21,12 +21,14 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from dgn.config import plain
+from dgn.config_folders import own_configs_flag
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError, first_line
 from dgn.files import write_whole
 from dgn.loggers import check as check_loggers
 from dgn.loggers import logged
 from dgn.processes import processes_per_node, rank, started_by_launcher
+from dgn.programs import command
 from dgn.runs import CHECKPOINT, CONFIG, command_of, holds_run
 from dgn.tasks.trainer_arguments import (
     callbacks_of,
@@ -69,12 +71,13 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
     said = yaml.safe_load(kept.read_text()) if kept.is_file() else []
     resumed = any(word.startswith("resume=") for word in said)
     said = [word for word in said if not word.startswith("resume=")]  # that is how this session goes on, not what it is
-    command = ["python", "train.py", *said]
+    said = [*own_configs_flag(), *said]
+    words = [*shlex.split(command("train")), *said]
     if (folder / CONFIG).is_file() and (resumed or holds_run(folder)):
         # Resumed: as it began, but for what is said anew, as more steps.
         anew = {word.split("=")[0] for word in said}
-        command = [word for word in shlex.split(command_of(folder)) if word.split("=")[0] not in anew] + said
-    line = shlex.join(command)
+        words = [word for word in shlex.split(command_of(folder)) if word.split("=")[0] not in anew] + said
+    line = shlex.join(words)
     write_whole(folder / CONFIG, f"# {line}\n" + yaml.safe_dump(plain(config), sort_keys=False))
     return line
 
@@ -107,9 +110,9 @@ def make_trainer(
     theirs = callbacks_of(config.trainer)
     bar = bool(config.trainer.enable_progress_bar) and interactive() and rank() == 0 and not shows_progress(theirs)
     lines = bool(config.trainer.enable_progress_bar) and not bar and not shows_progress(theirs)
-    command = f"python train.py resume={folder}"
+    again = command("train", *own_configs_flag(), f"resume={folder}")
     ours: list[pl.Callback] = [
-        Checkpoints(folder, config.checkpoint.every_n_steps, command, interruption),
+        Checkpoints(folder, config.checkpoint.every_n_steps, again, interruption),
         Throughput(config.trainer.log_every_n_steps, lines=lines),
         LastValidation(),
     ]

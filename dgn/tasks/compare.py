@@ -26,6 +26,7 @@ from dgn.loggers import log_pictures, log_table, logged
 from dgn.metrics.yardstick import Yardstick
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
+from dgn.programs import command
 from dgn.report.run_comparison import Entry, write_comparison
 from dgn.runs import METRICS
 from dgn.tasks.methods import method_for
@@ -58,7 +59,7 @@ def compare(config: DictConfig, folder: Path) -> Path:
     path. Raises UserError where a folder is no run's."""
     check(config)
     if OmegaConf.is_missing(config, "runs"):
-        raise UserError("no runs to compare: python compare.py RUN RUN ... (folders, or folders of multiruns)")
+        raise UserError(f"no runs to compare: {command('compare')} RUN RUN ... (folders, or folders of multiruns)")
     places = places_of(config.runs)
     entries = [entry_of(place) for place in places]
     settings = [settings_of(place.path) for place in places]

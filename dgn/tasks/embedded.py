@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from omegaconf import DictConfig
 
 from dgn.config import compose, plain
+from dgn.config_folders import without_own_configs
 from dgn.data.doodles import VERSION
 from dgn.errors import UserError
 from dgn.files import cache_dir, written_aside
@@ -44,7 +46,7 @@ def embedded_weights(target: str) -> Path:
             return path
         log.info("The embedded %s (%s) is not there yet: fitting it to the doodles first, about a minute", recipe, name)
         with tempfile.TemporaryDirectory(prefix="dgn-") as folder, alone():
-            config = compose("train", [f"experiment=embedded/{recipe}", "logger=none"])
+            config = _config(recipe)
             made = fit_encoder(config, Path(folder))
             with written_aside(path) as aside:
                 shutil.copyfile(made, aside)
@@ -55,7 +57,13 @@ def embedded_weights(target: str) -> Path:
 @cache  # half a second; the jobs of a multirun ask again
 def _recipe(name: str) -> dict[str, Any]:
     """The settings that an embedded network's weights depend on."""
-    config = compose("train", [f"experiment=embedded/{name}", "logger=none"])
+    config = _config(name)
     # Where metrics go, and what follows from them, is nothing to the weights.
     others = ("resume", "logger", "metric", "comparison")
     return {"doodles": VERSION} | {k: v for k, v in plain(config).items() if k not in others}
+
+
+def _config(recipe: str) -> DictConfig:
+    """The package's own files alone: a user's file of the same name must not change what the embedded networks are."""
+    with without_own_configs():
+        return compose("train", [f"experiment=embedded/{recipe}", "logger=none"])

@@ -20,6 +20,7 @@ from dgn.data.images import read_image
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
+from dgn.programs import command
 from dgn.runs import CODE_PRIOR, OUTPUTS
 from dgn.tasks.methods import method_for, stages_of
 from dgn.tasks.reference import Reference
@@ -114,7 +115,7 @@ def load_code_prior(where: str | None, prior: Prior) -> CodePrior:
             return found
     raise UserError(
         f"this method needs a prior over the codes of {prior.source}, and {OUTPUTS}/ holds none; fit one with "
-        f"`python train.py task=code_prior prior={prior.source}`, or name one with code_prior=FILE"
+        f"`{command('train', 'task=code_prior', f'prior={prior.source}')}`, or name one with code_prior=FILE"
     )
 
 

@@ -136,7 +136,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     }
     page = write_gallery(
         folder, rows, images, settings, config.title or f"What {target.name} prefers to see",
-        command_line("visualize.py"),
+        command_line("visualize"),
         traces=_traces(found, target, reference), units=notes, comparison=comparison(scores, code),
     )  # fmt: skip
     scores.write(folder)

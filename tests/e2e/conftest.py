@@ -13,11 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from dgn.cli import commands
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 class User:
-    """Runs `python SCRIPT ARGUMENTS` in a folder, with a cache folder that one test session shares.
+    """Runs `python SCRIPT ARGUMENTS`, or an installed command (dgn-train), in a folder, with a cache folder that one
+    test session shares.
 
     `run` does it in this process, where torch is loaded already; `start` in one of its own, to be killed."""
 
@@ -55,7 +58,10 @@ class User:
             sys.argv = [script, *arguments]
             with redirect_stdout(out), redirect_stderr(err):
                 try:
-                    runpy.run_path(str(ROOT / script), run_name="__main__")
+                    if script.endswith(".py"):
+                        runpy.run_path(str(ROOT / script), run_name="__main__")
+                    else:
+                        getattr(commands, script.removeprefix("dgn-"))()
                 except SystemExit as end:
                     found = end.code or 0
         finally:

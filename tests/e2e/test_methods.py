@@ -32,7 +32,7 @@ def test_methods_on_pixels_need_no_prior(user):
 
 
 def test_what_a_method_lacks_is_said_in_one_line(user):
-    for method, says in (("dgn_am", "python train.py"), ("maco2023", "data=image_folder")):
+    for method, says in (("dgn_am", "train.py`"), ("maco2023", "data=image_folder")):
         _, err = user.run("visualize.py", *QUICK, f"method={method}", *OWN, status=2)
         assert says in err
         assert len(err.strip().splitlines()) == 1

@@ -165,7 +165,7 @@ def test_ones_own_network_is_named_again_to_be_shown(user):
     show = ["steps=2", "reference_images=0", "seeds=1", "judge=none", "units=head:2"]
     _, err = user.run("visualize.py", *show, status=2)
     assert "no file runs by itself" in err
-    said = err.strip().partition("python visualize.py ")[2].split()
+    said = err.strip().partition("visualize.py ")[2].split()
     assert f"target.model={user.folder}/net.py:Net" in said
     user.run("visualize.py", *show, *said)
     # A start from a real image needs the encoder itself, which the target is.

@@ -1,0 +1,1 @@
+"""The commands dgn-train, dgn-visualize and dgn-compare."""

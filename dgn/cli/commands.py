@@ -1,0 +1,54 @@
+"""The three programs. train.py, visualize.py and compare.py start the same from a checkout."""
+
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from dgn.config import resumed
+from dgn.entry import entry_point
+from dgn.processes import rank
+from dgn.runs import measured, result
+
+# What a program needs of this package is imported when it runs, so that `--help` does not wait for torch.
+
+
+@entry_point("train")
+def train(config: DictConfig) -> float:
+    """Fits what the task names, or resumes it; prints the file's path. Returns what a sweeper optimizes:
+    config.metric."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    config = resumed(config, folder)
+    if config.encoder.get("layers") is not None or config.comparator.get("layers") == "list":
+        from dgn.tasks.networks import asked_to_list, list_layers
+
+        if (role := asked_to_list(config, "encoder", "comparator")) is not None:
+            return list_layers(config, role)
+    made = result(folder, config.trainer.max_steps)
+    if made is None:
+        from dgn.tasks.job import run
+
+        made = run(config, folder)
+    elif rank() == 0:
+        print("This run is finished: nothing is left to do")
+    if rank() == 0:
+        print(made)
+    return measured(folder, config.metric)
+
+
+@entry_point("visualize")
+def visualize(config: DictConfig) -> None:
+    """Shows what units prefer to see; prints the gallery's page."""
+    from dgn.tasks.visualize import visualize as make_gallery
+
+    page = make_gallery(config, Path(HydraConfig.get().runtime.output_dir))
+    if page is not None:
+        print(page)
+
+
+@entry_point("compare", positional="runs")
+def compare(config: DictConfig) -> None:
+    """Sets runs side by side; prints the comparison's page."""
+    from dgn.tasks.compare import compare as make_comparison
+
+    print(make_comparison(config, Path(HydraConfig.get().runtime.output_dir)))
