@@ -10,7 +10,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from dgn.config_folders import own_configs_flag
 from dgn.errors import UserError, first_line
+from dgn.programs import command
 from dgn.runs import CHECKPOINT, PREVIOUS
 
 log = logging.getLogger(__name__)
@@ -62,11 +64,9 @@ def damaged(path: Path, reason: str) -> UserError:
         except UserError:
             said += f", and neither can {earlier}"
         else:
-            names = [shlex.quote(str(name)) for name in (earlier, path, f"resume={folder}")]
-            return UserError(
-                f"{said}. To resume from the checkpoint before it, of step {step}: "
-                "mv {} {} && python train.py {}".format(*names)
-            )
+            move = shlex.join(["mv", str(earlier), str(path)])
+            again = command("train", *own_configs_flag(), f"resume={folder}")
+            return UserError(f"{said}. To resume from the checkpoint before it, of step {step}: {move} && {again}")
     return UserError(f"{said}. Start a new run without resume=, or remove {path.parent} to train this one from step 0")
 
 

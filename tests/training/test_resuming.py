@@ -80,7 +80,7 @@ def test_a_damaged_checkpoint_offers_the_one_before(tmp_path, damage):
     assert "of step 1" in str(refused.value)
     assert "\n" not in str(refused.value)
     command = str(refused.value).rsplit(": ", 1)[1].split(" && ")
-    assert shlex.split(command[1]) == ["python", "train.py", f"resume={tmp_path}"]
+    assert shlex.split(command[1]) == ["dgn-train", f"resume={tmp_path}"]
     _, earlier, last = shlex.split(command[0])
     assert (earlier, last) == (str(tmp_path / PREVIOUS), str(path))
     (tmp_path / PREVIOUS).unlink()
