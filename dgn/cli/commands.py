@@ -14,16 +14,17 @@ from dgn.runs import measured, result
 
 
 @entry_point("train")
-def train(config: DictConfig) -> float:
+def train(config: DictConfig) -> float | None:
     """Fits what the task names, or resumes it; prints the file's path. Returns what a sweeper optimizes:
-    config.metric."""
+    config.metric; None where layers were only listed."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     config = resumed(config, folder)
     if config.encoder.get("layers") is not None or config.comparator.get("layers") == "list":
         from dgn.tasks.networks import asked_to_list, list_layers
 
         if (role := asked_to_list(config, "encoder", "comparator")) is not None:
-            return list_layers(config, role)
+            list_layers(config, role)
+            return None
     made = result(folder, config.trainer.max_steps)
     if made is None:
         from dgn.tasks.job import run
