@@ -125,6 +125,7 @@ def plain(config: DictConfig, resolve: bool = True) -> dict[str, Any]:
 
 _OF_A_SESSION = (
     "resume",
+    "threads",
     "trainer",
     "schedule.max_steps",
     "logger",

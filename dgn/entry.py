@@ -30,6 +30,7 @@ from dgn.multirun import watching
 from dgn.processes import NOTHING_SAVED, rank
 from dgn.programs import note_program
 from dgn.runs import FAILED, Interrupted
+from dgn.threads import wait_briefly
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ def entry_point(name: str, positional: str | None = None) -> Callable[[Callable[
             failed: list[Path] = []
             try:
                 note_program()
+                wait_briefly()
                 sys.argv[1:] = hydra_arguments(sys.argv[1:], positional) + _of_a_further_process()
                 prepare_hydra()
                 with _terminable(), watching(failed):

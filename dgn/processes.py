@@ -202,10 +202,6 @@ def _rank_main(
         "TORCHELASTIC_RUN_ID": "dgn",  # so that Lightning, too, takes it for a process of torchrun's
     }
     _configure_logging(number, logs)
-    if "OMP_NUM_THREADS" not in os.environ:
-        import torch
-
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
     try:
         outcome = {"made": function(*arguments)}
     except UserError as error:

@@ -8,7 +8,6 @@ What comes out is a prior like any other: `python visualize.py prior=fc6.safeten
 import argparse
 import hashlib
 import math
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from dgn.networks.weights.state_dict import read_state_dict
 from dgn.networks.zoo import caffenet
 from dgn.prior import Prior
 from dgn.statistics import UnitStatistics, measure
+from dgn.threads import processors
 
 ALIASES = {"conv5": "pool5"}
 """DGN-AM calls the prior that inverts pool5, behind conv5, "conv5"."""
@@ -223,7 +223,7 @@ def _measured(
     # Validation: all of it, the centre.
     where: dict[str, Any] = {"root": root, "val_root": root, "image_size": 227, "resize": 256}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    data = image_folder(**where, num_workers=min(8, os.cpu_count() or 1))
+    data = image_folder(**where, num_workers=min(8, processors()))
     batches = (images.to(device) for images, _ in data.real_images(count, "val"))
     found = measure(encoder.to(device), [layer], batches)[layer]
     encoder.cpu()

@@ -8,13 +8,12 @@ process may use, not what the machine has, and where other processes have the co
 """
 
 import functools
+import itertools
 import logging
 import os
 import statistics
 import time
 from collections.abc import Callable
-
-import joblib
 
 from dgn.errors import UserError
 
@@ -60,13 +59,22 @@ def use_threads(threads: int | str = "auto", recorded: int | None = None, share:
     return number
 
 
+def processors() -> int:
+    """How many processors this process may use: those of its affinity, and no more than its container's quota."""
+    from joblib import cpu_count  # here, so that `--help` does not wait for it
+
+    return cpu_count()
+
+
 @functools.cache  # the jobs of a multirun ask again
 def threads_here() -> int:
     """How many threads this process should compute with: one for each processor that it may use (its affinity and
     the quota of its container), or fewer, where other processes use them and fewer threads are faster."""
-    allowed = joblib.cpu_count()
-    if allowed == 1:
-        return 1
+    import torch
+
+    allowed = processors()
+    if allowed == 1 or torch.cuda.is_available():  # beside a GPU the threads do little
+        return allowed
     times = _times(_candidates(allowed))
     fastest = min(times, key=times.__getitem__)
     if times[allowed] < _WORTH * times[fastest]:
@@ -114,11 +122,11 @@ def _small_step() -> Callable[[], None]:
 
     channels = [3, 32, 64, 64, 32, 3]
     layers: list[nn.Module] = []
-    for i in range(len(channels) - 1):
-        layers += [nn.Conv2d(channels[i], channels[i + 1], 3, padding=1), nn.LeakyReLU(0.3)]
     with torch.random.fork_rng(devices=[]):
-        network = nn.Sequential(*layers)
+        for before, after in itertools.pairwise(channels):
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.LeakyReLU(0.3)]
         images = torch.rand(4, 3, 32, 32)
+    network = nn.Sequential(*layers)
 
     def compute() -> None:
         network(images).square().mean().backward()

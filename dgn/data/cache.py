@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from dgn.data.packed import InMemory, PackedImages, Stored, pack, squares
 from dgn.data.pictures import Pictures
 from dgn.errors import UserError
 from dgn.files import cache_dir
+from dgn.threads import processors
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def cached(source: Pictures | Stored, cache: str) -> Pictures | Stored:
         raise UserError(f"data.cache={cache!r}: give none, ram or disk")
     if cache == "none" or isinstance(source, Stored):
         return source
-    size, workers = source.transform.resize, os.cpu_count() or 1
+    size, workers = source.transform.resize, processors()
     about = f"{len(source)} pictures of {source.where} at {size} x {size} ({len(source) * 3 * size**2 / 2**30:.1f} GiB)"
     if cache == "ram":
         log.info("Decoding %s into memory, once", about)

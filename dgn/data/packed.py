@@ -29,6 +29,7 @@ from dgn.data.pictures import Pictures, map_in_threads
 from dgn.data.transforms import PAPER_RATIO, EvalTransform, TrainTransform, Transform, generator_for
 from dgn.errors import UserError
 from dgn.files import written_aside
+from dgn.threads import processors
 
 _FORMAT = "dgn.packed.1"
 
@@ -244,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", type=int, default=256, help="side of the stored squares (default: 256)")
     parser.add_argument("--square", action="store_true", help="squeeze to a square and don't cut the middle out")
     parser.add_argument("--layout", default="auto", help="auto, classes or flat (default: auto)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="threads (default: one a core)")
+    parser.add_argument("--workers", type=int, default=processors(), help="threads (default: one a core)")
     options = parser.parse_args(arguments)
     try:
         folder = ImageFolder(

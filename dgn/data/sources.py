@@ -1,7 +1,6 @@
 """Where images come from: each function makes an ImageData. A leaf of conf/data names one of them."""
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from dgn.data.public import PUBLIC, public_split
 from dgn.data.transforms import EvalTransform, TrainTransform, Transform
 from dgn.errors import UserError
 from dgn.files import cache_dir
+from dgn.threads import processors
 
 log = logging.getLogger(__name__)
 """Raised whenever the doodles are drawn differently, so that what was drawn before is not used."""
@@ -184,7 +184,7 @@ def _pictures(source: Doodles, cache: str) -> Stored:
         return PackedImages(path, "all", image_size=source.image_size, transform=whole)
     kept = f"; they are kept in {path}" if cache == "disk" else ""
     log.info("Drawing %d %s doodles, once%s", len(source), source.split, kept)
-    loader = DataLoader(source, batch_size=100, num_workers=min(8, os.cpu_count() or 1))
+    loader = DataLoader(source, batch_size=100, num_workers=min(8, processors()))
     images, labels = zip(*loader, strict=True)
     drawn = Stored(torch.cat(images), torch.cat(labels), CLASSES, whole)
     if cache == "ram":

@@ -35,6 +35,7 @@ from dgn.tasks.places import RESULTS, entry_of, places_of
 from dgn.tasks.roles import device_of, judge_of, load_prior, reference_data, seeds_of, units_of
 from dgn.tasks.run_names import name_runs, settings_of
 from dgn.tasks.search import Contender, search
+from dgn.threads import use_threads
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ def compare(config: DictConfig, folder: Path) -> Path:
     if OmegaConf.is_missing(config, "runs"):
         raise UserError(f"no runs to compare: {command('compare')} RUN RUN ... (folders, or folders of multiruns)")
     places = places_of(config.runs)
+    config.threads = use_threads(config.threads)
     entries = [entry_of(place) for place in places]
     settings = [settings_of(place.path) for place in places]
     for entry, name, told in zip(entries, *name_runs([p.called for p in places], settings), strict=True):

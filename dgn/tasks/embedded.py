@@ -59,7 +59,7 @@ def _recipe(name: str) -> dict[str, Any]:
     """The settings that an embedded network's weights depend on."""
     config = _config(name)
     # Where metrics go, and what follows from them, is nothing to the weights.
-    others = ("resume", "logger", "metric", "comparison")
+    others = ("resume", "threads", "logger", "metric", "comparison")
     return {"doodles": VERSION} | {k: v for k, v in plain(config).items() if k not in others}
 
 

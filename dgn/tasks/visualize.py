@@ -37,6 +37,7 @@ from dgn.tasks.roles import device_of, judge_of, load_prior, priors_of, referenc
 from dgn.tasks.search import Contender, contenders_of, search
 from dgn.tasks.starts import near_real
 from dgn.tasks.tracking import track
+from dgn.threads import use_threads
 
 if TYPE_CHECKING:
     from dgn.tasks.facets import UnitFacets
@@ -74,6 +75,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
         names = config.prior if isinstance(config.prior, str | None) else config.prior[0]
         print_layers(load_prior(names, device).encoder_net() if own else network(config[listed]), listed)
         return None
+    config.threads = use_threads(config.threads)
     if config.facets is not None:  # here, because scikit-learn takes seconds to import
         from dgn.tasks.facets import facets_of, starts_of, with_facets, write_facets
     priors = priors_of(config, device)

@@ -72,7 +72,8 @@ def test_layers_may_have_numbers_for_names(target):
     ]
 
 
-numbers = st.floats(-1e6, 1e6, width=32).filter(lambda x: x != 0)
+# No subnormal numbers: training switches them off for its process, and another test may have trained in this one.
+numbers = st.floats(-1e6, 1e6, width=32, allow_subnormal=False).filter(lambda x: x != 0)
 units = st.one_of(
     st.builds(
         Unit,
