@@ -107,6 +107,11 @@ def from_here(path: str | Path) -> Path:
     return Path(get_original_cwd() if HydraConfig.initialized() else ".") / path
 
 
+def given_overrides() -> list[str]:
+    """The overrides of the command line, without Hydra's own; none where no command line was read."""
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+
+
 def command_line(name: str) -> str:
     """The command that started this run of train, visualize or compare."""
     overrides = list(HydraConfig.get().overrides.task)

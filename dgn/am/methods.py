@@ -1,6 +1,7 @@
 """Published methods in a line of Python, as conf/method has them for the command line."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor
 
@@ -19,14 +20,21 @@ def dgn_am(
     objectives: Sequence[Objective],
     target: FeatureNet | None = None,
     seeds: Sequence[int] = (0,),
-    steps: int = 200,
+    steps: int | None = None,
     start: str | Tensor = "noise",
 ) -> Preferred:
     """DGN-AM (Nguyen et al. 2016) with its published settings: images that excite each objective most, found in the
-    prior's code space; one for every objective and seed.
+    prior's code space; one for every objective and seed. After each step the code is clipped to its bounds and then
+    multiplied by 0.99 (the L2 term), in the order of the published code. The same search as method=dgn_am of
+    visualize.py.
 
-    target: the network whose units they are; None: the prior's encoder. start: "noise", "sample", or real images
-    (M, 3, H, W) whose codes the search starts from."""
+    target: the network whose units they are; None: the prior's encoder. steps: None: 200, with a step size of 8 that
+    falls to 1e-10; from real images 30, with a step size of 1. start: "noise", "sample", or real images (M, 3, H, W)
+    whose codes the search starts from."""
     target = target or prior.encoder_net()
+    from_real = isinstance(start, Tensor)
     code = Code(Setting(target, prior, begin=start))
-    return maximize(target, objectives, Stage(code, NormalizedAscent, [Decay(), Clip()], steps), list(seeds))
+    update = partial(NormalizedAscent, first=1.0 if from_real else 8.0)
+    default_steps = 30 if from_real else 200
+    stage = Stage(code, update, [Clip(), Decay()], default_steps if steps is None else steps)
+    return maximize(target, objectives, stage, list(seeds))

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from dgn.am.language import parse_units
 from dgn.am.objectives import Objective
-from dgn.config import plain
+from dgn.config import given_overrides, plain
 from dgn.data.datamodule import ImageData
 from dgn.data.images import read_image
 from dgn.errors import UserError
@@ -220,7 +220,7 @@ def _ask(config: DictConfig, prior: Prior, device: torch.device) -> _Asked:
     target = (prior.encoder_net() if own else network(config.target, image_size=prior.image_size)).to(device)
     units = parse_units(_units(config.units, target), target)
     data = reference_data(prior, config)
-    method = method_for(config.method, config.start, config.steps)
+    method = method_for(config.method, config.start, config.steps, given_overrides())
     return _Asked(target, units, method, data, _yardstick(config, prior, target, data))
 
 

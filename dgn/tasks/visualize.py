@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch import Tensor
 
 from dgn.am.language import parse_units
 from dgn.am.maximize import Preferred
 from dgn.am.objectives import Objective
-from dgn.config import command_line, plain
+from dgn.config import command_line, given_overrides, plain
 from dgn.errors import UserError
 from dgn.files import file_stem, image_name
 from dgn.loggers import check as check_loggers
@@ -76,6 +75,10 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
         print_layers(load_prior(names, device).encoder_net() if own else network(config[listed]), listed)
         return None
     config.threads = use_threads(config.threads)
+    if config.facets is not None and config.start != "auto":
+        raise UserError(
+            f"facets={config.facets} start={config.start}: with facets each search starts at its facet; leave one out"
+        )
     if config.facets is not None:  # here, because scikit-learn takes seconds to import
         from dgn.tasks.facets import facets_of, starts_of, with_facets, write_facets
     priors = priors_of(config, device)
@@ -84,8 +87,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     seeds = seeds_of(config.seeds) if config.facets is None else list(range(config.facets))
     data = reference_data(priors[0] if priors else None, config)
     reference = Reference(data, config.reference_images) if data is not None and config.reference_images else None
-    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    contenders = contenders_of(config, priors, overrides, reference)
+    contenders = contenders_of(config, priors, given_overrides(), reference)
     layers = _code_layers(config, target, priors)
     facets = {} if config.facets is None else facets_of(config, target, objectives, reference)
 

@@ -10,6 +10,7 @@ from dgn.am.diversity import Diversity
 from dgn.am.evaluation import activations_of
 from dgn.am.language import parse_units
 from dgn.am.maximize import maximize
+from dgn.am.methods import dgn_am
 from dgn.am.setting import Setting
 from dgn.code_prior import CodeAutoencoder, CodePrior, about_codes
 from dgn.config import CONF, compose
@@ -17,10 +18,8 @@ from dgn.errors import UserError
 from dgn.tasks.methods import method_for, stages_of
 
 METHODS = sorted(path.stem for path in (CONF / "method").glob("*.yaml"))
-NAMED = (
-    "dgn_am dgn_am_adam simonyan2013 yosinski2015 yosinski2015_2 yosinski2015_3 yosinski2015_4 mahendran2015 mfv2016"
-)
-NAMED += " olah2017 maco2023 ppgn2017 ppgn2017_dae pixels"
+NAMED = "dgn_am dgn_am_short dgn_am_adam simonyan2013 yosinski2015 yosinski2015_2 yosinski2015_3 yosinski2015_4"
+NAMED += " mahendran2015 mfv2016 olah2017 maco2023 ppgn2017 ppgn2017_dae pixels"
 OBJECTIVES = (
     "4:1, 4:tree-0.5*1:2@3,3, 1:2, 1:2@mean, 3:4, softmax(4:1), log_softmax(4:2), direction(3,{0:1,2:-1}), dream(1), "
     "match(3,{0:1,1:2}), 4:0*5:0, sum(1:all)"
@@ -106,6 +105,31 @@ def test_steps_are_divided_among_stages_as_published(configs):
     assert [s.steps for s in method_for(OmegaConf.create(halved), "photo.jpg", None).stages] == [95, 75, 75, 15, 5]
     assert method_for(configs["dgn_am"], "noise", 7).steps == 7
     assert method_for(configs["dgn_am"], "photo.jpg", None)["update"].first == 1
+
+
+def test_dgn_am_is_the_published_search_and_the_librarys(configs, every, prior, target, photos):
+    """Its figures (Nguyen et al. 2016 and their code), and the same images as `dgn.dgn_am` from noise and a photo."""
+    config = configs["dgn_am"]
+    noise, photo = method_for(config, "noise", None), method_for(config, "photo.jpg", None)
+    assert (noise["update"].first, noise["update"].last, noise.steps) == (8, 1e-10, 200)
+    assert (photo["update"].first, photo.steps) == (1, 30)
+    assert list(config.regularizers) == ["clip", "l2"]  # the code clips first
+    assert (config.regularizers.l2.factor, config.parametrization.sigmas, config.start) == (0.99, 3, "noise")
+    units = parse_units("4:0,4:3", target)
+    for method, begin in ((noise, "noise"), (photo, photos[:1])):
+        stages = stages_of(method, Setting(target, prior, begin=begin))
+        found = maximize(target, units, stages, [1])
+        assert torch.equal(found.images, dgn_am(prior, units, seeds=[1], start=begin).images)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_from_image_changes_nothing_that_a_given_image_replaces(configs, name):
+    """A start that is given takes neither the noise nor the base of the parametrization."""
+    assert "parametrization" not in (configs[name].get("from_image") or {})
+
+
+def test_the_default_method_is_named_for_what_it_is(configs):
+    assert compose("visualize", []).method == compose("compare", []).method == configs["dgn_am_short"]
 
 
 def test_parts_combine_freely(configs, every, target):

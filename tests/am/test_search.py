@@ -26,24 +26,25 @@ def unit(layer: str, index: int) -> Objective:
 @pytest.fixture
 def published(setting):
     """DGN-AM as a stage of so many steps."""
-    return lambda steps, *more: Stage(Code(setting), NormalizedAscent, [Decay(), Clip(), *more], steps)
+    return lambda steps, *more: Stage(Code(setting), NormalizedAscent, [Clip(), Decay(), *more], steps)
 
 
 def test_a_dgn_am_step_is_the_papers_in_numpy(prior, target, published):
-    """y <- clip(0.99 (y + step * g / mean|g|), 0, mean + 3 sigma), with g by finite differences."""
-    found = maximize(target, [unit(CLASSES, 2)], published(1), [7])
+    """y <- 0.99 clip(y + step * g / mean|g|, 0, mean + 3 sigma), with g by finite differences."""
+    found = maximize(target, [unit(CLASSES, 0)], published(1), [10])
     scale = 2.5 / FC6_RANGE
-    y = scale * torch.randn(5, generator=torch.Generator().manual_seed(7)).double()
+    y = scale * torch.randn(5, generator=torch.Generator().manual_seed(10)).double()
     prior.generator.double()
     target.double()
 
     def activation(code: torch.Tensor) -> float:
-        return float(target(prior.decode(code[None]), [CLASSES])[CLASSES][0, 2])
+        return float(target(prior.decode(code[None]), [CLASSES])[CLASSES][0, 0])
 
     eps = 1e-6
     gradient = np.array([(activation(y + eps * e) - activation(y - eps * e)) / (2 * eps) for e in torch.eye(5)])
     stepped = y.numpy() + 8 * scale * gradient / np.abs(gradient).mean()
-    expected = np.clip(0.99 * stepped, 0, 1 + 3 * 0.5)
+    expected = 0.99 * np.clip(stepped, 0, 1 + 3 * 0.5)
+    assert (stepped > 1 + 3 * 0.5).any()  # so that the order of the two is seen
     image = prior.decode(torch.tensor(expected)[None]).float()
     torch.testing.assert_close(found.images, image, atol=1e-4, rtol=0)
     assert found.curve[0, 0].item() == pytest.approx(activation(y), abs=1e-5)
@@ -140,8 +141,8 @@ def test_codes_stay_within_their_bounds(target, published):
     maximize(target, [unit(CLASSES, 0)], published(20, Note()), range(3))
     codes = torch.cat(kept)
     assert codes.min() >= 0
-    assert codes.max() <= 2.5
-    assert (codes == 2.5).any()
+    assert codes.max() <= 0.99 * 2.5
+    assert (codes > 0.98 * 2.5).any()
 
 
 def test_batches_do_not_change_what_is_found(target, published):

@@ -9,6 +9,8 @@ import pytest
 import yaml
 from PIL import Image
 
+import dgn.tasks.compare
+
 pytestmark = pytest.mark.e2e
 QUICK = ("comparison.judge=none", "comparison.steps=2", "comparison.reference_images=32", "comparison.units=fc8:0-3")
 SWEEP = ("encoder.layer=fc6,nosuch,fc8", "trainer.max_steps=3")
@@ -145,6 +147,18 @@ def test_any_runs_can_be_compared(swept):
     _, err = user.run("compare.py", "nowhere", status=2)
     assert len(err.strip().splitlines()) == 1
     assert "nowhere" in err
+
+
+def test_what_the_command_says_of_the_method_stays_when_a_comparison_starts_from_a_photo(swept, monkeypatch, tmp_path):
+    user, folder, _, _ = swept
+    Image.linear_gradient("L").resize((70, 70)).save(tmp_path / "photo.png")
+    methods = []
+    made = dgn.tasks.compare.method_for
+    monkeypatch.setattr("dgn.tasks.compare.method_for", lambda *a: methods.append(made(*a)) or methods[-1])
+    quick = ["judge=none", "reference_images=0", "units=fc8:1", "steps=1", f"start={tmp_path / 'photo.png'}"]
+    for given in ([], ["method.update.first=3"]):
+        user.run("compare.py", str(folder / "0"), *quick, *given)
+    assert [method["update"].first for method in methods] == [1, 3]  # 1: of a search from a real image
 
 
 def test_prior_files_alone_are_compared_by_what_they_say_of_themselves(swept):

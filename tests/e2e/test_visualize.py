@@ -82,16 +82,23 @@ def test_a_search_can_start_from_a_real_image_or_a_sample(trained, tmp_path):
     assert len(set(starts.values())) == 3
 
 
-def test_dgn_am_starts_near_real_images_and_what_the_command_says_of_the_method_stays(trained):
+def test_the_default_starts_near_real_images_and_what_the_command_says_of_the_method_stays(trained):
     user, _, _ = trained
     folder, _ = visualized(user, "units=fc8:3", "seeds=1", "steps=null", "method.update.first=3")
     settings = json.loads((folder / "results.json").read_text())["settings"]
     assert (settings["start"], settings["steps"]) == ("real", 10)
     assert settings["methods"][0]["update"]["first"] == 3
+    assert settings["methods"][0]["name"] == "dgn_am_short"
     folder, _ = visualized(user, "units=fc8:3", "seeds=1", "reference_images=0")
     assert json.loads((folder / "results.json").read_text())["settings"]["start"] == "noise"
     _, err = user.run("visualize.py", *QUICK, "start=real", "reference_images=0", status=2)
     assert "start=real needs real images" in err
+
+
+def test_a_launcher_without_a_multirun_is_warned_of(trained):
+    user, _, _ = trained
+    out, _ = user.run("visualize.py", *QUICK, "units=fc8:3", "seeds=1", "hydra/launcher=basic")
+    assert "hydra/launcher=basic is not used: it is for a multirun; add -m" in out
 
 
 def test_adam_and_another_target(trained):
@@ -132,6 +139,7 @@ def test_layers_are_listed(trained):
         (["unit=fc8:1"], "did you mean units"),
         (["method=magic"], "dgn_am"),
         (["device=tpu"], "auto, cpu or cuda"),
+        (["facets=2", "start=noise"], "leave one out"),
     ],
 )
 def test_what_the_user_can_mend_is_said_in_one_line(trained, arguments, says):
