@@ -19,6 +19,7 @@ from typing import Any, TypeGuard
 
 from dgn.errors import UserError
 from dgn.files import cache_dir
+from dgn.hub import unreachable
 
 _FILE = "prior.safetensors"
 _FORMS = "hf:USER/NAME[@REVISION] or wandb:ENTITY/PROJECT/NAME[:ALIAS]"
@@ -48,6 +49,8 @@ def push(path: str | Path, repository: str, private: bool = False) -> str:
     path = fetch(str(path)) if is_shared(path) else Path(path)
     if path.is_dir():
         path = path / _FILE
+    if away := unreachable():
+        raise UserError(f"{repository} cannot be uploaded ({away}); check the network")
     from dgn.card import write_card  # here, as a run's folder is looked for without torch
 
     with tempfile.TemporaryDirectory(prefix="dgn-share-") as folder:
@@ -73,9 +76,14 @@ def _from_hub(repository: str, revision: str | None) -> Path:
     for client in ("httpx", "httpx2"):  # which tell of every request
         logging.getLogger(client).setLevel(logging.WARNING)
     name = f"prior=hf:{repository}" + (f"@{revision}" if revision else "")
-    try:
-        return Path(hub.hf_hub_download(repository, _FILE, revision=revision))
+    away = unreachable()
+    try:  # without a connection, a file that has been downloaded before still opens
+        return Path(hub.hf_hub_download(repository, _FILE, revision=revision, local_files_only=away is not None))
     except Exception as error:  # the hub's errors, and those of the network below it
+        if away:
+            raise UserError(
+                f"{name} cannot be downloaded ({away}), and is not in the hub's cache here; check the network"
+            ) from None
         raise UserError(f"{name} cannot be had{_why_not(hub.errors, error, revision)}") from None
 
 

@@ -2,6 +2,7 @@ import hashlib
 import http.server
 import json
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from dgn.card import write_card
 from dgn.errors import UserError
+from dgn.hub import unreachable
 from dgn.networks.generator import UpconvGenerator
 from dgn.networks.zoo import mini_caffenet
 from dgn.prior import Prior
@@ -179,6 +181,29 @@ def test_a_repository_without_a_prior_and_a_hub_that_is_away_are_told_apart(hub,
     with pytest.raises(UserError, match=r"did not take ada/fc6 \(nobody there"):
         push(prior_file, "ada/fc6")
     assert fails.called
+
+
+def test_without_a_network_the_cache_is_looked_in_and_one_line_said_at_once(hub, prior_file, monkeypatch):
+    push(prior_file, "ada/fc6")
+    kept = find_prior("hf:ada/fc6")
+    hub.shutdown()
+    hub.server_close()
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    assert find_prior("hf:ada/fc6") == kept
+    began = time.monotonic()
+    for ask in (lambda: find_prior("hf:ada/other"), lambda: push(prior_file, "ada/fc6")):
+        with pytest.raises(UserError, match=r"no connection to 127\.0\.0\.1: .*check the network") as error:
+            ask()
+        assert "\n" not in str(error.value)
+    assert time.monotonic() - began < 5  # the hub's own retries take over twenty
+
+
+def test_behind_a_proxy_the_hub_is_asked_itself(monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    assert unreachable().startswith("no connection to hub.invalid")
+    monkeypatch.setattr("urllib.request.getproxies", lambda: {"http": "http://127.0.0.1:1"})
+    assert unreachable() is None
 
 
 def _raising(error):

@@ -1,7 +1,8 @@
 """Images from Hugging Face `datasets`: a name on the Hub, or parquet files and image folders on disk."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from dgn.data.images import decode_image, read_image
 from dgn.data.pictures import Pictures
 from dgn.data.transforms import Transform
 from dgn.errors import UserError
+from dgn.hub import unreachable
 
 
 class HuggingFace(Pictures):
@@ -75,21 +77,38 @@ def _load(root: str | Path, split: str, subset: str | None) -> Any:
         import datasets
     except ModuleNotFoundError:
         raise UserError("data=hf needs the package datasets: pip install 'dgn[data]'") from None
-    path = Path(root).expanduser()
+    path, away = Path(root).expanduser(), None
     try:
         if path.is_file():
             files = {split.partition("[")[0]: str(path)}
             return datasets.load_dataset(path.suffix.lstrip("."), data_files=files, split=split)
         if any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
             return _saved(datasets.load_from_disk(str(path)), split)
-        return datasets.load_dataset(str(path) if path.exists() else str(root), subset, split=split)
+        if path.exists():
+            return datasets.load_dataset(str(path), subset, split=split)
+        away = unreachable()
+        with _offline(away is not None):
+            return datasets.load_dataset(str(root), subset, split=split)
     except Exception as error:  # the Hub, the file system and a dozen readers stand behind this call
-        said = next(iter(str(error).splitlines()), type(error).__name__)
+        said = away or next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
             f"data.root={root}, split {split}: {said}; give a name on the Hub (with a network), a folder of images or "
             "parquet files, one parquet file, or what save_to_disk wrote, and a split that it has (data.train_split, "
             "data.val_split)"
         ) from None
+
+
+@contextmanager
+def _offline(away: bool) -> Iterator[None]:
+    """Where the Hub is away, `datasets` looks in its cache alone, and does not retry for half a minute."""
+    import datasets
+
+    before = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = before or away
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before
 
 
 def _saved(data: Any, split: str) -> Any:

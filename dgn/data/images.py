@@ -32,18 +32,19 @@ _JPEG_MAGIC = b"\xff\xd8\xff"
 def read_image(path: str | Path, short_side: int | None = None) -> Tensor:
     """The picture in a file as people see it: uint8 (3, H, W), RGB, turned upright by its EXIF orientation.
 
-    Grayscale, palette, CMYK and 1-bit files become RGB; 16 bits are scaled to 8; an animation gives its first
-    frame. Whatever is transparent is laid on white, as viewers and browsers do: the colours stored under
-    transparent pixels are arbitrary, and most pictures with alpha are drawn for a white page. Colour profiles
-    are not applied. What the file is follows from its first bytes, not from its name. The strides are the
-    decoder's: call `.contiguous()` before `.view()`.
+    Grayscale, palette, CMYK and 1-bit files become RGB; 16 bits are scaled to 8, and so are grey floating-point TIFFs,
+    from the smallest of 0..1, 0..255 and 0..65535 that holds their values; an animation gives its first frame.
+    Whatever is transparent is laid on white, as viewers and browsers do: the colours stored under transparent pixels
+    are arbitrary, and most pictures with alpha are drawn for a white page. Colour profiles are not applied. What the
+    file is follows from its first bytes, not from its name. The strides are the decoder's: call `.contiguous()` before
+    `.view()`.
 
     With `short_side`, the side that the caller is about to scale it to, a JPEG of at least four times that may
     come at 1/2, 1/4 or 1/8 of its size, never less than twice `short_side`: a 12-megapixel photograph in a
     third of the time, and after the antialiased resize 47 dB from the same picture read whole.
 
     Raises UserError, naming the file and the reason, where it is missing, a folder, corrupt or truncated, of
-    another format, or of float or 32-bit values whose range is unknown.
+    another format, or of float or 32-bit values outside these ranges.
     """
     try:
         data = np.fromfile(path, dtype=np.uint8)
@@ -158,7 +159,15 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Pillow clips these modes when it converts them, so they are scaled here: 0 .. 65535 to 0 .. 255."""
-    if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
-        raise ValueError(f"{values.dtype} values without a known range: save it with 8 or 16 bits")
-    return np.round(values / 257).astype(np.uint8)
+    """Pillow clips these modes when it converts them, so they are scaled here to 0 .. 255.
+
+    Whole numbers are of 0 .. 65535. Floating-point numbers have no range of their own: it is the smallest of 0 .. 1,
+    0 .. 255 and 0 .. 65535 that holds all of the picture."""
+    tops = (1, 255, 65535) if values.dtype.kind == "f" else (65535,)
+    low, high = values.min(), values.max()  # NaN where any value is
+    slack = 1e-4  # of the range, for the rounding of whoever scaled the picture
+    top = next((top for top in tops if high <= (1 + slack) * top), None)
+    if top is None or low < -slack * top:
+        known = ", ".join(f"0 .. {top}" for top in tops)
+        raise ValueError(f"{values.dtype} values from {low:g} to {high:g} are in no known range ({known})")
+    return np.round(values.astype(np.float64) * (255 / top)).clip(0, 255).astype(np.uint8)

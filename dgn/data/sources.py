@@ -21,7 +21,6 @@ from dgn.files import cache_dir
 from dgn.threads import processors
 
 log = logging.getLogger(__name__)
-"""Raised whenever the doodles are drawn differently, so that what was drawn before is not used."""
 
 
 def doodles(

@@ -1,4 +1,5 @@
 import io
+import time
 
 import numpy as np
 import pytest
@@ -103,6 +104,16 @@ def test_rows_without_a_picture_are_named_and_passed_over(tmp_path, caplog):
     assert levels(source)[4:7] == [4, 6, 6]
     assert f"row 5 of {path} (train)" in caplog.text
     assert "1 of 200" in caplog.text
+
+
+def test_without_a_network_a_name_on_the_hub_is_said_to_be_away_at_once(monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"data\.root=ada/birds, split train: no connection to 127\.0\.0\.1") as caught:
+        HuggingFace("ada/birds", "train", GRAY)
+    assert time.monotonic() - began < 10  # the libraries' own retries take over twenty seconds
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_wrong_is_said_in_one_line(parquet, tmp_path):

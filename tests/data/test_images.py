@@ -158,6 +158,13 @@ def test_16_bit_gray_is_scaled_and_not_clipped(tmp_path, suffix):
     assert image[:, 0].tolist() == [[0, 1, 1, 100, 156, 255]] * 3
 
 
+@pytest.mark.parametrize("top", [1, 255, 65535])
+def test_floating_point_gray_is_scaled_from_the_range_that_holds_it(tmp_path, top):
+    values = np.array([[0, 0.25, 0.5, 0.8, 1, 1.00001, -0.00001]], dtype=np.float32) * top  # off by a rounding, too
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    assert read_image(tmp_path / "a.tif")[:, 0].tolist() == [[0, 64, 128, 204, 255, 255, 0]] * 3
+
+
 def test_16_bit_colour_is_scaled_and_not_clipped(tmp_path):
     values = np.array([[[0, 25700, 65535], [40000, 257, 12850]]], dtype=np.uint16)
     (tmp_path / "a.png").write_bytes(png_16_bit_rgb(values))
@@ -204,12 +211,16 @@ def test_what_is_no_picture_is_named_with_the_reason_in_one_line(tmp_path):
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.jpg").write_text("hello")
     (tmp_path / "drawing.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n")
-    Image.fromarray(np.ones((2, 2), dtype=np.float32)).save(tmp_path / "float.tif")
+    Image.fromarray(np.full((2, 2), np.nan, dtype=np.float32)).save(tmp_path / "nan.tif")
+    Image.fromarray(np.full((2, 2), -0.5, dtype=np.float32)).save(tmp_path / "negative.tif")
+    Image.fromarray(np.full((2, 2), 70_000.0, dtype=np.float32)).save(tmp_path / "large.tif")
     reasons = {
         "empty.png": "the file is empty",
         "text.jpg": "not an image of a known format",
         "drawing.png": "not an image of a known format",
-        "float.tif": "8 or 16 bits",
+        "nan.tif": "from nan to nan are in no known range",
+        "negative.tif": "from -0.5 to -0.5 are in no known range",
+        "large.tif": "0 .. 1, 0 .. 255, 0 .. 65535",
         "absent.png": "no image file",
         ".": "is a folder",
     }

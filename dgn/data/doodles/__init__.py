@@ -21,7 +21,8 @@ CLASSES: tuple[str, ...] = tuple(THINGS)
 FACETS: dict[str, tuple[str, ...]] = {name: tuple(thing.facets) for name, thing in THINGS.items()}
 SPLITS = ("train", "val", "test")
 SIZES = (32, 256)
-VERSION = 2  # of the pictures: what was made of others, and kept, is made again
+VERSION = 2
+"""Of the pictures. Raised whenever they are drawn differently, so that what was drawn before is not used."""
 
 
 @dataclass(frozen=True)
