@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,8 @@ def entry_point(name: str, positional: str | None = None) -> Callable[[Callable[
                 several = HydraConfig.get().mode == RunMode.MULTIRUN
                 (folder / FAILED).unlink(missing_ok=True)
                 prepare_hydra()  # a launcher may have started this process
+                if not several:
+                    _warn_of_unused(HydraConfig.get().overrides.hydra)
                 if multiprocessing.get_start_method(allow_none=True) == "loky":  # in a process of joblib's launcher
                     # Its children would be joblib's, which neither data loaders nor `run_in_processes` can start.
                     multiprocessing.set_start_method(None, force=True)
@@ -111,6 +113,13 @@ def entry_point(name: str, positional: str | None = None) -> Callable[[Callable[
         return command_line
 
     return decorate
+
+
+def _warn_of_unused(overrides: Sequence[str]) -> None:
+    """Warns of a launcher or a sweeper that is chosen for a single run, where Hydra uses neither."""
+    for override in overrides:
+        if override.split("=")[0].lstrip("+") in ("hydra/launcher", "hydra/sweeper"):
+            log.warning("%s is not used: it is for a multirun; add -m to the command", override)
 
 
 def _of_a_further_process() -> list[str]:

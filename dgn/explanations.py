@@ -16,6 +16,8 @@ from dgn.programs import command
 
 _OF_HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
 """Choices that have no file of ours."""
+_RENAMED = {"loss=deepsim": "loss=short has its weights, for short trainings; loss=paper has the paper's"}
+"""Former choices, and what to choose now."""
 _WORDS_TOO = ("trainer.devices", "video")
 """Keys that take words beside the number, or true and false, that they have by default."""
 
@@ -39,6 +41,8 @@ def explain(error: BaseException, name: str) -> str:
         return f"no key {match[1]!r}; {hint} See {command(name, '--help')}"
     if match := re.search(r"Could not (?:find|load) '(\S+)/([^/']+)'", said):
         group, given = match.groups()
+        if renamed := _RENAMED.get(f"{group}={given}"):
+            return f"{group}={given} has been renamed: {renamed}"
         there = sorted({*choices(group), *_OF_HYDRA.get(group, ())})
         near = difflib.get_close_matches(given, there, 1)
         if there:

@@ -39,6 +39,11 @@ def world_size() -> int:
     return _place()[1]
 
 
+def local_rank() -> int:
+    """Which of the run's processes on this machine this one is."""
+    return int(os.environ.get("LOCAL_RANK") or (os.environ.get("SLURM_LOCALID", "0") if _srun() else "0"))
+
+
 def started_by_launcher() -> bool:
     """Whether torchrun, srun or `run_in_processes` started this process as one of several."""
     return "RANK" in os.environ or _srun()

@@ -33,7 +33,7 @@ class FeatureNet(nn.Module):
         gets its class's number the second time: "crane (517)".
     aliases: further names of layers, e.g. {"fc6": "relu6"}: Caffe rectifies in place, so its blob fc6 is what
         our module relu6 gives.
-    spec: plain values from which `dgn.networks.build` makes the same network again.
+    spec: plain values from which `dgn.networks.zoo.build` makes the same network again.
     probe_size: side of the probe image where the input space takes any size; as an attribute, its height and width.
     classes_at: the layer that has a unit for each class; None: found (`class_layer`).
 

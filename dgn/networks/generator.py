@@ -85,12 +85,22 @@ class UpconvGenerator(nn.Module):
 
     def uncropped(self, codes: Tensor) -> Tensor:
         """The same before the centre crop: (N, 3, uncropped_size, uncropped_size)."""
-        codes = codes.to(self.code_mean.dtype)
-        if self.normalize_codes:
-            codes = (codes - self.code_mean) * self.code_scale
+        codes = self.normalized(codes)
         with own_layers(codes.device):
             raw = self.layers(codes)
         return self.output_space.leave(raw)
+
+    def normalized(self, codes: Tensor) -> Tensor:
+        """codes (N, *code_shape) as they enter the first layer: normalized where `normalize_codes` says so."""
+        codes = codes.to(self.code_mean.dtype)
+        return (codes - self.code_mean) * self.code_scale if self.normalize_codes else codes
+
+    def upconvolutions(self) -> list[nn.Module]:
+        """The layers with weights from the first 4x4 upconvolution (`up`) on. The 3x3 convolutions of stride 1 between
+        the published networks' upconvolutions are Deconvolution layers as well, none of which DeePSiM decays."""
+        layers = list(self.layers)
+        first = next((i for i, layer in enumerate(layers) if isinstance(layer, nn.ConvTranspose2d)), len(layers))
+        return [layer for layer in layers[first:] if hasattr(layer, "weight")]
 
     def set_code_statistics(self, mean: Tensor, std: Tensor) -> None:
         """mean, std: (*code_shape) over real images. Every unit's mean is removed and all are divided by one number,

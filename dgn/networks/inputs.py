@@ -154,9 +154,13 @@ class InputSpace:
         return F.interpolate(images, list(size), mode=self.interpolation, antialias=True, align_corners=False)
 
     def _constants(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        mean = torch.tensor(self.mean, device=like.device, dtype=like.dtype).view(3, 1, 1)
-        std = torch.tensor(self.std, device=like.device, dtype=like.dtype).view(3, 1, 1)
-        return mean, std
+        return _per_channel(self.mean, like), _per_channel(self.std, like)
+
+
+def _per_channel(values: Sequence[float], like: Tensor) -> Tensor:
+    """(3, 1, 1), filled on the device of `like`: a tensor that is made of a list is copied there from the host, which
+    makes the host wait for a GPU at every step."""
+    return torch.cat([like.new_full((1, 1, 1), value) for value in values])
 
 
 def _one_of(key: str, value: str, right: tuple[str, ...]) -> None:

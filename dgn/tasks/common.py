@@ -1,7 +1,6 @@
 """What both training tasks do: the trainer with its callbacks, the run."""
 
 import logging
-import os
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +26,7 @@ from dgn.errors import UserError, first_line
 from dgn.files import write_whole
 from dgn.loggers import check as check_loggers
 from dgn.loggers import logged
-from dgn.processes import processes_per_node, rank, started_by_launcher
+from dgn.processes import local_rank, processes_per_node, rank, started_by_launcher
 from dgn.programs import command
 from dgn.runs import CHECKPOINT, CONFIG, command_of, holds_run
 from dgn.tasks.trainer_arguments import (
@@ -83,10 +82,13 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
 
 
 def device(trainer: DictConfig) -> torch.device:
-    """Where this process computes before the Trainer takes over."""
+    """Where this process computes before the Trainer takes over, and after: with a list in trainer.devices, the GPU of
+    that list that is this process's."""
     if trainer.accelerator == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    if OmegaConf.is_list(trainer.devices):
+        return torch.device("cuda", trainer.devices[local_rank() % len(trainer.devices)])
+    return torch.device("cuda", local_rank() % torch.cuda.device_count())
 
 
 @contextmanager
@@ -238,7 +240,7 @@ def _devices(devices: Any, cpu: bool, there: int) -> int:
     """How many trainer.devices means."""
     what = "processes" if cpu else "GPUs"
     if OmegaConf.is_list(devices):
-        count = len(devices)
+        count = _distinct_gpus(devices, 0 if cpu else there)
     elif devices in ("auto", -1, "-1"):
         count = 1 if cpu else there
     else:
@@ -249,11 +251,23 @@ def _devices(devices: Any, cpu: bool, there: int) -> int:
     return count
 
 
+def _distinct_gpus(numbers: Sequence[int], there: int) -> int:
+    """How many GPUs a list of their numbers names. Raises UserError where one is not there or named twice."""
+    known = f"there are 0 .. {there - 1} here" if there else "there are none here: on a CPU give a number of processes"
+    if not numbers or len(set(numbers)) < len(numbers) or not all(n in range(there) for n in numbers):
+        raise UserError(f"trainer.devices={list(numbers)}: a list names each GPU once by its number, and {known}")
+    return len(numbers)
+
+
 def _placement(trainer: DictConfig) -> dict[str, Any]:
-    """What Lightning must be told of where it runs, beyond the config: with a launcher, what that has started."""
+    """What Lightning must be told of where it runs, beyond the config: with a launcher, what that has started. A list
+    of GPUs stays: process i of this machine computes on the list's i-th."""
+    gpus = list(trainer.devices) if OmegaConf.is_list(trainer.devices) and trainer.accelerator != "cpu" else None
     if trainer.get("strategy") in (None, "auto"):
-        return {}
+        return {"devices": gpus} if gpus else {}
     if not started_by_launcher():
-        return {"strategy": "auto", "devices": 1}  # one process is all there is
+        return {"strategy": "auto", "devices": gpus or 1}  # one process is all there is
     local, nodes = processes_per_node()
-    return {"devices": local, "num_nodes": nodes}
+    if gpus is not None and len(gpus) != local:
+        raise UserError(f"trainer.devices={gpus}: the launcher started {local} processes here; name as many GPUs")
+    return {"devices": gpus or local, "num_nodes": nodes}

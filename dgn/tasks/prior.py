@@ -20,8 +20,9 @@ from dgn.runs import METRICS, PRIOR
 from dgn.tasks import common
 from dgn.tasks.networks import network
 from dgn.training.callbacks import Reconstructions
-from dgn.training.code_statistics import code_statistics
+from dgn.training.code_statistics import code_statistics, saved_statistics
 from dgn.training.inversion import Inversion, Networks
+from dgn.training.resuming import checkpoint_of
 from dgn.training.train_prior import carried_tensors
 
 log = logging.getLogger(__name__)
@@ -44,18 +45,23 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     pl.seed_everything(config.seed, verbose=False)
     layers = _comparator_layers(config, comparator or encoder)
     device = common.device(config.trainer)
-    codes, scales = code_statistics(
+    encoder, comparator = encoder.to(device), comparator and comparator.to(device)
+    checkpoint = checkpoint_of(folder)
+    # A resumed run has measured them when it began.
+    saved = None if checkpoint is None else saved_statistics(checkpoint, config.encoder.layer)
+    codes, scales = saved or code_statistics(
         data,
-        encoder.to(device),
+        encoder,
         config.encoder.layer,
-        (comparator or encoder).to(device),
+        comparator or encoder,
         layers,
         config.statistics.images,
         bool(config.loss.get("raw_features")),
+        config.statistics.get("split", "train"),
     )
     generator = instantiate(config.generator, code_shape=tuple(codes.mean.shape), image_size=data.image_size)
     discriminator = instantiate(
-        {k: v for k, v in config.discriminator.items() if k != "conditional"},
+        {k: v for k, v in config.discriminator.items() if k not in ("conditional", "update")},
         image_size=data.image_size,
         code_shape=tuple(codes.mean.shape) if config.discriminator.conditional else None,
     )
@@ -72,6 +78,7 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
         seed=config.seed,
         compile=config.compile,
         **common.step_settings(config),
+        discriminator_update=config.discriminator.get("update", "joint"),
         about=_about(config, encoder, data) | {"command": command},
         encoder_tensors=carried_tensors(encoder, carried),
     )

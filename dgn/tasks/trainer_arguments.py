@@ -71,6 +71,9 @@ def check_trainer(config: DictConfig, measures: Sequence[str]) -> None:
         if key in _OURS and not no_change:
             raise UserError(f"trainer.{key}={value}: {_OURS[key]}")
     _check_values(trainer)
+    every = config.checkpoint.every_n_steps
+    if not isinstance(every, int) or every < 0:
+        raise UserError(f"checkpoint.every_n_steps={every}: give a number of steps; 0: none before the end")
     for key in ("callbacks", "plugins"):
         for settings in _settings(trainer.get(key), f"trainer.{key}"):
             _check_target(settings["_target_"], f"trainer.{key}")

@@ -1,6 +1,9 @@
-"""Who learns: the balance rule between generator and discriminator of the published training loop."""
+"""Which network learns: the rule of the published training loop that balances generator and discriminator."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dgn.errors import UserError
 
 
 @dataclass
@@ -9,6 +12,8 @@ class Balance:
 
     r < 0.1 freezes D (and G learns); a frozen D learns again once r > 0.5; r > 10 freezes G (and D learns), until
     the next switch. The gap between 0.1 and 0.5 is the hysteresis: between them nothing changes.
+    discriminator_wins, discriminator_returns, generator_wins: these three thresholds; the defaults are the published
+    ones. Raises UserError for thresholds that are not in this order.
     """
 
     discriminator_wins: float = 0.1
@@ -16,6 +21,14 @@ class Balance:
     generator_wins: float = 10.0
     generator_learns: bool = True
     discriminator_learns: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.discriminator_wins <= self.discriminator_returns <= self.generator_wins:
+            raise UserError(
+                f"loss.balance: discriminator_wins={self.discriminator_wins}, discriminator_returns="
+                f"{self.discriminator_returns}, generator_wins={self.generator_wins} must not fall from one to the "
+                "next; the paper's are 0.1, 0.5, 10"
+            )
 
     def update(self, loss_discriminator: float, loss_adversarial: float) -> float:
         """Takes an iteration's losses, L_D(real) + L_D(generated) and L_adv; returns their ratio r."""
@@ -28,9 +41,10 @@ class Balance:
             self.generator_learns, self.discriminator_learns = False, True
         return ratio
 
-    def state_dict(self) -> dict[str, float | bool]:
-        return asdict(self)
+    def state_dict(self) -> dict[str, bool]:
+        """Which of the two learn. The thresholds are settings."""
+        return {"generator_learns": self.generator_learns, "discriminator_learns": self.discriminator_learns}
 
-    def load_state_dict(self, state: dict[str, float | bool]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
+    def load_state_dict(self, state: Mapping[str, float | bool]) -> None:
+        self.generator_learns = bool(state["generator_learns"])
+        self.discriminator_learns = bool(state["discriminator_learns"])

@@ -1,5 +1,6 @@
 """What happens around the training steps: checkpoints and interruptions, progress, reconstructions."""
 
+import datetime
 import os
 import signal
 import threading
@@ -68,8 +69,9 @@ class Interruption:
 
 
 class Checkpoints(pl.Callback):
-    """Writes checkpoints/last.ckpt every `every_n_steps` steps and at the last; after an interruption, at the end of
-    the step under way, in all processes the same; then the run ends with `Interrupted`. command: how to go on."""
+    """Writes checkpoints/last.ckpt every `every_n_steps` steps (0: never) and at the last; after an interruption, at
+    the end of the step under way, in all processes the same; then the run ends with `Interrupted`. command: how to
+    resume it."""
 
     def __init__(self, folder: Path, every_n_steps: int, command: str, interruption: Interruption) -> None:
         self.path, self.every_n_steps, self.command = folder / CHECKPOINT, every_n_steps, command
@@ -81,7 +83,8 @@ class Checkpoints(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         stop, step = any_process(self.interruption.received is not None), trainer.global_step
-        if stop or step % self.every_n_steps == 0 or step == trainer.max_steps:
+        due = self.every_n_steps > 0 and step % self.every_n_steps == 0
+        if stop or due or step == trainer.max_steps:
             self._save(trainer, pl_module)
         if stop:
             self._end(step)
@@ -130,15 +133,15 @@ class LastValidation(pl.Callback):
 
 
 class Throughput(pl.Callback):
-    """Logs train/images_per_second; where no progress bar can be shown, prints a line now and then. Every so many
-    steps; 0: never."""
+    """Logs train/images_per_second and, where no progress bar can be shown, prints a line: the step, the metrics that a
+    bar would show, images/s and the time left. Every so many steps; 0: never."""
 
     def __init__(self, every_n_steps: int, lines: bool) -> None:
         self.every_n_steps, self.lines = every_n_steps, lines
-        self._images, self._since, self._said = 0, 0.0, 0.0
+        self._images, self._since = 0, 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._images, self._since, self._said = 0, time.perf_counter(), time.perf_counter()
+        self._images, self._since = 0, time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: tuple[Tensor, Tensor], *_: Any
@@ -150,12 +153,13 @@ class Throughput(pl.Callback):
         rate = self._images / (now - self._since)
         self._images, self._since = 0, now
         pl_module.log("train/images_per_second", rate, prog_bar=True)
-        if self.lines and trainer.is_global_zero and (now - self._said > 15 or step == trainer.max_steps):
-            self._said = now
-            losses = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("train/loss")}
-            shown = "  ".join(f"{k.removeprefix('train/')} {v:.3g}" for k, v in losses.items())
-            left = (trainer.max_steps - step) * len(batch[0]) * trainer.world_size / rate
-            print(f"  step {step}/{trainer.max_steps}  {shown}  {rate:.0f} images/s  {left:.0f} s left", flush=True)
+        if self.lines and trainer.is_global_zero:
+            metrics = {name: value for name, value in trainer.progress_bar_metrics.items() if name.startswith("train/")}
+            metrics.pop("train/images_per_second", None)
+            shown = "  ".join(f"{_short(name)} {float(value):.3g}" for name, value in metrics.items())
+            seconds = (trainer.max_steps - step) * len(batch[0]) * trainer.world_size / rate
+            left = datetime.timedelta(seconds=round(seconds))
+            print(f"  step {step}/{trainer.max_steps}  {shown}  {rate:.0f} images/s  {left} left", flush=True)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Validation's time is not the steps' time.
@@ -163,19 +167,24 @@ class Throughput(pl.Callback):
 
 
 class Progress(pl.callbacks.RichProgressBar):
-    """The bar that a terminal shows: the step, the losses and images/s."""
+    """The bar that a terminal shows: the step, what a person can read of how training goes, and images/s."""
 
     def __init__(self) -> None:
         super().__init__(leave=True, theme=RichProgressBarTheme(metrics_format=".3g"))
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        found = super().get_metrics(trainer, pl_module)
-        found.pop("v_num", None)  # a logger's version is nothing to watch
-        short = {name.removeprefix("train/"): value for name, value in found.items()}
-        return {name.replace("images_per_second", "images/s"): value for name, value in short.items()}
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)  # the version of a logger's folder
+        return {_short(name): value for name, value in metrics.items()}
 
     def _get_train_description(self, current_epoch: int) -> str:
         return "Training"  # the stream of images has no epochs
+
+
+def _short(name: str) -> str:
+    """A metric's name on the screen."""
+    short = {"train/images_per_second": "images/s", "train/psnr": "PSNR", "train/feature_distance": "feature distance"}
+    return short.get(name, name.removeprefix("train/").removeprefix("loss_"))
 
 
 class Reconstructions(pl.Callback):

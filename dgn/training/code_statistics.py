@@ -1,12 +1,14 @@
 """What training measures before its first step: the codes over real images, and the scale of the feature loss."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.statistics import UnitStatistics, measure
 from dgn.training.losses import feature_scales
+from dgn.training.resuming import read_checkpoint
 
 
 def code_statistics(
@@ -17,16 +19,20 @@ def code_statistics(
     comparator_layers: Sequence[str],
     images: int = 2000,
     raw_features: bool = False,
+    split: str = "train",
 ) -> tuple[UnitStatistics, dict[str, float]]:
-    """Statistics of the encoder's layer over the first `images` training images, and the feature loss's factor for
+    """Statistics of the encoder's layer over the first `images` images of a split, and the feature loss's factor for
     each of the comparator's layers (`dgn.training.losses.feature_scales`; 1 with raw_features).
 
-    Raises UserError where the codes are not finite, or are the same for all images."""
+    split: "train": augmented training images; "val": validation images, as DGN-AM measured the code's bounds.
+    Raises UserError for another split, where the codes are not finite, or are the same for all images."""
+    if split not in ("train", "val"):
+        raise UserError(f"statistics.split={split}: give train or val")
     encoder.layer(layer)
     device = encoder.device
 
     def measured(net: FeatureNet, layers: Sequence[str]) -> Mapping[str, UnitStatistics]:
-        batches = (batch.to(device) for batch, _ in data.real_images(images))
+        batches = (batch.to(device) for batch, _ in data.real_images(images, split))
         return measure(net, list(dict.fromkeys(layers)), batches)
 
     # As in training, one pass serves both where they are one network; and no more than a batch is held.
@@ -40,3 +46,12 @@ def code_statistics(
         return codes, dict.fromkeys(comparator_layers, 1.0)
     features = statistics if comparator is encoder else measured(comparator, comparator_layers)
     return codes, feature_scales({name: features[name].total_variance for name in comparator_layers})
+
+
+def saved_statistics(checkpoint: Path, layer: str) -> tuple[UnitStatistics, dict[str, float]] | None:
+    """What `code_statistics` gave when the run of a checkpoint began; None where that run inverts another layer. Raises
+    UserError for a checkpoint that is damaged."""
+    saved = read_checkpoint(checkpoint)
+    if saved["prior"]["about"]["layer"] != layer:
+        return None
+    return UnitStatistics(**saved["code_statistics"]), dict(saved["feature_scales"])

@@ -6,15 +6,15 @@ from them, so that all agree on who learns and on every weight. With `accumulate
 share after the other, and learns from the means over the parts.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 from torch.profiler import record_function
 
 from dgn.errors import UserError
@@ -25,27 +25,29 @@ from dgn.prior import Prior
 from dgn.statistics import UnitStatistics
 from dgn.training.accumulation import clip_gradients, parts
 from dgn.training.balance import Balance
-from dgn.training.losses import adversarial_loss, discriminator_loss, feature_loss
+from dgn.training.losses import adversarial_loss, discriminator_loss, feature_loss, psnr_of
 from dgn.training.losses import image_loss as pixel_loss
 from dgn.training.randomness import seed_step
 from dgn.training.readback import Readback
 from dgn.training.replicas import average, average_gradients
 from dgn.training.schedules import optimizer_of, schedule_of
 from dgn.training.step_log import log_step
+from dgn.training.weight_average import WeightAverage
 
 
 @dataclass(frozen=True)
 class LossWeights:
     """L = image * L_img + feature * L_feat + adversarial * L_adv, in the paper's terms (`dgn.training.losses`).
 
-    adversarial = 0 trains without a discriminator. raw_features: features enter as they are, as the paper's pool5
-    do, and not at the variance of CaffeNet's pool5.
+    The defaults are the paper's. adversarial = 0 trains without a discriminator. raw_features: features enter as they
+    are, as the paper's pool5 do, and not at the variance of CaffeNet's pool5. balance: when D and G learn.
     """
 
     image: float = 2e-6
     feature: float = 0.01
     adversarial: float = 100.0
     raw_features: bool = False
+    balance: Balance = field(default_factory=Balance)
 
     def __post_init__(self) -> None:
         for name in ("image", "feature", "adversarial"):
@@ -87,6 +89,8 @@ class Inversion(pl.LightningModule):
     accumulate: into how many equal parts the batch of a step is divided, whose gradients are added up: the same step
         as without, in the memory of one part (no network that learns here has batch normalization).
     gradient_clip: the largest norm of G's gradients, and of D's; None: any.
+    discriminator_update: "joint": D and G take their gradients from the same passes of D and are updated together;
+        "before": D is updated before G's gradient is taken, which needs a third pass of D, as in the published loop.
     about, encoder_tensors: what the prior says of itself, and the encoder's weights where it carries them
         (`dgn.prior.Prior`); in every checkpoint, so that each is a prior too.
     """
@@ -105,6 +109,7 @@ class Inversion(pl.LightningModule):
         compile: bool = False,
         accumulate: int = 1,
         gradient_clip: float | None = None,
+        discriminator_update: str = "joint",
         about: Mapping[str, Any] | None = None,
         encoder_tensors: Mapping[str, Tensor] | None = None,
     ) -> None:
@@ -119,10 +124,16 @@ class Inversion(pl.LightningModule):
         self.discriminator = networks.discriminator if self.weights.adversarial > 0 else None
         self.statistics = statistics
         self.generator.set_code_statistics(statistics.mean, statistics.std)
-        self.average = AveragedModel(self.generator, multi_avg_fn=_ema(ema_decay)) if ema_decay else None
-        if self.average is not None:
-            self.average.requires_grad_(False)
-        self.balance = Balance()
+        self.average = WeightAverage(self.generator, ema_decay) if ema_decay else None
+        self.balance = replace(self.weights.balance)
+        if discriminator_update not in ("joint", "before"):
+            raise UserError(f"discriminator.update={discriminator_update}: give joint or before")
+        if discriminator_update == "before" and accumulate > 1:
+            raise UserError(
+                f"accumulate={accumulate} with discriminator.update=before: D is updated before the other parts of the "
+                "batch are seen; give accumulate=1 or discriminator.update=joint"
+            )
+        self.discriminator_update = discriminator_update
         self.seed, self.accumulate, self.gradient_clip = seed, accumulate, gradient_clip
         self.make_optimizer, self.make_schedule = optimizer, schedule
         if compile:  # in place, so that the names in a checkpoint stay the same
@@ -139,6 +150,8 @@ class Inversion(pl.LightningModule):
         seed_step(self.seed, self.global_step)
         optimizer = optimizer_of(self)
         optimizer.zero_grad(set_to_none=True)
+        discriminator_learns = self.discriminator is not None and self.balance.discriminator_learns
+        updated_before = discriminator_learns and self.discriminator_update == "before"
         for (images,) in parts(batch[:1], self.accumulate):
             with record_function("encode"):
                 codes, features = self.encode(images)
@@ -146,26 +159,30 @@ class Inversion(pl.LightningModule):
                 generated = self.generator(codes)
             with record_function("compare"):
                 loss_image = pixel_loss(generated, images)
-                loss_feature = feature_loss(self.compare(generated), features, self.feature_scales)
+                compared = self.compare(generated)
+                loss_feature = feature_loss(compared, features, self.feature_scales)
             w = self.weights
             loss_generator = w.image * loss_image + w.feature * loss_feature
-            losses = {"image": loss_image, "feature": loss_feature}
+            measured = {"loss_image": loss_image, "loss_feature": loss_feature}
+            measured["feature_distance"] = relative_distance(compared, features).mean()
             if self.discriminator is not None:
                 with record_function("judge"):
-                    judged_real = self.discriminator(images, codes)
-                    judged_generated = self.discriminator(generated, codes)
-                    loss_real = discriminator_loss(judged_real, REAL)
-                    loss_generated = discriminator_loss(judged_generated, GENERATED)
+                    conditions = self.generator.normalized(codes)  # D sees codes as G does
+                    loss_real = discriminator_loss(self.discriminator(images, conditions), REAL)
+                    judged_generated = self.discriminator(generated, conditions)
+                    loss_discriminator = loss_real + discriminator_loss(judged_generated, GENERATED)
+                    if updated_before:
+                        self.update_discriminator(loss_discriminator)
+                        judged_generated = self.discriminator(generated, conditions)
                     loss_adversarial = adversarial_loss(judged_generated)
                 loss_generator = loss_generator + w.adversarial * loss_adversarial
-                loss_discriminator = loss_real + loss_generated
-                losses |= {"adversarial": loss_adversarial, "discriminator": loss_discriminator}
-            self.readback.start(average(losses))
+                measured |= {"loss_adversarial": loss_adversarial, "loss_discriminator": loss_discriminator}
+            self.readback.start(average(measured))
             with record_function("learn"):
                 if self.balance.generator_learns:
                     loss = loss_generator / self.accumulate
-                    add_gradients(loss, self.generator, keep_graph=self.discriminator is not None)
-                if self.discriminator is not None and self.balance.discriminator_learns:
+                    add_gradients(loss, self.generator, keep_graph=discriminator_learns)
+                if discriminator_learns and not updated_before:
                     add_gradients(loss_discriminator / self.accumulate, self.discriminator)
 
         with record_function("learn"):
@@ -175,7 +192,7 @@ class Inversion(pl.LightningModule):
             optimizer.step()
             schedule_of(self).step()
             if self.average is not None and self.balance.generator_learns:
-                self.average.update_parameters(self.generator)
+                self.average.update(self.generator)
         self.note(self.readback.finish())
 
     def encode(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -193,17 +210,32 @@ class Inversion(pl.LightningModule):
         """images (N, 3, H, W) -> comparator features {layer: (N, ...)}, differentiable."""
         return (self.comparator or self.encoder)(images, self.comparator_layers)
 
-    def note(self, losses: dict[str, float]) -> None:
-        """Takes an iteration's losses as numbers: who learns next, the log, and the end where one is not finite."""
-        bad = [name for name, value in losses.items() if not abs(value) < float("inf")]
-        if bad:
-            raise NonFiniteLoss(self.global_step, losses)
+    def update_discriminator(self, loss: Tensor) -> None:
+        """A step of D alone, before G's gradient is taken (discriminator.update=before). Lightning's global_step does
+        not count it, so that it remains the number of iterations."""
+        optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
+        add_gradients(loss, self.discriminator)
+        average_gradients(self.discriminator.parameters())
+        clip_gradients(self.discriminator.parameters(), self.gradient_clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def note(self, measured: dict[str, float]) -> None:
+        """Takes an iteration's measures as numbers: decides which networks learn next, and logs them. Raises
+        NonFiniteLoss where one is not finite."""
+        if not all(math.isfinite(value) for value in measured.values()):
+            raise NonFiniteLoss(self.global_step, measured)
         others = {"train/lr": schedule_of(self).get_last_lr()[0]}
+        shown = {"train/psnr": psnr_of(measured["loss_image"])}
+        names = ["feature_distance"]
         if self.discriminator is not None:
-            others["balance/ratio"] = self.balance.update(losses["discriminator"], losses["adversarial"])
+            names += ["loss_adversarial", "loss_discriminator"]
+            others["balance/ratio"] = self.balance.update(measured["loss_discriminator"], measured["loss_adversarial"])
             others["balance/discriminator_learns"] = float(self.balance.discriminator_learns)
             others["balance/generator_learns"] = float(self.balance.generator_learns)
-        log_step(self, self.global_step, {f"train/loss_{name}": value for name, value in losses.items()}, shown=True)
+        shown |= {f"train/{name}": measured[name] for name in names}
+        others |= {f"train/{name}": value for name, value in measured.items() if name not in names}
+        log_step(self, self.global_step, shown, shown=True)
         log_step(self, self.global_step, others)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
@@ -213,14 +245,17 @@ class Inversion(pl.LightningModule):
         found = self.encoder(generated, [self.layer])[self.layer].float()
         compared = self.compare(generated)
         error = (generated - images).square().flatten(1).mean(1)
-        distance = torch.stack([_relative(compared[layer], features[layer]) for layer in features]).mean(0)
+        distance = relative_distance(compared, features)
         log: dict[str, Any] = dict(on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
         self.log("val/psnr", (-10 * error.clamp_min(1e-12).log10()).mean(), **log)
         self.log("val/feature_distance", distance.mean(), **log)
         self.log("val/code_error", _relative(found, codes).mean(), **log)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        groups = [*_decay_groups(self.generator), *_decay_groups(self.discriminator)]
+        groups = [
+            *_decay_groups(self.generator, spared=self.generator.upconvolutions()),
+            *_decay_groups(self.discriminator),
+        ]
         optimizer = self.make_optimizer(groups)
         return {"optimizer": optimizer, "lr_scheduler": self.make_schedule(optimizer)}
 
@@ -241,17 +276,20 @@ class Inversion(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["state_dict"]
+        if "average.n_averaged" in state:  # as torch's AveragedModel called it, in checkpoints made before
+            state["average._extra_state"] = state.pop("average.n_averaged")
         self.balance.load_state_dict(checkpoint["balance"])
         self.statistics = UnitStatistics(**checkpoint["code_statistics"])
         self.feature_scales = checkpoint["feature_scales"]
 
 
 class NonFiniteLoss(Exception):
-    """A loss became NaN or infinite. step: the iteration; losses: all terms of it."""
+    """A loss became NaN or infinite. step: the iteration; losses: all that was measured in it, by name."""
 
     def __init__(self, step: int, losses: Mapping[str, float]) -> None:
         self.step, self.losses = step, dict(losses)
-        super().__init__(f"step {step}: " + ", ".join(f"loss_{name}={value:.4g}" for name, value in losses.items()))
+        super().__init__(f"step {step}: " + ", ".join(f"{name}={value:.4g}" for name, value in losses.items()))
 
 
 def add_gradients(loss: Tensor, network: nn.Module, keep_graph: bool = False) -> None:
@@ -268,27 +306,23 @@ def add_gradients(loss: Tensor, network: nn.Module, keep_graph: bool = False) ->
         parameter.grad = gradient if same else torch.empty_like(parameter).copy_(gradient)
 
 
-def _decay_groups(network: nn.Module | None) -> list[dict[str, Any]]:
-    """Parameters with weight decay and without: none on upconvolutions (DeePSiM's definitions), nor on biases."""
+def _decay_groups(network: nn.Module | None, spared: Sequence[nn.Module] = ()) -> list[dict[str, Any]]:
+    """Parameters with weight decay and without: biases and the spared layers have none."""
     if network is None:
         return []
     decayed: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            weight = name == "weight" and not isinstance(module, nn.ConvTranspose2d)
-            (decayed if weight else others).append(parameter)
+            has_decay = name == "weight" and not any(module is layer for layer in spared)
+            (decayed if has_decay else others).append(parameter)
     return [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
 
 
-def _ema(decay: float) -> Callable[..., None]:
-    """An exponential average that follows faster at first, as the weights do: min(decay, (1 + t) / (10 + t))."""
-
-    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], seen: Tensor | int) -> None:
-        rate = 1 - min(decay, (1 + int(seen)) / (10 + int(seen)))
-        torch._foreach_lerp_(list(averaged), list(current), rate)
-
-    return update
+@torch.no_grad()
+def relative_distance(generated: Mapping[str, Tensor], real: Mapping[str, Tensor]) -> Tensor:
+    """|C(G(y)) - C(x)| / |C(x)| of each of N images, averaged over the comparator's layers: (N,)."""
+    return torch.stack([_relative(generated[layer], real[layer]) for layer in real]).mean(0)
 
 
 def _relative(a: Tensor, b: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ L_feat  the comparator's features are scaled so that their total variance over r
 L_adv   a mean over images already.
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -37,6 +38,11 @@ def euclidean(a: Tensor, b: Tensor) -> Tensor:
 def image_loss(generated: Tensor, real: Tensor) -> Tensor:
     """L_img of images (N, 3, H, W) in image space, as for the paper's 227x227 pixels in 0..255."""
     return 255**2 * PAPER_PIXELS / real[0].numel() * euclidean(generated, real)
+
+
+def psnr_of(loss_image: float) -> float:
+    """The peak signal-to-noise ratio, in dB, of the mean squared error that an L_img of `image_loss` stands for."""
+    return -10 * math.log10(max(2 * loss_image / (255**2 * PAPER_PIXELS), 1e-12))
 
 
 def feature_loss(generated: Mapping[str, Tensor], real: Mapping[str, Tensor], scales: Mapping[str, float]) -> Tensor:

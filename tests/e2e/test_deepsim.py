@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
 from PIL import Image
 
 from dgn.config import compose
@@ -13,7 +14,6 @@ from dgn.networks.zoo import caffenet
 from dgn.prior import Prior
 from dgn.tasks import common
 from dgn.tasks.prior import fit_prior
-from dgn.training.balance import Balance
 
 pytestmark = pytest.mark.e2e
 
@@ -61,7 +61,9 @@ def test_the_figures_are_the_papers(layer):
     assert config.trainer.get("gradient_clip_val") is None
     assert config.ema_decay == 0
     assert config.discriminator.conditional
-    balance = Balance()
+    assert config.discriminator["update"] == "before"
+    assert config.statistics.split == "val"
+    balance = instantiate(loss).balance
     assert (balance.discriminator_wins, balance.discriminator_returns, balance.generator_wins) == (0.1, 0.5, 10)
 
 

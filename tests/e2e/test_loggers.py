@@ -14,6 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 pytestmark = pytest.mark.e2e
 NAMES = {f"train/loss_{name}" for name in ("image", "feature", "adversarial", "discriminator")} | {
     "train/images_per_second",
+    "train/psnr",
+    "train/feature_distance",
     "train/lr",
     "balance/ratio",
     "balance/generator_learns",

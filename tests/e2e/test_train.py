@@ -10,6 +10,7 @@ import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import dgn.training.code_statistics
 from dgn.prior import Prior
 
 pytestmark = pytest.mark.e2e
@@ -29,6 +30,10 @@ def test_the_last_line_is_the_priors_path_and_everything_is_beside_it(trained):
     assert sorted(p.name for p in (run / "reconstructions").iterdir()) == ["step_000004.png", "step_000008.png"]
     assert Image.open(run / "reconstructions" / "step_000008.png").size[0] > 8 * 64
     assert not list(user.folder.glob("*_logs"))  # Lightning's own folders
+    lines = [line for line in out.splitlines() if line.startswith("  step ")]
+    assert [line.split()[1] for line in lines] == ["2/8", "4/8", "6/8", "8/8"]
+    for word in ("PSNR", "feature distance", "adversarial", "discriminator", "images/s", "left"):
+        assert all(word in line for line in lines)
     assert "Traceback" not in out
 
 
@@ -37,6 +42,7 @@ def test_the_metrics_have_their_names(trained):
     rows = list(csv.DictReader((user.folder / path).parent.joinpath("metrics.csv").open()))
     names = {name for row in rows for name, value in row.items() if value}
     expected = {f"train/loss_{n}" for n in ("image", "feature", "adversarial", "discriminator")}
+    expected |= {"train/psnr", "train/feature_distance"}
     expected |= {"val/psnr", "val/feature_distance", "val/code_error", "balance/ratio"}
     assert expected <= names
 
@@ -127,6 +133,24 @@ def test_resume_auto_finds_the_unfinished_run_and_loggers_hold_each_step_once(us
         assert [event.step for event in board.Scalars(name)] == steps
 
 
+def test_a_resumed_run_takes_the_statistics_of_its_checkpoint(user, monkeypatch):
+    """And goes on with the settings that it had; no checkpoint before the end is asked for, and none is written."""
+    measured = []
+    measure = dgn.training.code_statistics.measure
+    monkeypatch.setattr("dgn.training.code_statistics.measure", lambda *a: measured.append(a) or measure(*a))
+    settings = [*user.tiny, "trainer.precision=32-true", "checkpoint.every_n_steps=0", "statistics.split=val"]
+    out, _ = user.run("train.py", *settings, "trainer.max_steps=2", "hydra.run.dir=run")
+    assert len(measured) == 1
+    first = Prior.load(user.folder / out.strip().splitlines()[-1])
+    assert first.statistics.count == 32
+    user.run("train.py", "resume=run", "trainer.max_steps=4")
+    assert len(measured) == 1
+    second = Prior.load(user.folder / out.strip().splitlines()[-1])
+    assert second.about["metrics"]["steps"] == 4
+    for name in ("mean", "std", "min", "max"):
+        assert torch.equal(getattr(first.statistics, name), getattr(second.statistics, name))
+
+
 def test_a_finished_run_has_nothing_left_to_do(trained):
     user, path, _ = trained
     before = (user.folder / path).read_bytes()
@@ -158,7 +182,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(user):
     "settings",
     [
         ["loss.adversarial=0", "ema_decay=0"],
-        ["discriminator.conditional=true", "encoder.layer=conv3"],
+        ["discriminator.conditional=true", "discriminator.update=before", "encoder.layer=conv3"],
         [
             "encoder.layer=pool5",
             "comparator=mini_resnet",
@@ -194,6 +218,11 @@ def test_an_encoder_can_be_fitted_and_inverted(user):
         (["data=photos"], "doodles"),
         (["resume=nowhere"], "nowhere"),
         (["loss.image=-1"], "loss.image=-1"),
+        (["loss=deepsim"], "loss=short"),
+        (["discriminator.update=after"], "joint or before"),
+        (["statistics.split=test"], "train or val"),
+        (["checkpoint.every_n_steps=-1"], "checkpoint.every_n_steps=-1"),
+        (["loss.balance.generator_wins=0.2"], "generator_wins=0.2"),
         (["encoder.weights=missing.pt"], "missing.pt"),
         (["data.image_size=500"], "500"),
         (["trainer.max_steps=0"], "trainer.max_steps=0"),

@@ -1,3 +1,6 @@
+import pytest
+
+from dgn.errors import UserError
 from dgn.training.balance import Balance
 
 
@@ -39,3 +42,14 @@ def test_the_state_travels():
     other.load_state_dict(balance.state_dict())
     assert other == balance
     assert not other.discriminator_learns
+    wider = Balance(generator_wins=20)
+    wider.load_state_dict(balance.state_dict() | {"generator_wins": 10.0})  # as checkpoints had it before
+    assert (wider.generator_wins, wider.discriminator_learns) == (20, False)
+
+
+@pytest.mark.parametrize(
+    "thresholds", [(0.6, 0.5, 10.0), (0.1, 11.0, 10.0), (-0.1, 0.5, 10.0), (0.1, float("nan"), 10.0)]
+)
+def test_thresholds_out_of_order_are_the_users_error(thresholds):
+    with pytest.raises(UserError, match="must not fall"):
+        Balance(*thresholds)

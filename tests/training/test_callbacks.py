@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 from types import SimpleNamespace
 
@@ -75,7 +76,8 @@ class Logging(pl.LightningModule):
 
     def training_step(self, batch, batch_idx):
         loss = self.layer(batch[0]).square().mean()
-        self.log("train/loss_image", 12345.678, batch_size=1, prog_bar=True)
+        self.log("train/psnr", 12.345678, batch_size=1, prog_bar=True)
+        self.log("train/loss_adversarial", 0.5, batch_size=1, prog_bar=True)
         return loss
 
     def configure_optimizers(self):
@@ -90,5 +92,24 @@ def test_the_bar_of_a_terminal_shows_losses_and_images_a_second(tmp_path, capsys
     trainer = pl.Trainer(max_steps=4, default_root_dir=tmp_path, callbacks=ours, log_every_n_steps=2, **quiet)
     trainer.fit(module, data)
     shown = bar.get_metrics(trainer, module)
-    assert set(shown) == {"loss_image", "images/s"}
+    assert set(shown) == {"PSNR", "adversarial", "images/s"}
     assert "Training" in capsys.readouterr().out
+
+
+def test_without_a_terminal_a_line_at_every_log_step_says_what_a_bar_would(tmp_path, capsys):
+    data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.ones(12, 1)), batch_size=2)
+    quiet = dict(logger=False, enable_checkpointing=False, enable_model_summary=False, accelerator="cpu")
+    quiet |= dict(enable_progress_bar=False, default_root_dir=tmp_path, log_every_n_steps=2)
+    pl.Trainer(max_steps=6, callbacks=[Throughput(2, lines=True)], **quiet).fit(Logging(), data)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  step")]
+    assert [line.split()[1] for line in lines] == ["2/6", "4/6", "6/6"]
+    for line in lines:
+        assert re.fullmatch(r"  step \d/6  PSNR 12.3  adversarial 0.5  \d+ images/s  \d+:\d\d:\d\d left", line)
+
+
+def test_every_0_steps_means_a_checkpoint_at_the_end_alone(tmp_path):
+    for step, count in ((4, 0), (10, 1)):
+        checkpoints, trainer, module, saved = around(tmp_path, Interruption(), step)
+        checkpoints.every_n_steps = 0
+        checkpoints.on_train_batch_end(trainer, module)
+        assert len(saved) == count

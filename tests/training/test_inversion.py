@@ -1,11 +1,16 @@
+import copy
+import functools
+import math
 from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dgn.errors import UserError
 from dgn.networks.discriminator import GENERATED, REAL, Discriminator
-from dgn.networks.generator import UpconvGenerator
+from dgn.networks.generator import UpconvGenerator, published_generator
+from dgn.networks.precision import low_precision
 from dgn.networks.zoo import mini_caffenet, mini_resnet
 from dgn.statistics import UnitStatistics
 from dgn.training.inversion import Inversion, LossWeights, Networks, NonFiniteLoss, add_gradients
@@ -17,6 +22,7 @@ class Steps:
 
     def __init__(self, monkeypatch, **settings) -> None:
         torch.manual_seed(0)
+        device = settings.pop("device", "cpu")
         encoder = mini_caffenet(classes=4)
         comparator = settings.pop("comparator", None)
         layers = ["layer1"] if comparator else ["pool5"]
@@ -31,13 +37,14 @@ class Steps:
             lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0),
             **settings,
         )
+        self.module.to(device)
         made = self.module.configure_optimizers()
-        monkeypatch.setattr(self.module, "optimizers", lambda: made["optimizer"])
+        monkeypatch.setattr(self.module, "optimizers", lambda use_pl_optimizer=True: made["optimizer"])
         monkeypatch.setattr(self.module, "lr_schedulers", lambda: made["lr_scheduler"])
         monkeypatch.setattr("dgn.training.inversion.log_step", lambda *a, **k: None)
         monkeypatch.setattr(Inversion, "global_step", 0)
         self.module.train()
-        self.images = torch.rand(3, 3, 64, 64)
+        self.images = torch.rand(3, 3, 64, 64).to(device)
 
     def step(self) -> None:
         self.module.training_step((self.images, torch.zeros(3)), 0)
@@ -77,6 +84,152 @@ def test_gradients_lie_in_memory_as_their_parameters_do():
     assert torch.equal(network.weight.grad, slope)
     torch.optim.Adam(network.parameters(), lr=1e-3, fused=True).step()
     torch.testing.assert_close(network.weight.detach(), before - 1e-3 * slope.sign(), rtol=0, atol=1e-5)
+
+
+def test_with_update_before_g_learns_from_the_updated_d(monkeypatch):
+    """The published order, recomputed with plain backward passes: D steps first, and G's gradient and L_adv are of
+    the D after its step."""
+    rate = 0.5
+    sgd = functools.partial(torch.optim.SGD, lr=rate)
+    steps = Steps(monkeypatch, optimizer=sgd, discriminator_update="before", ema_decay=0)
+    module = steps.module
+    module.discriminator.eval()  # without dropout
+    monkeypatch.setattr(module.discriminator, "train", lambda mode=True: module.discriminator)
+    generator, discriminator = copy.deepcopy(module.generator), copy.deepcopy(module.discriminator)
+    noted = {}
+    monkeypatch.setattr(module, "note", noted.update)
+    steps.step()
+
+    x, e = steps.images, module.encoder
+    y, real = e(x, ["fc6"])["fc6"], e(x, ["pool5"])
+    generated = generator(y)
+    loss = discriminator_loss(discriminator(x), REAL) + discriminator_loss(discriminator(generated.detach()), GENERATED)
+    loss.backward()
+    with torch.no_grad():
+        for p in discriminator.parameters():
+            p -= rate * p.grad
+    adversarial = adversarial_loss(discriminator(generated))
+    w = module.weights
+    features = feature_loss(e(generated, ["pool5"]), real, {"pool5": 10.0})
+    (w.image * image_loss(generated, x) + w.feature * features + w.adversarial * adversarial).backward()
+    for name, p in discriminator.named_parameters():
+        torch.testing.assert_close(module.discriminator.get_parameter(name), p, rtol=1e-5, atol=1e-6)
+    for name, p in generator.named_parameters():
+        # Gradients, not weights: a step of this rate is far larger than the weights themselves.
+        torch.testing.assert_close(module.generator.get_parameter(name).grad, p.grad, rtol=1e-4, atol=1e-3)
+    assert noted["loss_adversarial"] == pytest.approx(adversarial.item(), rel=1e-4)
+    assert noted["loss_discriminator"] == pytest.approx(loss.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(("frozen", "passes"), [(None, 3), ("generator", 3), ("discriminator", 2)])
+def test_update_before_costs_a_third_pass_where_d_learns_and_freezes_as_jointly(monkeypatch, frozen, passes):
+    adam = functools.partial(torch.optim.Adam, lr=1e-3)
+    steps = Steps(monkeypatch, optimizer=adam, discriminator_update="before")
+    module, calls = steps.module, []
+    steps.step()  # so that Adam has moments
+    if frozen:
+        setattr(module.balance, f"{frozen}_learns", False)
+    module.discriminator.register_forward_hook(lambda *_: calls.append(1))
+    before = {name: p.clone() for name, p in module.named_parameters()}
+    steps.step()
+    assert len(calls) == passes
+    for network in ("generator", "discriminator"):
+        moved = [not torch.equal(p, before[n]) for n, p in module.named_parameters() if n.startswith(network)]
+        assert any(moved) == (network != frozen)
+
+
+def test_update_before_takes_the_whole_batch_at_once(monkeypatch):
+    with pytest.raises(UserError, match=r"accumulate=2 with discriminator\.update=before"):
+        Steps(monkeypatch, discriminator_update="before", accumulate=2)
+
+
+def test_another_update_is_the_users_error(monkeypatch):
+    with pytest.raises(UserError, match=r"discriminator.update=after: give joint or before"):
+        Steps(monkeypatch, discriminator_update="after")
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_a_conditional_d_sees_codes_as_g_does(monkeypatch, normalize):
+    steps = Steps(monkeypatch, code_shape=(1024,))
+    module, seen = steps.module, []
+    module.generator.normalize_codes = normalize
+    module.discriminator.register_forward_pre_hook(lambda _, args: seen.append(args[1]))
+    steps.step()
+    codes, _ = module.encode(steps.images)
+    mean, scale = (0.5, 1.0) if normalize else (0.0, 1.0)  # of the statistics of `Steps`
+    for given in seen:
+        torch.testing.assert_close(given, (codes - mean) * scale)
+    assert len(seen) == 2
+
+
+def test_what_is_logged_can_be_read(monkeypatch):
+    """PSNR and relative feature distance of the step's images, from their definitions."""
+    steps, logged = Steps(monkeypatch), {}
+    module = steps.module
+
+    def log_step(module, step, metrics, shown=False):
+        logged.update({name: (value, shown) for name, value in metrics.items()})
+
+    monkeypatch.setattr("dgn.training.inversion.log_step", log_step)
+    generated = module.generator(module.encode(steps.images)[0])
+    steps.step()
+    mse = (generated.detach() - steps.images).double().square().mean()
+    assert logged["train/psnr"] == (pytest.approx(-10 * math.log10(mse), abs=1e-4), True)
+    ours, real = (module.encoder(images, ["pool5"])["pool5"].flatten(1) for images in (generated, steps.images))
+    distance = ((ours - real).norm(dim=1) / real.norm(dim=1)).mean()
+    assert logged["train/feature_distance"] == (pytest.approx(distance.item(), rel=1e-4), True)
+    assert {n for n, (_, shown) in logged.items() if shown} == {
+        *("train/psnr", "train/feature_distance", "train/loss_adversarial", "train/loss_discriminator")
+    }
+    assert {"train/loss_image", "train/loss_feature", "train/lr", "balance/ratio"} <= set(logged)
+
+
+class HostReads(TorchDispatchMode):
+    """Notes the operations for which the host waits for a GPU, were the tensors there: reading a value, copying a
+    value that Python made, and results whose shape depends on values."""
+
+    waiting = ("_local_scalar_dense", "lift_fresh", "nonzero", "masked_select")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[str] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function.overloadpacket.__name__ in self.waiting:
+            self.noted.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("update", ["joint", "before"])
+def test_a_step_reads_no_value_that_a_gpu_would_have_to_give(monkeypatch, update):
+    adam = functools.partial(torch.optim.Adam, lr=1e-3, fused=True)
+    steps = Steps(monkeypatch, optimizer=adam, discriminator_update=update)
+    steps.step()  # makes Adam's state
+    with HostReads() as reads:
+        steps.step()
+        assert reads.noted == []
+        steps.module.generator.code_scale.item()
+        assert len(reads.noted) == 1  # what is noted at all
+
+
+@pytest.mark.gpus(1)
+@pytest.mark.parametrize("update", ["joint", "before"])
+@pytest.mark.parametrize("precision", [None, torch.bfloat16])
+def test_a_step_on_a_gpu_never_makes_the_host_wait(monkeypatch, update, precision):
+    """But for the one event that the losses are read back behind, which is not counted as a synchronization."""
+    adam = functools.partial(torch.optim.Adam, lr=1e-3, fused=True)
+    steps = Steps(monkeypatch, optimizer=adam, discriminator_update=update, device="cuda")
+    with low_precision(precision):
+        for _ in range(3):  # what is cached at first use, Adam's state and cuDNN's plans
+            steps.step()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for _ in range(3):
+                steps.step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert steps.module.average.updates == 6
+    assert all(p.isfinite().all() for p in steps.module.generator.parameters())
 
 
 @pytest.mark.parametrize("separate", [False, True])
@@ -139,21 +292,66 @@ def test_the_average_is_the_exponential_one(monkeypatch):
         expected = weights[0] if t == 0 else decay * expected + (1 - decay) * weights[-1]
     torch.testing.assert_close(module.average.module.get_parameter(name), expected)
     assert module.best_generator is module.average.module
+    resumed = Steps(monkeypatch, ema_decay=0.9).module
+    resumed.load_state_dict(module.state_dict())
+    assert resumed.average.updates == 12
 
 
-def test_weight_decay_is_not_for_upconvolutions_and_biases(monkeypatch):
-    module = Steps(monkeypatch, optimizer=lambda groups: torch.optim.Adam(groups, weight_decay=0.1)).module
+def test_a_checkpoint_of_torchs_averaged_model_is_resumed_with_its_count(monkeypatch):
+    module = Steps(monkeypatch).module
+    checkpoint = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(checkpoint)
+    del checkpoint["state_dict"]["average._extra_state"]
+    checkpoint["state_dict"]["average.n_averaged"] = torch.tensor(7)
+    module.on_load_checkpoint(checkpoint)
+    module.load_state_dict(checkpoint["state_dict"], strict=False)
+    assert module.average.updates == 7
+
+
+def without_decay(module: Inversion) -> set[int]:
+    """The ids of the parameters that the module's optimizer does not decay."""
     groups = module.configure_optimizers()["optimizer"].param_groups
-    spared = {id(p) for group in groups if group.get("weight_decay") == 0.0 for p in group["params"]}
-    for m in (*module.generator.modules(), *module.discriminator.modules()):
-        for name, p in m.named_parameters(recurse=False):
-            assert (id(p) in spared) == (name == "bias" or isinstance(m, torch.nn.ConvTranspose2d))
+    return {id(p) for group in groups if group.get("weight_decay") == 0.0 for p in group["params"]}
+
+
+def decaying(groups):
+    return torch.optim.Adam(groups, weight_decay=0.1)
+
+
+def test_weight_decay_is_not_for_biases_nor_from_the_first_upconvolution_on(monkeypatch):
+    module = Steps(monkeypatch, optimizer=decaying).module
+    spared, seen_upconvolution = without_decay(module), False
+    for layer in module.generator.layers:
+        seen_upconvolution = seen_upconvolution or isinstance(layer, torch.nn.ConvTranspose2d)
+        for name, p in layer.named_parameters(recurse=False):
+            assert (id(p) in spared) == (name == "bias" or seen_upconvolution)
+    assert any(isinstance(layer, torch.nn.Conv2d) for layer in module.generator.upconvolutions())
+    for layer in module.discriminator.modules():
+        assert all((id(p) in spared) == (name == "bias") for name, p in layer.named_parameters(recurse=False))
+
+
+@pytest.mark.parametrize(("layer", "count"), [("fc6", 9), ("pool5", 9), ("conv3", 10)])
+def test_the_published_generators_decay_none_of_their_upconvolutional_layers(layer, count):
+    """fc6: nine are upconvolutional, six that double and three 3x3 ones, and only its three fc layers are decayed."""
+    with torch.device("meta"):
+        generator = published_generator(layer)
+    spared = generator.upconvolutions()
+    assert len(spared) == count
+    others = [m for m in generator.layers if hasattr(m, "weight") and not any(m is one for one in spared)]
+    if layer == "fc6":
+        assert all(isinstance(m, torch.nn.Linear) for m in others)
+    assert len(others) == 3
+
+
+def test_repeated_pixels_and_a_convolution_are_decayed_as_any_convolution():
+    generator = UpconvGenerator((16,), 32, width=0.03, upconvolution="interpolated")
+    assert generator.upconvolutions() == []
 
 
 def test_a_loss_that_is_not_finite_names_the_step_and_the_terms(monkeypatch):
     module = Steps(monkeypatch).module
     with pytest.raises(NonFiniteLoss, match="step 0: loss_image=1, loss_feature=nan"):
-        module.note({"image": 1.0, "feature": float("nan"), "adversarial": 1.0, "discriminator": 1.0})
+        module.note({"loss_image": 1.0, "loss_feature": float("nan"), "feature_distance": 1.0})
 
 
 def test_a_checkpoint_leaves_the_fixed_networks_out_and_keeps_the_rest(monkeypatch):

@@ -2,8 +2,12 @@ import math
 
 import numpy as np
 import torch
+from hydra.utils import instantiate
 
+from dgn.config import compose
 from dgn.networks.discriminator import GENERATED, REAL
+from dgn.training.balance import Balance
+from dgn.training.inversion import LossWeights
 from dgn.training.losses import (
     PAPER_FEATURE_VARIANCE,
     adversarial_loss,
@@ -62,3 +66,11 @@ def test_adversarial_losses_are_cross_entropies_of_the_softmax():
     fake = -sum(math.log(1 - p) for p in p_real) / 2
     assert math.isclose(discriminator_loss(logits, GENERATED).item(), fake, **close)
     assert math.isclose(adversarial_loss(logits).item(), -sum(map(math.log, p_real)) / 2, **close)
+
+
+def test_loss_paper_is_the_papers_and_the_default_says_in_what_it_differs():
+    paper, default = (instantiate(compose("train", overrides).loss) for overrides in (["loss=paper"], []))
+    balance = Balance(discriminator_wins=0.1, discriminator_returns=0.5, generator_wins=10.0)
+    assert paper == LossWeights(image=2e-6, feature=0.01, adversarial=100.0, raw_features=False, balance=balance)
+    assert default == LossWeights(image=2e-4, feature=0.01, adversarial=100.0, raw_features=False, balance=balance)
+    assert instantiate(compose("train", ["loss=short"]).loss) == default

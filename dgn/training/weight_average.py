@@ -1,0 +1,34 @@
+"""The average of G's weights over the steps, which is what a prior holds."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage(nn.Module):
+    """An exponential moving average of a network's weights that follows faster at first:
+
+        w <- d w + (1 - d) w_now,   d = min(decay, (1 + t) / (10 + t)) at update t; the first update copies.
+
+    The number of updates is kept as a Python int: torch's AveragedModel keeps it on the device, where every read of it
+    makes the host wait for the GPU. module: the averaged network. It travels with the state dict.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(network).requires_grad_(False)
+        self.decay, self.updates = decay, 0
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Takes the network's weights into the average."""
+        rate = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 1.0
+        torch._foreach_lerp_(list(self.module.parameters()), list(network.parameters()), rate)
+        self.updates += 1
+
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self.updates)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.updates = int(state)
