@@ -172,7 +172,7 @@ class Inversion(pl.LightningModule):
                     judged_generated = self.discriminator(generated, conditions)
                     loss_discriminator = loss_real + discriminator_loss(judged_generated, GENERATED)
                     if updated_before:
-                        self.update_discriminator(loss_discriminator)
+                        self.update_discriminator(self.discriminator, loss_discriminator)
                         judged_generated = self.discriminator(generated, conditions)
                     loss_adversarial = adversarial_loss(judged_generated)
                 loss_generator = loss_generator + w.adversarial * loss_adversarial
@@ -182,7 +182,7 @@ class Inversion(pl.LightningModule):
                 if self.balance.generator_learns:
                     loss = loss_generator / self.accumulate
                     add_gradients(loss, self.generator, keep_graph=discriminator_learns)
-                if discriminator_learns and not updated_before:
+                if self.discriminator is not None and discriminator_learns and not updated_before:
                     add_gradients(loss_discriminator / self.accumulate, self.discriminator)
 
         with record_function("learn"):
@@ -210,13 +210,13 @@ class Inversion(pl.LightningModule):
         """images (N, 3, H, W) -> comparator features {layer: (N, ...)}, differentiable."""
         return (self.comparator or self.encoder)(images, self.comparator_layers)
 
-    def update_discriminator(self, loss: Tensor) -> None:
+    def update_discriminator(self, discriminator: Discriminator, loss: Tensor) -> None:
         """A step of D alone, before G's gradient is taken (discriminator.update=before). Lightning's global_step does
         not count it, so that it remains the number of iterations."""
         optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
-        add_gradients(loss, self.discriminator)
-        average_gradients(self.discriminator.parameters())
-        clip_gradients(self.discriminator.parameters(), self.gradient_clip)
+        add_gradients(loss, discriminator)
+        average_gradients(discriminator.parameters())
+        clip_gradients(discriminator.parameters(), self.gradient_clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
