@@ -151,7 +151,7 @@ class Inversion(pl.LightningModule):
         optimizer = optimizer_of(self)
         optimizer.zero_grad(set_to_none=True)
         discriminator_learns = self.discriminator is not None and self.balance.discriminator_learns
-        updated_before = discriminator_learns and self.discriminator_update == "before"
+        jointly = discriminator_learns and self.discriminator_update == "joint"
         for (images,) in parts(batch[:1], self.accumulate):
             with record_function("encode"):
                 codes, features = self.encode(images)
@@ -171,7 +171,7 @@ class Inversion(pl.LightningModule):
                     loss_real = discriminator_loss(self.discriminator(images, conditions), REAL)
                     judged_generated = self.discriminator(generated, conditions)
                     loss_discriminator = loss_real + discriminator_loss(judged_generated, GENERATED)
-                    if updated_before:
+                    if discriminator_learns and not jointly:
                         self.update_discriminator(self.discriminator, loss_discriminator)
                         judged_generated = self.discriminator(generated, conditions)
                     loss_adversarial = adversarial_loss(judged_generated)
@@ -180,9 +180,8 @@ class Inversion(pl.LightningModule):
             self.readback.start(average(measured))
             with record_function("learn"):
                 if self.balance.generator_learns:
-                    loss = loss_generator / self.accumulate
-                    add_gradients(loss, self.generator, keep_graph=discriminator_learns)
-                if self.discriminator is not None and discriminator_learns and not updated_before:
+                    add_gradients(loss_generator / self.accumulate, self.generator, keep_graph=jointly)
+                if self.discriminator is not None and jointly:
                     add_gradients(loss_discriminator / self.accumulate, self.discriminator)
 
         with record_function("learn"):
