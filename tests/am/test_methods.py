@@ -13,11 +13,12 @@ from dgn.am.maximize import maximize
 from dgn.am.methods import dgn_am
 from dgn.am.setting import Setting
 from dgn.code_prior import CodeAutoencoder, CodePrior, about_codes
-from dgn.config import CONF, compose
+from dgn.config import compose
+from dgn.config_folders import choices
 from dgn.errors import UserError
 from dgn.tasks.methods import method_for, stages_of
 
-METHODS = sorted(path.stem for path in (CONF / "method").glob("*.yaml"))
+METHODS = choices("method")
 NAMED = "dgn_am dgn_am_short dgn_am_adam simonyan2013 yosinski2015 yosinski2015_2 yosinski2015_3 yosinski2015_4"
 NAMED += " mahendran2015 mfv2016 olah2017 maco2023 ppgn2017 ppgn2017_dae pixels"
 OBJECTIVES = (
