@@ -79,6 +79,10 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
             f"facets={config.facets} start={config.start}: with facets each search starts at its facet; leave one out"
         )
     config.threads = use_threads(config.threads)
+    if config.facets is not None and config.start != "auto":
+        raise UserError(
+            f"facets={config.facets} start={config.start}: with facets each search starts at its facet; leave one out"
+        )
     if config.facets is not None:  # here, because scikit-learn takes seconds to import
         from dgn.tasks.facets import facets_of, starts_of, with_facets, write_facets
     priors = priors_of(config, device)
