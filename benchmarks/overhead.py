@@ -20,8 +20,9 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import open_dict
 
-from dgn.config import compose
-from dgn.tasks import common, prior
+from dgn.cli import train_prior as prior
+from dgn.cli import trainer as common
+from dgn.cli.config import compose
 from dgn.training import inversion
 from dgn.training.inversion import Inversion
 

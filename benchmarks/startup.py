@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 IMPORTS = {
     "import torch": "import torch",
     "import pytorch_lightning": "import pytorch_lightning",
-    "import all of a training": "import hydra, dgn.entry, dgn.tasks.job, dgn.tasks.prior",
+    "import all of a training": "import hydra, dgn.cli.entry, dgn.cli.job, dgn.cli.train_prior",
 }
 TO_FIRST_STEP = """
 import os, sys
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("settings", nargs="*", help="KEY=VALUE for train.py")
     given = parser.parse_args()
-    seconds("from dgn.tasks.embedded import embedded_weights as w; w('dgn.networks.zoo.mini_caffenet')")
+    seconds("from dgn.cli.embedded import embedded_weights as w; w('dgn.networks.zoo.mini_caffenet')")
     found: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(given.turns):

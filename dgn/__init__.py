@@ -12,13 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dgn.am.language import parse_units
     from dgn.am.maximize import Preferred, Stage, maximize
     from dgn.am.methods import dgn_am
-    from dgn.am.objectives import Objective
+    from dgn.am.objectives.algebra import Objective
+    from dgn.am.objectives.language import parse_units
+    from dgn.am.objectives.terms import Unit
     from dgn.am.setting import Setting
     from dgn.am.step import Step
-    from dgn.am.terms import Unit
     from dgn.errors import UserError
     from dgn.networks.featurenet import FeatureNet
     from dgn.prior import Prior
@@ -32,11 +32,11 @@ _HOMES = {
     "Setting": "dgn.am.setting",
     "Stage": "dgn.am.maximize",
     "Step": "dgn.am.step",
-    "Unit": "dgn.am.terms",
+    "Unit": "dgn.am.objectives.terms",
     "UserError": "dgn.errors",
     "dgn_am": "dgn.am.methods",
     "maximize": "dgn.am.maximize",
-    "parse_units": "dgn.am.language",
+    "parse_units": "dgn.am.objectives.language",
     "train_prior": "dgn.training.train_prior",
 }
 __all__ = [

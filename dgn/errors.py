@@ -1,4 +1,4 @@
-"""The one kind of error that is the user's to mend, and what others come to in it."""
+"""The errors that a user can put right, and how a run ends that was stopped."""
 
 
 class UserError(Exception):
@@ -13,3 +13,15 @@ class OtherRun(UserError):
 def first_line(error: BaseException) -> str:
     """What a library's error says, in a line; its name where it says nothing."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+class Interrupted(BaseException):
+    """A run was stopped by a signal, after it had saved itself. As KeyboardInterrupt, it is no Exception: what comes
+    at any moment must not look like an error of the library that is at work."""
+
+    def __init__(self, signal: int, message: str) -> None:
+        self.signal = signal
+        super().__init__(message)
+
+
+NOTHING_SAVED = "stopped before there was anything to save"

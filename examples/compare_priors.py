@@ -4,7 +4,7 @@ import sys
 
 from dgn import Prior, dgn_am, parse_units
 from dgn.data.sources import doodles
-from dgn.metrics.yardstick import Yardstick
+from dgn.metrics.ranking import Yardstick
 
 units, *paths = sys.argv[1:]
 data = doodles(cache="none")

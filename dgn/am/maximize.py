@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from dgn.am.diversity import Diversity, together
-from dgn.am.evaluation import Evaluation, activations_of
-from dgn.am.objectives import Objective
-from dgn.am.parametrizations import Parametrization
-from dgn.am.readings import below_rectifier
-from dgn.am.step import Draws, Step
+from dgn.am.film import Film, Frames
+from dgn.am.objectives.algebra import Objective
+from dgn.am.objectives.diversity import Diversity, together
+from dgn.am.objectives.evaluation import Evaluation, activations_of
+from dgn.am.objectives.surrogates import below_rectifier
+from dgn.am.step import Draws, Parametrization, Step
 from dgn.am.updates import Update
 from dgn.data.images import save_png
 from dgn.errors import UserError
@@ -30,17 +29,11 @@ from dgn.networks.precision import full_precision
 __all__ = ["Preferred", "Stage", "activations_of", "fitting_batch", "maximize"]
 
 
-Film = Callable[[Objective, int, Tensor], None]
-"""Is given a search's objective, its seed (as shifted) and its images over the steps, uint8 (T, 3, H, W): at most
-FRAMES, evenly spaced, and last the preferred image."""
-FRAMES = 60
-
-
 @dataclass(frozen=True)
 class Stage:
     """The four choices, and for how many steps. update: makes a fresh update rule for each batch of searches.
     regularizers: in the order in which they act (dgn.am.regularizers). objective: how it is read while climbing
-    (dgn.am.readings)."""
+    (dgn.am.objectives.surrogates)."""
 
     parametrization: Parametrization
     update: Callable[[], Update]
@@ -120,7 +113,7 @@ def _search(
 ) -> tuple[Tensor, Tensor, Tensor]:
     parametrization = stages[0].parametrization
     parameters = parametrization.start(seeds, objectives).detach().float()
-    draws, frames = Draws(seeds, parameters.device), _Frames(sum(s.steps for s in stages), film is not None)
+    draws, frames = Draws(seeds, parameters.device), Frames(sum(s.steps for s in stages), film is not None)
     curve: list[Tensor] = []
     for stage in stages:
         parametrization, parameters = _entered(stage, parametrization, parameters)
@@ -165,34 +158,6 @@ def _step(climb: "_Climb", update: Update, parameters: Tensor, draws: Draws, i: 
             if hasattr(regularizer, "project"):
                 regularizer.project(step)
     return values.detach()
-
-
-class _Frames:
-    """A batch's images over the steps, as bytes."""
-
-    def __init__(self, steps: int, wanted: bool) -> None:
-        self._at = {i * steps // FRAMES for i in range(FRAMES)} if wanted else set()
-        self._kept: list[Tensor] = []
-
-    @torch.no_grad()
-    def add(self, step: int, parametrization: Parametrization, parameters: Tensor) -> None:
-        if step in self._at:
-            self._kept.append(_bytes(parametrization.images(parameters)))
-
-    def of(self, n: int, last: Tensor) -> Tensor:
-        """Search n's, of the size of the last, (T, 3, H, W): stages may paint at several sizes."""
-        whole = [frame[n] for frame in (*self._kept, _bytes(last))]
-        height, width = whole[-1].shape[-2:]
-        size = (height, width)
-        return torch.stack([f if tuple(f.shape[-2:]) == size else _resized(f, size) for f in whole])
-
-
-def _bytes(images: Tensor) -> Tensor:
-    return images.detach().float().mul(255).round().clamp(0, 255).byte().cpu()
-
-
-def _resized(frame: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(frame[None].float(), size, mode="bilinear", antialias=True).round().clamp(0, 255)[0].byte()
 
 
 class _Climb:

@@ -6,9 +6,9 @@ from functools import partial
 from torch import Tensor
 
 from dgn.am.maximize import Preferred, Stage, maximize
-from dgn.am.objectives import Objective
-from dgn.am.parametrizations import Code
-from dgn.am.regularizers import Clip, Decay
+from dgn.am.objectives.algebra import Objective
+from dgn.am.parametrizations.code import Code
+from dgn.am.regularizers.parameters import Clip, Decay
 from dgn.am.setting import Setting
 from dgn.am.updates import NormalizedAscent
 from dgn.networks.featurenet import FeatureNet

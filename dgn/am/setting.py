@@ -1,6 +1,6 @@
 """Where a search takes place: what the parts of a method may build on."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,29 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgn.am.objectives import Objective
-from dgn.code_prior import CodePrior
+from dgn.am.objectives.algebra import Objective
+from dgn.am.starts import Starts
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
-from dgn.programs import command
-
-
-@dataclass(frozen=True)
-class Starts:
-    """Where the searches of each objective start: images (M, 3, h, w) in image space for methods on images, codes
-    (M, *code shape) for those on the codes of a prior. seeds: whose starts they are, in order; None: seed s begins at
-    start s modulo their number."""
-
-    images: Mapping[Objective, Tensor]
-    codes: Mapping[Objective, Tensor]
-    seeds: Sequence[int] | None = None
-
-    def of(self, starts: Mapping[Objective, Tensor], seeds: Sequence[int], objectives: Sequence[Objective]) -> Tensor:
-        """The start of each seed and objective, (N, ...), out of `images` or `codes`."""
-        known = list(self.seeds or ())
-        places = [known.index(s) if s in known else s for s in seeds]
-        return torch.stack([starts[o][i % len(starts[o])] for i, o in zip(places, objectives, strict=True)])
+from dgn.prior.code_prior import CodePrior
+from dgn.runs.programs import command
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from dgn.am.objectives.algebra import Objective
 
 
 @dataclass
@@ -59,3 +61,24 @@ class Draws:
     def normal(self, *shape: int) -> Tensor:
         """(searches, *shape), of mean 0 and variance 1."""
         return torch.stack([torch.randn(shape, generator=g) for g in self.generators]).to(self.device)
+
+
+class Parametrization(Protocol):
+    """What a search optimizes. bounds: (low, high) of every parameter, or None. unit: the size of the paper's unit
+    step here."""
+
+    @property
+    def bounds(self) -> tuple[Tensor, Tensor] | None: ...
+
+    @property
+    def unit(self) -> float: ...
+
+    def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
+        """One start for each seed: (N, ...); the same seed starts at the same place whatever the others are.
+        objectives: one a seed, for starts that depend on what is searched."""
+
+    def images(self, parameters: Tensor) -> Tensor:
+        """(N, ...) -> (N, 3, H, W) in image space, in [0, 1], differentiable."""
+
+    def of(self, images: Tensor) -> Tensor:
+        """The parameters that stand for images (N, 3, h, w) of any size, as nearly as can be."""

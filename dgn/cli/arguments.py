@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hydra._internal.utils import get_args_parser
 
-from dgn.config_folders import use_own_configs
+from dgn.cli.config_folders import use_own_configs
 from dgn.errors import UserError
 
 

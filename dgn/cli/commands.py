@@ -5,10 +5,10 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from dgn.config import resumed
-from dgn.entry import entry_point
-from dgn.processes import rank
-from dgn.runs import measured, result
+from dgn.cli.config import resumed
+from dgn.cli.entry import entry_point
+from dgn.runs.folders import measured, result
+from dgn.runs.ranks import rank
 
 # What a program needs of this package is imported when it runs, so that `--help` does not wait for torch.
 
@@ -20,14 +20,14 @@ def train(config: DictConfig) -> float | None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     config = resumed(config, folder)
     if config.encoder.get("layers") is not None or config.comparator.get("layers") == "list":
-        from dgn.tasks.networks import asked_to_list, list_layers
+        from dgn.cli.networks import asked_to_list, list_layers
 
         if (role := asked_to_list(config, "encoder", "comparator")) is not None:
             list_layers(config, role)
             return None
     made = result(folder, config.trainer.max_steps)
     if made is None:
-        from dgn.tasks.job import run
+        from dgn.cli.job import run
 
         made = run(config, folder)
     elif rank() == 0:
@@ -40,7 +40,7 @@ def train(config: DictConfig) -> float | None:
 @entry_point("visualize")
 def visualize(config: DictConfig) -> None:
     """Shows what units prefer to see; prints the gallery's page."""
-    from dgn.tasks.visualize import visualize as make_gallery
+    from dgn.cli.visualize import visualize as make_gallery
 
     page = make_gallery(config, Path(HydraConfig.get().runtime.output_dir))
     if page is not None:
@@ -50,6 +50,6 @@ def visualize(config: DictConfig) -> None:
 @entry_point("compare", positional="runs")
 def compare(config: DictConfig) -> None:
     """Sets runs side by side; prints the comparison's page."""
-    from dgn.tasks.compare import compare as make_comparison
+    from dgn.cli.compare import compare as make_comparison
 
     print(make_comparison(config, Path(HydraConfig.get().runtime.output_dir)))

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dgn.data.dataset import Pictures
 from dgn.data.packed import InMemory, PackedImages, Stored, pack, squares
-from dgn.data.pictures import Pictures
 from dgn.errors import UserError
 from dgn.files import cache_dir
-from dgn.threads import processors
+from dgn.runs.threads import processors
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from dgn.data.dataset import Pictures
+from dgn.data.hub import unreachable
 from dgn.data.images import decode_image, read_image
-from dgn.data.pictures import Pictures
 from dgn.data.transforms import Transform
 from dgn.errors import UserError
-from dgn.hub import unreachable
 
 
 class HuggingFace(Pictures):

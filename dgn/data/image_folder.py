@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from dgn.data.dataset import ImageFiles
 from dgn.data.images import EXTENSIONS
-from dgn.data.pictures import ImageFiles
 from dgn.data.transforms import EvalTransform, TrainTransform, Transform
 from dgn.errors import UserError
 

@@ -24,12 +24,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from dgn.data.dataset import Pictures, map_in_threads
 from dgn.data.image_folder import ImageFolder, Split, split_indices
-from dgn.data.pictures import Pictures, map_in_threads
 from dgn.data.transforms import PAPER_RATIO, EvalTransform, TrainTransform, Transform, generator_for
 from dgn.errors import UserError
 from dgn.files import written_aside
-from dgn.threads import processors
+from dgn.runs.threads import processors
 
 _FORMAT = "dgn.packed.1"
 

@@ -14,9 +14,9 @@ import torch
 import torchvision.datasets
 from torchvision.datasets import imagenet as _imagenet
 
+from dgn.data.dataset import ImageFiles
 from dgn.data.image_folder import ImageFolder
 from dgn.data.packed import Stored
-from dgn.data.pictures import ImageFiles
 from dgn.data.transforms import Transform
 from dgn.errors import UserError
 from dgn.files import cache_dir

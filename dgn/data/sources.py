@@ -18,7 +18,7 @@ from dgn.data.public import PUBLIC, public_split
 from dgn.data.transforms import EvalTransform, TrainTransform, Transform
 from dgn.errors import UserError
 from dgn.files import cache_dir
-from dgn.threads import processors
+from dgn.runs.threads import processors
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from torch import Tensor
 from dgn.data.datamodule import to_image_space
 from dgn.data.doodles import CLASSES, FACETS, Doodles
 from dgn.errors import UserError
+from dgn.metrics.batches import Images
 from dgn.metrics.features import features_of
 from dgn.metrics.recognition import judge_images
-from dgn.metrics.streams import Images
 from dgn.networks.featurenet import FeatureNet
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgn.errors import UserError
-from dgn.metrics.streams import Images, batches
+from dgn.metrics.batches import Images, batches
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dgn.am.terms import Unit
+from dgn.am.objectives.terms import Unit
 from dgn.errors import UserError
-from dgn.metrics.streams import BATCH
+from dgn.metrics.batches import BATCH
 from dgn.metrics.top_images import Place
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dgn.errors import UserError
-from dgn.metrics.streams import Images, batches
+from dgn.metrics.batches import Images, batches
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
 

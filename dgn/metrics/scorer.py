@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from dgn.am.maximize import Preferred, activations_of
-from dgn.am.objectives import Objective
-from dgn.am.terms import Unit
+from dgn.am.objectives.algebra import Objective
+from dgn.am.objectives.terms import Unit
 from dgn.errors import UserError
+from dgn.metrics.batches import pick
 from dgn.metrics.diversity import Space, diversity, features, mean_distance, pixels
 from dgn.metrics.features import features_of
 from dgn.metrics.naturalness import naturalness
@@ -19,7 +20,6 @@ from dgn.metrics.neighbours import Nearest, nearest
 from dgn.metrics.percentile import percentiles
 from dgn.metrics.recognition import Verdict, check_independent, judge_images, plain_label
 from dgn.metrics.scores import Measured
-from dgn.metrics.streams import pick
 from dgn.networks.featurenet import FeatureNet
 
 log = logging.getLogger(__name__)
@@ -243,13 +243,13 @@ class Scorer:
         return self._own
 
 
+def _images(real: RealImages) -> Iterator[Tensor]:
+    return (images for images, _ in real())
+
+
 def class_of(objective: Objective, classes: Sequence[str]) -> int | None:
     """The label of the real images that an objective stands for: one unit's, named as one of the classes; else None."""
     if len(objective.terms) != 1 or len(objective.wanted) != 1 or not isinstance(objective.terms[0][1], Unit):
         return None
     names = {plain_label(name): i for i, name in enumerate(classes)}
     return names.get(plain_label(objective.wanted[0]))
-
-
-def _images(real: RealImages) -> Iterator[Tensor]:
-    return (images for images, _ in real())

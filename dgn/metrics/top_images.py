@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dgn.am.terms import Unit
+from dgn.am.objectives.terms import Unit
 from dgn.errors import UserError
-from dgn.metrics.streams import Images, batches
+from dgn.metrics.batches import Images, batches
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
 

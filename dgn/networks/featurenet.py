@@ -19,9 +19,9 @@ from dgn.errors import UserError, first_line
 from dgn.networks.inputs import InputSpace
 from dgn.networks.layers import OUTPUT, Layer, probe
 from dgn.networks.precision import own_layers
-from dgn.networks.receptive_field import ReceptiveField
-from dgn.networks.receptive_tracing import receptive_fields
-from dgn.programs import command
+from dgn.networks.receptive.field import ReceptiveField
+from dgn.networks.receptive.tracing import receptive_fields
+from dgn.runs.programs import command
 
 
 class FeatureNet(nn.Module):

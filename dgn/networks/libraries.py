@@ -23,7 +23,7 @@ from dgn.networks.assemble import Settings, arguments, assemble
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
 from dgn.networks.weights.state_dict import read_state_dict
-from dgn.terminal import interactive
+from dgn.runs.ranks import interactive
 
 
 def torchvision(name: str | None = None, args: Mapping[str, Any] | None = None, **settings: Any) -> FeatureNet:

@@ -1,11 +1,11 @@
 """What a run made, as files that a browser opens from disk: tables, contact sheets, galleries, figures, films."""
 
+from dgn.data.images import reconstruction_grid
 from dgn.files import image_name
 from dgn.report.animation import save_animation
 from dgn.report.comparison_figure import comparison_figure, save_comparison_figure
 from dgn.report.contact_sheet import contact_sheet, save_contact_sheet
 from dgn.report.contents import Comparison, Contender, Metric, RealImage, Trace, UnitNotes
-from dgn.report.figures import reconstruction_grid
 from dgn.report.gallery import write_gallery
 from dgn.report.results import Row, write_results
 

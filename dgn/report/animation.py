@@ -9,10 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dgn.data.images import image_grid
+from dgn.data.images import image_grid, pictures
 from dgn.errors import UserError
 from dgn.files import written_aside
-from dgn.report.figures import pictures
 
 FORMATS = (".gif", ".webp", ".png", ".mp4")
 HOLD = 1.5  # seconds that the last frame, which is the preferred image, stays

@@ -7,9 +7,9 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.Image import Resampling
 from torch import Tensor
 
+from dgn.data.images import pictures
 from dgn.files import written_aside
 from dgn.report.contact_sheet import INK, PAPER, Font, shortened
-from dgn.report.figures import pictures
 
 PICTURE = 160  # pixels of height that small pictures are enlarged to at least: 300 dpi in half an inch
 

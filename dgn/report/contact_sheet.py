@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.Image import Resampling
 from torch import Tensor
 
+from dgn.data.images import pictures
 from dgn.files import written_aside
-from dgn.report.figures import pictures
 
 PAPER, INK, FAINT = (255, 255, 255), (28, 28, 30), (96, 96, 100)
 ASPECT = 4 / 3

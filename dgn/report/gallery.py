@@ -7,12 +7,12 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from dgn.data.images import pictures
 from dgn.files import write_whole, written_aside
 from dgn.report import units as grouping
 from dgn.report.comparison import table
 from dgn.report.contents import Comparison, Trace, UnitNotes
 from dgn.report.curves import HEIGHT, WIDTH, chart
-from dgn.report.figures import pictures
 from dgn.report.pages import render, write_assets
 from dgn.report.real_images import RealImages, clipped, cropped, field, png
 from dgn.report.results import Row, plain, write_results

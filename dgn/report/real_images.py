@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from dgn.data.images import pictures
 from dgn.files import write_whole
 from dgn.report.contents import Box, RealImage
-from dgn.report.figures import pictures
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBarTh
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from dgn.data.images import save_png
+from dgn.data.images import reconstruction_grid, save_png
+from dgn.errors import Interrupted
 from dgn.files import kept_as, written_aside
-from dgn.loggers import log_pictures
-from dgn.report.figures import reconstruction_grid
-from dgn.runs import CHECKPOINT, PREVIOUS, Interrupted
-from dgn.training.replicas import any_process
+from dgn.runs.folders import CHECKPOINT, PREVIOUS
+from dgn.runs.loggers import log_pictures
+from dgn.training.distributed import any_process
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

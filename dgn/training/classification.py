@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from dgn.networks.featurenet import FeatureNet
 from dgn.training.accumulation import clip_gradients, parts
+from dgn.training.distributed import average, average_gradients
 from dgn.training.randomness import seed_step
-from dgn.training.replicas import average, average_gradients
 from dgn.training.schedules import optimizer_of, schedule_of
 from dgn.training.step_log import log_step
 

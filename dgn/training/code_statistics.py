@@ -6,7 +6,7 @@ from pathlib import Path
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
-from dgn.statistics import UnitStatistics, measure
+from dgn.prior.statistics import UnitStatistics, measure
 from dgn.training.losses import feature_scales
 from dgn.training.resuming import read_checkpoint
 

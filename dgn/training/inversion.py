@@ -22,14 +22,14 @@ from dgn.networks.discriminator import GENERATED, REAL, Discriminator
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
 from dgn.prior import Prior
-from dgn.statistics import UnitStatistics
+from dgn.prior.statistics import UnitStatistics
 from dgn.training.accumulation import clip_gradients, parts
 from dgn.training.balance import Balance
+from dgn.training.distributed import average, average_gradients
 from dgn.training.losses import adversarial_loss, discriminator_loss, feature_loss, psnr_of
 from dgn.training.losses import image_loss as pixel_loss
 from dgn.training.randomness import seed_step
 from dgn.training.readback import Readback
-from dgn.training.replicas import average, average_gradients
 from dgn.training.schedules import optimizer_of, schedule_of
 from dgn.training.step_log import log_step
 from dgn.training.weight_average import WeightAverage

@@ -10,10 +10,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from dgn.config_folders import own_configs_flag
 from dgn.errors import UserError, first_line
-from dgn.programs import command
-from dgn.runs import CHECKPOINT, PREVIOUS
+from dgn.runs.folders import CHECKPOINT, PREVIOUS
+from dgn.runs.programs import command, own_configs_flag
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
 from dgn.networks.inputs import InputSpace
 from dgn.prior import Prior
-from dgn.statistics import UnitStatistics
+from dgn.prior.statistics import UnitStatistics
 
 SIZE = 12
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from dgn.am.diversity import Diversity, gram_cosines, together
-from dgn.am.language import parse_units
 from dgn.am.maximize import Stage, maximize
-from dgn.am.parametrizations import Pixels
-from dgn.am.regularizers import Clip
+from dgn.am.objectives.diversity import Diversity, gram_cosines, together
+from dgn.am.objectives.language import parse_units
+from dgn.am.parametrizations.pixels import Pixels
+from dgn.am.regularizers.parameters import Clip
 from dgn.am.updates import NormalizedAscent
 
 

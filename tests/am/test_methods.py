@@ -6,17 +6,17 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from dgn.am.diversity import Diversity
-from dgn.am.evaluation import activations_of
-from dgn.am.language import parse_units
 from dgn.am.maximize import maximize
 from dgn.am.methods import dgn_am
+from dgn.am.objectives.diversity import Diversity
+from dgn.am.objectives.evaluation import activations_of
+from dgn.am.objectives.language import parse_units
 from dgn.am.setting import Setting
-from dgn.code_prior import CodeAutoencoder, CodePrior, about_codes
-from dgn.config import compose
-from dgn.config_folders import choices
+from dgn.cli.config import compose
+from dgn.cli.config_folders import choices
+from dgn.cli.stages import method_for, stages_of
 from dgn.errors import UserError
-from dgn.tasks.methods import method_for, stages_of
+from dgn.prior.code_prior import CodeAutoencoder, CodePrior, about_codes
 
 METHODS = choices("method")
 NAMED = "dgn_am dgn_am_short dgn_am_adam simonyan2013 yosinski2015 yosinski2015_2 yosinski2015_3 yosinski2015_4"

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dgn.am.evaluation import Evaluation, activations_of
-from dgn.am.language import parse_units
-from dgn.am.objectives import Objective, direction, match
-from dgn.am.readings import below_rectifier, log_probability, probability
-from dgn.am.terms import Direction, Dream, Match, Product, Unit, literal
+from dgn.am.objectives.algebra import Objective, direction, match
+from dgn.am.objectives.evaluation import Evaluation, activations_of
+from dgn.am.objectives.language import parse_units
+from dgn.am.objectives.surrogates import below_rectifier, log_probability, probability
+from dgn.am.objectives.terms import Direction, Dream, Match, Product, Unit, literal
 from dgn.errors import UserError
 from dgn.networks.zoo import mini_caffenet
 

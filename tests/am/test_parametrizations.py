@@ -3,10 +3,11 @@ import pytest
 import torch
 from torch import nn
 
-from dgn.am.evaluation import activations_of
-from dgn.am.fourier import IMAGENET_COLOURS, Fourier, Phase, colour_statistics
-from dgn.am.language import parse_units
-from dgn.am.parametrizations import Code, Pixels
+from dgn.am.objectives.evaluation import activations_of
+from dgn.am.objectives.language import parse_units
+from dgn.am.parametrizations.code import Code
+from dgn.am.parametrizations.fourier import IMAGENET_COLOURS, Fourier, Phase, colour_statistics
+from dgn.am.parametrizations.pixels import Pixels
 from dgn.am.setting import Setting
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet

@@ -2,16 +2,17 @@ import numpy as np
 import pytest
 import torch
 
-from dgn.am.language import parse_units
 from dgn.am.maximize import Stage, maximize
-from dgn.am.parametrizations import Code, Pixels
-from dgn.am.readings import log_probability
-from dgn.am.realism import autoencoder_realism, encoder_realism
-from dgn.am.regularizers import Clip
+from dgn.am.objectives.language import parse_units
+from dgn.am.objectives.surrogates import log_probability
+from dgn.am.parametrizations.code import Code
+from dgn.am.parametrizations.pixels import Pixels
+from dgn.am.regularizers.parameters import Clip
+from dgn.am.regularizers.realism import autoencoder_realism, encoder_realism
 from dgn.am.setting import Setting
 from dgn.am.updates import NormalizedAscent
-from dgn.code_prior import CodeAutoencoder, CodePrior, about_codes
 from dgn.errors import UserError
+from dgn.prior.code_prior import CodeAutoencoder, CodePrior, about_codes
 
 
 @pytest.fixture

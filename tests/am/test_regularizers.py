@@ -4,21 +4,13 @@ import torch
 from scipy import ndimage
 from skimage.restoration import denoise_tv_bregman
 
-from dgn.am.fourier import Fourier
-from dgn.am.parametrizations import Code, Pixels
-from dgn.am.regularizers import (
-    AlphaNorm,
-    Blur,
-    Clip,
-    Decay,
-    L2Loss,
-    NormBound,
-    SmallContribution,
-    SmallNorm,
-    UnitGradient,
-)
+from dgn.am.parametrizations.code import Code
+from dgn.am.parametrizations.fourier import Fourier
+from dgn.am.parametrizations.pixels import Pixels
+from dgn.am.regularizers.parameters import Clip, Decay, L2Loss, UnitGradient
+from dgn.am.regularizers.pixels import AlphaNorm, Blur, NormBound, SmallContribution, SmallNorm
+from dgn.am.regularizers.total_variation import Denoise, TotalVariation, denoise_bregman
 from dgn.am.step import Draws, Step
-from dgn.am.total_variation import Denoise, TotalVariation, denoise_bregman
 
 
 @pytest.fixture

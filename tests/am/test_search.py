@@ -2,19 +2,20 @@ import numpy as np
 import pytest
 import torch
 
-from dgn.am.language import parse_units
 from dgn.am.maximize import Stage, activations_of, fitting_batch, maximize
 from dgn.am.methods import dgn_am
-from dgn.am.objectives import Objective
-from dgn.am.parametrizations import FC6_RANGE, Code, Pixels
-from dgn.am.regularizers import Clip, Decay, L2Loss
+from dgn.am.objectives.algebra import Objective
+from dgn.am.objectives.language import parse_units
+from dgn.am.objectives.terms import Unit
+from dgn.am.parametrizations.code import FC6_RANGE, Code
+from dgn.am.parametrizations.pixels import Pixels
+from dgn.am.regularizers.parameters import Clip, Decay, L2Loss
 from dgn.am.setting import Setting
 from dgn.am.step import Draws, Step
-from dgn.am.terms import Unit
 from dgn.am.updates import Adam, AdaptiveMomentum, NAdam, NormalizedAscent
 from dgn.networks.generator import UpconvGenerator
 from dgn.prior import Prior
-from dgn.statistics import UnitStatistics
+from dgn.prior.statistics import UnitStatistics
 
 CLASSES = "4"  # the layer of logits
 

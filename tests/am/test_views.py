@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy import ndimage
 
+from dgn.am.regularizers.views import CentredWindow, Crops, Jitter, Noise, Rotate, Scale
 from dgn.am.step import Draws, Step
-from dgn.am.views import CentredWindow, Crops, Jitter, Noise, Rotate, Scale
 
 
 class Fixed:

@@ -6,9 +6,9 @@ from torch.utils.data import DataLoader
 
 from dgn.data import cache as cache_module
 from dgn.data.cache import cached
+from dgn.data.dataset import ImageFiles
 from dgn.data.image_folder import ImageFolder
 from dgn.data.packed import InMemory, PackedImages, Stored
-from dgn.data.pictures import ImageFiles
 from dgn.data.sources import KNOWN, doodles, image_folder, known
 from dgn.data.transforms import EvalTransform
 from dgn.errors import UserError

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from dgn.data.dataset import map_in_threads
 from dgn.data.image_folder import ImageFolder, split_indices
-from dgn.data.pictures import map_in_threads
 from dgn.errors import UserError
 
 

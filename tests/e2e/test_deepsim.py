@@ -8,12 +8,12 @@ import torch
 from hydra.utils import instantiate
 from PIL import Image
 
-from dgn.config import compose
+from dgn.cli import trainer as common
+from dgn.cli.config import compose
+from dgn.cli.train_prior import fit_prior
 from dgn.networks.generator_plans import PUBLISHED
 from dgn.networks.zoo import caffenet
 from dgn.prior import Prior
-from dgn.tasks import common
-from dgn.tasks.prior import fit_prior
 
 pytestmark = pytest.mark.e2e
 
@@ -77,7 +77,7 @@ def test_two_steps_of_the_papers_training(layer, imagenet, encoder, tmp_path, mo
     if len(PUBLISHED[layer][0]) == 3:  # D's first layer on the code of a map would be the largest of all
         settings += ["discriminator.code_units=[16,16]"]
     config = compose("train", [f"experiment=deepsim/{layer}", *settings])
-    monkeypatch.setattr("dgn.tasks.prior.network", lambda *_: encoder)
+    monkeypatch.setattr("dgn.cli.train_prior.network", lambda *_: encoder)
     monkeypatch.setattr("dgn.training.callbacks.Checkpoints._save", lambda *_: None)
     kept = SimpleNamespace()
     monkeypatch.setattr(Prior, "save", lambda prior, path: setattr(kept, "prior", prior))

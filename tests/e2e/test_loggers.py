@@ -128,7 +128,7 @@ def test_a_run_that_is_gone_on_with_is_one_run_everywhere(logged, wandb_runs):
 
 def test_a_service_that_is_away_neither_blocks_nor_fails(user, wandb_runs, monkeypatch):
     """Logged in, but nobody answers: the run is kept offline, and says so."""
-    monkeypatch.setattr("dgn.wandb_runs.PATIENCE", 3.0)
+    monkeypatch.setattr("dgn.runs.wandb.PATIENCE", 3.0)
     user.environment |= {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
     wandb.teardown()
     began = time.monotonic()
@@ -142,7 +142,7 @@ def test_a_service_that_is_away_neither_blocks_nor_fails(user, wandb_runs, monke
 
 def test_a_run_that_is_gone_on_with_while_the_service_is_away_is_still_one_run(logged, wandb_runs, monkeypatch):
     user, run, _ = logged
-    monkeypatch.setattr("dgn.wandb_runs.PATIENCE", 3.0)
+    monkeypatch.setattr("dgn.runs.wandb.PATIENCE", 3.0)
     monkeypatch.setitem(user.environment, "WANDB_API_KEY", "0" * 40)
     monkeypatch.setitem(user.environment, "WANDB_BASE_URL", "http://127.0.0.1:9")
     wandb.teardown()

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dgn.code_prior import CodePrior
 from dgn.prior import Prior
+from dgn.prior.code_prior import CodePrior
 
 pytestmark = pytest.mark.e2e
 QUICK = ["steps=2", "reference_images=24", "judge=none", "seeds=1"]

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from PIL import Image
 
-import dgn.tasks.compare
+import dgn.cli.compare
 
 pytestmark = pytest.mark.e2e
 QUICK = ("comparison.judge=none", "comparison.steps=2", "comparison.reference_images=32", "comparison.units=fc8:0-3")
@@ -153,8 +153,8 @@ def test_what_the_command_says_of_the_method_stays_when_a_comparison_starts_from
     user, folder, _, _ = swept
     Image.linear_gradient("L").resize((70, 70)).save(tmp_path / "photo.png")
     methods = []
-    made = dgn.tasks.compare.method_for
-    monkeypatch.setattr("dgn.tasks.compare.method_for", lambda *a: methods.append(made(*a)) or methods[-1])
+    made = dgn.cli.compare.method_for
+    monkeypatch.setattr("dgn.cli.compare.method_for", lambda *a: methods.append(made(*a)) or methods[-1])
     quick = ["judge=none", "reference_images=0", "units=fc8:1", "steps=1", f"start={tmp_path / 'photo.png'}"]
     for given in ([], ["method.update.first=3"]):
         user.run("compare.py", str(folder / "0"), *quick, *given)
@@ -175,7 +175,7 @@ def test_prior_files_alone_are_compared_by_what_they_say_of_themselves(swept):
 
 
 def test_shared_priors_are_compared_by_their_names(swept, monkeypatch):
-    """What is fetched is a file each; that it is, is the business of tests/test_sharing.py."""
+    """What is fetched is a file each; that it is, is the business of tests/prior/test_sharing.py."""
     user, folder, _, _ = swept
     for name in ("one", "two"):
         (user.folder / "fetched" / name).mkdir(parents=True)
@@ -184,8 +184,8 @@ def test_shared_priors_are_compared_by_their_names(swept, monkeypatch):
     def fetch(where):
         return user.folder / "fetched" / where.split("/")[1].partition("@")[0] / "prior.safetensors"
 
-    monkeypatch.setattr("dgn.prior.fetch", fetch)
-    monkeypatch.setattr("dgn.tasks.places.fetch", fetch)
+    monkeypatch.setattr("dgn.prior.generator_prior.fetch", fetch)
+    monkeypatch.setattr("dgn.cli.run_folders.fetch", fetch)
     arguments = ["judge=none", "steps=1", "reference_images=0", "units=fc8:1", "hydra.run.dir=compared4"]
     user.run("compare.py", "hf:ada/one", "hf:ada/two@v2", *arguments)
     rows = table(user.folder / "compared4")

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from dgn import Prior, dgn_am, parse_units
-from dgn.config import compose, register_resolvers
-from dgn.tasks.networks import network
-from dgn.tasks.prior import fit_prior
+from dgn.cli.config import compose, register_resolvers
+from dgn.cli.networks import network
+from dgn.cli.train_prior import fit_prior
 
 pytestmark = pytest.mark.e2e
 TINY = [
@@ -82,7 +82,7 @@ def test_a_prior_and_a_preferred_image_for(name, folder, monkeypatch):
         which = ["encoder=custom", "encoder.model=net.py:Net"]
     config = compose("train", [*TINY, f"data.image_size={size}", *which, *further])
     trained_with = []
-    monkeypatch.setattr("dgn.tasks.prior.network", lambda *of: trained_with.append(network(*of)) or trained_with[0])
+    monkeypatch.setattr("dgn.cli.train_prior.network", lambda *of: trained_with.append(network(*of)) or trained_with[0])
     prior = Prior.load(fit_prior(config, folder / "run"))
     (encoder,) = trained_with
     before = prior.about["encoder"]["fingerprint"]  # taken when the training began
@@ -222,7 +222,7 @@ def test_what_the_user_can_mend_is_said_in_one_line(user, arguments, says):
 
 
 def test_visualizing_imports_nothing_of_the_training_half():
-    code = "import sys, dgn.tasks.visualize; print([n for n in sys.modules if n.startswith('dgn.training')])"
+    code = "import sys, dgn.cli.visualize; print([n for n in sys.modules if n.startswith('dgn.training')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dgn.config import compose
-from dgn.config_folders import use_own_configs
-from dgn.tasks.embedded import _recipe
+from dgn.cli.config import compose
+from dgn.cli.config_folders import use_own_configs
+from dgn.cli.embedded import _recipe
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]

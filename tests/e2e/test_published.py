@@ -16,7 +16,7 @@ from dgn.errors import UserError
 from dgn.networks.generator import published_generator
 from dgn.networks.zoo import caffenet, save_network
 from dgn.prior import Prior
-from dgn.published import import_generator, main, read_labels, read_range
+from dgn.prior.published import import_generator, main, read_labels, read_range
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "networks" / "weights"))
 from caffe_encoder import new_net, old_net

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dgn.prior import Prior
-from dgn.runs import measured
+from dgn.runs.folders import measured
 
 pytestmark = pytest.mark.e2e
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dgn.am.terms import Unit
+from dgn.am.objectives.terms import Unit
 from dgn.errors import UserError
 from dgn.metrics.occlusion import discrepancy, extent, mask, patch_and_stride, receptive_field
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dgn.am.language import parse_units
 from dgn.am.maximize import Preferred
+from dgn.am.objectives.language import parse_units
 from dgn.errors import UserError
 from dgn.metrics.features import features_of
 from dgn.metrics.naturalness import frechet

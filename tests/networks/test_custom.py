@@ -5,11 +5,11 @@ import shlex
 import pytest
 import torch
 
-from dgn.config import compose, register_resolvers
+from dgn.cli.config import compose, register_resolvers
+from dgn.cli.networks import network
 from dgn.errors import UserError
 from dgn.networks.custom import custom
 from dgn.networks.zoo import build, named
-from dgn.tasks.networks import network
 
 FILE = """
 import torch

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from dgn.code_prior import CodeAutoencoder
 from dgn.metrics.features import features_of
 from dgn.metrics.naturalness import frechet
 from dgn.networks.discriminator import REAL, Discriminator
@@ -12,7 +11,8 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
 from dgn.networks.inputs import InputSpace
 from dgn.networks.precision import low_precision
-from dgn.statistics import measure
+from dgn.prior.code_prior import CodeAutoencoder
+from dgn.prior.statistics import measure
 from dgn.training.augmentation import Augmentation, blurred
 from dgn.training.losses import discriminator_loss, euclidean, feature_loss, image_loss
 

@@ -5,7 +5,7 @@ from torchvision import models
 
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
-from dgn.networks.receptive_field import region
+from dgn.networks.receptive.field import region
 from dgn.networks.zoo import caffenet
 
 

@@ -8,18 +8,18 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dgn.code_prior import CodeAutoencoder
 from dgn.data.datamodule import ImageData
 from dgn.networks.discriminator import Discriminator
 from dgn.networks.dropout import SharedDropout
 from dgn.networks.generator import UpconvGenerator
 from dgn.networks.zoo import mini_caffenet
-from dgn.statistics import UnitStatistics
+from dgn.prior.code_prior import CodeAutoencoder
+from dgn.prior.statistics import UnitStatistics
 from dgn.training.accumulation import clip_gradients, parts
 from dgn.training.augmentation import Augmentation
 from dgn.training.balance import Balance
 from dgn.training.classification import Classification
-from dgn.training.code_prior import CodeData, Denoising
+from dgn.training.denoising import CodeData, Denoising
 from dgn.training.inversion import Inversion, LossWeights, Networks
 
 STEPS = 3

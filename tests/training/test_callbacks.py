@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from dgn.runs import Interrupted
+from dgn.errors import Interrupted
 from dgn.training.callbacks import Checkpoints, Interruption, Progress, Throughput
 
 

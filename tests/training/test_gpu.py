@@ -4,11 +4,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from dgn.cli.trainer import device
 from dgn.data.datamodule import ImageData
 from dgn.data.sources import doodles
 from dgn.networks.zoo import mini_caffenet
-from dgn.statistics import measure
-from dgn.tasks.common import device
+from dgn.prior.statistics import measure
 from dgn.training.readback import Readback
 
 pytestmark = pytest.mark.gpus(1)

@@ -12,7 +12,7 @@ from dgn.networks.discriminator import GENERATED, REAL, Discriminator
 from dgn.networks.generator import UpconvGenerator, published_generator
 from dgn.networks.precision import low_precision
 from dgn.networks.zoo import mini_caffenet, mini_resnet
-from dgn.statistics import UnitStatistics
+from dgn.prior.statistics import UnitStatistics
 from dgn.training.inversion import Inversion, LossWeights, Networks, NonFiniteLoss, add_gradients
 from dgn.training.losses import adversarial_loss, discriminator_loss, feature_loss, image_loss
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from hydra.utils import instantiate
 
-from dgn.config import compose
+from dgn.cli.config import compose
 from dgn.networks.discriminator import GENERATED, REAL
 from dgn.training.balance import Balance
 from dgn.training.inversion import LossWeights

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dgn.errors import UserError
-from dgn.runs import CHECKPOINT, PREVIOUS, holds_run
+from dgn.runs.folders import CHECKPOINT, PREVIOUS, holds_run
 from dgn.training.callbacks import AtomicCheckpointIO
 from dgn.training.resuming import check_checkpoint, check_same_networks, checkpoint_of
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from dgn import Prior, UserError, train_prior
-from dgn.config import compose
+from dgn.cli.config import compose
+from dgn.cli.train_prior import fit_prior
 from dgn.data.sources import doodles
 from dgn.networks.zoo import mini_caffenet
-from dgn.tasks.prior import fit_prior
 
 SETTINGS = dict(train_images=32, val_images=16, batch_size=8, cache="none")
 

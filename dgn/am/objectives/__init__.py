@@ -1,0 +1,19 @@
+"""Objectives: which units an image should excite, how they are combined and written, and how a search reads them."""
+
+from dgn.am.objectives.algebra import Objective, direction, match
+from dgn.am.objectives.diversity import Diversity
+from dgn.am.objectives.language import parse_units
+from dgn.am.objectives.surrogates import below_rectifier, log_probability, probability
+from dgn.am.objectives.terms import Unit
+
+__all__ = [
+    "Diversity",
+    "Objective",
+    "Unit",
+    "below_rectifier",
+    "direction",
+    "log_probability",
+    "match",
+    "parse_units",
+    "probability",
+]

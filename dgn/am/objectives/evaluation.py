@@ -1,0 +1,67 @@
+"""Objectives evaluated: many at once while searching, or each on every real image."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dgn.am.objectives.algebra import Objective
+from dgn.am.objectives.terms import Reader, Simple, factors
+from dgn.networks.featurenet import FeatureNet
+
+
+class Evaluation:
+    """The values of many images' objectives at once: image n has objective n.
+
+    One gather for each kind of term and layer, however many units: nothing loops over units."""
+
+    def __init__(self, objectives: Sequence[Objective], device: torch.device | str = "cpu") -> None:
+        self.count = len(objectives)
+        self.layers = tuple(dict.fromkeys(layer for o in objectives for layer in o.layers))
+        rows: list[int] = []
+        weights: list[float] = []
+        uses: dict[tuple[int, Simple], list[tuple[int, int]]] = {}
+        for row, objective in enumerate(objectives):
+            for weight, term in objective.terms:
+                for place, factor in enumerate(factors(term)):
+                    uses.setdefault((row, factor), []).append((len(rows), place))
+                rows.append(row)
+                weights.append(weight)
+        grouped: dict[tuple, list[tuple[int, Simple]]] = {}
+        for row, factor in uses:
+            grouped.setdefault(factor.group, []).append((row, factor))
+        degree = max((place + 1 for places in uses.values() for _, place in places), default=1)
+        table = torch.full((len(rows), degree), len(uses))  # what is no factor reads the 1 behind the values
+        self._readers: list[tuple[str, Reader]] = []
+        entry = 0
+        for entries in grouped.values():
+            images = torch.tensor([row for row, _ in entries], device=device)
+            terms = [term for _, term in entries]
+            reader_of: Callable[[Any, Tensor], Reader] = type(terms[0]).reader  # a group's terms are of one type
+            self._readers.append((terms[0].layer, reader_of(terms, images)))
+            for key in entries:
+                for row, place in uses[key]:
+                    table[row, place] = entry
+                entry += 1
+        self._table = table.to(device)
+        self._rows, self._weights = torch.tensor(rows, device=device), torch.tensor(weights, device=device)
+
+    def __call__(self, activations: Mapping[str, Tensor]) -> Tensor:
+        """activations: {layer: (N, ...)} of N images -> the value of each image's objective (N,), float32."""
+        parts = [reader(activations[layer].float()) for layer, reader in self._readers]
+        flat = torch.cat([*parts, parts[0].new_ones(1)])
+        values = flat[self._table].prod(1) if self._table.shape[1] > 1 else flat[self._table[:, 0]]
+        return torch.zeros(self.count, device=flat.device).index_add(0, self._rows, self._weights * values)
+
+
+def activations_of(target: FeatureNet, objectives: Sequence[Objective], batches: Iterable[Tensor]) -> Tensor:
+    """Every objective's value on every image: batches of (B, 3, H, W) in image space -> (images, objectives)."""
+    device = target.device
+    layers = list(dict.fromkeys(layer for o in objectives for layer in o.layers))
+    values = []
+    with torch.no_grad():
+        for images in batches:
+            found = target(images.to(device), layers)
+            values.append(torch.stack([o.values(found) for o in objectives], 1).cpu())
+    return torch.cat(values)

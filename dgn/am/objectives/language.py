@@ -1,0 +1,246 @@
+"""The unit language: how objectives are written.
+
+One objective:
+
+    fc8:3                     unit 3 of layer fc8
+    fc8:house  fc8:'a, b'     the unit of that label; in quotation marks whatever the label holds
+    fc8:0-9    fc8:all        each of these units, one objective each
+    conv5:12                  channel 12 of a map at its centre (Nguyen et al. 2016: 6,6 of 13x13)
+    conv5:12@4,4              at row 4, column 4
+    conv5:12@mean             averaged over the map
+    softmax(fc8:house)        its probability among the layer's units; log_softmax(...): the logarithm of it
+    direction(fc6,v.npy)      along a vector over the layer's units; or written out: direction(fc6,{3:0.5,7:-1});
+                              in a map with @4,4 or @mean behind it
+    dream(conv4)              the whole layer: the mean square of its activations
+    match(fc6,photo.jpg)      the code of that image (or of an .npy file, or written out), to be met
+    sum(conv5:0-31@mean)      the sum of these units
+
+and of these, with + - * and parentheses, also across layers:
+
+    fc8:house+0.5*fc8:boat    (fc8:cat-fc8:dog)*2    softmax(fc8:cat)*dream(conv4)
+
+For tokens (ViT, Swin) a unit is a feature; `@k` is token k, and without it the mean over tokens.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dgn.am.objectives.algebra import Objective
+from dgn.am.objectives.terms import READINGS, Direction, Dream, Match, Unit, literal, number
+from dgn.am.objectives.unit_names import UnitNames
+from dgn.data.images import read_image
+from dgn.errors import UserError
+from dgn.networks.featurenet import FeatureNet
+
+
+def parse_units(units: str | Sequence[str | int], target: FeatureNet) -> list[Objective]:
+    """The objectives that a list in the unit language names, in order, for this network.
+
+    Raises UserError for what cannot be read, an unknown layer or label, a unit or position out of range; it says
+    where in the expression."""
+    text = units if isinstance(units, str) else ",".join(map(str, units))
+    objectives = _Parser(text, target).whole()
+    if not objectives:
+        raise UserError("units names none; give for example units=fc8:all, units=[fc8:3,fc8:house] or units=conv5:12")
+    return objectives
+
+
+_NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?=\s*(?:[-+*,)]|$))")
+
+
+class _Parser(UnitNames):
+    """Recursive descent. An expression is a number or a list of objectives (`fc8:0-3` is four)."""
+
+    def __init__(self, text: str, target: FeatureNet) -> None:
+        super().__init__(text, target)
+        self.calls: dict[str, Callable[[int], list[Objective]]] = {
+            "sum": self._sum,
+            "direction": self._direction,
+            "dream": self._dream,
+            "match": self._match,
+            **{reading: partial(self._reading, reading) for reading in READINGS},
+        }
+
+    def whole(self) -> list[Objective]:
+        found = self._list()
+        if not self._ended():
+            self._fail(f"{self.text[self.at]!r} is not expected here", self.at)
+        return found
+
+    def _list(self) -> list[Objective]:
+        found: list[Objective] = []
+        while not self._ended() and self._peek() != ")":
+            if not self._take(","):
+                start = self.at
+                found += self._objectives(self._expression(), start)
+                if not self._ended() and self._peek() not in ",)":
+                    self._fail(f"{self.text[self.at]!r} is not expected here", self.at)
+        return found
+
+    def _expression(self) -> float | list[Objective]:
+        start = self._here()
+        total = self._product()
+        while sign := self._take("+") or self._take("-"):
+            after = self._here()
+            right = self._one(self._objectives(self._product(), after), after)
+            total = [self._one(self._objectives(total, start), start) + (right if sign == "+" else -right)]
+        return total
+
+    def _product(self) -> float | list[Objective]:
+        start = self._here()
+        total = self._factor()
+        while self._take("*"):
+            after = self._here()
+            right = self._factor()
+            if not isinstance(total, float) and not isinstance(right, float):
+                total = [self._one(total, start) * self._one(right, after)]
+            elif isinstance(total, float) and isinstance(right, float):
+                total = total * right
+            elif isinstance(total, float) and not isinstance(right, float):
+                total = [total * objective for objective in right]
+            elif isinstance(right, float) and not isinstance(total, float):
+                total = [right * objective for objective in total]
+        return total
+
+    def _factor(self) -> float | list[Objective]:
+        start = self._here()
+        if self._take("-"):
+            value = self._factor()
+            return -value if isinstance(value, float) else [-objective for objective in value]
+        if self._take("+"):
+            return self._factor()
+        if self._take("("):
+            value = self._expression()
+            self._expect(")", start)
+            return value
+        if found := _NUMBER.match(self.text, self.at):
+            self.at = found.end()
+            return float(found[0])
+        if (found := re.compile(r"(\w+)\s*\(").match(self.text, self.at)) and found[1] in self.calls:
+            self.at = found.end()
+            value = self.calls[found[1]](start)
+            self._expect(")", start)
+            return self._placed(value) if found[1] == "direction" else value
+        return [Objective(((1.0, unit),)) for unit in self._units()]
+
+    def _objectives(self, value: float | list[Objective], start: int) -> list[Objective]:
+        if isinstance(value, float):
+            self._fail(f"the number {number(value)} stands alone: write for example {number(value)}*fc8:3", start)
+        return value
+
+    def _one(self, objectives: list[Objective], start: int) -> Objective:
+        if len(objectives) != 1:
+            count = len(objectives)
+            self._fail(f"this names {count} units; + - * take one at a time, sum(...) adds them up", start)
+        return objectives[0]
+
+    # What is called
+
+    def _reading(self, reading: str, start: int) -> list[Objective]:
+        found = []
+        for objective in self._list():
+            ((weight, unit), *more) = objective.terms
+            if more or weight != 1 or not isinstance(unit, Unit) or unit.reading:
+                self._fail(f"{reading}(...) takes a unit, and {objective} is none", start)
+            found.append(Objective(((1.0, replace(unit, reading=reading)),)))
+        return found or self._fail(f"{reading}(...) holds no unit; write for example {reading}(fc8:3)", start)
+
+    def _sum(self, start: int) -> list[Objective]:
+        terms = tuple(term for objective in self._list() for term in objective.terms)
+        return [Objective(terms)] if terms else self._fail("sum(...) holds no unit", start)
+
+    def _dream(self, start: int) -> list[Objective]:
+        return [Objective(((1.0, Dream(self._layer_argument()[0])),))]
+
+    def _direction(self, start: int) -> list[Objective]:
+        layer, shape = self._layer_argument()
+        self._position("", shape, start)  # the layer must have units
+        source, values = self._source((self.target.layer(layer).units,), layer, start)
+        return [Objective(((1.0, Direction(layer, source, values)),))]
+
+    def _placed(self, value: list[Objective]) -> list[Objective]:
+        start = self.at
+        term = value[0].terms[0][1]
+        assert isinstance(term, Direction)
+        place = self._place()
+        position = self._position(place, self.target.layer(term.layer).shape, start)
+        return [Objective(((1.0, replace(term, position=position)),))]
+
+    def _match(self, start: int) -> list[Objective]:
+        layer, shape = self._layer_argument()
+        source, values = self._source(shape, layer, start)
+        if not values.any():
+            self._fail(f"the code of {source} in {layer} is zero everywhere: there is nothing to match", start)
+        return [Objective(((1.0, Match(layer, source, values)),))]
+
+    def _layer_argument(self) -> tuple[str, tuple[int, ...]]:
+        start = self._here()
+        name = self._taken(r"[^,()@]*", start)
+        self.at = start + len(name)
+        return name.strip(), self._shape(name.strip(), start)
+
+    def _source(self, shape: tuple[int, ...], layer: str, start: int) -> tuple[str, Tensor]:
+        """The second argument: the source as written, and the float32 values of that shape that it stands for."""
+        self._expect(",", start)
+        begins = self._here()
+        if self._peek() == "{":
+            return self._literal(shape, layer)
+        if self._peek() in ("'", '"'):
+            source = self._string()
+        else:
+            source = self._taken(r"[^,()]*", begins)
+            self.at = begins + len(source)
+            source = source.strip()
+        if not source:
+            self._fail("the path of a file (or {unit:value,...}) is missing here", begins)
+        try:
+            values = _file_values(source, shape, layer, self.target)
+        except UserError as error:
+            self._fail(str(error), begins)
+        return source, values
+
+    def _literal(self, shape: tuple[int, ...], layer: str) -> tuple[str, Tensor]:
+        begins = self.at
+        found = re.compile(r"\{([^{}]*)\}").match(self.text, begins)
+        if not found:
+            self._fail("this { is not closed", begins)
+        values = torch.zeros(shape).flatten()
+        for pair in filter(None, (part.strip() for part in found[1].split(","))):
+            try:
+                unit, number_of_it = pair.split(":")
+                index, value = int(unit), float(number_of_it)
+            except ValueError:
+                self._fail(f"{pair!r} is not UNIT:NUMBER; write for example {{3:0.5,7:-1}}", begins)
+            if not 0 <= index < len(values):
+                self._fail(f"{layer} has no unit {index}; its {len(values)} are 0 .. {len(values) - 1}", begins)
+            values[index] = value
+        self.at = found.end()
+        return literal(values), values.view(shape)
+
+
+def _file_values(source: str, shape: tuple[int, ...], layer: str, target: FeatureNet) -> Tensor:
+    """What a file holds as values of that shape: an .npy file's numbers, or an image's activations in the layer."""
+    if Path(source).suffix.lower() == ".npy":
+        try:
+            values = np.load(source, allow_pickle=False)
+        except FileNotFoundError:
+            raise UserError(f"no file {source}; check the path") from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{source} cannot be read as numbers: {error}") from None
+        if values.size != int(np.prod(shape)) or values.dtype.kind not in "fiu":
+            said = f"{values.dtype} {'x'.join(map(str, values.shape))}"
+            raise UserError(f"{source} holds {said}; {layer} needs {'x'.join(map(str, shape))} numbers")
+        return torch.from_numpy(values.astype(np.float32)).view(shape)
+    image = read_image(source).unsqueeze(0).float().div(255)
+    with torch.no_grad():
+        code = target(image.to(target.device), [layer])[layer][0].cpu()
+    if tuple(code.shape) != shape:
+        raise UserError(f"direction(...) takes an .npy file of {shape[0]} numbers; {source} is an image")
+    return code

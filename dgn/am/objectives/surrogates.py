@@ -1,0 +1,47 @@
+"""How an objective is read while it is climbed: a search may climb another form of what it shows in the end.
+
+Each is a function (objective, target) -> objective; a method's `objective` names one.
+"""
+
+from dataclasses import replace
+
+from dgn.am.objectives.algebra import Objective
+from dgn.am.objectives.terms import Term, Unit
+from dgn.errors import UserError
+from dgn.networks.featurenet import FeatureNet
+
+
+def below_rectifier(objective: Objective, target: FeatureNet) -> Objective:
+    """Units to be raised are read before their ReLU, where one would silence their gradient: DGN-AM's published
+    search starts its backward pass there. Units to be lowered stay as they are: below zero, a ReLU shows no more."""
+
+    def reading(weight: float, term: Term) -> Term:
+        if isinstance(term, Unit) and not term.reading and weight > 0:
+            return replace(term, layer=target.before_rectifier(term.layer))
+        return term
+
+    return Objective(tuple((weight, reading(weight, term)) for weight, term in objective.terms))
+
+
+def probability(objective: Objective, target: FeatureNet) -> Objective:
+    """Class units are read as their probability, others as `below_rectifier` does."""
+    return below_rectifier(_classes_as("softmax", objective, target), target)
+
+
+def log_probability(objective: Objective, target: FeatureNet) -> Objective:
+    """Class units are read as the logarithm of their probability, others as `below_rectifier` does."""
+    return below_rectifier(_classes_as("log_softmax", objective, target), target)
+
+
+def _classes_as(reading: str, objective: Objective, target: FeatureNet) -> Objective:
+    try:
+        classes = target.class_layer()
+    except UserError:
+        return objective
+
+    def read(term: Term) -> Term:
+        if isinstance(term, Unit) and not term.reading and target.layer(term.layer).name == classes:
+            return replace(term, reading=reading)
+        return term
+
+    return Objective(tuple((weight, read(term)) for weight, term in objective.terms))

@@ -1,0 +1,46 @@
+"""Regularizers: what is done at each step beside climbing.
+
+Each has any of four parts, given the `Step`:
+
+    view(images, step)        what the target is shown instead of the images (dgn.am.regularizers.views)
+    loss(step)                (N,), subtracted from the objective
+    gradient(gradient, step)  the gradient that goes on from here, (N, ...)
+    project(step)             changes step.parameters in place after the step
+
+What works on pixels works on any parametrization: on pixels themselves where these are optimized, else on the images
+that the parameters stand for, and back (`Step.pixels`, `Step.repaint`).
+
+Losses and gradients act in the order in which a method lists them: a loss behind `UnitGradient` is weighed against
+a gradient of known size, one before it against the objective itself.
+"""
+
+from dgn.am.regularizers.parameters import Clip, Decay, L2Loss, UnitGradient
+from dgn.am.regularizers.pixels import AlphaNorm, Blur, NormBound, SmallContribution, SmallNorm, blur_matrix
+from dgn.am.regularizers.realism import Realism, autoencoder_realism, encoder_realism
+from dgn.am.regularizers.total_variation import Denoise, TotalVariation, denoise_bregman
+from dgn.am.regularizers.views import CentredWindow, Crops, Jitter, Noise, Rotate, Scale
+
+__all__ = [
+    "AlphaNorm",
+    "Blur",
+    "CentredWindow",
+    "Clip",
+    "Crops",
+    "Decay",
+    "Denoise",
+    "Jitter",
+    "L2Loss",
+    "Noise",
+    "NormBound",
+    "Realism",
+    "Rotate",
+    "Scale",
+    "SmallContribution",
+    "SmallNorm",
+    "TotalVariation",
+    "UnitGradient",
+    "autoencoder_realism",
+    "blur_matrix",
+    "denoise_bregman",
+    "encoder_realism",
+]

@@ -1,0 +1,172 @@
+"""Configs: composing one, a run's folder in it, going on with a saved one, telling two apart."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import get_original_cwd
+from omegaconf import DictConfig, OmegaConf
+
+from dgn.cli.config_folders import is_group, package_configs, prepare_hydra
+from dgn.cli.renamed import read_saved, refuse_former_targets
+from dgn.errors import OtherRun, UserError
+from dgn.runs.folders import CONFIG, folder_to_resume, holds_run, multirun_to_resume, new_folder
+from dgn.runs.programs import command, own_configs_flag
+from dgn.runs.ranks import agreed
+
+
+def register_resolvers() -> None:
+    """`${run_dir:${resume},train}`: the folder to go on in, or a new one under outputs/. `${sweep_dir:...}`: the same
+    of a multirun, whose jobs are in numbered folders in it. `${command:train}`: how a user here starts that program."""
+    OmegaConf.register_new_resolver(
+        "run_dir",
+        lambda resume, task: str(agreed(lambda name: folder_to_resume(resume) or new_folder(task, name))),
+        use_cache=True,
+        replace=True,
+    )
+    OmegaConf.register_new_resolver(
+        "sweep_dir",
+        lambda resume, overrides: str(multirun_to_resume(resume, overrides) or new_folder("multirun")),
+        use_cache=True,
+        replace=True,
+    )
+    OmegaConf.register_new_resolver("command", command, replace=True)
+
+
+def compose(name: str, overrides: Iterable[str]) -> DictConfig:
+    """The config that the command line `python NAME.py OVERRIDES` would have, with the user's own files."""
+    prepare_hydra()
+    running = GlobalHydra.instance()
+    held, running.hydra = running.hydra, None  # Hydra composes for one application at a time
+    try:
+        with hydra.initialize_config_dir(str(package_configs()), version_base="1.3"):
+            config = hydra.compose(name, overrides=list(overrides))
+    finally:
+        GlobalHydra.instance().hydra = held
+    refuse_former_targets(plain(config, resolve=False))
+    return config
+
+
+def resumed(config: DictConfig, folder: Path) -> DictConfig:
+    """The config to run with, where `folder` has a run already. With `resume=FOLDER`, that run's, with what the command
+    line changes now. Where the command says everything again (a multirun's job, a requeued one), `config` itself.
+    Raises OtherRun for settings that are those of another run."""
+    if not (folder / CONFIG).is_file():
+        return config
+    says_all = config.resume is None or HydraConfig.get().mode == RunMode.MULTIRUN
+    if says_all and not holds_run(folder):  # one failed there before its first checkpoint; this is another
+        return config
+    saved = OmegaConf.create(read_saved(folder / CONFIG))
+    if says_all:
+        other = different(plain(saved, resolve=False), plain(config), _OF_A_SESSION)
+        if other:
+            raise OtherRun(
+                f"{folder} holds a run with other settings ({', '.join(other[:3])}); go on with it by resume={folder}, "
+                "or choose another folder"
+            )
+        return config
+    changes = [o for o in HydraConfig.get().overrides.task if not o.startswith("resume=")]
+    groups = [change for change in changes if is_group(change.split("=")[0].lstrip("+~"))]
+    groups = [change for change in groups if change.split("=")[0] not in ("logger", "trainer")]
+    if groups:
+        raise UserError(f"{groups[0]} with resume= would be another run; start it without resume=")
+    own = [c for c in changes if c.split("=")[0] not in ("logger", "trainer")]
+    merged = OmegaConf.merge(saved, OmegaConf.from_dotlist([c.lstrip("+") for c in own]))
+    assert isinstance(merged, DictConfig)
+    for group in ("logger", "trainer"):  # where this session runs and logs is its own affair
+        if any(change.split("=")[0] == group for change in changes):
+            merged[group] = config[group]
+    if holds_run(folder):
+        _check_same_networks(plain(saved), plain(merged))
+    return merged
+
+
+def _check_same_networks(saved: Mapping[str, Any], merged: Mapping[str, Any]) -> None:
+    """Raises UserError where settings of the networks differ, whose weights the checkpoint holds."""
+    for key in different(saved, merged, but=_MOVABLE):
+        (there, here) = (dict(_leaves(config)).get(key) for config in (saved, merged))
+        of_networks = f"{key}.".startswith(tuple(f"{name}." for name in _OF_NETWORKS))
+        if of_networks or (key in _SWITCHES and bool(there) != bool(here)):
+            raise UserError(
+                f"{key}={here} with resume= would be another network (the run has {there}); resume it without "
+                f"{key}, or start a new run without resume="
+            )
+
+
+def different(a: Mapping[str, Any], b: Mapping[str, Any], but: Iterable[str] = ()) -> list[str]:
+    """The keys, dotted, whose values differ between two configs; but: keys that are not looked at, with all below."""
+    first, second = dict(_leaves(a)), dict(_leaves(b))
+    keys = [key for key in {**first, **second} if first.get(key, _leaves) != second.get(key, _leaves)]
+    return [key for key in keys if not any(f"{key}.".startswith(f"{left}.") for left in but)]
+
+
+def from_here(path: str | Path) -> Path:
+    """A path that a user gave, relative to where the command was started."""
+    return Path(get_original_cwd() if HydraConfig.initialized() else ".") / path
+
+
+def given_overrides() -> list[str]:
+    """The overrides of the command line, without Hydra's own; none where no command line was read."""
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+
+
+def command_line(name: str) -> str:
+    """The command that started this run of train, visualize or compare."""
+    overrides = list(HydraConfig.get().overrides.task)
+    names = [o.partition("=")[2].strip("[]") for o in overrides if o.startswith(("method=", "methods="))]
+    if any(o.startswith("methods=") for o in overrides):
+        overrides = [o for o in overrides if not o.startswith(("method=", "methods="))]
+        overrides.insert(0, f"method=[{','.join(filter(None, names))}]")
+    return command(name, *own_configs_flag(), *overrides)
+
+
+def plain(config: DictConfig, resolve: bool = True) -> dict[str, Any]:
+    """The config as plain values, its interpolations resolved."""
+    values: Any = OmegaConf.to_container(config, resolve=resolve, throw_on_missing=False)
+    return values
+
+
+_OF_A_SESSION = (
+    "resume",
+    "threads",
+    "trainer",
+    "schedule.max_steps",
+    "logger",
+    "checkpoint",
+    "comparison",
+    "metric",
+    "data.num_workers",
+)
+"""Keys that say where and how long a run runs, not what it is."""
+
+
+_OF_NETWORKS = (
+    "task",
+    "prior",
+    "encoder",
+    "comparator",
+    "generator",
+    "discriminator",
+    "code_prior.width",
+    "data._target_",
+    "data.image_size",
+)
+"""Keys that say what the networks are, whose weights a checkpoint holds."""
+
+_MOVABLE = ("encoder.weights", "encoder.labels", "encoder.model", "comparator.weights", "comparator.model")
+"""Keys among them that name files, which may have moved since."""
+
+_SWITCHES = ("ema_decay", "loss.adversarial")
+"""Keys whose 0 leaves out a network: the average of G, or D."""
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,69 @@
+"""The embedded world's encoder and judge: fitted to the doodles when first needed, and kept."""
+
+import hashlib
+import json
+import logging
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from omegaconf import DictConfig
+
+from dgn.cli.built_network import built_network
+from dgn.cli.config import compose, plain
+from dgn.cli.config_folders import without_own_configs
+from dgn.data.doodles import VERSION
+from dgn.errors import UserError
+from dgn.files import cache_dir, written_aside
+from dgn.runs.ranks import alone
+
+log = logging.getLogger(__name__)
+
+_RECIPES = {"dgn.networks.zoo.mini_caffenet": "encoder", "dgn.networks.zoo.mini_resnet": "judge"}
+"""Network -> the file under conf/experiment/embedded that fits it."""
+
+
+def embedded_weights(target: str) -> Path:
+    """The file of an embedded network's weights. Where there is none of today's recipe, fits it first (about a
+    minute) and says so. target: the `_target_` of the network's config."""
+    if target not in _RECIPES:
+        raise UserError(f"weights=embedded: {target} is not of the embedded world; give a weights file, or null")
+    recipe = _RECIPES[target]
+    values = _recipe(recipe)
+    key = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    name = target.rsplit(".", 1)[-1]
+    path = cache_dir() / "networks" / f"{name}-{key}.safetensors"
+    if path.exists():
+        return path
+    from dgn.cli.classifier import fit_classifier  # here, as it imports Lightning
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # jobs side by side need it at the same moment; one fits it
+        if path.exists():
+            return path
+        log.info("The embedded %s (%s) is not there yet: fitting it to the doodles first, about a minute", recipe, name)
+        with tempfile.TemporaryDirectory(prefix="dgn-") as folder, alone():
+            config = _config(recipe)
+            made = fit_classifier(config, Path(folder), built_network)
+            with written_aside(path) as aside:
+                shutil.copyfile(made, aside)
+        log.info("Kept for later runs in %s", path)
+    return path
+
+
+@cache  # half a second; the jobs of a multirun ask again
+def _recipe(name: str) -> dict[str, Any]:
+    """The settings that an embedded network's weights depend on."""
+    config = _config(name)
+    # Where metrics go, and what follows from them, is nothing to the weights; nor is where the task's function is.
+    others = ("task", "resume", "threads", "logger", "metric", "comparison")
+    return {"doodles": VERSION} | {k: v for k, v in plain(config).items() if k not in others}
+
+
+def _config(recipe: str) -> DictConfig:
+    """The package's own files alone: a user's file of the same name must not change what the embedded networks are."""
+    with without_own_configs():
+        return compose("train", [f"experiment=embedded/{recipe}", "logger=none"])

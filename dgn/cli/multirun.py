@@ -1,0 +1,120 @@
+"""What a multirun ends in: which of its jobs failed, and the comparison of what the others made."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import configure_log
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from dgn.cli.error_messages import explain
+from dgn.errors import UserError
+from dgn.files import written_aside
+from dgn.runs.folders import FAILED, MULTIRUN, numbered
+from dgn.runs.programs import command, own_configs_flag
+
+log = logging.getLogger(__name__)
+
+_watching: list[list[Path]] = []
+
+
+@contextmanager
+def watching(failed: list[Path]) -> Iterator[None]:
+    """Puts into `failed` the folders of jobs that failed in a multirun within the block: Hydra's callbacks return
+    nothing, and what they raise it makes a warning."""
+    _watching.append(failed)
+    try:
+        yield
+    finally:
+        _watching.remove(failed)
+
+
+class Multirun(Callback):
+    """Hydra's callback of train.yaml and visualize.yaml. Its comparison is made as config.comparison says."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Leaves word in the folder of what is run in it, which not every sweeper does; refuses settings that the
+        comparison would fail for when all the jobs are done."""
+        try:
+            folder = Path(config.hydra.sweep.dir)
+            _check(config)
+            with written_aside(folder / MULTIRUN) as aside:
+                OmegaConf.save(config, aside)
+        except (UserError, HydraException) as error:  # Hydra makes a warning of what is raised in a callback
+            said = str(error) if isinstance(error, UserError) else f"comparison: {explain(error, 'compare')}"
+            print(f"error: {said}", file=sys.stderr)
+            sys.exit(2)
+        except OmegaConfBaseException:
+            return  # Hydra comes upon it as well, and what it raises is said
+        if config.get("resume") == "auto" and not numbered(folder):
+            log.info("resume=auto: no multirun of this command is there to go on with; this is a new one")
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Compares the multirun's jobs, and prints the page's path last."""
+        folder = Path(config.hydra.sweep.dir)
+        jobs = numbered(folder)
+        for failed in _watching:
+            failed += [job for job in jobs if (job / FAILED).is_file()]
+        if not jobs or not config.comparison.enabled:
+            return
+        # The last job's log is not the comparison's.
+        configure_log(config.hydra.hydra_logging)
+        try:
+            print(_compare(config, jobs, folder / "comparison"))
+        except Exception as error:  # Hydra would make a warning of it
+            again = f"once that is mended: {command('compare', *own_configs_flag(), str(folder))}"
+            if isinstance(error, UserError):
+                log.error("error: no comparison: %s; %s", error, again)
+            else:
+                log.exception("error: no comparison; %s", again)
+            for failed in _watching:
+                failed.append(folder / "comparison")
+
+
+def _compare(config: DictConfig, jobs: list[Path], folder: Path) -> Path:
+    # Here, so that a command line that is only helped does not wait for torch.
+    from dgn.cli.compare import compare
+
+    settings = _settings(config)
+    settings.runs = [os.fspath(job) for job in jobs]
+    for logger in settings.logger.values():
+        own = config.logger.wandb
+        logger.folder = os.fspath(folder)
+        logger.job_type, logger.group, logger.name = (
+            "comparison",
+            folder.parent.name,
+            f"{folder.parent.name}/comparison",
+        )
+        logger.project, logger.entity, logger.mode = own.project, own.entity, own.mode
+    return compare(settings, folder)
+
+
+def _settings(config: DictConfig) -> DictConfig:
+    """compare.py's, as config.comparison has them."""
+    from dgn.cli.config import compose, plain
+
+    comparison = plain(config.comparison, resolve=False)
+    given = {k: v for k, v in comparison.items() if k != "enabled" and v is not None}
+    choices = [f"{key}={given.pop(key)}" for key in ("judge", "target", "method") if key in given]
+    choices += [f"logger={'wandb' if 'wandb' in (config.get('logger') or {}) else 'none'}"]
+    settings = compose("compare", choices)
+    for key, value in given.items():
+        OmegaConf.update(settings, key, value)
+    return settings
+
+
+def _check(config: DictConfig) -> None:
+    enabled = config.comparison.enabled
+    if not isinstance(enabled, bool):
+        raise UserError(f"comparison.enabled={enabled}: give true or false")
+    if enabled:
+        from dgn.cli.compare import check
+
+        check(_settings(config))

@@ -1,0 +1,63 @@
+"""From a method's config to the stages of a search: the four choices, each made for its setting."""
+
+import itertools
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from dgn.am.maximize import Stage
+from dgn.am.objectives.surrogates import below_rectifier
+from dgn.am.setting import Setting
+from dgn.errors import UserError
+
+_CHOICES = ("objective", "parametrization", "regularizers", "update")
+
+
+def method_for(method: DictConfig, start: str, steps: int | None, overrides: Sequence[str] = ()) -> DictConfig:
+    """The method as a run uses it: with what it changes where the search starts from a real image, and with so many
+    steps in all, divided among its stages as its own are. overrides: of the command line; what they say of the method
+    stays whatever the start."""
+    method = method.copy()
+    if start not in ("noise", "sample"):
+        said = [o.lstrip("+").removeprefix("method.") for o in overrides if o.lstrip("+").startswith("method.")]
+        method = _merged(method, method.get("from_image") or {}, OmegaConf.from_dotlist(said))
+    if steps is not None:
+        method.steps = steps
+    if method.steps < 1:
+        raise UserError(f"steps={method.steps} must be at least 1")
+    stages = method.get("stages") or []
+    ends = list(itertools.accumulate((stage.steps for stage in stages), initial=0))
+    # Rounded where stages end, so that the sum is what was asked for.
+    ends = [round(end * method.steps / ends[-1]) for end in ends] if stages else ends
+    for stage, (first, last) in zip(stages, itertools.pairwise(ends), strict=True):
+        stage.steps = last - first
+    return method
+
+
+def stages_of(method: DictConfig, setting: Setting) -> list[Stage]:
+    """A method's stages. What a stage does not say is the method's; a parametrization that stays the same is the same
+    object, so that its parameters go on. A part that is `_partial_` is made with the setting."""
+    base = OmegaConf.create({key: method[key] for key in _CHOICES if key in method} | {"steps": method.steps})
+    made: dict[str, Any] = {}
+    stages = []
+    for changes in method.get("stages") or [{}]:
+        stage = _merged(base, changes)
+        key = OmegaConf.to_yaml(stage.parametrization, resolve=True)
+        if key not in made:
+            made[key] = _part(stage.parametrization, setting)
+        regularizers = [_part(part, setting) for part in (stage.get("regularizers") or {}).values() if part is not None]
+        reading = instantiate(stage.objective) if stage.get("objective") else below_rectifier
+        stages.append(Stage(made[key], instantiate(stage["update"]), regularizers, stage.steps, reading))
+    return stages
+
+
+def _merged(*configs: Any) -> DictConfig:
+    return cast(DictConfig, OmegaConf.merge(*configs))
+
+
+def _part(config: DictConfig, setting: Setting) -> Any:
+    part = instantiate(config)
+    return part(setting) if isinstance(part, partial) else part

@@ -1,0 +1,14 @@
+"""task=encoder: fit a classifier, so that there is a network to invert (or a judge)."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from dgn.cli.classifier import fit_classifier
+from dgn.cli.networks import network
+
+
+def fit_encoder(config: DictConfig, folder: Path) -> Path:
+    """Fits config.encoder to config.data; writes encoder.safetensors (weights, labels, how it was made),
+    metrics.json and the checkpoint into the folder; returns the first's path."""
+    return fit_classifier(config, folder, network)

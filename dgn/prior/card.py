@@ -1,0 +1,112 @@
+"""The model card of a prior that is shared: what it inverts, how well, what it paints, how it was made."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torchvision.utils import make_grid
+
+from dgn.data.images import save_png
+from dgn.networks.zoo import named
+from dgn.prior.generator_prior import Prior
+
+_MEASURED = {
+    "val/psnr": "dB, of reconstructions; higher is closer to the image",
+    "val/feature_distance": "between the comparator's features of image and reconstruction, relative; 0: the same",
+    "val/code_error": "between the codes of image and reconstruction, relative; 0: the same",
+}
+"""Metric -> what it is, in words."""
+_PRIVATE = ("logger", "resume", "comparison", "hydra")  # settings that say where one worked, not what was made
+
+
+def write_card(path: Path, folder: Path, repository: str) -> None:
+    """README.md of a prior for the hub, with the pictures that it shows, into the folder."""
+    prior = Prior.load(path)
+    samples = prior.decode(prior.sample(8))
+    save_png(make_grid(samples, nrow=8, padding=2, pad_value=1.0), folder / "samples.png")
+    pictures = [
+        ("samples.png", "Codes drawn unit by unit, decoded: not what real images look like, but what units hold")
+    ]
+    reconstructions = sorted((path.parent / "reconstructions").glob("*.png"))
+    if reconstructions:
+        (folder / "reconstructions.png").write_bytes(reconstructions[-1].read_bytes())
+        pictures.insert(0, ("reconstructions.png", "Held-out images over their reconstructions"))
+    (folder / "README.md").write_text(_card(prior.about, prior, pictures, repository))
+
+
+def _card(about: Mapping[str, Any], prior: Prior, pictures: list[tuple[str, str]], repository: str) -> str:
+    encoder, data, training = about["encoder"], about.get("data", {}), about.get("training", {})
+    what = str(data.get("_target_", "unknown images")).rsplit(".", 1)[-1]
+    drawn = ", drawn pictures" if what == "doodles" else ""
+    classes = ", ".join(map(str, data.get("classes", [])[:20]))
+    code = "x".join(map(str, prior.code_shape))
+    carried = bool(prior.encoder_tensors)
+    use = f"dgn-visualize prior=hf:{repository}" + ("" if carried else f" {named(dict(encoder['spec']))}")
+    config = {key: value for key, value in about.get("config", {}).items() if key not in _PRIVATE}
+    count = f"{training['images']} images, " if "images" in training else ""
+    lines = [
+        "---",
+        "library_name: dgn",
+        "tags: [feature-inversion, activation-maximization, generator-prior, interpretability]",
+        "---",
+        f"# {repository}",
+        "",
+        f"A generator prior: it inverts layer `{about['layer']}` of `{encoder['name']}`, and so paints the image "
+        "that a code of that layer stands for ([Dosovitskiy & Brox 2016](https://arxiv.org/abs/1602.02644)); searched, "
+        "it shows what the units of a network prefer to see ([Nguyen et al. 2016](https://arxiv.org/abs/1605.09304)).",
+        "",
+        f"- codes: {code}; images: {prior.image_size} px",
+        f"- encoder: `{encoder['name']}`, fingerprint `{encoder['fingerprint']}`; its weights are "
+        + ("in the file" if carried else "not in the file"),
+        f"- images it was trained on: {count}{what}" + (f" ({classes})" if classes else "") + drawn,
+        f"- training: {training.get('steps', '?')} steps",
+        "",
+        "## How good it is",
+        "",
+        *_numbers(about.get("metrics", {})),
+        "",
+        "## What it paints",
+        "",
+        *[line for name, caption in pictures for line in (f"![{caption}]({name})", "", f"*{caption}.*", "")],
+        "## To use it",
+        "",
+        "With `dgn`, the framework that made it, installed with its extra `hub`:",
+        "",
+        *_block(use, "sh"),
+        "",
+        *_block(
+            f"""from dgn import Prior
+
+prior = Prior.load("hf:{repository}")
+images = prior.decode(prior.sample(4))  # (4, 3, {prior.image_size}, {prior.image_size}), RGB in [0, 1]""",
+            "python",
+        ),
+        "",
+        "## How it was made",
+        "",
+        *_block(str(about.get("command", "dgn-train")), "sh"),
+        "",
+        "All settings:",
+        "",
+        *_block(json.dumps(config, indent=1, default=str), "json"),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _numbers(metrics: Mapping[str, Any]) -> list[str]:
+    rows = [
+        f"| {name} | {value:.4g} | {_MEASURED.get(name, '')} |"
+        for name, value in metrics.items()
+        if name.startswith("val/") and isinstance(value, int | float)
+    ]
+    return ["On held-out images:", "", "| | | |", "|---|---|---|", *rows] if rows else ["Nothing was measured."]
+
+
+def _block(text: str, language: str) -> list[str]:
+    """A block of code, fenced by more backquotes than there are in it: a prior's header is anyone's text."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return [f"{fence}{language}", text, fence]

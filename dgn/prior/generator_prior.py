@@ -1,0 +1,263 @@
+"""The prior: a generator, what every code unit does on real images, and what it was trained on. One file.
+
+`prior.safetensors` holds the generator's weights (`generator.*`), the code statistics (`statistics.*`), for small
+encoders the encoder's weights (`encoder.*`), and a JSON header. Loading it executes nothing: no pickle, and the
+header names builders, never code.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from dgn.errors import UserError, first_line
+from dgn.files import write_whole
+from dgn.networks.featurenet import FeatureNet
+from dgn.networks.generator import UpconvGenerator
+from dgn.networks.weights.load import load_state_dict
+from dgn.networks.zoo import build, named
+from dgn.prior.hub import fetch, is_shared
+from dgn.prior.statistics import UnitStatistics
+from dgn.runs.programs import command
+
+_HEADER, _FORMAT = "dgn_prior", 1
+
+
+@dataclass
+class Prior:
+    """generator: G_l, from codes to image space. statistics: of the code's units over real images. about: plain
+    values: `layer` (of the encoder), `encoder` ({spec, fingerprint, name}), `data`, `training`, `metrics`, `config`.
+    encoder: the network that the codes come from, once it is known (`Prior.encoder_net`)."""
+
+    generator: UpconvGenerator
+    statistics: UnitStatistics
+    about: dict[str, Any]
+    encoder_tensors: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    source: str = "prior"
+    _encoder: FeatureNet | None = field(default=None, repr=False)
+    _offered: list[FeatureNet] = field(default_factory=list, repr=False)
+
+    @property
+    def layer(self) -> str:
+        """The encoder's layer that the generator inverts."""
+        return self.about["layer"]
+
+    @property
+    def code_shape(self) -> tuple[int, ...]:
+        return self.generator.code_shape
+
+    @property
+    def image_size(self) -> int:
+        return self.generator.image_size
+
+    @property
+    def device(self) -> torch.device:
+        return self.generator.code_mean.device
+
+    def to(self, device: torch.device | str) -> "Prior":
+        """Moves the generator (and the encoder, once built); returns the prior."""
+        self.generator.to(device)
+        if self._encoder is not None:
+            self._encoder.to(device)
+        return self
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """codes (N, *code_shape) -> images (N, 3, image_size, image_size) in image space, in [0, 1].
+        Differentiable."""
+        return self.generator(codes).clamp(0, 1)
+
+    def bounds(self, sigmas: float = 3.0) -> tuple[Tensor, Tensor]:
+        """(low, high) of every code unit, each (*code_shape): [0, mean + sigmas * std] for rectified codes,
+        mean -+ sigmas * std for others (Nguyen et al. 2016, 2.4)."""
+        low, high = self.statistics.bounds(sigmas)
+        return low.to(self.device), high.to(self.device)
+
+    def sample(self, count: int, seed: int = 0) -> Tensor:
+        """codes (count, *code_shape), each unit drawn from the normal distribution of its own mean and standard
+        deviation and clipped to its bounds. Units are independent, which real codes' are not: a start for a search
+        rather than an image."""
+        noise = torch.randn((count, *self.code_shape), generator=torch.Generator().manual_seed(seed))
+        codes = (self.statistics.mean + self.statistics.std * noise).to(self.device)
+        return torch.maximum(torch.minimum(codes, self.bounds()[1]), self.bounds()[0])
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """images (N, 3, H, W) in image space -> codes (N, *code_shape), where the encoder can be had."""
+        return self.encoder_net()(images, [self.layer])[self.layer].float()
+
+    def encoder_net(self) -> FeatureNet:
+        """The network that this prior inverts, checked by its fingerprint to be that very one.
+
+        Raises UserError where it cannot be had, and says how to name it: code of one's own is not in the file."""
+        if self._encoder is None:
+            known = self.about["encoder"]
+            offered = [net for net in self._offered if net.fingerprint() == known["fingerprint"]]
+            self._encoder = offered[0] if offered else self._built_encoder(known)
+        return self._encoder
+
+    def encoder_is(self, net: FeatureNet) -> bool:
+        """Whether `net` is the network that this prior inverts."""
+        return net is self._encoder or net.fingerprint() == self.about["encoder"]["fingerprint"]
+
+    def offer(self, net: FeatureNet) -> None:
+        """Takes `net` for the encoder if it turns out to be that very network: the way for one made by code of one's
+        own, which no file runs by itself."""
+        self._offered.append(net)
+
+    def _built_encoder(self, known: dict[str, Any]) -> FeatureNet:
+        if known["fingerprint"] is None:  # a published generator, imported without its encoder's weights
+            raise UserError(
+                f"{self.source}: imported without the weights of {known['name']}, which it inverts; visualize with "
+                f"target={known['name']} target.weights=FILE, or import it again with --{known['name']} FILE"
+            )
+        spec = dict(known["spec"])
+        try:
+            net = build(spec | ({"weights": None, "container": None} if self.encoder_tensors else {}))
+            if self.encoder_tensors:
+                load_state_dict(net.network, self.encoder_tensors, source=self.source)
+        except UserError as error:
+            raise UserError(
+                f"{self.source}: the network that this prior inverts cannot be had from the file alone ({error}); "
+                f"name it: {command('visualize', f'prior={self.source}')} {named(spec)}"
+            ) from None
+        if net.fingerprint() != known["fingerprint"]:
+            raise UserError(
+                f"{self.source}: the encoder {known['name']} built from weights={spec['weights']} is not the one "
+                f"this prior was trained to invert (its weights differ); name the right one: {named(spec)}"
+            )
+        return net.to(self.device)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the prior file, whole or not at all."""
+        tensors = {f"generator.{k}": v for k, v in self.generator.state_dict().items()}
+        statistics = {k: v for k, v in vars(self.statistics).items() if isinstance(v, Tensor)}
+        tensors |= {f"statistics.{k}": v for k, v in statistics.items()}
+        tensors |= {f"encoder.{k}": v for k, v in self.encoder_tensors.items()}
+        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+        header = {"format": _FORMAT, "generator": self.generator.spec(), "count": self.statistics.count}
+        header["about"] = self.about
+        write_whole(path, save(tensors, metadata={_HEADER: json.dumps(header)}))
+
+    @classmethod
+    def load(cls, path: str | Path, device: torch.device | str = "cpu") -> "Prior":
+        """Reads a prior file; path: the file, or `hf:` or `wandb:` and a name there (`dgn.prior.hub`). Raises UserError
+        for one that is missing, truncated, foreign or inconsistent."""
+        if is_shared(path):
+            return cls._load_shared(str(path), device)
+        header, tensors = _read(Path(path))
+        try:
+            spec, about, count = header["generator"], dict(header["about"]), int(header["count"])
+            with torch.device("meta"):  # nothing is allocated before the file is seen to hold it
+                generator = UpconvGenerator(**spec)
+            _require(about, ("layer", "encoder"), "about")
+            _require(about["encoder"], ("spec", "fingerprint", "name"), "about.encoder")
+            _require_types(about)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+            raise UserError(f"{path} is damaged: its header does not describe a prior ({error!r})") from None
+        except UserError as error:
+            raise UserError(f"{path} is damaged: {error}") from None
+        parts: dict[str, dict[str, Tensor]] = {"generator": {}, "statistics": {}, "encoder": {}}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            parts.setdefault(part, {})[rest] = tensor
+        _check_shapes(path, parts["generator"], {k: v.shape for k, v in generator.state_dict().items()})
+        _check_shapes(
+            path, parts["statistics"], dict.fromkeys(("mean", "std", "min", "max"), generator.code_mean.shape)
+        )
+        if unusable := next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None):
+            raise UserError(f"{path} is damaged: {unusable} holds values that are not finite")
+        generator.load_state_dict(parts["generator"], assign=True)
+        generator.requires_grad_(False).eval()
+        statistics = UnitStatistics(**parts["statistics"], count=count)
+        prior = cls(generator, statistics, about, parts["encoder"], str(path))
+        prior.generator.to(memory_format=torch.channels_last)
+        return prior.to(device)
+
+    @classmethod
+    def _load_shared(cls, name: str, device: torch.device | str) -> "Prior":
+        path = fetch(name)
+        try:
+            prior = cls.load(path, device)
+        except UserError as error:
+            raise UserError(
+                f"prior={name}: what is shared there cannot be read as a prior ({error}); tell whoever shared it, or "
+                f"remove {path} where its download broke"
+            ) from None
+        prior.source = name
+        return prior
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, device: torch.device | str = "cpu") -> "Prior":
+        """The prior that a training run's checkpoint would end in, were it to end there."""
+        try:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            about, spec, state = (
+                checkpoint["prior"]["about"],
+                checkpoint["prior"]["generator"],
+                checkpoint["state_dict"],
+            )
+            encoder = checkpoint["prior"]["encoder_tensors"]
+            statistics = UnitStatistics(**checkpoint["code_statistics"])
+        except FileNotFoundError:
+            raise UserError(f"no checkpoint {path}; check the path") from None
+        except Exception as error:  # torch.load has no closed list of what a foreign file makes it raise
+            raise UserError(f"{path} is not a checkpoint of a prior's training: {first_line(error)}") from None
+        generator = UpconvGenerator(**spec)
+        prefix = "average.module." if any(k.startswith("average.module.") for k in state) else "generator."
+        generator.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        generator.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+        return cls(generator, statistics, about, encoder, str(path)).to(device)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, not a prior file; a run's prior is prior.safetensors in its folder")
+    if not path.is_file():
+        raise UserError(f"no prior file {path}; `{command('train')}` makes one and prints its path last")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(_HEADER)
+            if text is None:
+                raise UserError(f"{path} is a safetensors file but no prior: it has no {_HEADER!r} header")
+            header = json.loads(text)
+            if not isinstance(header, dict) or header.get("format") != _FORMAT:
+                version = header.get("format") if isinstance(header, dict) else None
+                raise UserError(f"{path} is a prior of format {version!r}; this version of dgn reads format {_FORMAT}")
+            # Copies: a view of the file is not aligned, and on such memory some kernels add in another order.
+            return header, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise UserError(f"{path} is truncated or not a prior file: {error}") from None
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be read as a prior: {error}") from None
+
+
+def _require(mapping: Any, keys: tuple[str, ...], where: str) -> None:
+    missing = [key for key in keys if key not in mapping]
+    if missing:
+        raise KeyError(f"{where} lacks {', '.join(missing)}")
+
+
+def _require_types(about: dict[str, Any]) -> None:
+    """What the rest of the package reads of a header, and what it takes it for."""
+    encoder = about["encoder"]
+    for name, value, kind in (
+        ("layer", about["layer"], str),
+        ("encoder.spec", encoder["spec"], dict),
+        ("encoder.name", encoder["name"], str),
+        ("encoder.fingerprint", encoder["fingerprint"], str | None),
+        *((key, about.get(key, {}), dict) for key in ("data", "training", "metrics", "config")),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(f"about.{name} is {value!r}")
+
+
+def _check_shapes(path: str | Path, found: dict[str, Tensor], expected: dict[str, Any]) -> None:
+    wrong = [name for name in expected if name not in found or found[name].shape != expected[name]]
+    wrong += [name for name in found if name not in expected]
+    if wrong:
+        raise UserError(f"{path} is damaged: {len(wrong)} tensors are missing or of another size, first {wrong[0]!r}")

@@ -1,0 +1,258 @@
+"""Published generators as priors: the DeePSiM networks that invert CaffeNet, from Caffe's files or PyTorch's.
+
+    python -m dgn.prior.published fc6 generator.caffemodel --range fc6.txt --caffenet FILE --out fc6.safetensors
+
+What comes out is a prior like any other: `python visualize.py prior=fc6.safetensors`.
+"""
+
+import argparse
+import hashlib
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dgn.data.sources import image_folder
+from dgn.errors import UserError
+from dgn.networks.featurenet import FeatureNet
+from dgn.networks.generator import UpconvGenerator, published_generator
+from dgn.networks.generator_plans import PUBLISHED
+from dgn.networks.weights.caffemodel import read_caffemodel
+from dgn.networks.weights.deepsim import Weights, expected_layers, generator_state
+from dgn.networks.weights.paths import weights_file
+from dgn.networks.weights.state_dict import read_state_dict
+from dgn.networks.zoo import caffenet
+from dgn.prior.generator_prior import Prior
+from dgn.prior.statistics import UnitStatistics, measure
+from dgn.runs.threads import processors
+
+ALIASES = {"conv5": "pool5"}
+"""DGN-AM calls the prior that inverts pool5, behind conv5, "conv5"."""
+
+_LARGEST_RANGE = 64
+"""Bytes a number takes at most in a range file; a file beyond that is something else and is not read."""
+
+
+def import_generator(
+    layer: str,
+    weights: str | Path,
+    range_file: str | Path | None = None,
+    images: str | Path | None = None,
+    caffenet_weights: str | Path | None = None,
+    labels: Sequence[str] = (),
+    count: int = 2000,
+) -> Prior:
+    """The prior that a published generator is.
+
+    layer: of CaffeNet, that the generator inverts (a key of PUBLISHED, or of ALIASES). weights: .caffemodel, or a
+    PyTorch state dict made from one (`dgn.networks.weights.deepsim` says how its layers may be called).
+    The code's bounds come from range_file, as published with DGN-AM (`read_range`), or are computed over `count`
+    images of the folder `images`, for which caffenet_weights are needed. caffenet_weights: CaffeNet's own, to
+    which the prior then refers for encoding images and as the target by default. labels: the names of fc8's units.
+
+    Raises UserError where a file is missing, damaged or of something else; where the weights are another layer's
+    generator, says which.
+    """
+    layer = ALIASES.get(layer, layer)
+    if layer not in PUBLISHED:
+        raise UserError(f"no published generator for layer {layer!r}; there are: {', '.join((*PUBLISHED, *ALIASES))}")
+    if (range_file is None) == (images is None):
+        raise UserError("give the code's bounds by one of --range FILE (as published) and --images FOLDER (computed)")
+    if images is not None and caffenet_weights is None:
+        raise UserError("--images needs --caffenet FILE, CaffeNet's own weights, to compute the codes with")
+    generator = _load_generator(layer, Path(weights))
+    encoder, known = None, {"name": "caffenet", "spec": {"builder": "caffenet", "weights": None}, "fingerprint": None}
+    if caffenet_weights is not None:
+        encoder = caffenet(weights=str(Path(caffenet_weights).expanduser().resolve()), labels=list(labels))
+        known = {"name": encoder.name, "spec": encoder.spec, "fingerprint": encoder.fingerprint()}
+    about: dict[str, Any] = {"layer": layer, "encoder": known, "data": {}, "config": {}}
+    about["training"] = {"published": "DeePSiM", "file": Path(weights).name, "sha256": _sha256(weights)}
+    if range_file is not None:
+        statistics = statistics_of_range(read_range(range_file, layer))
+        about["statistics"] = {"range_file": Path(range_file).name}
+    else:
+        assert encoder is not None
+        assert images is not None  # both are checked above
+        statistics, about["data"] = _measured(encoder, layer, images, count)
+    return Prior(generator, statistics, about, source=str(weights), _encoder=encoder)
+
+
+def read_range(path: str | Path, layer: str) -> Tensor:
+    """The upper bound of every unit of the layer's code, (*code_shape): a text of numbers, as published with DGN-AM
+    (one line, unit by unit, mean + 3 sigma rounded up).
+
+    Raises UserError for a file that is not such a text, and for one of another layer, saying which."""
+    path, shape = Path(path).expanduser(), PUBLISHED[layer][0]
+    units = {name: math.prod(code_shape) for name, (code_shape, _) in PUBLISHED.items()}
+    try:
+        if path.stat().st_size > _LARGEST_RANGE * max(units.values()):
+            raise UserError(f"{path} is too large for a range file, one number for each of {units[layer]} units")
+        words = path.read_text(encoding="ascii").replace(",", " ").split()
+    except OSError as error:
+        raise UserError(f"cannot read the range file {path}: {error.strerror}; check the path") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no range file: a text of one line of numbers; name that") from None
+    if len(words) != units[layer]:
+        others = [name for name, count in units.items() if count == len(words)]
+        fits = f"; it fits {', '.join(others)}" if others else ""
+        raise UserError(f"{path} holds {len(words)} numbers, the code of {layer} has {units[layer]} units{fits}")
+    try:
+        bounds = torch.tensor([float(word) for word in words]).view(shape)
+    except ValueError as error:
+        raise UserError(f"{path} is no range file: {error}; it is to hold numbers only") from None
+    if not bounds.isfinite().all() or bounds.min() < 0:
+        raise UserError(f"{path} holds bounds that are negative or not finite; fetch it again")
+    return bounds
+
+
+def statistics_of_range(bounds: Tensor) -> UnitStatistics:
+    """Statistics whose bounds at 3 sigma are [0, bounds], to the bit. A range file does not part mean and sigma:
+    sigma is taken as twice the mean, which is about what the rectified units of a CaffeNet show (count 0: nothing
+    was measured here)."""
+    std = bounds * (2 / 7)
+    mean = bounds - 3.0 * std  # exact in floating point (Sterbenz), and so is the way back
+    return UnitStatistics(mean, std, torch.zeros_like(bounds), bounds.clone(), 0)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dgn.prior.published",
+        description="Import a published DeePSiM generator as a prior file.",
+        epilog="docs/published-priors.md says where the files come from.",
+    )
+    layers = ", ".join((*PUBLISHED, "conv5 (DGN-AM's name of pool5's)"))
+    parser.add_argument("layer", help=f"the layer of CaffeNet that it inverts: {layers}")
+    parser.add_argument("weights", help="the generator: .caffemodel, or a PyTorch state dict made from one")
+    parser.add_argument("--range", metavar="FILE", help="bounds of the code: one line of numbers, as published")
+    parser.add_argument("--images", metavar="FOLDER", help="or: compute them over the pictures in a folder")
+    parser.add_argument("--count", type=int, default=2000, help="pictures to compute them over (default: 2000)")
+    parser.add_argument("--caffenet", metavar="FILE", help="CaffeNet's weights: needed for --images; without them the "
+                        "prior cannot encode, and wants target=caffenet target.weights=FILE")  # fmt: skip
+    parser.add_argument("--labels", metavar="FILE", help="names of CaffeNet's classes, a line each (synset_words.txt)")
+    parser.add_argument("--out", metavar="FILE", help="the prior file to write (default: LAYER.safetensors)")
+    options = parser.parse_args(arguments)
+    out = Path(options.out or f"{options.layer}.safetensors")
+    try:
+        if out.exists() and out.samefile(options.weights):
+            raise UserError(f"--out {out} is the file of weights itself; choose another")
+        labels = read_labels(options.labels) if options.labels else ()
+        prior = import_generator(
+            options.layer, options.weights, options.range, options.images, options.caffenet, labels, options.count
+        )
+        prior.save(out)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    _say(prior)
+    print(out)
+
+
+def read_labels(path: str | Path) -> list[str]:
+    """The names of classes, a line each; what a line of synset_words.txt has before the name ("n01440764 tench,
+    Tinca tinca") and after its first comma is left out."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the labels {path}: {error}; give a text of one name a line") from None
+    names = [line.strip().partition(",")[0] for line in lines if line.strip()]
+    return [name.partition(" ")[2] if _is_wnid(name.partition(" ")[0]) else name for name in names]
+
+
+def _load_generator(layer: str, path: Path) -> UpconvGenerator:
+    """The published generator of the layer with the file's weights, frozen."""
+    weights = _read(path)
+    try:
+        generator, state = _fitted(layer, weights, str(path))
+    except UserError as error:
+        if {name.rpartition(".")[0] or name for name in weights} >= CAFFENETS_OWN:
+            raise UserError(
+                f"{path} holds CaffeNet itself, not a generator: give it with --caffenet, and the generator's file here"
+            ) from None
+        fits = [name for name in PUBLISHED if name != layer and _fits(name, weights, str(path))]
+        if fits:
+            said = f"{path} is not the generator of {layer}: its weights fit {' and '.join(fits)}"
+            raise UserError(f"{said}; name that layer") from None
+        raise UserError(f"{error} (it fits no other published generator either)") from None
+    if bad := [name for name, value in state.items() if not value.isfinite().all()]:
+        raise UserError(f"{path} is damaged: {bad[0]} and {len(bad) - 1} more hold values that are not finite")
+    state |= {"code_mean": torch.zeros(generator.code_shape), "code_scale": torch.ones(())}
+    generator.load_state_dict(state, assign=True)
+    return generator.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+
+
+def _read(path: Path) -> Weights:
+    """The layers or tensors in a file of any format, by its first bytes: torch's archives and pickles and safetensors
+    are told by theirs, and what else there is can only be Caffe's."""
+    with weights_file(path).open("rb") as file:
+        start = file.read(9)
+    if path.suffix != ".caffemodel" and (start.startswith((b"PK", b"\x80")) or start[8:] == b"{"):
+        return read_state_dict(path)
+    return read_caffemodel(path)
+
+
+CAFFENETS_OWN = {"conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"}
+"""Layers that no generator has all of."""
+
+
+def _fitted(layer: str, weights: Weights, source: str) -> tuple[UpconvGenerator, dict[str, Tensor]]:
+    with torch.device("meta"):
+        generator = published_generator(layer)
+    return generator, generator_state(weights, expected_layers(generator), source=source)
+
+
+def _fits(layer: str, weights: Weights, source: str) -> bool:
+    try:
+        _fitted(layer, weights, source)
+    except UserError:
+        return False
+    return True
+
+
+def _measured(
+    encoder: FeatureNet, layer: str, folder: str | Path, count: int
+) -> tuple[UnitStatistics, Mapping[str, Any]]:
+    """Statistics of the codes of `count` images, cut as in training's validation, and where they are from."""
+    if count < 2:
+        raise UserError(f"--count {count} is too few pictures to compute bounds over; give at least 2")
+    root = str(Path(folder).expanduser().resolve())
+    # Validation: all of it, the centre.
+    where: dict[str, Any] = {"root": root, "val_root": root, "image_size": 227, "resize": 256}
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    data = image_folder(**where, num_workers=min(8, processors()))
+    batches = (images.to(device) for images, _ in data.real_images(count, "val"))
+    found = measure(encoder.to(device), [layer], batches)[layer]
+    encoder.cpu()
+    classes = list(data.classes)
+    return found, {"_target_": "dgn.data.sources.image_folder", **where, "classes": classes}
+
+
+def _say(prior: Prior) -> None:
+    generator = prior.generator
+    low, high = prior.bounds()
+    count = prior.statistics.count
+    codes = f"measured over {count} images" if count else "from the range file"
+    print(
+        f"generator of {prior.layer}: {sum(p.numel() for p in generator.parameters()):,} parameters, "
+        f"code {'x'.join(map(str, prior.code_shape))}, {generator.uncropped_size} px cropped to {prior.image_size}; "
+        f"bounds {codes}: {float(low.min()):g} .. {float(high.max()):g}, on average {float(high.mean()):.3g}"
+    )
+    if prior.about["encoder"]["fingerprint"] is None:
+        print("without CaffeNet's weights: visualize with target=caffenet target.weights=FILE (or any other target)")
+
+
+def _sha256(path: str | Path) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_wnid(word: str) -> bool:
+    return len(word) == 9 and word[0] == "n" and word[1:].isdigit()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What every run has: its folder, its processes and threads, its loggers."""

@@ -1,0 +1,199 @@
+"""Where metrics, pictures and priors go besides the run's folder: CSV, TensorBoard, Weights & Biases.
+
+All of it goes through Lightning's loggers; what is W&B's own is in `dgn.runs.wandb`. A run there is one job: it is
+begun here, and ended here (`logged`), so that the next job of the same process gets a run of its own.
+"""
+
+import csv
+import io
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric.loggers.logger import rank_zero_experiment
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from torch import Tensor
+
+from dgn.errors import UserError
+from dgn.runs import wandb as wandb_runs
+from dgn.runs.ranks import rank
+from dgn.runs.wandb import WandbRun
+
+
+def check(loggers: Mapping[str, Any]) -> None:
+    """Raises UserError for loggers' settings that would be refused when the job is under way. loggers: the config's."""
+    for settings in loggers.values():
+        if settings["_target_"] == "dgn.runs.loggers.wandb_logger":
+            wandb_runs.check(**{key: settings[key] for key in ("project", "mode", "tags") if key in settings})
+
+
+@contextmanager
+def logged(makers: Sequence[Any], config: Mapping[str, Any]) -> Iterator[list[Logger]]:
+    """The loggers of one job, which know its config; ended with the block, as failed where it raised.
+
+    makers: functions of nothing that make them. Only the process of rank 0 logs."""
+    if rank():
+        yield []
+        return
+    loggers: list[Logger] = []
+    failed = True
+    try:
+        for make in makers:
+            if (logger := make()) is None:  # W&B, where it cannot keep the run
+                continue
+            loggers.append(logger)
+            if not isinstance(logger, CSVLogger):  # the run's folder has its config.yaml
+                logger.log_hyperparams(dict(config))
+        yield loggers
+        failed = False
+    finally:
+        for logger in loggers:
+            if isinstance(logger, WandbRun):
+                logger.finish(failed)
+            else:
+                logger.finalize("failed" if failed else "success")
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.close()
+
+
+def csv_logger(folder: str | Path) -> CSVLogger:
+    """metrics.csv in the folder. A run that is gone on with keeps what it had logged up to there."""
+    return _GoingOn(str(folder), name="", version="")
+
+
+def tensorboard_logger(folder: str | Path) -> TensorBoardLogger:
+    """Event files in the folder; those of a run that is gone on with hide what comes again. Raises UserError where
+    tensorboard is not installed."""
+    try:
+        return _Purging(str(folder), name="", version="", default_hp_metric=False)
+    except ModuleNotFoundError:
+        raise UserError("logger=tensorboard needs tensorboard: pip install -e '.[tensorboard]'") from None
+
+
+def wandb_logger(
+    folder: str | Path,
+    project: str = "dgn",
+    entity: str | None = None,
+    name: str | None = None,
+    group: str | None = None,
+    job_type: str | None = None,
+    tags: Sequence[str] = (),
+    notes: str | None = None,
+    mode: str = "auto",
+) -> WandbLogger | None:
+    """Lightning's WandbLogger, with its run begun; None, and a warning, where W&B cannot even keep it on disk. A run
+    that is gone on with goes on in W&B, too.
+
+    folder: the job's; W&B's files go into its wandb/. group: None: the multirun that the folder belongs to. name:
+    None: the folder's, with its multirun's. mode: `auto` is online where someone is logged in, else offline;
+    $WANDB_MODE decides where it is set. Where the service does not answer, the run is kept offline, and it is said.
+    Raises UserError for settings that W&B refuses."""
+    wandb_runs.check(project=project, mode=mode, tags=tags)
+    notes = None if notes is None else str(notes)
+    return wandb_runs.begin(
+        Path(folder), mode, name, group, tags, project=project, entity=entity, job_type=job_type, notes=notes
+    )
+
+
+def log_pictures(
+    loggers: Sequence[Logger], key: str, images: Sequence[Tensor], captions: Sequence[str], step: int | None = None
+) -> None:
+    """Images (3, H, W) in image space, with a caption each, through every logger that takes images."""
+    for logger in loggers:
+        if isinstance(logger, WandbRun):
+            logger.log_image(key, list(images), step=step, caption=list(captions))
+        elif isinstance(logger, TensorBoardLogger):
+            for number, image in enumerate(images):
+                tag = key if len(images) == 1 else f"{key}/{number}"
+                logger.experiment.add_image(tag, image, step)
+
+
+def log_table(
+    loggers: Sequence[Logger], key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], picture: str | None
+) -> None:
+    """A table, one row a thing, through W&B. picture: the column of the paths of its images, if there is one."""
+    for logger in loggers:
+        if isinstance(logger, WandbRun):
+            logger.held(_log_table, logger, key, columns, rows, picture)
+
+
+def log_prior(loggers: Sequence[Logger], path: Path, about: Mapping[str, Any]) -> None:
+    """The prior file as a W&B artifact of type `prior`, named after what it inverts, with what it says of itself."""
+    for logger in loggers:
+        if isinstance(logger, WandbRun):
+            logger.held(_log_prior, logger, path, about)
+
+
+def _log_table(
+    logger: WandbRun, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], at: str | None
+) -> None:
+    import wandb
+
+    place = list(columns).index(at) if at else -1
+    data = [[wandb.Image(str(v)) if i == place and v else v for i, v in enumerate(row)] for row in rows]
+    logger.log_table(key, columns=list(columns), data=data)
+
+
+def _log_prior(logger: WandbRun, path: Path, about: Mapping[str, Any]) -> None:
+    import wandb
+
+    name = "-".join(
+        str(part).replace("/", "-").replace(":", "-") for part in (about["encoder"]["name"], about["layer"])
+    )
+    artifact = wandb.Artifact(name, type="prior", metadata={k: v for k, v in about.items() if k != "config"})
+    artifact.add_file(str(path), name=path.name)
+    logger.experiment.log_artifact(artifact)
+
+
+class _GoingOn(CSVLogger):
+    """Lightning's CSVLogger deletes the file that is there; this one keeps its rows up to where the run goes on."""
+
+    _earlier: Sequence[dict[str, str]] = ()
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        if self._experiment is None:
+            path = Path(self.log_dir) / "metrics.csv"
+            with path.open(newline="") if path.is_file() else io.StringIO() as file:
+                self._earlier = [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
+            self._keep(self._earlier)
+        return super().experiment
+
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        _ = self.experiment
+        if step is not None and any(int(row["step"]) >= step for row in self._earlier):
+            # What had been logged after the checkpoint that the run goes on from comes again.
+            self._experiment = None
+            same = {"step", *metrics}
+            self._keep(
+                [r for r in self._earlier if int(r["step"]) < step or (int(r["step"]) == step and not set(r) <= same)]
+            )
+        self._earlier = ()
+        super().log_metrics(metrics, step)
+
+    def _keep(self, rows: Sequence[dict[str, str]]) -> None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Experiment logs directory")  # the job's, which has other files
+            writer = super().experiment
+        writer.metrics = list(rows)
+        writer.save()
+
+
+class _Purging(TensorBoardLogger):
+    """Lightning's TensorBoardLogger, which in a run that is gone on with tells readers that what was logged after the
+    checkpoint comes again."""
+
+    _begun = False
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        if step is not None and not self._begun:
+            self._begun = True
+            if len(list(Path(self.log_dir).glob("events.*"))) > 1:
+                from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+                writer = self.experiment._get_file_writer()
+                writer.add_event(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
+        super().log_metrics(metrics, step)

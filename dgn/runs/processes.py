@@ -1,0 +1,206 @@
+"""Several processes that train one prior together: starting and ending them where no launcher did.
+
+`run_in_processes` calls a function in each, and not the command line again, which in a multirun would start the
+multirun once more in every process. `dgn.runs.ranks` says which of them one is.
+"""
+
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
+from typing import Any
+
+from dgn.errors import NOTHING_SAVED, Interrupted, UserError
+
+log = logging.getLogger(__name__)
+
+_GRACE = 20.0  # seconds that the others get to end on their own when one process has failed
+
+
+def run_in_processes(
+    function: Callable[..., Any], arguments: Sequence[Any], count: int, preload: Sequence[str] = ()
+) -> Any:
+    """function(*arguments) in `count` new processes of this machine; returns what that of rank 0 returned, as JSON
+    has it (paths as strings).
+
+    preload: modules that the processes need, imported once for all of them.
+
+    The arguments are pickled. Each process finds RANK, WORLD_SIZE and the rest as under torchrun. Ctrl-C and SIGTERM
+    here are passed on, and waited for; when a process fails, the others are ended; when this one dies, they end
+    themselves. Raises what a process raised where it is a UserError or Interrupted, else a RuntimeError."""
+    # Processes are copies of one that has imported what they need, and touched no GPU.
+    context = get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    with tempfile.TemporaryDirectory(prefix="dgn-ranks-") as folder:
+        logs = [(h.baseFilename, h.formatter) for h in logging.root.handlers if isinstance(h, logging.FileHandler)]
+        surroundings = (dict(os.environ), os.getcwd())
+        given = (function, tuple(arguments), count, _free_port(), Path(folder), logs, surroundings)
+        processes = [context.Process(target=_rank_main, args=(i, *given), name=f"rank {i}") for i in range(count)]
+        with _starting():
+            for process in processes:
+                process.start()
+        with _passing_signals_to(processes):
+            _wait_for(processes)
+        outcomes = [_read(Path(folder) / f"{i}.json") for i in range(count)]
+    return _outcome(outcomes, [process.exitcode for process in processes])
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """While processes start they ignore Ctrl-C, as they inherit that: until they can take it, it is this process's."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _passing_signals_to(processes: Sequence[Any]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM go on to the processes, which save and end; however this ends, none is left behind."""
+
+    def pass_on(number: int, frame: Any) -> None:
+        for process in processes:
+            if process.is_alive():
+                os.kill(process.pid, number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.kill()
+            process.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait_for(processes: Sequence[Any]) -> None:
+    deadline = None
+    while alive := [process for process in processes if process.is_alive()]:
+        connection.wait([process.sentinel for process in alive], timeout=0.5)
+        if deadline is None and any(process.exitcode for process in processes):
+            deadline = time.monotonic() + _GRACE
+        if deadline is not None and time.monotonic() > deadline:
+            return  # what is left waits for a process that is no more
+
+
+def _rank_main(
+    number: int,
+    function: Callable,
+    arguments: tuple,
+    count: int,
+    port: int,
+    folder: Path,
+    logs: list,
+    surroundings: tuple[dict[str, str], str],
+) -> None:
+    """What each process does: takes its place, calls the function, and leaves word of how it ended."""
+    # A session of its own: Ctrl-C in the terminal comes once, through the process that started this one.
+    os.setsid()
+    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGTERM, _stop)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    environment, directory = surroundings
+    os.chdir(directory)
+    os.environ.clear()
+    os.environ |= environment | {
+        "RANK": str(number),
+        "LOCAL_RANK": str(number),
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "GROUP_RANK": "0",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_RUN_ID": "dgn",  # so that Lightning, too, takes it for a process of torchrun's
+    }
+    _configure_logging(number, logs)
+    try:
+        outcome = {"made": function(*arguments)}
+    except UserError as error:
+        outcome = {"user_error": str(error)}
+    except Interrupted as error:
+        outcome = {"signal": error.signal, "message": str(error)}
+    except Exception as error:
+        logging.getLogger(__name__).exception("rank %d failed", number)
+        outcome = {"error": f"{type(error).__name__}: {error}"}
+    (folder / f"{number}.json").write_text(json.dumps(outcome, default=str))
+    _leave_group()
+    # Only a failure is no end that the others can be waited for.
+    sys.exit(int("error" in outcome or "user_error" in outcome))
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise Interrupted(number, NOTHING_SAVED)
+
+
+def _follow_parent() -> None:
+    """Ends this process when the one that started it is gone: as for SIGTERM, and by force if that takes long."""
+    parent = parent_process()
+    assert parent is not None  # this is one of several processes that `run_in_processes` started
+    connection.wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE)
+    os._exit(1)
+
+
+def _leave_group() -> None:
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _configure_logging(number: int, logs: list) -> None:
+    """Rank 0 says what a run in one process would; the others only what goes wrong."""
+    root = logging.getLogger()
+    screen = logging.StreamHandler(sys.stdout)
+    screen.setFormatter(logging.Formatter("%(message)s"))
+    handlers: list[logging.Handler] = [screen]
+    if number == 0:
+        for path, formatter in logs:
+            handlers.append(logging.FileHandler(path))
+            handlers[-1].setFormatter(formatter)
+    root.handlers[:] = handlers
+    root.setLevel(logging.INFO if number == 0 else logging.ERROR)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _outcome(outcomes: list[dict[str, Any]], codes: list[int | None]) -> Any:
+    for kind in ("user_error", "error", "signal"):
+        for number, outcome in enumerate(outcomes):
+            if kind not in outcome:
+                continue
+            if kind == "user_error":
+                raise UserError(outcome[kind])
+            if kind == "signal":
+                raise Interrupted(outcome["signal"], outcome["message"])
+            raise RuntimeError(f"process {number} of {len(outcomes)} failed: {outcome[kind]}")
+    if "made" not in outcomes[0] or any(codes):
+        ended = ", ".join(f"{number}: {code}" for number, code in enumerate(codes))
+        raise RuntimeError(f"a process ended without a word (exit statuses {ended}); was it killed, or out of memory?")
+    return outcomes[0]["made"]

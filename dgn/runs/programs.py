@@ -1,0 +1,45 @@
+"""How this session was started, and so what it tells the user to type: `dgn-train`, or `python train.py`."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+_FILES = ("train.py", "visualize.py", "compare.py")
+_STARTED_AS = "DGN_STARTED_AS"
+
+
+def note_program() -> None:
+    """Records which program this is, for the processes that it starts: their own command lines are a launcher's."""
+    os.environ[_STARTED_AS] = sys.argv[0]
+
+
+def command(name: str, *arguments: str) -> str:
+    """The shell command that runs a program with these arguments, in the form in which this session was started:
+    `python visualize.py` (with its folder) after `python train.py`; else `dgn-visualize`, which every installation has.
+
+    name: train, visualize or compare."""
+    started_as = Path(os.environ.get(_STARTED_AS, sys.argv[0]))
+    in_checkout = started_as.name in _FILES
+    program = ["python", str(started_as.with_name(f"{name}.py"))] if in_checkout else [f"dgn-{name}"]
+    return shlex.join([*program, *arguments])
+
+
+CONFIG_DIR = "DGN_CONFIG_DIR"
+"""The environment holds the folder, so that the processes of a run and the jobs of a multirun have it too."""
+
+
+def own_configs() -> Path | None:
+    """The user's folder of config files, absolute; None where none was given."""
+    folder = os.environ.get(CONFIG_DIR)
+    return Path(folder) if folder else None
+
+
+def own_configs_flag() -> list[str]:
+    """The argument that makes a command find the user's folder again, to be put into commands that a user is given.
+    Relative where the folder is below the current one."""
+    folder = own_configs()
+    if folder is None:
+        return []
+    here = Path.cwd()
+    return [f"--config-dir={folder.relative_to(here) if folder.is_relative_to(here) else folder}"]

@@ -1,0 +1,90 @@
+"""Which of the processes of a run this one is, and what they agree on.
+
+A process that a launcher (torchrun, srun) or `dgn.runs.processes` started as one of several finds its place in the
+environment.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dgn.errors import UserError
+
+
+def rank() -> int:
+    """Which of the processes of a run this one is; 0 where there is one."""
+    return _place()[0]
+
+
+def world_size() -> int:
+    """How many processes train together; 1 where nobody started several."""
+    return _place()[1]
+
+
+def local_rank() -> int:
+    """Which of the run's processes on this machine this one is."""
+    return int(os.environ.get("LOCAL_RANK") or (os.environ.get("SLURM_LOCALID", "0") if _srun() else "0"))
+
+
+def started_by_launcher() -> bool:
+    """Whether torchrun, srun or `run_in_processes` started this process as one of several."""
+    return "RANK" in os.environ or _srun()
+
+
+def processes_per_node() -> tuple[int, int]:
+    """(processes on each machine, machines) of a run that a launcher started."""
+    if "RANK" in os.environ:
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
+        return local, max(1, int(os.environ.get("WORLD_SIZE", "1")) // local)
+    nodes = int(os.environ.get("SLURM_NNODES", "1"))
+    return int(os.environ["SLURM_NTASKS"]) // nodes, nodes
+
+
+def agreed(choose: Callable[[str | None], Path]) -> Path:
+    """A folder that all processes of a run name alike: rank 0 chooses, and the others are told.
+
+    choose: gives the folder; under srun, where nobody can be told, it is given a name that is the job's. Raises
+    UserError where processes of another launcher cannot be told."""
+    if world_size() == 1:
+        return choose(None)
+    if "RANK" not in os.environ:
+        return choose(f"slurm-{os.environ['SLURM_JOB_ID']}")
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        raise UserError("one of several processes, not of torchrun's: name the run's folder with hydra.run.dir=FOLDER")
+    from torch.distributed import TCPStore
+
+    key = f"dgn/folder/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    if rank() == 0:
+        store.set(key, str(choose(None)))
+    return Path(store.get(key).decode())
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within the block this process is the only one of its run: for a small training that one of several does first."""
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "SLURM_STEP_ID", "SLURM_NTASKS")
+    held = {name: os.environ.pop(name) for name in (*names, "TORCHELASTIC_RUN_ID") if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(held)
+
+
+def _place() -> tuple[int, int]:
+    if "RANK" in os.environ:
+        return int(os.environ["RANK"]), int(os.environ.get("WORLD_SIZE", "1"))
+    if _srun():
+        return int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"])
+    return 0, 1
+
+
+def _srun() -> bool:
+    return "SLURM_STEP_ID" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1
+
+
+def interactive() -> bool:
+    """Whether a progress bar can be shown."""
+    return sys.stdout.isatty()

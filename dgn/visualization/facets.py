@@ -1,0 +1,161 @@
+"""facets=k: a unit's real images in k kinds, each of which starts a search (Nguyen, Yosinski & Clune 2016)."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from dgn.am.facets import Facets, agreement, find_facets
+from dgn.am.objectives.algebra import Objective
+from dgn.am.setting import resized
+from dgn.am.starts import Starts
+from dgn.data.doodles import CLASSES
+from dgn.data.reference import Reference
+from dgn.errors import UserError
+from dgn.files import write_whole
+from dgn.metrics.facet_recognition import doodle_facet_judges, facet_coverage
+from dgn.networks.featurenet import FeatureNet
+from dgn.prior import Prior
+from dgn.report.contents import RealImage, UnitNotes
+from dgn.visualization.starts import own_images
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class UnitFacets:
+    """places: of the unit's real images in the reference; images (N, 3, H, W); found: their facets."""
+
+    places: list[int]
+    images: Tensor
+    found: Facets
+
+    def name(self, seed: int) -> str:
+        """What a search's facet is called: seed s starts in facet s."""
+        return f"facet {seed % len(self.found.facets) + 1}"
+
+
+def facets_of(
+    config: DictConfig, target: FeatureNet, objectives: Sequence[Objective], reference: Reference | None
+) -> dict[Objective, UnitFacets]:
+    """The facets of every objective's real images: of a class's own, by their codes in config.facet_layer."""
+    if config.facets < 1:
+        raise UserError(f"facets={config.facets}: the number of facets must be at least 1")
+    if reference is None:
+        raise UserError(
+            f"facets={config.facets} are found among real images, and none are known here: name some with "
+            "data=image_folder data.root=FOLDER (or data=doodles), and leave reference_images above 0"
+        )
+    layer = config.facet_layer or target.code_layer()
+    target.layer(layer)
+    chosen = own_images(target, objectives, reference)
+    pool = reference.pick(place for places in chosen.values() for place in places)
+    found = {}
+    for objective, places in chosen.items():
+        images = torch.stack([pool[place] for place in places]) if places else torch.empty(0, 3, 1, 1)
+        codes = _codes(target, images, layer) if places else torch.empty(0, 1)
+        try:
+            found[objective] = UnitFacets(places, images, find_facets(codes, config.facets, config.seed))
+        except UserError as error:
+            raise UserError(
+                f"{objective.label}: {error}; raise reference_images (now {config.reference_images})"
+            ) from None
+    return found
+
+
+def starts_of(facets: Mapping[Objective, UnitFacets], prior: Prior | None) -> Starts:
+    """Where each facet's search starts: the mean of its 15 most typical images, or of their codes in the prior."""
+    images = {o: f.found.starts(f.images) for o, f in facets.items()}
+    if prior is None:
+        return Starts(images, {})
+    codes = {}
+    for objective, unit in facets.items():
+        nearest = sorted({place for facet in unit.found.facets for place in facet.nearest()})
+        encoded = dict(zip(nearest, prior.encode(unit.images[nearest].to(prior.device)).cpu(), strict=True))
+        means = [torch.stack([encoded[p] for p in facet.nearest()]).float().mean(0) for facet in unit.found.facets]
+        codes[objective] = torch.stack(means)
+    return Starts(images, codes)
+
+
+def with_facets(
+    notes: Mapping[str, UnitNotes], facets: Mapping[Objective, UnitFacets], reference: Reference
+) -> dict[str, UnitNotes]:
+    """The units' notes with each facet's most typical real images."""
+    found = dict(notes)
+    for objective, unit in facets.items():
+        shown = {}
+        for i, facet in enumerate(unit.found.facets):
+            some = [RealImage(unit.images[n], reference.label(unit.places[n])) for n in facet.nearest(_SHOWN)]
+            shown[f"facet {i + 1}"] = some
+        found[str(objective)] = replace(found.get(str(objective), UnitNotes()), facets=shown)
+    return found
+
+
+def write_facets(
+    folder: Path,
+    facets: Mapping[Objective, UnitFacets],
+    reference: Reference,
+    judge: FeatureNet | None,
+    made: Mapping[str, tuple[Tensor, Sequence[Objective]]],
+) -> None:
+    """Writes facets.json: each unit's facets and their shares, and where the true kinds are known (doodles) how well
+    they match (adjusted Rand index) and of which kinds there is a preferred image that is recognized as such, for each
+    method in `made` ({its title: images and their objectives})."""
+    report: dict[str, Any] = {"units": {}}
+    indices: list[float] = []
+    for objective, unit in facets.items():
+        true = reference.facets(unit.places)
+        entry: dict[str, Any] = {
+            "images": len(unit.places),
+            "shares": [round(facet.share, 4) for facet in unit.found.facets],
+        }
+        if true is not None:
+            entry["adjusted_rand_index"] = round(agreement(unit.found.labels, true), 4)
+            indices.append(entry["adjusted_rand_index"])
+        report["units"][str(objective)] = {"label": objective.label} | entry
+    if indices:
+        report["adjusted_rand_index"] = round(float(np.mean(indices)), 4)
+        log.info("Facets match the true kinds with an adjusted Rand index of %.2f on average", np.mean(indices))
+    if indices and judge is not None and set(reference.classes) <= set(CLASSES):
+        report["shown"] = _shown(judge, facets, made)
+    write_whole(folder / "facets.json", json.dumps(report, indent=1) + "\n")
+
+
+def _shown(
+    judge: FeatureNet,
+    facets: Mapping[Objective, UnitFacets],
+    made: Mapping[str, tuple[Tensor, Sequence[Objective]]],
+) -> dict[str, dict]:
+    """{method: {class: {kind: how many of its preferred images show it}}} and how many classes have every kind."""
+    classes = [o.label for o in facets if o.label in CLASSES]
+    size = int(next(iter(facets.values())).images.shape[-1])
+    experts = doodle_facet_judges(judge, classes, size)
+    found = {}
+    for title, (images, objectives) in made.items():
+        rows = [i for i, objective in enumerate(objectives) if objective.label in classes]
+        labels = [objectives[i].label for i in rows]
+        coverage = facet_coverage(judge, experts, resized(images[rows], (size, size)), labels)
+        kinds = {name: {kind: len(places) for kind, places in by.items()} for name, by in coverage.shown.items()}
+        found[title] = {"classes_with_every_kind": len(coverage.complete), "of": len(kinds), "images_of_kinds": kinds}
+        log.info(
+            "%s: of %d of %d classes every kind has a preferred image recognized as it",
+            title,
+            len(coverage.complete),
+            len(kinds),
+        )
+    return found
+
+
+@torch.no_grad()
+def _codes(target: FeatureNet, images: Tensor, layer: str) -> Tensor:
+    device = target.device
+    return torch.cat([target(part.to(device), [layer])[layer].float().cpu() for part in images.split(64)])

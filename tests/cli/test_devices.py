@@ -1,0 +1,77 @@
+"""trainer.devices: which GPUs a run's processes compute on, with GPUs that are made up."""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from dgn.cli import trainer as common
+from dgn.cli.config import compose
+from dgn.errors import UserError
+
+
+@pytest.fixture
+def four_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURM_STEP_ID", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def trainer(*overrides: str):
+    return compose("train", list(overrides)).trainer
+
+
+def place(monkeypatch, number: int, count: int) -> None:
+    """Makes this process one of several that were started on this machine."""
+    for name, value in (("RANK", number), ("LOCAL_RANK", number), ("WORLD_SIZE", count), ("LOCAL_WORLD_SIZE", count)):
+        monkeypatch.setenv(name, str(value))
+
+
+def test_a_list_of_gpus_is_kept_by_every_process(four_gpus):
+    config = trainer("trainer=ddp", "trainer.devices=[2,3]")
+    assert common.processes_to_start(config) == 2
+    for number, gpu in ((0, 2), (1, 3)):
+        place(four_gpus, number, 2)
+        assert common.device(config) == torch.device("cuda", gpu)
+        assert common._placement(config) == {"devices": [2, 3], "num_nodes": 1}
+
+
+@pytest.mark.parametrize("name", ["auto", "ddp"])
+def test_one_gpu_of_a_list_is_where_statistics_and_training_run(four_gpus, name):
+    config = trainer(f"trainer={name}", "trainer.devices=[1]")
+    assert common.processes_to_start(config) == 1
+    assert common.device(config) == torch.device("cuda", 1)
+    assert {**config, **common._placement(config)}["devices"] == [1]
+
+
+def test_a_number_of_gpus_means_the_first_ones(four_gpus):
+    config = trainer("trainer=ddp", "trainer.devices=2")
+    assert common.processes_to_start(config) == 2
+    place(four_gpus, 1, 2)
+    assert common.device(config) == torch.device("cuda", 1)
+    assert common._placement(config) == {"devices": 2, "num_nodes": 1}
+
+
+def test_under_srun_each_process_has_its_own_gpu(four_gpus):
+    for name, value in (("SLURM_STEP_ID", "0"), ("SLURM_NTASKS", "4"), ("SLURM_PROCID", "3"), ("SLURM_LOCALID", "3")):
+        four_gpus.setenv(name, value)
+    assert common.device(trainer("trainer=ddp")) == torch.device("cuda", 3)
+
+
+@pytest.mark.parametrize("devices", ["[4]", "[1,1]", "[]", "[-1]"])
+def test_gpus_that_are_not_there_are_the_users_error(four_gpus, devices):
+    with pytest.raises(UserError, match=r"0 \.\. 3"):
+        common.processes_to_start(trainer("trainer=ddp", f"trainer.devices={devices}"))
+
+
+def test_a_list_needs_gpus_and_as_many_as_a_launcher_has_started(four_gpus):
+    with pytest.raises(UserError, match="a number of processes"):
+        common.processes_to_start(trainer("trainer=ddp_cpu", "trainer.devices=[0,1]"))
+    place(four_gpus, 0, 4)
+    with pytest.raises(UserError, match="the launcher started 4 processes"):
+        common._placement(trainer("trainer=ddp", "trainer.devices=[2,3]"))
+
+
+def test_the_cpu_has_no_number(four_gpus):
+    assert common.device(OmegaConf.create({"accelerator": "cpu", "devices": 2})) == torch.device("cpu")

@@ -1,0 +1,135 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from dgn.errors import UserError
+from dgn.networks.generator import UpconvGenerator
+from dgn.networks.zoo import mini_resnet
+from dgn.prior import Prior
+from dgn.prior.statistics import UnitStatistics
+
+
+@pytest.fixture
+def prior() -> Prior:
+    torch.manual_seed(0)
+    net = mini_resnet(classes=3, labels=["a", "b", "c"], width=8)
+    generator = UpconvGenerator((32,), 16, width=0.03).requires_grad_(False).eval()
+    statistics = UnitStatistics(torch.rand(32), torch.rand(32), torch.zeros(32), 5 * torch.ones(32), 99)
+    generator.set_code_statistics(statistics.mean, statistics.std)
+    about = {"layer": "avgpool", "encoder": {"name": net.name, "spec": net.spec, "fingerprint": net.fingerprint()}}
+    return Prior(generator, statistics, about, net.network.state_dict())
+
+
+def test_a_prior_comes_back_from_its_file_as_it_was(prior, tmp_path):
+    prior.save(tmp_path / "prior.safetensors")
+    again = Prior.load(tmp_path / "prior.safetensors")
+    codes = prior.sample(4, seed=3)
+    torch.testing.assert_close(again.decode(codes), prior.decode(codes), rtol=0, atol=0)
+    assert torch.equal(again.sample(4, seed=3), codes)
+    assert again.about == prior.about
+    assert again.statistics.count == 99
+    assert all(torch.equal(a, b) for a, b in zip(again.bounds(), prior.bounds(), strict=True))
+    images = torch.rand(2, 3, 64, 64)
+    expected = mini_resnet(classes=3, width=8)(images, ["avgpool"])["avgpool"]
+    torch.testing.assert_close(again.encode(images).flatten(1), expected.flatten(1))
+
+
+def test_samples_lie_within_the_bounds_and_images_in_image_space(prior):
+    codes = prior.sample(50)
+    low, high = prior.bounds()
+    assert (codes >= low).all()
+    assert (codes <= high).all()
+    images = prior.decode(100 * codes)
+    assert images.shape == (50, 3, 16, 16)
+    assert images.min() >= 0
+    assert images.max() <= 1
+
+
+def test_an_encoder_with_other_weights_is_refused(prior, tmp_path):
+    prior.encoder_tensors = {}
+    prior.about["encoder"]["spec"]["seed"] = 7
+    with pytest.raises(UserError, match="not the one"):
+        prior.encoder_net()
+
+
+@pytest.fixture
+def saved(prior, tmp_path):
+    path = tmp_path / "prior.safetensors"
+    prior.save(path)
+    return path
+
+
+def rewrite(path, change, tensors=None) -> None:
+    """Writes the prior file again with its header changed by `change`."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["dgn_prior"])
+    change(header)
+    save_file({**load_file(path), **(tensors or {})}, path, metadata={"dgn_prior": json.dumps(header)})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda h: h.update(format=2),
+        lambda h: h.pop("generator"),
+        lambda h: h["generator"].update(plan="fc 99999999999, reshape 3x4x4"),
+        lambda h: h["generator"].update(code_shape=[31]),
+        lambda h: h["generator"].update(image_size="big"),
+        lambda h: h["about"].pop("layer"),
+        lambda h: h.update(about=[]),
+        lambda h: h.update(count="many"),
+        lambda h: h["about"].update(layer=3),
+        lambda h: h["about"]["encoder"].update(spec=5),
+        lambda h: h["about"].update(data="not a mapping"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_refused_without_allocating(saved, change):
+    rewrite(saved, change)
+    with pytest.raises(UserError, match="prior"):
+        Prior.load(saved)
+
+
+def test_tensors_of_another_size_are_refused(saved):
+    rewrite(saved, lambda h: None, {"statistics.mean": torch.zeros(5)})
+    with pytest.raises(UserError, match="damaged"):
+        Prior.load(saved)
+
+
+def test_weights_that_are_not_finite_are_refused(saved):
+    name, tensor = next((n, t) for n, t in load_file(saved).items() if n.startswith("generator.") and t.ndim > 1)
+    rewrite(saved, lambda h: None, {name: torch.full_like(tensor, torch.nan)})
+    with pytest.raises(UserError, match="not finite"):
+        Prior.load(saved)
+
+
+def test_every_truncation_is_refused(saved, tmp_path):
+    content = saved.read_bytes()
+    for size in (0, 5, 100, len(content) // 2, len(content) - 1):
+        (tmp_path / "cut.safetensors").write_bytes(content[:size])
+        with pytest.raises(UserError, match=r"cut\.safetensors"):
+            Prior.load(tmp_path / "cut.safetensors")
+
+
+def test_foreign_files_are_refused(tmp_path):
+    save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
+    torch.save({"a": 1}, tmp_path / "pickle.safetensors")
+    for name in ("other.safetensors", "pickle.safetensors", "missing.safetensors"):
+        with pytest.raises(UserError, match=name):
+            Prior.load(tmp_path / name)
+    with pytest.raises(UserError, match="folder"):
+        Prior.load(tmp_path)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"prior": Bomb()}, tmp_path / "bomb.ckpt")
+    with pytest.raises(UserError, match=r"bomb\.ckpt"):
+        Prior.from_checkpoint(tmp_path / "bomb.ckpt")
+    assert not (tmp_path / "ran").exists()
