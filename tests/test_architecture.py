@@ -1,0 +1,112 @@
+"""The rooms of dgn/ and which of them may import which: arrows point down only, read from the source."""
+
+import ast
+import graphlib
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOORS = (
+    {"errors"},
+    {"files"},
+    {"runs"},
+    {"data", "networks"},
+    {"prior"},
+    {"am", "training"},
+    {"metrics", "report"},
+    {"visualization"},
+    {"cli"},
+)
+"""Rooms from the lowest floor to the highest. A room imports only from lower floors: not from its neighbours either."""
+POINTERS = ("published", "sharing")  # modules that only name where they have moved to
+
+
+@cache
+def imports() -> dict[str, set[str]]:
+    """{module: the modules of dgn that it imports, anywhere in it}. `dgn` itself hands on and is left out."""
+    paths = {_name(path): path for path in sorted((ROOT / "dgn").rglob("*.py"))}
+    del paths["dgn"]
+    return {module: _imported(path, set(paths)) - {module} for module, path in paths.items()}
+
+
+def _name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _imported(path: Path, modules: set[str]) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
+            of_it = {f"{node.module}.{alias.name}" for alias in node.names}
+            submodules = of_it & modules
+            names |= submodules if submodules == of_it else {str(node.module)} | submodules
+    return names & modules
+
+
+def _room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def _floor(module: str) -> int:
+    return next(floor for floor, rooms in enumerate(FLOORS) if _room(module) in rooms)
+
+
+def _reached(module: str) -> set[str]:
+    """What a module imports, and what that imports, and so on."""
+    reached: set[str] = set()
+    ahead = [module]
+    while ahead:
+        new = imports()[ahead.pop()] - reached
+        reached |= new
+        ahead += new
+    return reached
+
+
+def _modules(room: str) -> list[str]:
+    return [module for module in imports() if _room(module) == room]
+
+
+def test_every_module_is_in_a_room() -> None:
+    known = set().union(*FLOORS) | set(POINTERS)
+    assert {_room(module) for module in imports()} == known
+
+
+def test_a_room_imports_only_from_lower_floors() -> None:
+    upward = [
+        f"{module} imports {other}"
+        for module, others in imports().items()
+        if _room(module) not in POINTERS
+        for other in sorted(others)
+        if _room(other) != _room(module) and _floor(other) >= _floor(module)
+    ]
+    assert not upward
+
+
+def test_there_is_no_import_circle() -> None:
+    try:
+        graphlib.TopologicalSorter(imports()).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_no_file_of_the_library_imports_the_commands() -> None:
+    assert not [module for module in imports() if _room(module) != "cli" and _reached(module) & set(_modules("cli"))]
+
+
+def test_training_imports_no_report() -> None:
+    of_report = set(_modules("report"))
+    assert not [module for module in _modules("training") if _reached(module) & of_report]
+
+
+def test_visualization_reaches_nothing_of_training() -> None:
+    of_training = set(_modules("training"))
+    assert not [module for module in _modules("visualization") if _reached(module) & of_training]
+
+
+def test_no_file_repeats_the_name_of_its_folder() -> None:
+    assert not [module for module in imports() if module.split(".")[-1] == module.split(".")[-2]]
