@@ -1,6 +1,6 @@
 import torch
 
-from dgn.report import reconstruction_grid
+from dgn.data.images import reconstruction_grid
 
 
 def test_each_real_image_stands_over_its_reconstruction():
