@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import pytorch_lightning as pl
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -32,6 +33,9 @@ def fit_encoder(config: DictConfig, folder: Path) -> Path:
     if not data.classes:
         raise UserError("task=encoder needs labelled images, and these have no classes; use class folders")
     net = network(config.encoder, data)
+    if net.dtype != torch.float32:
+        log.info("%s has weights of %s: fitted in float32", net.name, str(net.dtype).removeprefix("torch."))
+        net.network.float()
     module = Classification(
         net,
         instantiate(config.optimizer, _partial_=True),
