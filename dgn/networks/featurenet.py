@@ -118,9 +118,15 @@ class FeatureNet(nn.Module):
         A unit that a ReLU has silenced has no gradient to climb; DGN-AM's published search starts its backward
         pass below the ReLU, and ours reads the unit there."""
         layer = self.layer(name)
-        made_by = self.layers().get(layer.same_as, layer)
+        base = self._base(layer.name)
+        pooled = layer.name[len(base) :]
+        if pooled == ":mean":
+            return layer.name  # the mean of rectified activations is no rectified mean
+        made_by = self.layers().get(self.layers()[base].same_as) or self.layers()[base]
         before = made_by.name + ":input"
-        return before if made_by.kind in _RELUS and before in self.layers() else layer.name
+        if made_by.port or made_by.entering or before not in self.layers() or not self._is_relu(made_by.module):
+            return layer.name
+        return before + pooled
 
     def trunk(self) -> str:
         """The deepest layer that is still a map (or tokens): CaffeNet's pool5, the comparator's layer by default."""
@@ -181,6 +187,11 @@ class FeatureNet(nn.Module):
         """A tensor of the network of floating point: its first weight, else its first buffer."""
         tensors = itertools.chain(self.network.parameters(), self.network.buffers())
         return next((tensor for tensor in tensors if tensor.is_floating_point()), torch.zeros(()))
+
+    def _is_relu(self, module: str) -> bool:
+        relu = None if module == OUTPUT else self.network.get_submodule(module)
+        kind = nn.ReLU6 if isinstance(relu, nn.ReLU6) else nn.ReLU
+        return isinstance(relu, kind) and type(relu).forward is kind.forward
 
     def _canonical(self, name: str) -> str:
         base, colon, rest = name.partition(":")
@@ -282,7 +293,6 @@ class FeatureNet(nn.Module):
             ) from error
 
 
-_RELUS = ("ReLU", "ReLU6")
 POOLS = ("class", "mean")
 """What may stand behind a layer's name and makes a vector of its map or tokens."""
 

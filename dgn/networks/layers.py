@@ -37,7 +37,8 @@ class Layer:
     channels_last: whether the module gives (N, height, width, channels), as Swin's and ConvNeXt's blocks do.
     batch_axis, windows: where the module's tensor has the images, and how many of its rows belong to one image
         (Swin's attention sees windows); they become tokens.
-    same_as: the innermost layer that gave this very tensor: `layer4` gives what `layer4.1.relu` gave.
+    same_as: the innermost layer that gave this very tensor, at the call that gave it: `layer4` gives what
+        `layer4.1.relu` gave in its last call, `layer4.0.relu@0:input` what `layer4.0.bn1` gave.
     """
 
     name: str
@@ -137,7 +138,8 @@ def _observe(network: nn.Module, run: Callable[[], None]) -> dict[str, _Note]:
     notes: dict[str, _Note] = {}
     calls: dict[tuple[str, bool], int] = defaultdict(int)
     alive: list[Tensor] = []  # so that no two tensors have one id
-    first: dict[tuple[int, int], str] = {}
+    first: dict[tuple[int, int], tuple[str, int, str]] = {}  # by tensor and version: module, call, ending
+    source: dict[str, tuple[str, int, str]] = {}
 
     def note(module: str, kind: str, entering: bool, value: Any) -> None:
         call = calls[module, entering]
@@ -148,13 +150,12 @@ def _observe(network: nn.Module, run: Callable[[], None]) -> dict[str, _Note]:
             ending = (":input" if entering else "") + (f":{port}" if port else "")
             alive.append(tensor)
             if not entering:
-                first.setdefault((id(tensor), tensor._version), module + ending)
+                first.setdefault((id(tensor), tensor._version), (module, call, ending))
             for name, which in ((f"{module}@{call}{ending}", call), (module + ending, None)):
-                shape = tuple(tensor.shape[1:])
-                layer = Layer(name, shape, kind, module, entering, port, which)
-                layer = replace(layer, same_as=first.get((id(tensor), tensor._version), ""))
+                layer = Layer(name, tuple(tensor.shape[1:]), kind, module, entering, port, which)
                 notes.pop(name, None)  # in the order of the last call
                 notes[name] = _Note(layer, tensor, tensor._version)
+                source[name] = first.get((id(tensor), tensor._version), ("", 0, ""))
 
     with ExitStack() as hooks, torch.no_grad():
         for name, module in network.named_modules():
@@ -166,12 +167,19 @@ def _observe(network: nn.Module, run: Callable[[], None]) -> dict[str, _Note]:
             hooks.callback(pre.remove)
             hooks.callback(post.remove)
         run()
+
+    def name_of(module: str, call: int, ending: str) -> str:
+        last = call + 1 == calls[module, False]
+        return module + ending if last else f"{module}@{call}{ending}"
+
     found = {}
     for name, entry in notes.items():
         layer, count = entry.layer, calls[entry.layer.module, entry.layer.entering]
         if layer.call is not None and count == 1:
             continue  # called once: the name without @ says it
-        entry.layer = replace(layer, calls=count, overwritten=entry.tensor._version != entry.version)
+        changed = entry.tensor._version != entry.version
+        same_as = name_of(*source[name]) if source[name][0] else ""
+        entry.layer = replace(layer, calls=count, overwritten=changed, same_as=same_as)
         found[name] = entry
     return found
 
