@@ -26,6 +26,7 @@ from dgn.errors import UserError
 from dgn.files import image_name
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
+from dgn.networks.usable import check
 
 __all__ = ["Preferred", "Stage", "activations_of", "fitting_batch", "maximize"]
 
@@ -92,6 +93,9 @@ def maximize(
     steps = sum(stage.steps for stage in stages)
     if not objectives or not seeds or not stages or any(stage.steps < 0 for stage in stages):
         raise UserError(f"nothing to maximize: {len(objectives)} objectives, {len(seeds)} seeds, {steps} steps")
+    climbed = (stage.objective(objective, target) for stage in stages for objective in objectives)
+    layers = [layer for objective in climbed for layer in objective.layers]
+    check(target, "target", [*layers, *([diversity.of(target)] if diversity is not None else [])])
     jobs = [(objective, s) for objective in objectives for s in seeds]
     batch_size = batch_size or fitting_batch(target, objectives[0], stages)
     if diversity is not None:

@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dgn.errors import UserError, first_line
+from dgn.errors import UserError
 from dgn.networks.inputs import InputSpace
 from dgn.networks.layers import OUTPUT, Layer, probe
 from dgn.networks.precision import own_layers
 from dgn.networks.receptive_field import ReceptiveField
 from dgn.networks.receptive_tracing import receptive_fields
 from dgn.programs import command
+from dgn.networks.usable import why_it_fails, without_inference_tensors
 
 
 class FeatureNet(nn.Module):
@@ -54,7 +55,7 @@ class FeatureNet(nn.Module):
         classes_at: str | None = None,
     ) -> None:
         super().__init__()
-        self.network = network.requires_grad_(False)
+        self.network = without_inference_tensors(network).requires_grad_(False)
         self.input_space = input_space
         self.name = name
         self.labels = _unique(labels)
@@ -274,6 +275,7 @@ class FeatureNet(nn.Module):
             )
         return module.register_forward_hook(lambda _, args, out: keep(point, out))
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def _run_probe(self, count: int = 2, larger: int = 0) -> None:
         """The network on `count` of two probe images, its own size or so many pixels more."""
@@ -286,11 +288,7 @@ class FeatureNet(nn.Module):
         except Exception as error:  # a network is anyone's code
             if larger:
                 return  # the layers before have been seen
-            reason = first_line(error)
-            raise UserError(
-                f"{self.name} does not take an image of {height}x{width} pixels ({reason}); "
-                "give the size that it takes with input_size="
-            ) from error
+            raise UserError(why_it_fails(self, error, lambda inputs: self._call(inputs.to(self.device)))) from error
 
 
 POOLS = ("class", "mean")

@@ -149,13 +149,14 @@ def _observe(network: nn.Module, run: Callable[[], None]) -> dict[str, _Note]:
                 continue
             ending = (":input" if entering else "") + (f":{port}" if port else "")
             alive.append(tensor)
-            if not entering:
-                first.setdefault((id(tensor), tensor._version), (module, call, ending))
+            version = -1 if tensor.is_inference() else tensor._version  # -1: it is not counted
+            if not entering and version >= 0:
+                first.setdefault((id(tensor), version), (module, call, ending))
             for name, which in ((f"{module}@{call}{ending}", call), (module + ending, None)):
                 layer = Layer(name, tuple(tensor.shape[1:]), kind, module, entering, port, which)
                 notes.pop(name, None)  # in the order of the last call
-                notes[name] = _Note(layer, tensor, tensor._version)
-                source[name] = first.get((id(tensor), tensor._version), ("", 0, ""))
+                notes[name] = _Note(layer, tensor, version)
+                source[name] = first.get((id(tensor), version), ("", 0, ""))
 
     with ExitStack() as hooks, torch.no_grad():
         for name, module in network.named_modules():
@@ -177,7 +178,7 @@ def _observe(network: nn.Module, run: Callable[[], None]) -> dict[str, _Note]:
         layer, count = entry.layer, calls[entry.layer.module, entry.layer.entering]
         if layer.call is not None and count == 1:
             continue  # called once: the name without @ says it
-        changed = entry.tensor._version != entry.version
+        changed = entry.version < 0 or entry.tensor._version != entry.version
         same_as = name_of(*source[name]) if source[name][0] else ""
         entry.layer = replace(layer, calls=count, overwritten=changed, same_as=same_as)
         found[name] = entry

@@ -16,6 +16,7 @@ from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.loggers import log_prior
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.usable import check
 from dgn.runs import METRICS, PRIOR
 from dgn.tasks import common
 from dgn.tasks.networks import network
@@ -46,6 +47,8 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     layers = _comparator_layers(config, comparator or encoder)
     device = common.device(config.trainer)
     encoder, comparator = encoder.to(device), comparator and comparator.to(device)
+    check(encoder, "encoder", [config.encoder.layer])
+    check(comparator or encoder, "comparator", layers)
     checkpoint = checkpoint_of(folder)
     # A resumed run has measured them when it began.
     saved = None if checkpoint is None else saved_statistics(checkpoint, config.encoder.layer)

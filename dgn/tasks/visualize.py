@@ -23,6 +23,7 @@ from dgn.metrics.neighbours import PIXELS, code_spaces
 from dgn.metrics.scorer import REAL, ImageScores, Scorer
 from dgn.metrics.scores import Measured, Scores
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.usable import check
 from dgn.prior import Prior
 from dgn.report.animation import FORMATS, save_animation
 from dgn.report.contents import RealImage, Trace
@@ -88,6 +89,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     priors = priors_of(config, device)
     target = target_of(config, priors, device)
     objectives = parse_units(units_of(config.units, target), target)
+    check(target, "target", [layer for objective in objectives for layer in objective.layers])
     seeds = seeds_of(config.seeds) if config.facets is None else list(range(config.facets))
     data = reference_data(priors[0] if priors else None, config)
     reference = Reference(data, config.reference_images) if data is not None and config.reference_images else None
