@@ -5,8 +5,9 @@ how the objective is read, what is optimized (the parametrization), what is done
 and how a step follows the gradient (the update).
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from torch import Tensor
 
 from dgn.am.diversity import Diversity, together
 from dgn.am.evaluation import Evaluation, activations_of
+from dgn.am.leak import leaking
 from dgn.am.objectives import Objective
+from dgn.am.outcomes import Outcome, Watch, summary
 from dgn.am.parametrizations import Parametrization
 from dgn.am.readings import below_rectifier
 from dgn.am.step import Draws, Step
@@ -28,7 +31,9 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
 from dgn.networks.usable import check
 
-__all__ = ["Preferred", "Stage", "activations_of", "fitting_batch", "maximize"]
+__all__ = ["Outcome", "Preferred", "Stage", "activations_of", "fitting_batch", "maximize"]
+
+log = logging.getLogger(__name__)
 
 
 Film = Callable[[Objective, int, Tensor], None]
@@ -54,13 +59,24 @@ class Stage:
 class Preferred:
     """What a search found. images (N, 3, H, W) in image space, on the CPU: the last of each search, which is what
     the paper keeps. activations (N,): of the objectives, as the layers give them, on these images. curve
-    (steps, N): what the search climbed, before each step. objectives, seeds: of each image."""
+    (steps, N): what the search climbed, before each step. objectives, seeds: of each image. outcomes: of each search:
+    whether its image is a result (by default all are)."""
 
     images: Tensor
     activations: Tensor
     curve: Tensor
     objectives: list[Objective]
     seeds: list[int]
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.outcomes = self.outcomes or [Outcome()] * len(self.objectives)
+
+    @property
+    def found(self) -> list[bool]:
+        """Of each image whether it is a result; a search that stayed silent or met values that are not finite has
+        none."""
+        return [outcome.found for outcome in self.outcomes]
 
     def save(self, folder: str | Path) -> list[Path]:
         """Writes every image as a PNG named by its objective and seed; returns the paths."""
@@ -108,9 +124,14 @@ def maximize(
     ]
     for _ in ticks:
         pass  # lets a progress bar end
-    images, activations, curves = zip(*found, strict=True)
+    images, activations, curves, outcomes = zip(*found, strict=True)
     chosen, used = zip(*jobs, strict=True)
-    return Preferred(torch.cat(images), torch.cat(activations), torch.cat(curves, 1), list(chosen), list(used))
+    outcomes = [outcome for batch in outcomes for outcome in batch]
+    if nothing := summary(outcomes, [f"{objective} seed {s}" for objective, s in jobs]):
+        count = sum(not outcome.found for outcome in outcomes)
+        log.warning("%d of %d searches found nothing: %s", count, len(outcomes), nothing)
+    images, activations, curves = torch.cat(images), torch.cat(activations), torch.cat(curves, 1)
+    return Preferred(images, activations, curves, list(chosen), list(used), outcomes)
 
 
 def _search(
@@ -121,32 +142,39 @@ def _search(
     diversity: Diversity | None,
     ticks: Iterator[int],
     film: Film | None,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, list[Outcome]]:
     parametrization = stages[0].parametrization
     parameters = parametrization.start(seeds, objectives).detach().float()
     draws, frames = Draws(seeds, parameters.device), _Frames(sum(s.steps for s in stages), film is not None)
     curve: list[Tensor] = []
+    watch = Watch(parameters)
     for stage in stages:
         parametrization, parameters = _entered(stage, parametrization, parameters)
+        watch.enter(parameters)
         climb = _Climb(target, objectives, stage, diversity, parameters.device)
         update = stage.update()
         update.begin(parameters, stage.steps, parametrization.unit)
         for i in range(stage.steps):
             next(ticks)
             frames.add(len(curve), parametrization, parameters)
-            curve.append(_step(climb, update, parameters, draws, i))
+            curve.append(_step(climb, update, parameters, draws, i, watch))
     shown = Evaluation(objectives, parameters.device)
     with torch.no_grad():
         images = parametrization.images(parameters)
         activations = shown(target(images, shown.layers))
+        if watch.fail_at_the_end(activations):
+            watch.hold(parameters)
+            images = parametrization.images(parameters)
+            activations = shown(target(images, shown.layers))
     if film is not None:
         for n, (objective, seed) in enumerate(zip(objectives, seeds, strict=True)):
             film(objective, seed, frames.of(n, images))
     curves = torch.stack(curve) if curve else torch.empty(0, len(seeds))
-    return images.float().cpu().contiguous(), activations.cpu(), curves.cpu()
+    outcomes = watch.outcomes(curves[0] if curve else activations, activations)
+    return images.float().cpu().contiguous(), activations.cpu(), curves.cpu(), outcomes
 
 
-def _step(climb: "_Climb", update: Update, parameters: Tensor, draws: Draws, i: int) -> Tensor:
+def _step(climb: "_Climb", update: Update, parameters: Tensor, draws: Draws, i: int, watch: Watch) -> Tensor:
     """One step, in place; returns what was climbed before it (N,)."""
     stage = climb.stage
     parameters.requires_grad_(True)
@@ -154,7 +182,14 @@ def _step(climb: "_Climb", update: Update, parameters: Tensor, draws: Draws, i: 
     step = Step(stage.parametrization, parameters, images, draws, i, stage.steps)
     values, driving = climb(step)
     losses = [r for r in stage.regularizers if hasattr(r, "loss")]
-    gradient, step.slope = torch.autograd.grad(driving.sum(), (parameters, images), retain_graph=bool(losses))
+    gradient, slope = torch.autograd.grad(driving.sum(), (parameters, images), retain_graph=True)
+    own = gradient
+    if climb.diversity is not None:
+        (own,) = torch.autograd.grad(values.sum(), parameters, retain_graph=True)
+    watch.see(values.detach(), own, parameters)
+    if watch.troubled:
+        gradient, slope = _helped(climb, driving, parameters, images, (gradient, slope), watch)
+    step.slope = slope
     for regularizer in stage.regularizers:
         if hasattr(regularizer, "loss"):
             last = regularizer is losses[-1]
@@ -168,7 +203,29 @@ def _step(climb: "_Climb", update: Update, parameters: Tensor, draws: Draws, i: 
         for regularizer in stage.regularizers:
             if hasattr(regularizer, "project"):
                 regularizer.project(step)
+        watch.hold(parameters)
     return values.detach()
+
+
+def _helped(
+    climb: "_Climb",
+    driving: Tensor,
+    parameters: Tensor,
+    images: Tensor,
+    gradients: tuple[Tensor, Tensor],
+    watch: Watch,
+) -> list[Tensor]:
+    """The gradients for parameters and images: of silent searches a leaky one, of failed ones none."""
+    asleep, leaky = watch.asleep & climb.raises, gradients
+    if bool(asleep.any()):
+        with leaking(driving):
+            leaky = torch.autograd.grad(driving.sum(), (parameters, images), retain_graph=True)
+    helped = []
+    for plain, other in zip(gradients, leaky, strict=True):
+        of_rows = [-1, *[1] * (plain.ndim - 1)]
+        plain = torch.where(asleep.view(of_rows), other.nan_to_num(0, 0, 0), plain)
+        helped.append(torch.where(watch.failed.view(of_rows), 0, plain))
+    return helped
 
 
 class _Frames:
@@ -213,6 +270,8 @@ class _Climb:
         self.target, self.stage, self.diversity = target, stage, diversity
         self.groups = together(objectives, device) if diversity else []
         self.values = Evaluation([stage.objective(o, target) for o in objectives], device)
+        raised = [any(weight > 0 for weight, _ in objective.terms) for objective in objectives]
+        self.raises = torch.tensor(raised, device=device)
         self.apart = diversity.of(target) if diversity else None
         self.layers = tuple(dict.fromkeys([*self.values.layers, *([self.apart] if self.apart else [])]))
 

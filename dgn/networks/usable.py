@@ -129,7 +129,8 @@ def _check_shapes(net: "FeatureNet", role: str, name: str, two: Tensor, one: Ten
 
 
 def _check_finite(net: "FeatureNet", role: str, name: str, activations: Tensor) -> None:
-    if bool(activations.isfinite().all()):
+    finite = activations.isfinite()
+    if bool(finite.all()) or (role == "target" and bool(finite.any())):  # a search says which of its units are not
         return
     bad = next((key for key, value in net.network.state_dict().items() if _not_finite(value)), None)
     if bad is not None:
@@ -252,25 +253,18 @@ def _lost(net: "FeatureNet", name: str) -> tuple[str, str]:
     if last is None or last == end:
         return f"in {_called(events[end])}", _CAUSES["detached"]
     before, after = events[last], events[last + 1]
-    if after.attached:
-        reason = _CAUSES["zero"]
-    elif after.mode == "checkpoint" or _is_checkpointed(before, after):
-        reason = _REENTRANT
-    else:
-        reason = _CAUSES[after.mode or _mode_inside(events[last + 1 : end + 1])]
+    if after.mode:  # gradients are off from here on
+        start = last + 1
+        while events[start - 1].mode == after.mode:
+            start -= 1
+        reason = _REENTRANT if after.mode == "checkpoint" else _CAUSES[after.mode]
+        return f"in {_called(events[start])}", reason
+    reason = _CAUSES["zero"] if after.attached else _CAUSES["detached"]
     if before.where == after.where:
         return f"in {_called(after)}", reason
     left = f"after {_called(before)}" if before.leaving else f"in {_called(before)}, which begins"
     right = f"before {_called(after)}" if not after.leaving else f"in {_called(after)}"
     return (f"between {_called(before)} and {_called(after)}" if before.leaving else f"{left} {right}"), reason
-
-
-def _is_checkpointed(before: _Event, after: _Event) -> bool:
-    return "checkpoint" in (before.mode, after.mode)
-
-
-def _mode_inside(events: Sequence[_Event]) -> str:
-    return next((event.mode for event in events if event.mode in ("no_grad", "inference")), "detached")
 
 
 def _called(event: _Event) -> str:

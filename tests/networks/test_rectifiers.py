@@ -71,7 +71,8 @@ def test_a_name_keeps_its_call_its_port_and_its_class_token():
     images = torch.rand(2, 3, 16, 16)
     names = ["relu@0", "relu@1", "relu@2", "relu", "pair", "first:input", "pair:1", "second:input"]
     below = {name: net.before_rectifier(name) for name in names}
-    assert below["pair:1"] == "pair:1" and below["first:input"] == "first:input"
+    assert below["pair:1"] == "pair:1"
+    assert below["first:input"] == "first:input"
     with torch.no_grad():
         first = net.network.first(images)
         second = net.network.second(F.relu(first))
@@ -96,4 +97,5 @@ def test_what_is_only_called_relu_is_not_read_below():
             return 2 * super().forward(x)
 
     net = net_of(nn.Sequential(nn.Conv2d(3, 4, 3), ReLU(), nn.Conv2d(4, 4, 3), Doubled()), 16)
-    assert net.before_rectifier("1") == "1" and net.before_rectifier("3") == "3"
+    assert net.before_rectifier("1") == "1"
+    assert net.before_rectifier("3") == "3"
