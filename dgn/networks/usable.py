@@ -82,7 +82,7 @@ def said(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not _in_a_library(frame.filename)]
     frame = (own or frames or [None])[-1]
-    place = "" if frame is None else f" ({frame.filename if own else Path(frame.filename).name}, line {frame.lineno})"
+    place = "" if frame is None else f" ({Path(frame.filename).name}, line {frame.lineno})"
     return f"{type(error).__name__}: {first_line(error)}{place}"
 
 
