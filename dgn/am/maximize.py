@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dgn.am.diversity import Diversity, together
 from dgn.am.evaluation import Evaluation, activations_of
+from dgn.am.language import as_objectives
 from dgn.am.leak import leaking
 from dgn.am.objectives import Objective
 from dgn.am.outcomes import Outcome, Watch, summary
@@ -87,11 +88,13 @@ class Preferred:
 
 
 @full_precision
+@torch.inference_mode(False)
+@torch.enable_grad()
 def maximize(
     target: FeatureNet,
-    objectives: Sequence[Objective],
+    objectives: str | Objective | Sequence[str | Objective],
     stages: Stage | Sequence[Stage],
-    seeds: Sequence[int] = (0,),
+    seeds: int | Sequence[int] = (0,),
     batch_size: int | None = None,
     seed: int = 0,
     diversity: Diversity | None = None,
@@ -100,11 +103,14 @@ def maximize(
 ) -> Preferred:
     """Images that make each objective large: one for every objective and seed, in that order.
 
+    objectives: one or several; in the unit language ("fc8:3, fc8:house") or made by `parse_units`. seeds: those of each
+    objective, or how many.
     stages: the method; where the next stage has another parametrization, it goes on from the images of the last.
     batch_size: searches run together; None: as many as fit the memory. seed: shifts all seeds. diversity: pushes
     the seeds of an objective apart, which then run together whatever batch_size says. progress: wraps the iterator
     of all steps, given their number. film: is given every search once it is done, as a film.
     Raises UserError where the parametrization's images and the target cannot meet."""
+    objectives, seeds = as_objectives(objectives, target), _seeds(seeds)
     stages = [stages] if isinstance(stages, Stage) else list(stages)
     steps = sum(stage.steps for stage in stages)
     if not objectives or not seeds or not stages or any(stage.steps < 0 for stage in stages):
@@ -132,6 +138,13 @@ def maximize(
         log.warning("%d of %d searches found nothing: %s", count, len(outcomes), nothing)
     images, activations, curves = torch.cat(images), torch.cat(activations), torch.cat(curves, 1)
     return Preferred(images, activations, curves, list(chosen), list(used), outcomes)
+
+
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    several = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not all(isinstance(seed, int) for seed in several):
+        raise UserError(f"seeds={seeds}: give whole numbers, or how many")
+    return several
 
 
 def _search(
@@ -292,6 +305,8 @@ class _Climb:
         return values, values + shares
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def fitting_batch(target: FeatureNet, objective: Objective, stages: Sequence[Stage]) -> int:
     """How many searches fit the memory together: what autograd keeps for one image in the stage that needs most,
     counted, against a fifth of the memory that is free (at most 2 GiB on a CPU); at most 256."""

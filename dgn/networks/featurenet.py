@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dgn.data.images import as_images
 from dgn.errors import UserError
 from dgn.networks.inputs import InputSpace
 from dgn.networks.layers import OUTPUT, Layer, probe
@@ -82,12 +83,14 @@ class FeatureNet(nn.Module):
         return super().train(False)
 
     def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """images: (N, 3, H, W) in image space -> {layer as it was asked for: activations (N, ...)}.
+        """images: (N, 3, H, W) in image space, or what `as_images` takes -> {layer as it was asked for: activations
+        (N, ...)}.
 
         Whatever the network computes in, images of float32 or less give float32 (images of float64 give float64).
 
         Computation stops at the deepest of the layers. Raises UserError for a layer the network has not, and for
         one that these images do not reach (a network may choose by what it sees)."""
+        images = as_images(images) if isinstance(images, Tensor) else as_images(images).to(self.device)
         wanted = {name: self.layer(name) for name in layers}
         inputs = self.input_space.enter(images)
         captured = self._run(inputs, {self._base(layer.name) for layer in wanted.values()})
