@@ -100,7 +100,7 @@ def as_images(images: Any) -> Tensor:
         sizes = sorted({f"{single.shape[-1]}x{single.shape[-2]}" for single in singles})
         if len(sizes) > 1:
             raise UserError(f"images of several sizes ({', '.join(sizes[:4])}) are no batch; resize them to one size")
-        return torch.cat(singles)
+        return torch.cat([single.float() for single in singles])
     raise UserError(
         f"a {type(images).__name__} is no image; give a tensor (N, 3, H, W), an array (N, H, W, 3), or Pillow images "
         "(a file: PIL.Image.open)"

@@ -70,7 +70,7 @@ def test_arrays_and_pillow_images_are_taken_wherever_images_are(prior, target, p
     pictures = [Image.fromarray(image) for image in levels]
     for images in (levels, pictures, exact.double(), exact.numpy(), levels.astype(np.float64) / 255):
         torch.testing.assert_close(prior.encode(images), codes)
-        torch.testing.assert_close(target(images, ["4"])["4"], target(exact, ["4"])["4"])
+        torch.testing.assert_close(target(images, ["4"])["4"].float(), target(exact, ["4"])["4"])
         torch.testing.assert_close(features_of(target, images), features)
         torch.testing.assert_close(activations_of(target, units, images), values)
         torch.testing.assert_close(dgn_am(prior, units, steps=1, start=images).images, started)
