@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
+from dgn.networks.usable import prepared
 from dgn.networks.weights.load import load_state_dict
 from dgn.networks.weights.read import named_blobs, read_weights
 
@@ -125,10 +126,12 @@ def assemble(
     if not isinstance(classes, int) or classes < 0:
         raise UserError(f"classes={classes!r}: give a number, auto, or data for as many as the data have")
 
+    own_space = space.overridden(**settings.space)
+
     def built(classes: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            return make(classes)
+            return prepared(make(classes), own_space.size or (224, 224))
 
     module = built(classes) if classes or not counts_classes else None
     if counts_classes and not settings.classes and not labels and state is not None:
@@ -148,13 +151,12 @@ def assemble(
     if state is not None:
         allowed = dict(allow_missing=settings.allow_missing, allow_unexpected=settings.allow_unexpected)
         load_state_dict(module, adapt(module, state), source=str(settings.weights), **allowed)
-    space = space.overridden(**settings.space)
     spec = {"builder": builder, **(args or {})}
     spec |= {k: v for k, v in asdict(settings).items() if v not in (None, ()) and not k.startswith("data_")}
     spec |= {"labels": list(labels), "seed": settings.seed, "weights": _findable(settings.weights)}
     spec |= {"classes": classes} if counts_classes else {}
     module = module.to(memory_format=torch.channels_last)
-    return FeatureNet(module, space, str((args or {}).get("name") or builder), labels, aliases, _plain(spec))
+    return FeatureNet(module, own_space, str((args or {}).get("name") or builder), labels, aliases, _plain(spec))
 
 
 def _classes_in(state: State, module: nn.Module) -> int:

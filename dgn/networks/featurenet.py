@@ -22,8 +22,8 @@ from dgn.networks.layers import OUTPUT, Layer, probe
 from dgn.networks.precision import own_layers
 from dgn.networks.receptive_field import ReceptiveField
 from dgn.networks.receptive_tracing import receptive_fields
+from dgn.networks.usable import prepared, why_it_fails
 from dgn.programs import command
-from dgn.networks.usable import why_it_fails, without_inference_tensors
 
 
 class FeatureNet(nn.Module):
@@ -56,13 +56,14 @@ class FeatureNet(nn.Module):
         classes_at: str | None = None,
     ) -> None:
         super().__init__()
-        self.network = without_inference_tensors(network).requires_grad_(False)
+        self.probe_size = input_space.size or (probe_size, probe_size)
+        network = prepared(network, self.probe_size)
+        self.network = TorchScript(network) if isinstance(network, torch.jit.ScriptModule) else network
         self.input_space = input_space
         self.name = name
         self.labels = _unique(labels)
         self.aliases = dict(aliases or {})
         self.spec = dict(spec or {})
-        self.probe_size = input_space.size or (probe_size, probe_size)
         self.classes_at = classes_at
         self._layers: dict[str, Layer] | None = None
         self._fields: dict[str, ReceptiveField | None] | None = None
@@ -80,7 +81,14 @@ class FeatureNet(nn.Module):
 
     def train(self, mode: bool = True) -> "FeatureNet":
         """A fixed network is always in evaluation mode, whatever module it is a part of."""
-        return super().train(False)
+        with suppress(NotImplementedError):  # torch.export's modules have one mode
+            super().train(False)
+        return self
+
+    @property
+    def is_script(self) -> bool:
+        """Whether the network is a TorchScript module, scripted or traced."""
+        return isinstance(self.network, TorchScript)
 
     def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """images: (N, 3, H, W) in image space, or what `as_images` takes -> {layer as it was asked for: activations
@@ -136,7 +144,8 @@ class FeatureNet(nn.Module):
         """The deepest layer that is still a map (or tokens): CaffeNet's pool5, the comparator's layer by default."""
         maps = [name for name, layer in self.layers().items() if layer.plain and layer.is_map]
         if not maps:
-            raise UserError(f"{self.name} has no layer with a map or tokens; name comparator.layers yourself")
+            why = f" ({_SCRIPT})" if self.is_script else ""
+            raise UserError(f"{self.name} has no layer with a map or tokens{why}; name a layer yourself")
         return maps[-1]
 
     def class_layer(self) -> str:
@@ -218,6 +227,8 @@ class FeatureNet(nn.Module):
         names = [n for n in (*self.aliases, *layers) if ":" not in n and "@" not in n]
         base = self._canonical(name).partition(":")[0].partition("@")[0]
         see = f"see them all with `{command('visualize', 'target.layers=list')}`"
+        if self.is_script:
+            return f"no layer {name!r} in {self.name}: {_SCRIPT}; layers: {', '.join(layers)}"
         if base in layers:
             kinds = sorted({n[len(base) :] for n in layers if n.startswith((base + ":", base + "@"))})
             return f"no layer {name!r} in {self.name}; of {base} there are: {', '.join([base, *kinds])}, :class, :mean"
@@ -294,6 +305,18 @@ class FeatureNet(nn.Module):
             raise UserError(why_it_fails(self, error, lambda inputs: self._call(inputs.to(self.device)))) from error
 
 
+class TorchScript(nn.Module):
+    """Holds a scripted or traced network, which takes no hooks."""
+
+    def __init__(self, script: nn.Module) -> None:
+        super().__init__()
+        self.script = script
+
+    def forward(self, images: Tensor) -> Any:
+        return self.script(images)
+
+
+_SCRIPT = "a TorchScript module shows its output alone; give the Python module to see its layers"
 POOLS = ("class", "mean")
 """What may stand behind a layer's name and makes a vector of its map or tokens."""
 

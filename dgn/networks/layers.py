@@ -14,7 +14,7 @@ A layer's name is its module's, with up to three things behind it:
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -117,6 +117,8 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Tensor]]:
     if isinstance(value, Tensor):
         yield path, value
         return
+    if is_dataclass(value) and not isinstance(value, type | Mapping):
+        value = {entry.name: getattr(value, entry.name) for entry in fields(value)}
     if hasattr(value, "_asdict"):  # a named tuple, and transformers' outputs that are made like one
         value = value._asdict()
     entries = (
@@ -160,6 +162,8 @@ def _observe(network: nn.Module, run: Callable[[], None]) -> dict[str, _Note]:
 
     with ExitStack() as hooks, torch.no_grad():
         for name, module in network.named_modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                continue  # it takes no hooks
             name, kind = name or OUTPUT, type(module).__name__
             pre = module.register_forward_pre_hook(
                 lambda _, args, kwargs, n=name, k=kind: note(n, k, True, (*args, *kwargs.values())), with_kwargs=True

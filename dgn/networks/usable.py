@@ -211,6 +211,8 @@ def _watch(net: "FeatureNet", images: Tensor) -> list[_Event]:
 
     with ExitStack() as hooks:
         for name, module in net.network.named_modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                continue  # it takes no hooks
             name, kind = name or OUTPUT, type(module).__name__
             before = module.register_forward_pre_hook(
                 lambda _, args, kwargs, n=name, k=kind: note(n, k, False, (*args, *kwargs.values())), with_kwargs=True
@@ -289,21 +291,41 @@ def _reason(run: Callable[[Tensor], Any], channels: int, height: int, width: int
     return None
 
 
-def without_inference_tensors(network: nn.Module) -> nn.Module:
-    """The network with ordinary weights: those that were made under torch.inference_mode(), which autograd refuses,
-    are copied."""
+def prepared(network: nn.Module, size: tuple[int, int]) -> nn.Module:
+    """The network as a FeatureNet can hold it: without torch.compile's and DataParallel's wrappers, whose layers have
+    other names; with the weights of lazy modules, which one dry run on `size` (height, width) makes; with copies of
+    weights that were made under torch.inference_mode(), which autograd refuses; and frozen.
+
+    Raises UserError where the dry run fails."""
+    while isinstance(network, torch._dynamo.OptimizedModule | nn.DataParallel):
+        network = network._orig_mod if isinstance(network, torch._dynamo.OptimizedModule) else network.module
     with torch.inference_mode(False), torch.no_grad():
+        if _is_lazy(network):
+            _dry_run(network, size)
         for module in network.modules():
-            for name, parameter in module._parameters.items():
-                if parameter is not None and parameter.is_inference():
-                    module._parameters[name] = nn.Parameter(parameter.clone(), requires_grad=parameter.requires_grad)
-            for name, buffer in module._buffers.items():
-                if buffer is not None and buffer.is_inference():
-                    module._buffers[name] = buffer.clone()
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                if parameter.is_inference():
+                    setattr(module, name, nn.Parameter(parameter.clone(), requires_grad=False))
+            for name, buffer in list(module.named_buffers(recurse=False)):
+                if buffer.is_inference():
+                    setattr(module, name, buffer.clone())
+    for parameter in network.parameters():  # a ScriptModule has no requires_grad_ of its own
+        parameter.requires_grad_(False)
     return network
 
 
-def is_lazy(network: nn.Module) -> bool:
-    """Whether some weights have no shape before the first forward pass."""
-    tensors = [*network.parameters(), *network.buffers()]
-    return any(nn.parameter.is_lazy(tensor) for tensor in tensors)
+def _is_lazy(network: nn.Module) -> bool:
+    return any(nn.parameter.is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers()))
+
+
+def _dry_run(network: nn.Module, size: tuple[int, int]) -> None:
+    try:
+        network.train(False)(torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)))
+    except Exception as error:  # a network is anyone's code
+        raise UserError(
+            f"lazy modules get their shapes in a first run, and that fails on images of {size[0]}x{size[1]} pixels: "
+            f"{said(error)}; give the size that the network takes with input_size="
+        ) from error
+    if _is_lazy(network):
+        names = [name for name, tensor in network.named_parameters() if nn.parameter.is_lazy(tensor)]
+        raise UserError(f"the weight {names[0]} still has no shape after a first run: its lazy module is never called")

@@ -1,5 +1,7 @@
 """Networks of strangers: whether each can take a role, and what is said where it cannot."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -211,3 +213,77 @@ def test_a_size_that_could_be_the_cause_is_said_to_be():
     odd = nn.Sequential(nn.Flatten(), nn.Linear(3 * 50 * 70, 5))
     with pytest.raises(UserError, match=r"cannot be multiplied.*input_size="):
         net_of(odd, 32).layers()
+
+
+def base() -> nn.Sequential:
+    torch.manual_seed(0)
+    pooled = [nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 10)]
+    return nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), *pooled)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["script", "trace"])
+def test_torchscript_shows_its_output_and_says_so(kind):
+    make = {"script": torch.jit.script, "trace": lambda net: torch.jit.trace(net.eval(), torch.rand(2, 3, 16, 16))}[
+        kind
+    ]
+    net = net_of(make(base()))
+    check(net, "target", ["output"])
+    images = torch.rand(3, 3, 16, 16)
+    torch.testing.assert_close(net(images, ["output"])["output"], base()(images))
+    for ask in (lambda: net.layer("1"), net.trunk, net.code_layer):
+        with pytest.raises(UserError, match="TorchScript module shows its output alone"):
+            ask()
+
+
+def test_wrappers_of_torch_are_looked_through():
+    for network in (torch.compile(base(), backend="eager"), nn.DataParallel(base())):
+        net = net_of(network)
+        assert "1" in net.layers()
+        check(net, "target", ["1", "5" if "5" in net.layers() else "4"])
+
+
+def test_lazy_modules_get_their_shapes_in_a_first_run():
+    class Lazy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm, self.head = nn.LazyConv2d(8, 3), nn.LazyBatchNorm2d(), nn.LazyLinear(10)
+
+        def forward(self, x):
+            return self.head(self.norm(self.conv(x)).relu().flatten(1))
+
+    net = net_of(Lazy())
+    assert net.layer("head").shape == (10,)
+    check(net, "target", ["head"])
+    assert len(net.fingerprint()) == 64
+
+    class Never(Lazy):
+        def forward(self, x):
+            return self.conv(x)
+
+    with pytest.raises(UserError, match=r"norm\.weight still has no shape after a first run"):
+        net_of(Never())
+    with pytest.raises(UserError, match="first run, and that fails on images of 2x2 pixels"):
+        net_of(Lazy(), 2)
+
+
+def test_a_dataclass_is_a_module_s_several_tensors():
+    @dataclass
+    class Out:
+        logits: torch.Tensor
+        features: torch.Tensor
+        loss: None = None
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
+
+        def forward(self, x, scale=1.0):
+            x = self.body(x)
+            return Out(self.head(x.mean((2, 3))) * scale, x)
+
+    net = net_of(Net())
+    assert net.layer("output").shape == (5,)
+    assert net.layer("output:features").shape == (4, 14, 14)
+    check(net, "target", ["output", "output:features"])
