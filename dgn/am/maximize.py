@@ -124,20 +124,21 @@ def maximize(
         batch_size = len(seeds) * max(1, batch_size // len(seeds))
     batches = [jobs[i : i + batch_size] for i in range(0, len(jobs), batch_size)]
     ticks = iter((progress or (lambda it, _: it))(range(steps * len(batches)), steps * len(batches)))
-    found = [
+    searched = [
         _search(target, [o for o, _ in batch], [seed + s for _, s in batch], stages, diversity, ticks, film)
         for batch in batches
     ]
     for _ in ticks:
         pass  # lets a progress bar end
-    images, activations, curves, outcomes = zip(*found, strict=True)
+    images, activations, curves, of_batches = zip(*searched, strict=True)
     chosen, used = zip(*jobs, strict=True)
-    outcomes = [outcome for batch in outcomes for outcome in batch]
+    outcomes = [outcome for batch in of_batches for outcome in batch]
     if nothing := summary(outcomes, [f"{objective} seed {s}" for objective, s in jobs]):
         count = sum(not outcome.found for outcome in outcomes)
         log.warning("%d of %d searches found nothing: %s", count, len(outcomes), nothing)
-    images, activations, curves = torch.cat(images), torch.cat(activations), torch.cat(curves, 1)
-    return Preferred(images, activations, curves, list(chosen), list(used), outcomes)
+    return Preferred(
+        torch.cat(images), torch.cat(activations), torch.cat(curves, 1), list(chosen), list(used), outcomes
+    )
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:
@@ -229,7 +230,8 @@ def _helped(
     watch: Watch,
 ) -> list[Tensor]:
     """The gradients for parameters and images: of silent searches a leaky one, of failed ones none."""
-    asleep, leaky = watch.asleep & climb.raises, gradients
+    asleep = watch.asleep & climb.raises
+    leaky: tuple[Tensor, ...] = gradients
     if bool(asleep.any()):
         with leaking(driving):
             leaky = torch.autograd.grad(driving.sum(), (parameters, images), retain_graph=True)

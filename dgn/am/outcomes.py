@@ -30,7 +30,8 @@ class Watch:
         self._woke_at = torch.full((count,), -1, device=device)
         self._failed_at = torch.full((count,), -1, device=device)
         self._steps = 0
-        self.enter(parameters)
+        self._last = parameters.clone()
+        self._first: Tensor | None = None
 
     def enter(self, parameters: Tensor) -> None:
         """A stage begins with these parameters."""

@@ -79,10 +79,10 @@ def why_it_fails(net: "FeatureNet", error: Exception, run: Callable[[Tensor], An
 def said(error: BaseException) -> str:
     """An error of someone else's code in one line: its kind, its text, and the file and line of their code, or of the
     library's where none of theirs is involved."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = list(traceback.extract_tb(error.__traceback__))
     own = [frame for frame in frames if not _in_a_library(frame.filename)]
-    frame = (own or frames or [None])[-1]
-    place = "" if frame is None else f" ({Path(frame.filename).name}, line {frame.lineno})"
+    frames = own or frames
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {first_line(error)}{place}"
 
 
@@ -239,8 +239,9 @@ def _lost(net: "FeatureNet", name: str) -> tuple[str, str]:
     events = _watch(net, images)
     module, entering = net.layer(name).module, net.layer(name).entering
     ends = [i for i, event in enumerate(events) if event.where == module and event.leaving != entering]
+    ends = ends or [len(events) - 1]
     call = net.layer(name).call
-    end = len(events) - 1 if not ends else ends[-1] if call is None or call >= len(ends) else ends[call]
+    end = ends[-1] if call is None else ends[min(call, len(ends) - 1)]
 
     def reaches(event: _Event) -> bool:
         if event.tensor is None or not event.tensor.requires_grad:
