@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from dgn.cli.arguments import hydra_arguments
+from dgn.cli.names import with_names
 from dgn.config import register_resolvers
 from dgn.config_folders import package_configs, prepare_hydra
 from dgn.errors import OtherRun, UserError
@@ -65,7 +66,7 @@ def entry_point(name: str, positional: str | None = None) -> Callable[[Callable[
                     # Its children would be joblib's, which neither data loaders nor `run_in_processes` can start.
                     multiprocessing.set_start_method(None, force=True)
                 try:
-                    return main(config)
+                    return main(with_names(config))
                 except (Interrupted, KeyboardInterrupt) as error:
                     ended.append(error)
                     if several:
