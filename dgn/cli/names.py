@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from dgn.errors import UserError
+from dgn.programs import quoted
 
 NAMES = ("layer", "layers", "facet_layer", "diversity_layer", "labels")
 """Last parts of keys whose values are names, or lists of them, and never numbers."""
@@ -34,15 +35,9 @@ def as_typed(argument: str) -> str:
     if value[0] == "[":
         return argument
     if ("," in value and Path(value).expanduser().exists()) or not _parses(argument):
-        quoted = f"{key}={quote(value)}"
-        return quoted if _parses(quoted) else argument
+        text = f"{key}={quoted(value)}"
+        return text if _parses(text) else argument
     return argument
-
-
-def quote(value: str) -> str:
-    """A text as Hydra reads it for this very text."""
-    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + (r"\'" if found[2] else ""), value)
-    return f"'{escaped}'"
 
 
 def is_name(key: str) -> bool:

@@ -1,14 +1,19 @@
 """What is typed is the name: layers, labels and paths through Hydra's own parser."""
 
+import shlex
+
 import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from dgn.cli.arguments import hydra_arguments
-from dgn.cli.names import is_name, quote, with_names
+from dgn.cli.names import is_name, with_names
 from dgn.config_folders import package_configs
 from dgn.errors import UserError
+from dgn.networks.zoo import named
+from dgn.programs import hydra_text, quoted
+from dgn.report.words import command_for
 
 
 def read(argument):
@@ -78,7 +83,7 @@ def test_paths_are_what_is_typed(path):
     if path[0] not in "[{":  # a list and a mapping begin so
         for key in ("prior", "data.root", "encoder.weights", "+anything.at.all"):
             assert read(f"{key}={path}").value() == path
-    assert OverridesParser.create().parse_override(f"x={quote(path)}").value() == path
+    assert OverridesParser.create().parse_override(f"x={quoted(path)}").value() == path
 
 
 def test_a_path_with_a_comma_is_one_where_it_is_there(tmp_path, monkeypatch):
@@ -106,3 +111,23 @@ def test_whole_numbers_in_files_are_names_and_others_are_refused():
     for wrong in (1.1, True):
         with pytest.raises(UserError, match=r"encoder\.layer=.* is a number, and a name is meant"):
             with_names(OmegaConf.create({"encoder": {"layer": wrong}}))
+
+
+@pytest.mark.parametrize("text", [*PATHS, *NAMES, "null", "a, b", 'say "x"', "", "$HOME", "don't\\"])
+def test_what_the_program_prints_to_be_typed_is_read_as_it_was_meant(text):
+    parse = OverridesParser.create().parse_override
+    assert parse(f"x={hydra_text(text)}").value() == text
+    # Through the shell, and as a user who copies it types it.
+    spec = {"builder": "custom", "model": f"{text}/nets.py:make", "args": {"kind": text}, "labels": [text, "b"]}
+    values = {}
+    for word in shlex.split(named(spec)):
+        (argument,) = hydra_arguments([word])
+        override = parse(argument)
+        values[override.key_or_group] = override.value()
+    assert values["target.model"] == f"{text}/nets.py:make"
+    assert values["target.args.kind"] == text
+    assert values["target.labels"] == [text, "b"]
+    command = command_for("dgn-visualize units=all seeds=2", f"fc8:{text}", text or None)
+    words = dict(word.split("=", 1) for word in shlex.split(command)[1:])
+    assert parse(f"units={words['units']}").value() == f"fc8:{text}"
+    assert not text or parse(f"prior={words['prior']}").value() == text
