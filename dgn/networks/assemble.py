@@ -83,15 +83,35 @@ class Settings:
         if not isinstance(self.labels, str):
             return tuple(map(str, self.labels or ()))
         try:
-            return tuple(
-                line.strip() for line in Path(self.labels).expanduser().read_text().splitlines() if line.strip()
-            )
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"labels={self.labels} cannot be read as a text file of names ({error})") from None
+            text = Path(self.labels).expanduser().read_text(encoding="utf-8-sig")  # without a byte order mark
+            if text.lstrip()[:1] in ("{", "[") and str(self.labels).lower().endswith(".json"):
+                return _labels_of_json(json.loads(text))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(
+                f"labels={self.labels} cannot be read as names ({error}); give a text file with one a line, or JSON: "
+                '["cat", "dog"], {"0": "cat"}, {"0": ["n01", "cat"]} or {"cat": 0}'
+            ) from None
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
 
     def read(self, caffe: Callable[..., State] = named_blobs) -> State | None:
         """The weights in the file that the settings name; None where they name none. caffe: as `read_weights`."""
         return None if self.weights is None else read_weights(self.weights, self.container, caffe)
+
+
+def _labels_of_json(tree: Any) -> tuple[str, ...]:
+    """Names in order, from a list of them, or from {number: name} or {name: number}. Of a list for one class, as in
+    torchvision's {"0": ["n01440764", "tench"]}, the last is the name. Raises ValueError for anything else."""
+    if isinstance(tree, Mapping):
+        by_number = all(str(key).isdigit() for key in tree)
+        numbered = tree.items() if by_number else [(value, key) for key, value in tree.items()]
+        places = {int(number): name for number, name in numbered}
+        if sorted(places) != list(range(len(tree))):
+            raise ValueError(f"classes are numbered from 0 to {len(tree) - 1}, each once")
+        tree = [places[number] for number in range(len(places))]
+    names = [entry[-1] if isinstance(entry, list) and entry else entry for entry in tree]
+    if not all(isinstance(name, str | int | float) for name in names):
+        raise ValueError("a class's name is a text")
+    return tuple(str(name) for name in names)
 
 
 def arguments(args: Mapping[str, Any] | None) -> dict[str, Any]:
