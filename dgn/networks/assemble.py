@@ -133,6 +133,7 @@ def assemble(
     aliases: Mapping[str, str] | None = None,
     adapt: Callable[[nn.Module, State], State] = lambda _, state: state,
     counts_classes: bool = True,
+    headless: bool = False,
 ) -> FeatureNet:
     """The FeatureNet of a builder.
 
@@ -140,9 +141,11 @@ def assemble(
     state: its weights, or None for random ones; adapt: brings their names and shapes to those of the module.
     args: the builder's own arguments, for the spec. published, published_classes: labels and number of classes of
     the published network. aliases: FeatureNet's. counts_classes: whether `make` wants to know.
+    headless: whether it was published without a layer of classes, and has none unless classes or labels are given.
     """
     labels = settings.given_labels() or _labels_beside(settings.weights)
-    classes = settings.classes or len(labels) or published_classes
+    headless = settings.classes == 0 or (headless and settings.classes is None and not labels)
+    classes = 0 if headless else settings.classes or len(labels) or published_classes
     if not isinstance(classes, int) or classes < 0:
         raise UserError(f"classes={classes!r}: give a number, auto, or data for as many as the data have")
 
@@ -154,18 +157,18 @@ def assemble(
             return prepared(make(classes), own_space.size or (224, 224))
 
     module = built(classes) if classes or not counts_classes else None
-    if counts_classes and not settings.classes and not labels and state is not None:
+    if counts_classes and not headless and not settings.classes and not labels and state is not None:
         # The file knows best how many classes its network has.
         found = _classes_in(state, module if module is not None else built(1))
         if found and found != classes:
             classes, module = found, None
-    if counts_classes and not classes:
+    if counts_classes and not headless and not classes:
         labels = tuple(settings.data_classes)
         classes = len(labels)
-    if counts_classes and not classes:
+    if counts_classes and not headless and not classes:
         raise UserError(f"{builder}: how many classes? give classes= or labels=; the weights do not say")
     module = module if module is not None else built(classes)
-    labels = labels or (tuple(published) if len(published) == classes else ())
+    labels = () if headless else labels or (tuple(published) if len(published) == classes else ())
     if labels and classes and len(labels) != classes:
         raise UserError(f"{builder}: {len(labels)} labels for {classes} classes; there must be one for each")
     if state is not None:

@@ -86,6 +86,11 @@ class FeatureNet(nn.Module):
         return self
 
     @property
+    def headless(self) -> bool:
+        """Whether it is a network of features alone, without a layer of classes."""
+        return self.spec.get("classes") == 0
+
+    @property
     def is_script(self) -> bool:
         """Whether the network is a TorchScript module, scripted or traced."""
         return isinstance(self.network, TorchScript)
@@ -152,6 +157,11 @@ class FeatureNet(nn.Module):
         """The last layer before any softmax whose activations are a vector, one unit a class."""
         if self.classes_at is not None:
             return self.layer(self.classes_at).name
+        if self.headless:
+            raise UserError(
+                f"{self.name} has no head, and so no layer of classes; name a layer, as in units=LAYER:all, or give it "
+                "a head with classes= and weights that have one"
+            )
         layers = self.layers()
         vectors = [n for n, one in layers.items() if len(one.shape) == 1 and one.kind not in ("Softmax", "LogSoftmax")]
         vectors = [n for n in vectors if layers[n].plain] or [n for n in vectors if "@" not in n]
@@ -168,6 +178,8 @@ class FeatureNet(nn.Module):
     def code_layer(self) -> str:
         """The layer to invert by default: what enters the layer of classes, as ResNet's pooled features; where that
         is no layer of its own, the deepest map."""
+        if self.headless and self.classes_at is None:
+            return OUTPUT if len(self.layer(OUTPUT).shape) == 1 else self.trunk()
         classes = self.class_layer()
         entering = classes + ":input"
         return entering if classes != OUTPUT and entering in self.layers() else self.trunk()
