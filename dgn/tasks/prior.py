@@ -48,7 +48,8 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     device = common.device(config.trainer)
     encoder, comparator = encoder.to(device), comparator and comparator.to(device)
     check(encoder, "encoder", [config.encoder.layer])
-    check(comparator or encoder, "comparator", layers)
+    if config.loss.feature > 0:  # else nothing is learned from its gradient
+        check(comparator or encoder, "comparator", layers)
     checkpoint = checkpoint_of(folder)
     # A resumed run has measured them when it began.
     saved = None if checkpoint is None else saved_statistics(checkpoint, config.encoder.layer)
