@@ -5,8 +5,9 @@ how the objective is read, what is optimized (the parametrization), what is done
 and how a step follows the gradient (the update).
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ import torch
 from torch import Tensor
 
 from dgn.am.film import Film, Frames
+from dgn.am.leak import leaking
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.diversity import Diversity, together
 from dgn.am.objectives.evaluation import Evaluation, activations_of
+from dgn.am.objectives.language import as_objectives
 from dgn.am.objectives.surrogates import below_rectifier
+from dgn.am.outcomes import Outcome, Watch, summary
 from dgn.am.step import Draws, Parametrization, Step
 from dgn.am.updates import Update
 from dgn.data.images import save_png
@@ -25,8 +29,11 @@ from dgn.errors import UserError
 from dgn.files import image_name
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
+from dgn.networks.usable import check
 
-__all__ = ["Preferred", "Stage", "activations_of", "fitting_batch", "maximize"]
+__all__ = ["Outcome", "Preferred", "Stage", "activations_of", "fitting_batch", "maximize"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,13 +53,24 @@ class Stage:
 class Preferred:
     """What a search found. images (N, 3, H, W) in image space, on the CPU: the last of each search, which is what
     the paper keeps. activations (N,): of the objectives, as the layers give them, on these images. curve
-    (steps, N): what the search climbed, before each step. objectives, seeds: of each image."""
+    (steps, N): what the search climbed, before each step. objectives, seeds: of each image. outcomes: of each search:
+    whether its image is a result (by default all are)."""
 
     images: Tensor
     activations: Tensor
     curve: Tensor
     objectives: list[Objective]
     seeds: list[int]
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.outcomes = self.outcomes or [Outcome()] * len(self.objectives)
+
+    @property
+    def found(self) -> list[bool]:
+        """Of each image whether it is a result; a search that stayed silent or met values that are not finite has
+        none."""
+        return [outcome.found for outcome in self.outcomes]
 
     def save(self, folder: str | Path) -> list[Path]:
         """Writes every image as a PNG named by its objective and seed; returns the paths."""
@@ -63,11 +81,13 @@ class Preferred:
 
 
 @full_precision
+@torch.inference_mode(False)
+@torch.enable_grad()
 def maximize(
     target: FeatureNet,
-    objectives: Sequence[Objective],
+    objectives: str | Objective | Sequence[str | Objective],
     stages: Stage | Sequence[Stage],
-    seeds: Sequence[int] = (0,),
+    seeds: int | Sequence[int] = (0,),
     batch_size: int | None = None,
     seed: int = 0,
     diversity: Diversity | None = None,
@@ -76,30 +96,49 @@ def maximize(
 ) -> Preferred:
     """Images that make each objective large: one for every objective and seed, in that order.
 
+    objectives: one or several; in the unit language ("fc8:3, fc8:house") or made by `parse_units`. seeds: those of each
+    objective, or how many.
     stages: the method; where the next stage has another parametrization, it goes on from the images of the last.
     batch_size: searches run together; None: as many as fit the memory. seed: shifts all seeds. diversity: pushes
     the seeds of an objective apart, which then run together whatever batch_size says. progress: wraps the iterator
     of all steps, given their number. film: is given every search once it is done, as a film.
     Raises UserError where the parametrization's images and the target cannot meet."""
+    objectives, seeds = as_objectives(objectives, target), _seeds(seeds)
     stages = [stages] if isinstance(stages, Stage) else list(stages)
     steps = sum(stage.steps for stage in stages)
     if not objectives or not seeds or not stages or any(stage.steps < 0 for stage in stages):
         raise UserError(f"nothing to maximize: {len(objectives)} objectives, {len(seeds)} seeds, {steps} steps")
+    climbed = (stage.objective(objective, target) for stage in stages for objective in objectives)
+    layers = [layer for objective in climbed for layer in objective.layers]
+    check(target, "target", [*layers, *([diversity.of(target)] if diversity is not None else [])])
     jobs = [(objective, s) for objective in objectives for s in seeds]
     batch_size = batch_size or fitting_batch(target, objectives[0], stages)
     if diversity is not None:
         batch_size = len(seeds) * max(1, batch_size // len(seeds))
     batches = [jobs[i : i + batch_size] for i in range(0, len(jobs), batch_size)]
     ticks = iter((progress or (lambda it, _: it))(range(steps * len(batches)), steps * len(batches)))
-    found = [
+    searched = [
         _search(target, [o for o, _ in batch], [seed + s for _, s in batch], stages, diversity, ticks, film)
         for batch in batches
     ]
     for _ in ticks:
         pass  # lets a progress bar end
-    images, activations, curves = zip(*found, strict=True)
+    images, activations, curves, of_batches = zip(*searched, strict=True)
     chosen, used = zip(*jobs, strict=True)
-    return Preferred(torch.cat(images), torch.cat(activations), torch.cat(curves, 1), list(chosen), list(used))
+    outcomes = [outcome for batch in of_batches for outcome in batch]
+    if nothing := summary(outcomes, [f"{objective} seed {s}" for objective, s in jobs]):
+        count = sum(not outcome.found for outcome in outcomes)
+        log.warning("%d of %d searches found nothing: %s", count, len(outcomes), nothing)
+    return Preferred(
+        torch.cat(images), torch.cat(activations), torch.cat(curves, 1), list(chosen), list(used), outcomes
+    )
+
+
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    several = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not all(isinstance(seed, int) for seed in several):
+        raise UserError(f"seeds={seeds}: give whole numbers, or how many")
+    return several
 
 
 def _search(
@@ -110,32 +149,39 @@ def _search(
     diversity: Diversity | None,
     ticks: Iterator[int],
     film: Film | None,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, list[Outcome]]:
     parametrization = stages[0].parametrization
     parameters = parametrization.start(seeds, objectives).detach().float()
     draws, frames = Draws(seeds, parameters.device), Frames(sum(s.steps for s in stages), film is not None)
     curve: list[Tensor] = []
+    watch = Watch(parameters)
     for stage in stages:
         parametrization, parameters = _entered(stage, parametrization, parameters)
+        watch.enter(parameters)
         climb = _Climb(target, objectives, stage, diversity, parameters.device)
         update = stage.update()
         update.begin(parameters, stage.steps, parametrization.unit)
         for i in range(stage.steps):
             next(ticks)
             frames.add(len(curve), parametrization, parameters)
-            curve.append(_step(climb, update, parameters, draws, i))
+            curve.append(_step(climb, update, parameters, draws, i, watch))
     shown = Evaluation(objectives, parameters.device)
     with torch.no_grad():
         images = parametrization.images(parameters)
         activations = shown(target(images, shown.layers))
+        if watch.fail_at_the_end(activations):
+            watch.hold(parameters)
+            images = parametrization.images(parameters)
+            activations = shown(target(images, shown.layers))
     if film is not None:
         for n, (objective, seed) in enumerate(zip(objectives, seeds, strict=True)):
             film(objective, seed, frames.of(n, images))
     curves = torch.stack(curve) if curve else torch.empty(0, len(seeds))
-    return images.float().cpu().contiguous(), activations.cpu(), curves.cpu()
+    outcomes = watch.outcomes(curves[0] if curve else activations, activations)
+    return images.float().cpu().contiguous(), activations.cpu(), curves.cpu(), outcomes
 
 
-def _step(climb: "_Climb", update: Update, parameters: Tensor, draws: Draws, i: int) -> Tensor:
+def _step(climb: "_Climb", update: Update, parameters: Tensor, draws: Draws, i: int, watch: Watch) -> Tensor:
     """One step, in place; returns what was climbed before it (N,)."""
     stage = climb.stage
     parameters.requires_grad_(True)
@@ -143,7 +189,14 @@ def _step(climb: "_Climb", update: Update, parameters: Tensor, draws: Draws, i: 
     step = Step(stage.parametrization, parameters, images, draws, i, stage.steps)
     values, driving = climb(step)
     losses = [r for r in stage.regularizers if hasattr(r, "loss")]
-    gradient, step.slope = torch.autograd.grad(driving.sum(), (parameters, images), retain_graph=bool(losses))
+    gradient, slope = torch.autograd.grad(driving.sum(), (parameters, images), retain_graph=True)
+    own = gradient
+    if climb.diversity is not None:
+        (own,) = torch.autograd.grad(values.sum(), parameters, retain_graph=True)
+    watch.see(values.detach(), own, parameters)
+    if watch.troubled:
+        gradient, slope = _helped(climb, driving, parameters, images, (gradient, slope), watch)
+    step.slope = slope
     for regularizer in stage.regularizers:
         if hasattr(regularizer, "loss"):
             last = regularizer is losses[-1]
@@ -157,7 +210,30 @@ def _step(climb: "_Climb", update: Update, parameters: Tensor, draws: Draws, i: 
         for regularizer in stage.regularizers:
             if hasattr(regularizer, "project"):
                 regularizer.project(step)
+        watch.hold(parameters)
     return values.detach()
+
+
+def _helped(
+    climb: "_Climb",
+    driving: Tensor,
+    parameters: Tensor,
+    images: Tensor,
+    gradients: tuple[Tensor, Tensor],
+    watch: Watch,
+) -> list[Tensor]:
+    """The gradients for parameters and images: of silent searches a leaky one, of failed ones none."""
+    asleep = watch.asleep & climb.raises
+    leaky: tuple[Tensor, ...] = gradients
+    if bool(asleep.any()):
+        with leaking(driving):
+            leaky = torch.autograd.grad(driving.sum(), (parameters, images), retain_graph=True)
+    helped = []
+    for plain, other in zip(gradients, leaky, strict=True):
+        of_rows = [-1, *[1] * (plain.ndim - 1)]
+        plain = torch.where(asleep.view(of_rows), other.nan_to_num(0, 0, 0), plain)
+        helped.append(torch.where(watch.failed.view(of_rows), 0, plain))
+    return helped
 
 
 class _Climb:
@@ -174,6 +250,8 @@ class _Climb:
         self.target, self.stage, self.diversity = target, stage, diversity
         self.groups = together(objectives, device) if diversity else []
         self.values = Evaluation([stage.objective(o, target) for o in objectives], device)
+        raised = [any(weight > 0 for weight, _ in objective.terms) for objective in objectives]
+        self.raises = torch.tensor(raised, device=device)
         self.apart = diversity.of(target) if diversity else None
         self.layers = tuple(dict.fromkeys([*self.values.layers, *([self.apart] if self.apart else [])]))
 
@@ -194,6 +272,8 @@ class _Climb:
         return values, values + shares
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def fitting_batch(target: FeatureNet, objective: Objective, stages: Sequence[Stage]) -> int:
     """How many searches fit the memory together: what autograd keeps for one image in the stage that needs most,
     counted, against a fifth of the memory that is free (at most 2 GiB on a CPU); at most 256."""

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from dgn.am.maximize import Preferred, Stage, maximize
@@ -15,26 +17,28 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 
 
+@torch.inference_mode(False)
 def dgn_am(
     prior: Prior,
-    objectives: Sequence[Objective],
+    objectives: str | Objective | Sequence[str | Objective],
     target: FeatureNet | None = None,
-    seeds: Sequence[int] = (0,),
+    seeds: int | Sequence[int] = (0,),
     steps: int | None = None,
-    start: str | Tensor = "noise",
+    start: str | Tensor | Any = "noise",
 ) -> Preferred:
     """DGN-AM (Nguyen et al. 2016) with its published settings: images that excite each objective most, found in the
     prior's code space; one for every objective and seed. After each step the code is clipped to its bounds and then
     multiplied by 0.99 (the L2 term), in the order of the published code. The same search as method=dgn_am of
     visualize.py.
 
-    target: the network whose units they are; None: the prior's encoder. steps: None: 200, with a step size of 8 that
-    falls to 1e-10; from real images 30, with a step size of 1. start: "noise", "sample", or real images (M, 3, H, W)
-    whose codes the search starts from."""
+    objectives, seeds: as `maximize` takes them: "fc8:3", 4. target: the network whose units they are; None: the prior's
+    encoder. steps: None: 200, with a step size of 8 that falls to 1e-10; from real images 30, with a step size of 1.
+    start: "noise", "sample", or real images (M, 3, H, W), or what `as_images` takes for them, whose codes the search
+    starts from."""
     target = target or prior.encoder_net()
-    from_real = isinstance(start, Tensor)
+    from_real = not isinstance(start, str)
     code = Code(Setting(target, prior, begin=start))
     update = partial(NormalizedAscent, first=1.0 if from_real else 8.0)
     default_steps = 30 if from_real else 200
     stage = Stage(code, update, [Clip(), Decay()], default_steps if steps is None else steps)
-    return maximize(target, objectives, stage, list(seeds))
+    return maximize(target, objectives, stage, seeds)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dgn.am.objectives.algebra import Objective
 from dgn.am.starts import Starts
+from dgn.data.images import as_images
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
@@ -22,8 +23,8 @@ class Setting:
     """target: Phi. prior: for methods that search its codes. image_size: height and width of what pixel methods
     paint, or one number for both; None: the target's own input. images: count -> batches (N, 3, h, w) in image
     space of at most so many real images, for methods that measure them. begin: "noise", "sample", or images
-    (M, 3, h, w) that the searches start from, seed s from image s modulo M, or each objective's own. code_prior:
-    opens the prior over codes."""
+    (M, 3, h, w), or what `as_images` takes for them, that the searches start from, seed s from image s modulo M; or
+    each objective's own. code_prior: opens the prior over codes."""
 
     target: FeatureNet
     prior: Prior | None = None
@@ -35,6 +36,8 @@ class Setting:
     def __post_init__(self) -> None:
         if isinstance(self.begin, str) and self.begin not in ("noise", "sample"):
             raise UserError(f"start={self.begin!r}: give noise, sample, or the path of an image")
+        if not isinstance(self.begin, str | Starts):
+            object.__setattr__(self, "begin", as_images(self.begin))
         sides = self.size
         if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
             raise UserError(f"image_size={self.image_size}: give one side in pixels, or [height, width]")

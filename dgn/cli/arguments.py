@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hydra._internal.utils import get_args_parser
 
 from dgn.cli.config_folders import use_own_configs
+from dgn.cli.names import as_typed
 from dgn.errors import UserError
 
 
@@ -61,7 +62,7 @@ def _quoted(argument: str) -> str:
     list. What is quoted already stays, in a list too."""
     key, equals, value = argument.partition("=")
     if key != "units" or not equals or value[:1] in ("", "'", '"'):
-        return argument
+        return as_typed(argument)
     if value[0] == "[" and value[-1] == "]":
         if "'" in value or '"' in value:
             return argument

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytorch_lightning as pl
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -35,6 +36,9 @@ def fit_classifier(config: DictConfig, folder: Path, network: Callable[[DictConf
     if not data.classes:
         raise UserError("task=encoder needs labelled images, and these have no classes; use class folders")
     net = network(config.encoder, data)
+    if net.dtype != torch.float32:
+        log.info("%s has weights of %s: fitted in float32", net.name, str(net.dtype).removeprefix("torch."))
+        net.network.float()
     module = Classification(
         net,
         instantiate(config.optimizer, _partial_=True),

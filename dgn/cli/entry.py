@@ -25,6 +25,7 @@ from dgn.cli.config import register_resolvers
 from dgn.cli.config_folders import package_configs, prepare_hydra
 from dgn.cli.error_messages import explain, of_hydra, wrong_kind
 from dgn.cli.multirun import watching
+from dgn.cli.names import with_names
 from dgn.cli.renamed import refuse_former_targets
 from dgn.errors import NOTHING_SAVED, Interrupted, OtherRun, UserError
 from dgn.files import write_whole
@@ -67,7 +68,7 @@ def entry_point(name: str, positional: str | None = None) -> Callable[[Callable[
                     multiprocessing.set_start_method(None, force=True)
                 try:
                     refuse_former_targets(OmegaConf.to_container(config))
-                    return main(config)
+                    return main(with_names(config))
                 except (Interrupted, KeyboardInterrupt) as error:
                     ended.append(error)
                     if several:

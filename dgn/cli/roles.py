@@ -15,6 +15,7 @@ from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
 from dgn.metrics.recognition import check_independent
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.usable import check
 from dgn.prior import Prior
 from dgn.prior.hub import is_shared
 from dgn.prior.location import find_prior
@@ -104,7 +105,9 @@ def judge_of(config: DictConfig, prior: Prior | None, target: FeatureNet) -> Fea
         return None
     if target.labels and judge.labels and judge.labels != target.labels:
         log.info("The judge %s has other labels than the target: `recognized` compares names", judge.name)
-    return judge.to(target.device)
+    judge.to(target.device)
+    check(judge, "judge", [judge.class_layer()])
+    return judge
 
 
 def reference_data(prior: Prior | None, config: DictConfig) -> ImageData | None:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from dgn.cli.config import plain
 from dgn.data.images import read_image
 from dgn.report.results import COLUMNS, Row
+from dgn.report.words import known
 from dgn.runs.loggers import log_pictures, log_table, logged
 
 
@@ -43,7 +44,7 @@ def _means(rows: Sequence[Row]) -> dict[str, float]:
         prefix = "visualize/" if len(columns) == 1 else f"visualize/{'_'.join(filter(None, column))}/"
         mine = [row for row in rows if (row.method, row.prior) == column]
         for name in ("activation", "percentile", "judge_probability", "recognized", "judge_top5", "nearest_code"):
-            values = [float(value) for row in mine if (value := getattr(row, name)) is not None]
+            values = [float(value) for row in mine if known(value := getattr(row, name))]
             if values:
                 found[f"{prefix}{name}"] = sum(values) / len(values)
     return found

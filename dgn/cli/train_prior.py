@@ -17,6 +17,7 @@ from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.usable import check
 from dgn.runs.folders import METRICS, PRIOR
 from dgn.runs.loggers import log_prior
 from dgn.training.callbacks import Reconstructions
@@ -46,6 +47,9 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     layers = _comparator_layers(config, comparator or encoder)
     device = common.device(config.trainer)
     encoder, comparator = encoder.to(device), comparator and comparator.to(device)
+    check(encoder, "encoder", [config.encoder.layer])
+    if config.loss.feature > 0:  # else nothing is learned from its gradient
+        check(comparator or encoder, "comparator", layers)
     checkpoint = checkpoint_of(folder)
     # A resumed run has measured them when it began.
     saved = None if checkpoint is None else saved_statistics(checkpoint, config.encoder.layer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from dgn.metrics.neighbours import PIXELS, code_spaces
 from dgn.metrics.scorer import REAL, ImageScores, Scorer
 from dgn.metrics.scores import Measured, Scores
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.usable import check
 from dgn.prior import Prior
 from dgn.report.animation import FORMATS, save_animation
 from dgn.report.contents import RealImage, Trace
@@ -88,6 +90,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     priors = priors_of(config, device)
     target = target_of(config, priors, device)
     objectives = parse_units(units_of(config.units, target), target)
+    check(target, "target", [layer for objective in objectives for layer in objective.layers])
     seeds = seeds_of(config.seeds) if config.facets is None else list(range(config.facets))
     data = reference_data(priors[0] if priors else None, config)
     reference = Reference(data, config.reference_images) if data is not None and config.reference_images else None
@@ -206,7 +209,8 @@ def _rows(one: Found, facets: Mapping[Objective, UnitFacets], code: str, several
     near = {space: found.distances.tolist() for space, found in scores.nearest.items()}
     rows = []
     for i, (objective, seed) in enumerate(zip(preferred.objectives, preferred.seeds, strict=True)):
-        verdict = scores.verdicts[i] if scores.verdicts else None
+        outcome = preferred.outcomes[i]
+        verdict = scores.verdicts[i] if scores.verdicts and outcome.found else None
         place = _column(one.contender) if several else ""
         rows.append(
             Row(
@@ -215,8 +219,8 @@ def _rows(one: Found, facets: Mapping[Objective, UnitFacets], code: str, several
                 label=objective.label if any(term.label for _, term in objective.terms) else "",
                 seed=seed,
                 method=one.contender.method.name,
-                activation=float(preferred.activations[i]),
-                percentile=scores.percentiles[i] if scores.percentiles else None,
+                activation=float(preferred.activations[i]) if outcome.found else math.nan,
+                percentile=scores.percentiles[i] if scores.percentiles and outcome.found else None,
                 judge_label=verdict.label if verdict else "",
                 judge_probability=verdict.probability if verdict else None,
                 recognized=verdict.top(1) if verdict else None,
@@ -225,10 +229,11 @@ def _rows(one: Found, facets: Mapping[Objective, UnitFacets], code: str, several
                 prior=one.contender.name,
                 facet=facets[objective].name(seed) if objective in facets else "",
                 judge_top5=verdict.top(5) if verdict else None,
-                nearest_pixels=near[PIXELS][i] if PIXELS in near else None,
-                nearest_code=near[code][i] if code in near else None,
+                nearest_pixels=near[PIXELS][i] if PIXELS in near and outcome.found else None,
+                nearest_code=near[code][i] if code in near and outcome.found else None,
                 steps=len(preferred.curve),
                 seconds=round(one.seconds, 3),
+                note=outcome.note,
             )
         )
     return rows
@@ -237,7 +242,7 @@ def _rows(one: Found, facets: Mapping[Objective, UnitFacets], code: str, several
 def _traces(found: Sequence[Found], target: FeatureNet, reference: Reference | None) -> list[Trace]:
     """What the gallery shows of each search beyond its row."""
     spaces = [one.scores.nearest for one in found]
-    places = {p for nearest in spaces for space in nearest.values() for p in space.indices.tolist()}
+    places = {p for nearest in spaces for space in nearest.values() for p in space.indices.tolist() if p >= 0}
     pool = {place: image.half() for place, image in reference.pick(places).items()} if reference and places else {}
     traces = []
     for one, nearest in zip(found, spaces, strict=True):
@@ -246,6 +251,8 @@ def _traces(found: Sequence[Found], target: FeatureNet, reference: Reference | N
             near = []
             for space, its in nearest.items():
                 place, distance = int(its.indices[i]), float(its.distances[i])
+                if place < 0 or not one.preferred.found[i]:  # its activations are not finite, or it is no result
+                    continue
                 label = reference.label(place) if reference is not None else ""
                 near.append(RealImage(pool[place], f"{space}: {label}" if label else space, distance=distance))
             height, width = one.preferred.images.shape[-2:]
@@ -260,7 +267,8 @@ def _one_or_all(values: Sequence[str | int]) -> str | int | list[str | int] | No
 
 def _say(found: Sequence[Found]) -> None:
     for one in found:
-        judged = [first for v in one.scores.verdicts or () if (first := v.top(1)) is not None]
+        verdicts = [v for v, result in zip(one.scores.verdicts or (), one.preferred.found, strict=False) if result]
+        judged = [first for v in verdicts if (first := v.top(1)) is not None]
         recognized = f"; {sum(judged)} of {len(judged)} recognized by the judge" if judged else ""
         count = len(one.preferred.images)
         log.info("%s: %d preferred images in %.1f s%s", one.title, count, count * one.seconds, recognized)

@@ -1,12 +1,14 @@
 """Image files in and out of image space: RGB, channels first.
 
 One reader for everything that reads a picture (datasets, real images beside preferred ones, nearest
-neighbours), so that the same file is the same tensor everywhere.
+neighbours), so that the same file is the same tensor everywhere; and one function, `as_images`, for images that are in
+memory already, in whatever form.
 """
 
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
@@ -79,6 +81,33 @@ def jpeg_decoder() -> str:
     return f"torchvision {torchvision.__version__}"
 
 
+def as_images(images: Any) -> Tensor:
+    """Images in memory as image space has them: float (N, 3, H, W), RGB.
+
+    images: a tensor (N, 3, H, W); an array (N, 3, H, W), (N, H, W, 3) or, one image, (H, W, 3); a Pillow image; or a
+    list of Pillow images, of arrays (H, W, 3) or (3, H, W), or of tensors (3, H, W), all of one size. Bytes are taken
+    for 0..255, floats for 0..1. What is no tensor becomes float32; a tensor that is right already, in any floating
+    type, stays the same object. Differentiable. Raises UserError, in one line, for anything else."""
+    if isinstance(images, Tensor):
+        return _in_unit_range(_checked_batch(images))
+    if isinstance(images, Image.Image):
+        return as_images(_rgb(images)[None])
+    if isinstance(images, np.ndarray):
+        return _of_array(images)
+    if isinstance(images, list | tuple):
+        if not images:
+            raise UserError("the list of images is empty; give at least one")
+        singles = [_single(image) for image in images]
+        sizes = sorted({f"{single.shape[-1]}x{single.shape[-2]}" for single in singles})
+        if len(sizes) > 1:
+            raise UserError(f"images of several sizes ({', '.join(sizes[:4])}) are no batch; resize them to one size")
+        return torch.cat([single.float() for single in singles])
+    raise UserError(
+        f"a {type(images).__name__} is no image; give a tensor (N, 3, H, W), an array (N, H, W, 3), or Pillow images "
+        "(a file: PIL.Image.open)"
+    )
+
+
 def save_png(image: Tensor, path: str | Path) -> None:
     """Writes `image`, float (3, H, W) in [0, 1], as an 8-bit PNG, whole or not at all.
 
@@ -106,6 +135,50 @@ def image_grid(images: Tensor, columns: int | None = None, padding: int = 2, bac
     sheet = cells.view(rows, columns, channels, height + padding, width + padding)
     sheet = sheet.permute(2, 0, 3, 1, 4).reshape(channels, rows * (height + padding), -1)
     return torch.nn.functional.pad(sheet, (padding, 0, padding, 0), value=background)
+
+
+def _of_array(array: np.ndarray) -> Tensor:
+    if array.ndim == 3 and array.shape[2] == 3 and array.shape[0] != 3:
+        array = array[None]
+    if array.ndim == 4 and array.shape[3] == 3 and array.shape[1] != 3:
+        array = array.transpose(0, 3, 1, 2)
+    images = _in_unit_range(_checked_batch(torch.from_numpy(np.array(array, order="C"))))
+    if images.numel() and float(images.max()) > 2:
+        raise UserError(f"images have values up to {float(images.max()):g}; floats are 0..1: divide them by 255")
+    return images.float()
+
+
+def _single(image: Any) -> Tensor:
+    """One image of a list, (1, 3, H, W)."""
+    if isinstance(image, Tensor | np.ndarray) and image.ndim == 3:
+        image = image[None]
+    batch = as_images(image)
+    if len(batch) != 1:
+        raise UserError(f"a list of images holds one of shape {tuple(batch.shape)}; join batches with torch.cat")
+    return batch
+
+
+def _checked_batch(images: Tensor) -> Tensor:
+    shape = tuple(images.shape)
+    if images.ndim == 4 and shape[1] == 3:
+        return images
+    if images.ndim == 3 and 3 in (shape[0], shape[2]):
+        raise UserError(f"images of shape {shape} are no batch (N, 3, H, W); for one image give image[None]")
+    if images.ndim == 4 and shape[3] == 3:
+        raise UserError(f"images of shape {shape} have their channels last; give images.permute(0, 3, 1, 2)")
+    if images.ndim == 4:
+        raise UserError(f"images of shape {shape} have {shape[1]} channels; images here have 3 (RGB): (N, 3, H, W)")
+    raise UserError(f"images of shape {shape} are no batch of images (N, 3, H, W)")
+
+
+def _in_unit_range(images: Tensor) -> Tensor:
+    if images.dtype == torch.uint8:
+        return images.float() / 255
+    if images.dtype == torch.bool:
+        return images.float()
+    if not images.is_floating_point():
+        raise UserError(f"images of {images.dtype} have an unknown range; give uint8 (0..255) or floats (0..1)")
+    return images
 
 
 def _tiny_jpeg() -> bytes:

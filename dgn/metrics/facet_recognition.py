@@ -14,10 +14,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from dgn.data.batches import Images
 from dgn.data.datamodule import to_image_space
 from dgn.data.doodles import CLASSES, FACETS, Doodles
 from dgn.errors import UserError
-from dgn.metrics.batches import Images
 from dgn.metrics.features import features_of
 from dgn.metrics.recognition import judge_images
 from dgn.networks.featurenet import FeatureNet

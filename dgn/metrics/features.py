@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dgn.metrics.batches import Images, batches
+from dgn.data.batches import Images, batches
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from dgn.am.objectives.terms import Unit
+from dgn.data.batches import BATCH
 from dgn.errors import UserError
-from dgn.metrics.batches import BATCH
 from dgn.metrics.top_images import Place
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision

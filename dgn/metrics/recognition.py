@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dgn.data.batches import Images, batches
 from dgn.errors import UserError
-from dgn.metrics.batches import Images, batches
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from dgn.am.maximize import Preferred, activations_of
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.terms import Unit
+from dgn.data.batches import pick
 from dgn.errors import UserError
-from dgn.metrics.batches import pick
 from dgn.metrics.diversity import Space, diversity, features, mean_distance, pixels
 from dgn.metrics.features import features_of
 from dgn.metrics.naturalness import naturalness
@@ -85,7 +85,8 @@ class Scorer:
         seconds: float | None = None,
         near: dict[str, Nearest] | None = None,
     ) -> tuple[Measured, ImageScores]:
-        """The row of the table for what a method made (through a prior), and what was measured of each image.
+        """The row of the table for what a method made (through a prior), and what was measured of each image. Images
+        of searches that found nothing (`Preferred.found`) are left out of the row.
 
         near: what `nearest_real` has found of these images, where it was asked for several sets at once."""
         images, objectives = preferred.images, preferred.objectives
@@ -96,7 +97,8 @@ class Scorer:
         rows = np.array([column[str(o)] for o in objectives])
 
         def mean(values: Sequence[float | None]) -> np.ndarray:
-            known = np.array([np.nan if v is None else float(v) for v in values])
+            results = zip(values, preferred.found, strict=True)
+            known = np.array([np.nan if v is None or not found else float(v) for v, found in results])
             # a unit whose images have no value has none: 0 / 0
             there = ~np.isnan(known)
             total, count = (np.bincount(rows[there], w, len(units)) for w in (known[there], None))
@@ -109,9 +111,11 @@ class Scorer:
             per_unit["top1"] = mean([v.top(1) for v in scores.verdicts])
             per_unit["top5"] = mean([v.top(5) for v in scores.verdicts])
             per_unit["probability"] = mean([v.wanted for v in scores.verdicts])
-        per_unit |= self._diversity(images, objectives, units)
+        results = [i for i, found in enumerate(preferred.found) if found]
+        shown, shown_objectives = images[results], [objectives[i] for i in results]
+        per_unit |= self._diversity(shown, shown_objectives, units)
         per_unit |= {f"nearest_{space}": mean(n.distances.tolist()) for space, n in scores.nearest.items()}
-        of_set, plain = self._naturalness(images, objectives)
+        of_set, plain = self._naturalness(shown, shown_objectives)
         plain |= {k: v for k, v in (("steps", steps), ("seconds", seconds)) if v is not None}
         return Measured(method, prior, units, len(images), per_unit, of_set, plain), scores
 
@@ -217,14 +221,18 @@ class Scorer:
     ) -> dict[str, np.ndarray]:
         """Mean distance between two images of a unit over that between two real images of its class (of any classes,
         for a unit without one): 1 where the seeds are as different as real images are."""
-        if self.real is None:
+        if self.real is None or not objectives:
             return {}
         groups = [str(o) for o in objectives]
         label = {str(o): self._class_of(o) for o in objectives}
         spaces = {"diversity_pixels": pixels} | ({"diversity": features(self.judge)} if self.judge else {})
         own = {name: diversity(images, groups, space) for name, space in spaces.items()}
         real = self._real_diversity(set(label.values()), spaces)
-        return {name: np.array([own[name][u] / real[label[u]][name] for u in units]) for name in spaces}
+
+        def relative(name: str, unit: str) -> float:
+            return own[name][unit] / real[label[unit]][name] if unit in label else float("nan")
+
+        return {name: np.array([relative(name, unit) for unit in units]) for name in spaces}
 
     def _real_diversity(self, labels: set[int | None], spaces: dict[str, Space]) -> dict[int | None, dict[str, float]]:
         """The mean distance between real images of each class; of any classes for None."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.foreign_code import prepared
 from dgn.networks.inputs import InputSpace
 from dgn.networks.weights.load import load_state_dict
 from dgn.networks.weights.read import named_blobs, read_weights
@@ -82,15 +83,35 @@ class Settings:
         if not isinstance(self.labels, str):
             return tuple(map(str, self.labels or ()))
         try:
-            return tuple(
-                line.strip() for line in Path(self.labels).expanduser().read_text().splitlines() if line.strip()
-            )
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"labels={self.labels} cannot be read as a text file of names ({error})") from None
+            text = Path(self.labels).expanduser().read_text(encoding="utf-8-sig")  # without a byte order mark
+            if text.lstrip()[:1] in ("{", "[") and str(self.labels).lower().endswith(".json"):
+                return _labels_of_json(json.loads(text))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(
+                f"labels={self.labels} cannot be read as names ({error}); give a text file with one a line, or JSON: "
+                '["cat", "dog"], {"0": "cat"}, {"0": ["n01", "cat"]} or {"cat": 0}'
+            ) from None
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
 
     def read(self, caffe: Callable[..., State] = named_blobs) -> State | None:
         """The weights in the file that the settings name; None where they name none. caffe: as `read_weights`."""
         return None if self.weights is None else read_weights(self.weights, self.container, caffe)
+
+
+def _labels_of_json(tree: Any) -> tuple[str, ...]:
+    """Names in order, from a list of them, or from {number: name} or {name: number}. Of a list for one class, as in
+    torchvision's {"0": ["n01440764", "tench"]}, the last is the name. Raises ValueError for anything else."""
+    if isinstance(tree, Mapping):
+        by_number = all(str(key).isdigit() for key in tree)
+        numbered = tree.items() if by_number else [(value, key) for key, value in tree.items()]
+        places = {int(number): name for number, name in numbered}
+        if sorted(places) != list(range(len(tree))):
+            raise ValueError(f"classes are numbered from 0 to {len(tree) - 1}, each once")
+        tree = [places[number] for number in range(len(places))]
+    names = [entry[-1] if isinstance(entry, list) and entry else entry for entry in tree]
+    if not all(isinstance(name, str | int | float) for name in names):
+        raise ValueError("a class's name is a text")
+    return tuple(str(name) for name in names)
 
 
 def arguments(args: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -112,6 +133,7 @@ def assemble(
     aliases: Mapping[str, str] | None = None,
     adapt: Callable[[nn.Module, State], State] = lambda _, state: state,
     counts_classes: bool = True,
+    headless: bool = False,
 ) -> FeatureNet:
     """The FeatureNet of a builder.
 
@@ -119,42 +141,45 @@ def assemble(
     state: its weights, or None for random ones; adapt: brings their names and shapes to those of the module.
     args: the builder's own arguments, for the spec. published, published_classes: labels and number of classes of
     the published network. aliases: FeatureNet's. counts_classes: whether `make` wants to know.
+    headless: whether it was published without a layer of classes, and has none unless classes or labels are given.
     """
     labels = settings.given_labels() or _labels_beside(settings.weights)
-    classes = settings.classes or len(labels) or published_classes
+    headless = settings.classes == 0 or (headless and settings.classes is None and not labels)
+    classes = 0 if headless else settings.classes or len(labels) or published_classes
     if not isinstance(classes, int) or classes < 0:
         raise UserError(f"classes={classes!r}: give a number, auto, or data for as many as the data have")
+
+    own_space = space.overridden(**settings.space)
 
     def built(classes: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            return make(classes)
+            return prepared(make(classes), own_space.size or (224, 224))
 
     module = built(classes) if classes or not counts_classes else None
-    if counts_classes and not settings.classes and not labels and state is not None:
+    if counts_classes and not headless and not settings.classes and not labels and state is not None:
         # The file knows best how many classes its network has.
         found = _classes_in(state, module if module is not None else built(1))
         if found and found != classes:
             classes, module = found, None
-    if counts_classes and not classes:
+    if counts_classes and not headless and not classes:
         labels = tuple(settings.data_classes)
         classes = len(labels)
-    if counts_classes and not classes:
+    if counts_classes and not headless and not classes:
         raise UserError(f"{builder}: how many classes? give classes= or labels=; the weights do not say")
     module = module if module is not None else built(classes)
-    labels = labels or (tuple(published) if len(published) == classes else ())
+    labels = () if headless else labels or (tuple(published) if len(published) == classes else ())
     if labels and classes and len(labels) != classes:
         raise UserError(f"{builder}: {len(labels)} labels for {classes} classes; there must be one for each")
     if state is not None:
         allowed = dict(allow_missing=settings.allow_missing, allow_unexpected=settings.allow_unexpected)
         load_state_dict(module, adapt(module, state), source=str(settings.weights), **allowed)
-    space = space.overridden(**settings.space)
     spec = {"builder": builder, **(args or {})}
     spec |= {k: v for k, v in asdict(settings).items() if v not in (None, ()) and not k.startswith("data_")}
     spec |= {"labels": list(labels), "seed": settings.seed, "weights": _findable(settings.weights)}
     spec |= {"classes": classes} if counts_classes else {}
     module = module.to(memory_format=torch.channels_last)
-    return FeatureNet(module, space, str((args or {}).get("name") or builder), labels, aliases, _plain(spec))
+    return FeatureNet(module, own_space, str((args or {}).get("name") or builder), labels, aliases, _plain(spec))
 
 
 def _classes_in(state: State, module: nn.Module) -> int:

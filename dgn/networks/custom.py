@@ -1,11 +1,10 @@
 """One's own network: code that a user names. No file is ever run because another file asks for it."""
 
+import hashlib
 import importlib
 import importlib.util
 import sys
-import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -13,10 +12,12 @@ from typing import Any
 
 from torch import nn
 
-from dgn.errors import UserError, first_line
+from dgn.errors import UserError
 from dgn.networks.assemble import Settings, arguments, assemble
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.foreign_code import said
 from dgn.networks.inputs import InputSpace
+from dgn.networks.own_modules import OwnModules
 
 
 def custom(model: str | None = None, args: Mapping[str, Any] | None = None, **settings: Any) -> FeatureNet:
@@ -42,7 +43,8 @@ def custom(model: str | None = None, args: Mapping[str, Any] | None = None, **se
 
 def _made(model: str, args: Mapping[str, Any]) -> nn.Module:
     file, name = _parts(model)
-    with _importable(Path(file).parent if file.endswith(".py") else Path.cwd()):
+    own = OwnModules(Path(file).parent if file.endswith(".py") else Path.cwd())
+    with own.importable():
         module = _imported(model, file)
         found: Any = module
         for part in name.split("."):
@@ -55,16 +57,16 @@ def _made(model: str, args: Mapping[str, Any]) -> nn.Module:
         if isinstance(found, nn.Module):
             if args:
                 raise UserError(f"model={model} is a module already and takes no args; name what makes it")
-            return found
+            return own.wrap(found)
         if not callable(found):
             raise UserError(f"model={model} is a {type(found).__name__}; name a function or class that gives a module")
         try:
             network = found(**args)
         except Exception as error:  # anyone's code, whatever it raises
-            raise UserError(f"model={model} cannot be made with args={dict(args)}: {_said(error)}") from error
+            raise UserError(f"model={model} cannot be made with args={dict(args)}: {said(error)}") from error
     if not isinstance(network, nn.Module):
         raise UserError(f"model={model} gave a {type(network).__name__}; it must give a torch.nn.Module")
-    return network
+    return own.wrap(network)
 
 
 def _parts(model: str) -> tuple[str, str]:
@@ -87,7 +89,8 @@ def _imported(model: str, file: str) -> ModuleType:
     try:
         if not file.endswith(".py"):
             return importlib.import_module(file)
-        name = f"dgn_custom_{Path(file).stem}"
+        # Another name for each folder: classes look their module up by it.
+        name = f"dgn_custom_{Path(file).stem}_{hashlib.sha256(str(Path(file).absolute()).encode()).hexdigest()[:8]}"
         spec = importlib.util.spec_from_file_location(name, file)
         if spec is None or spec.loader is None:
             raise ImportError(f"{file} cannot be loaded")
@@ -98,25 +101,6 @@ def _imported(model: str, file: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name and file.startswith(error.name):
             raise UserError(f"model={model}: no module {error.name!r}; check its name, or give a file") from None
-        raise UserError(f"model={model} cannot be imported: {_said(error)}") from error
+        raise UserError(f"model={model} cannot be imported: {said(error)}") from error
     except Exception as error:  # anyone's code, whatever it raises
-        raise UserError(f"model={model} cannot be imported: {_said(error)}") from error
-
-
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """What lies in the folder can be imported, as beside a script that is run."""
-    entry = str(folder.absolute())
-    sys.path.insert(0, entry)
-    try:
-        yield
-    finally:
-        sys.path.remove(entry)
-
-
-def _said(error: BaseException) -> str:
-    """An error of a user's code in one line, with the place where it was raised."""
-    said = first_line(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {said}{place}"
+        raise UserError(f"model={model} cannot be imported: {said(error)}") from error

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dgn.errors import UserError, first_line
+from dgn.data.images import as_images
+from dgn.errors import UserError
+from dgn.networks.foreign_code import prepared, why_it_fails
 from dgn.networks.inputs import InputSpace
 from dgn.networks.layers import OUTPUT, Layer, probe
 from dgn.networks.precision import own_layers
@@ -54,13 +56,14 @@ class FeatureNet(nn.Module):
         classes_at: str | None = None,
     ) -> None:
         super().__init__()
-        self.network = network.requires_grad_(False)
+        self.probe_size = input_space.size or (probe_size, probe_size)
+        network = prepared(network, self.probe_size)
+        self.network = TorchScript(network) if isinstance(network, torch.jit.ScriptModule) else network
         self.input_space = input_space
         self.name = name
         self.labels = _unique(labels)
         self.aliases = dict(aliases or {})
         self.spec = dict(spec or {})
-        self.probe_size = input_space.size or (probe_size, probe_size)
         self.classes_at = classes_at
         self._layers: dict[str, Layer] | None = None
         self._fields: dict[str, ReceptiveField | None] | None = None
@@ -78,15 +81,29 @@ class FeatureNet(nn.Module):
 
     def train(self, mode: bool = True) -> "FeatureNet":
         """A fixed network is always in evaluation mode, whatever module it is a part of."""
-        return super().train(False)
+        with suppress(NotImplementedError):  # torch.export's modules have one mode
+            super().train(False)
+        return self
+
+    @property
+    def headless(self) -> bool:
+        """Whether it is a network of features alone, without a layer of classes."""
+        return self.spec.get("classes") == 0
+
+    @property
+    def is_script(self) -> bool:
+        """Whether the network is a TorchScript module, scripted or traced."""
+        return isinstance(self.network, TorchScript)
 
     def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """images: (N, 3, H, W) in image space -> {layer as it was asked for: activations (N, ...)}.
+        """images: (N, 3, H, W) in image space, or what `as_images` takes -> {layer as it was asked for: activations
+        (N, ...)}.
 
         Whatever the network computes in, images of float32 or less give float32 (images of float64 give float64).
 
         Computation stops at the deepest of the layers. Raises UserError for a layer the network has not, and for
         one that these images do not reach (a network may choose by what it sees)."""
+        images = as_images(images) if isinstance(images, Tensor) else as_images(images).to(self.device)
         wanted = {name: self.layer(name) for name in layers}
         inputs = self.input_space.enter(images)
         captured = self._run(inputs, {self._base(layer.name) for layer in wanted.values()})
@@ -118,21 +135,33 @@ class FeatureNet(nn.Module):
         A unit that a ReLU has silenced has no gradient to climb; DGN-AM's published search starts its backward
         pass below the ReLU, and ours reads the unit there."""
         layer = self.layer(name)
-        made_by = self.layers().get(layer.same_as, layer)
+        base = self._base(layer.name)
+        pooled = layer.name[len(base) :]
+        if pooled == ":mean":
+            return layer.name  # the mean of rectified activations is no rectified mean
+        made_by = self.layers().get(self.layers()[base].same_as) or self.layers()[base]
         before = made_by.name + ":input"
-        return before if made_by.kind in _RELUS and before in self.layers() else layer.name
+        if made_by.port or made_by.entering or before not in self.layers() or not self._is_relu(made_by.module):
+            return layer.name
+        return before + pooled
 
     def trunk(self) -> str:
         """The deepest layer that is still a map (or tokens): CaffeNet's pool5, the comparator's layer by default."""
         maps = [name for name, layer in self.layers().items() if layer.plain and layer.is_map]
         if not maps:
-            raise UserError(f"{self.name} has no layer with a map or tokens; name comparator.layers yourself")
+            why = f" ({_SCRIPT})" if self.is_script else ""
+            raise UserError(f"{self.name} has no layer with a map or tokens{why}; name a layer yourself")
         return maps[-1]
 
     def class_layer(self) -> str:
         """The last layer before any softmax whose activations are a vector, one unit a class."""
         if self.classes_at is not None:
             return self.layer(self.classes_at).name
+        if self.headless:
+            raise UserError(
+                f"{self.name} has no head, and so no layer of classes; name a layer, as in units=LAYER:all, or give it "
+                "a head with classes= and weights that have one"
+            )
         layers = self.layers()
         vectors = [n for n, one in layers.items() if len(one.shape) == 1 and one.kind not in ("Softmax", "LogSoftmax")]
         vectors = [n for n in vectors if layers[n].plain] or [n for n in vectors if "@" not in n]
@@ -149,6 +178,8 @@ class FeatureNet(nn.Module):
     def code_layer(self) -> str:
         """The layer to invert by default: what enters the layer of classes, as ResNet's pooled features; where that
         is no layer of its own, the deepest map."""
+        if self.headless and self.classes_at is None:
+            return OUTPUT if len(self.layer(OUTPUT).shape) == 1 else self.trunk()
         classes = self.class_layer()
         entering = classes + ":input"
         return entering if classes != OUTPUT and entering in self.layers() else self.trunk()
@@ -182,6 +213,11 @@ class FeatureNet(nn.Module):
         tensors = itertools.chain(self.network.parameters(), self.network.buffers())
         return next((tensor for tensor in tensors if tensor.is_floating_point()), torch.zeros(()))
 
+    def _is_relu(self, module: str) -> bool:
+        relu = None if module == OUTPUT else self.network.get_submodule(module)
+        kind = nn.ReLU6 if isinstance(relu, nn.ReLU6) else nn.ReLU
+        return isinstance(relu, kind) and type(relu).forward is kind.forward
+
     def _canonical(self, name: str) -> str:
         base, colon, rest = name.partition(":")
         return self.aliases.get(base, base) + colon + rest
@@ -203,6 +239,8 @@ class FeatureNet(nn.Module):
         names = [n for n in (*self.aliases, *layers) if ":" not in n and "@" not in n]
         base = self._canonical(name).partition(":")[0].partition("@")[0]
         see = f"see them all with `{command('visualize', 'target.layers=list')}`"
+        if self.is_script:
+            return f"no layer {name!r} in {self.name}: {_SCRIPT}; layers: {', '.join(layers)}"
         if base in layers:
             kinds = sorted({n[len(base) :] for n in layers if n.startswith((base + ":", base + "@"))})
             return f"no layer {name!r} in {self.name}; of {base} there are: {', '.join([base, *kinds])}, :class, :mean"
@@ -263,6 +301,7 @@ class FeatureNet(nn.Module):
             )
         return module.register_forward_hook(lambda _, args, out: keep(point, out))
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def _run_probe(self, count: int = 2, larger: int = 0) -> None:
         """The network on `count` of two probe images, its own size or so many pixels more."""
@@ -275,14 +314,22 @@ class FeatureNet(nn.Module):
         except Exception as error:  # a network is anyone's code
             if larger:
                 return  # the layers before have been seen
-            reason = first_line(error)
-            raise UserError(
-                f"{self.name} does not take an image of {height}x{width} pixels ({reason}); "
-                "give the size that it takes with input_size="
-            ) from error
+            reason = why_it_fails(self.name, self.probe_size, error, lambda inputs: self._call(inputs.to(self.device)))
+            raise UserError(reason) from error
 
 
-_RELUS = ("ReLU", "ReLU6")
+class TorchScript(nn.Module):
+    """Holds a scripted or traced network, which takes no hooks."""
+
+    def __init__(self, script: nn.Module) -> None:
+        super().__init__()
+        self.script = script
+
+    def forward(self, images: Tensor) -> Any:
+        return self.script(images)
+
+
+_SCRIPT = "a TorchScript module shows its output alone; give the Python module to see its layers"
 POOLS = ("class", "mean")
 """What may stand behind a layer's name and makes a vector of its map or tokens."""
 

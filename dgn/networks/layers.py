@@ -14,7 +14,7 @@ A layer's name is its module's, with up to three things behind it:
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -37,7 +37,8 @@ class Layer:
     channels_last: whether the module gives (N, height, width, channels), as Swin's and ConvNeXt's blocks do.
     batch_axis, windows: where the module's tensor has the images, and how many of its rows belong to one image
         (Swin's attention sees windows); they become tokens.
-    same_as: the innermost layer that gave this very tensor: `layer4` gives what `layer4.1.relu` gave.
+    same_as: the innermost layer that gave this very tensor, at the call that gave it: `layer4` gives what
+        `layer4.1.relu` gave in its last call, `layer4.0.relu@0:input` what `layer4.0.bn1` gave.
     """
 
     name: str
@@ -116,6 +117,8 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Tensor]]:
     if isinstance(value, Tensor):
         yield path, value
         return
+    if is_dataclass(value) and not isinstance(value, type | Mapping):
+        value = {entry.name: getattr(value, entry.name) for entry in fields(value)}
     if hasattr(value, "_asdict"):  # a named tuple, and transformers' outputs that are made like one
         value = value._asdict()
     entries = (
@@ -137,7 +140,8 @@ def _observe(network: nn.Module, run: Callable[[], None]) -> dict[str, _Note]:
     notes: dict[str, _Note] = {}
     calls: dict[tuple[str, bool], int] = defaultdict(int)
     alive: list[Tensor] = []  # so that no two tensors have one id
-    first: dict[tuple[int, int], str] = {}
+    first: dict[tuple[int, int], tuple[str, int, str]] = {}  # by tensor and version: module, call, ending
+    source: dict[str, tuple[str, int, str]] = {}
 
     def note(module: str, kind: str, entering: bool, value: Any) -> None:
         call = calls[module, entering]
@@ -147,17 +151,19 @@ def _observe(network: nn.Module, run: Callable[[], None]) -> dict[str, _Note]:
                 continue
             ending = (":input" if entering else "") + (f":{port}" if port else "")
             alive.append(tensor)
-            if not entering:
-                first.setdefault((id(tensor), tensor._version), module + ending)
+            version = -1 if tensor.is_inference() else tensor._version  # -1: it is not counted
+            if not entering and version >= 0:
+                first.setdefault((id(tensor), version), (module, call, ending))
             for name, which in ((f"{module}@{call}{ending}", call), (module + ending, None)):
-                shape = tuple(tensor.shape[1:])
-                layer = Layer(name, shape, kind, module, entering, port, which)
-                layer = replace(layer, same_as=first.get((id(tensor), tensor._version), ""))
+                layer = Layer(name, tuple(tensor.shape[1:]), kind, module, entering, port, which)
                 notes.pop(name, None)  # in the order of the last call
-                notes[name] = _Note(layer, tensor, tensor._version)
+                notes[name] = _Note(layer, tensor, version)
+                source[name] = first.get((id(tensor), version), ("", 0, ""))
 
     with ExitStack() as hooks, torch.no_grad():
         for name, module in network.named_modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                continue  # it takes no hooks
             name, kind = name or OUTPUT, type(module).__name__
             pre = module.register_forward_pre_hook(
                 lambda _, args, kwargs, n=name, k=kind: note(n, k, True, (*args, *kwargs.values())), with_kwargs=True
@@ -166,12 +172,19 @@ def _observe(network: nn.Module, run: Callable[[], None]) -> dict[str, _Note]:
             hooks.callback(pre.remove)
             hooks.callback(post.remove)
         run()
+
+    def name_of(module: str, call: int, ending: str) -> str:
+        last = call + 1 == calls[module, False]
+        return module + ending if last else f"{module}@{call}{ending}"
+
     found = {}
     for name, entry in notes.items():
         layer, count = entry.layer, calls[entry.layer.module, entry.layer.entering]
         if layer.call is not None and count == 1:
             continue  # called once: the name without @ says it
-        entry.layer = replace(layer, calls=count, overwritten=entry.tensor._version != entry.version)
+        changed = entry.version < 0 or entry.tensor._version != entry.version
+        same_as = name_of(*source[name]) if source[name][0] else ""
+        entry.layer = replace(layer, calls=count, overwritten=changed, same_as=same_as)
         found[name] = entry
     return found
 

@@ -86,6 +86,7 @@ def timm(name: str | None = None, args: Mapping[str, Any] | None = None, **setti
     except ImportError:
         raise UserError("encoder, comparator, target or judge=timm needs timm: pip install 'dgn[timm]'") from None
     args, given = arguments(args), Settings.of("timm", ("name", "args"), settings)
+    name = re.sub(r"^(hf[-_]hub:)?(timm/)?", "", str(name or "").strip())  # as the hub writes it
     bare, _, tag = _known("timm", name, library.list_models(), lambda n: library.is_model(n)).partition(".")
     tags = [full.partition(".")[2] for full in library.list_pretrained(f"{bare}.*")]
     pretrained = str(given.weights).upper() == "DEFAULT" or given.weights in tags
@@ -114,7 +115,7 @@ def timm(name: str | None = None, args: Mapping[str, Any] | None = None, **setti
 
     labels = _timm_labels(library, config)
     described = {"name": bare, "args": {k: list(v) if isinstance(v, tuple) else v for k, v in args.items()}}
-    return assemble("timm", given, make, space, state, described, labels, classes)
+    return assemble("timm", given, make, space, state, described, labels, classes, headless=not classes)
 
 
 def _known(library: str, name: str | None, names: Sequence[str], is_model: Any = None) -> str:

@@ -6,7 +6,6 @@ torchvision and timm are in `dgn.networks.libraries`, one's own in `dgn.networks
 """
 
 import json
-import re
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
 from dgn.networks.libraries import timm, torchvision
 from dgn.networks.weights.deepsim import caffenet_state
+from dgn.runs.programs import hydra_text
 
 
 def mini_caffenet(classes: int | str | None = None, **settings: Any) -> FeatureNet:
@@ -101,8 +101,7 @@ def _typed(value: Any) -> str:
     """A value as it is typed on a command line: quoted only where it holds more than a word."""
     if isinstance(value, list):
         return f"[{','.join(map(_typed, value))}]"
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if not isinstance(value, str) or re.fullmatch(r"[\w./:~*-]+", text) else json.dumps(text)
+    return hydra_text(value) if isinstance(value, str) else json.dumps(value)
 
 
 def save_network(net: FeatureNet, path: str | Path, about: Mapping[str, Any] | None = None) -> None:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from dgn.data.images import as_images
 from dgn.errors import UserError, first_line
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
@@ -87,8 +88,9 @@ class Prior:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """images (N, 3, H, W) in image space -> codes (N, *code_shape), where the encoder can be had."""
-        return self.encoder_net()(images, [self.layer])[self.layer].float()
+        """images (N, 3, H, W) in image space, or what `as_images` takes -> codes (N, *code_shape), where the encoder
+        can be had."""
+        return self.encoder_net()(as_images(images).to(self.device), [self.layer])[self.layer].float()
 
     def encoder_net(self) -> FeatureNet:
         """The network that this prior inverts, checked by its fingerprint to be that very one.
@@ -144,6 +146,7 @@ class Prior:
         write_whole(path, save(tensors, metadata={_HEADER: json.dumps(header)}))
 
     @classmethod
+    @torch.inference_mode(False)  # weights made under it would be of no use to autograd
     def load(cls, path: str | Path, device: torch.device | str = "cpu") -> "Prior":
         """Reads a prior file; path: the file, or `hf:` or `wandb:` and a name there (`dgn.prior.hub`). Raises UserError
         for one that is missing, truncated, foreign or inconsistent."""
@@ -192,6 +195,7 @@ class Prior:
         return prior
 
     @classmethod
+    @torch.inference_mode(False)
     def from_checkpoint(cls, path: str | Path, device: torch.device | str = "cpu") -> "Prior":
         """The prior that a training run's checkpoint would end in, were it to end there."""
         try:

@@ -199,7 +199,7 @@ _NAMES = {
 }
 _COLUMNS = (
     *("method", "prior", "facet", "seed", "activation", "percentile", "judge_label", "judge_probability"),
-    *("recognized", "judge_top5", "nearest_pixels", "nearest_code", "steps", "seconds"),
+    *("recognized", "judge_top5", "nearest_pixels", "nearest_code", "steps", "seconds", "note"),
 )
 
 

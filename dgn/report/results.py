@@ -31,6 +31,8 @@ class Row:
     nearest_pixels, nearest_code: distance to the nearest real image in pixel space and in the target's code space.
     steps, seconds: what the search took.
     None in these: not measured.
+    note: what there is to say of the search: that it woke a silent unit, or found nothing and why. Of a search that
+    found nothing nothing is measured, and its activation is NaN.
     """
 
     layer: str
@@ -52,6 +54,7 @@ class Row:
     nearest_code: float | None = None
     steps: int | None = None
     seconds: float | None = None
+    note: str = ""
 
 
 COLUMNS = tuple(field.name for field in fields(Row))

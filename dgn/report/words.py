@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
+from dgn.runs.programs import hydra_text
+
 
 def known(value: float | None) -> TypeGuard[float]:
     """Whether there is a number to say."""
@@ -74,13 +76,5 @@ def command_for(command: str, objective: str, prior: Any = None) -> str:
         return command
     kept = [word for word in words if not re.match(r"\+?(units|hydra\.run\.dir)=", word)]
     if isinstance(prior, str) and prior and not any(word.startswith("prior=") for word in kept):
-        kept.append(f"prior={_hydra(prior)}")
-    return shlex.join([*kept, f"units={_hydra(objective)}"])
-
-
-def _hydra(value: str) -> str:
-    """A value as Hydra's command line takes it for one string."""
-    if re.fullmatch(r"[\w./@:+*-]+", value, re.ASCII):
-        return value
-    escaped = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + (m[2] and r"\'"), value)  # `\\` is one only before a quote
-    return f"'{escaped}'"
+        kept.append(f"prior={hydra_text(prior)}")
+    return shlex.join([*kept, f"units={hydra_text(objective)}"])

@@ -6,6 +6,7 @@ begun here, and ended here (`logged`), so that the next job of the same process 
 
 import csv
 import io
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -126,6 +127,11 @@ def log_prior(loggers: Sequence[Logger], path: Path, about: Mapping[str, Any]) -
             logger.held(_log_prior, logger, path, about)
 
 
+def artifact_name(*parts: str) -> str:
+    """The parts as W&B takes them for a name: letters and digits of ASCII, `-`, `_` and `.`, at most 128 characters."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", "-".join(map(str, parts)))[:128]
+
+
 def _log_table(
     logger: WandbRun, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], at: str | None
 ) -> None:
@@ -139,10 +145,11 @@ def _log_table(
 def _log_prior(logger: WandbRun, path: Path, about: Mapping[str, Any]) -> None:
     import wandb
 
-    name = "-".join(
-        str(part).replace("/", "-").replace(":", "-") for part in (about["encoder"]["name"], about["layer"])
+    artifact = wandb.Artifact(
+        artifact_name(about["encoder"]["name"], about["layer"]),
+        type="prior",
+        metadata={k: v for k, v in about.items() if k != "config"},
     )
-    artifact = wandb.Artifact(name, type="prior", metadata={k: v for k, v in about.items() if k != "config"})
     artifact.add_file(str(path), name=path.name)
     logger.experiment.log_artifact(artifact)
 

@@ -1,6 +1,7 @@
 """How this session was started, and so what it tells the user to type: `dgn-train`, or `python train.py`."""
 
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -43,3 +44,20 @@ def own_configs_flag() -> list[str]:
         return []
     here = Path.cwd()
     return [f"--config-dir={folder.relative_to(here) if folder.is_relative_to(here) else folder}"]
+
+
+def hydra_text(text: str) -> str:
+    """A text as a command's KEY=VALUE takes it for this very text: quoted where Hydra would read something else, a
+    number, null, a sweep or nothing at all. Not yet quoted for the shell."""
+    plain = re.fullmatch(r"[A-Za-z_/.][\w./@:+*-]*", text, re.ASCII) and text.lower() not in _VALUES
+    return text if plain and not re.fullmatch(r"[._]*[\d_.]+([eE].*)?", text) else quoted(text)
+
+
+def quoted(text: str) -> str:
+    """The text in quotation marks, as Hydra reads them."""
+    # Backslashes stand for themselves but before a quotation mark, where each is written twice.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + (r"\'" if found[2] else ""), text)
+    return f"'{escaped}'"
+
+
+_VALUES = ("null", "true", "false", "nan", "inf")

@@ -11,6 +11,7 @@ import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import joblib
 import pytest
 
 from dgn.cli import commands
@@ -65,6 +66,9 @@ class User:
                 except SystemExit as end:
                     found = end.code or 0
         finally:
+            if "hydra/launcher=joblib" in arguments:
+                # Its processes outlive the job, and would serve the next test with this one's folder and environment.
+                joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
             sys.argv = argv
             os.chdir(folder)
             os.environ.clear()

@@ -39,7 +39,7 @@ def saved_command(run: Path) -> list[str]:
 def own(user):
     """A user with a loss of the package's own name, a method, a trainer and an experiment."""
     configs = user.folder / "configs"
-    write(configs, "loss/deepsim.yaml", "defaults: [paper, _self_]\nimage: 0.125\n")
+    write(configs, "loss/short.yaml", "defaults: [paper, _self_]\nimage: 0.125\n")
     write(configs, "method/shorter.yaml", "defaults: [pixels, _self_]\nname: shorter\nsteps: 3\n")
     write(configs, "trainer/short.yaml", "defaults: [auto, _self_]\nmax_steps: 2\n")
     write(configs, "hydra/sweeper/random.yaml", "defaults: [basic]\n")
@@ -121,7 +121,7 @@ def test_jobs_of_a_launcher_read_the_users_files(own):
     [
         (["--config-dir=nowhere"], "--config-dir=nowhere: no such folder"),
         (["--config-dir"], "--config-dir=: no such folder"),
-        (["--config-dir=configs", "loss=dipsim"], "deepsim, paper"),
+        (["--config-dir=configs", "loss=dipsim"], "paper, short"),
         (["--config-dir=configs", "trainer=shirt"], "did you mean short?"),
     ],
 )

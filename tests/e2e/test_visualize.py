@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -47,7 +48,7 @@ def test_the_pictures_are_what_the_numbers_say(trained):
     folder, rows = visualized(user, "units=fc8:house,conv5:3@mean", "seeds=1")
     net = Prior.load(user.folder / path).encoder_net()
     for row in rows:
-        image = torch.tensor(list(Image.open(folder / row["image"]).getdata())).view(64, 64, 3).permute(2, 0, 1) / 255
+        image = torch.tensor(np.asarray(Image.open(folder / row["image"]))).view(64, 64, 3).permute(2, 0, 1) / 255
         found = net(image[None], [row["layer"]])[row["layer"]]
         value = found[0, 3].mean() if row["layer"] == "conv5" else found[0, 0]
         assert float(row["activation"]) == pytest.approx(float(value), abs=0.05)

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from dgn.am.objectives.terms import Unit
+from dgn.data.batches import pick
 from dgn.errors import UserError
-from dgn.metrics.batches import pick
 from dgn.metrics.top_images import at_input, crop, top_images, uncut_region
 
 UNITS = [Unit("conv2", 1, (2, 2)), Unit("fc", 0), Unit("conv2", 3, "mean"), Unit("conv1", 4, (6, 6)), Unit("fc", 2)]

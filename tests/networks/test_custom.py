@@ -109,7 +109,7 @@ def test_what_is_wrong_is_said_in_one_line(model, args, says):
 
 
 def test_a_forward_that_fails_is_said_with_the_size():
-    with pytest.raises(UserError, match=r"does not take an image of 16x16 pixels .*input_size="):
+    with pytest.raises(UserError, match=r"cannot be run on images of 16x16 pixels .*input_size="):
         custom("nets.py:Fixed", input_size=16).layers()
 
 

@@ -4,6 +4,7 @@ reads and writes."""
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from dgn.am.objectives.terms import Direction, Match, Position, Product, Term, literal, name_of, number
@@ -74,11 +75,16 @@ class Objective:
 
 def direction(layer: str, vector: Tensor, position: Position = None) -> Objective:
     """Along a vector (units,) over a layer's units; position: in a map or among tokens."""
-    vector = vector.detach().float().cpu()
+    vector = _plain(vector)
     return Objective(((1.0, Direction(layer, literal(vector), vector, position)),))
 
 
 def match(layer: str, code: Tensor) -> Objective:
     """The code (*layer shape) of an image, to be met."""
-    code = code.detach().float().cpu()
+    code = _plain(code)
     return Objective(((1.0, Match(layer, literal(code), code)),))
+
+
+def _plain(values: Tensor) -> Tensor:
+    with torch.inference_mode(False):  # autograd takes no tensor that was made under it
+        return torch.as_tensor(values).detach().clone().float().cpu()

@@ -1,6 +1,6 @@
 """Objectives evaluated: many at once while searching, or each on every real image."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.terms import Reader, Simple, factors
+from dgn.data.batches import Images, batches
 from dgn.networks.featurenet import FeatureNet
 
 
@@ -55,13 +56,14 @@ class Evaluation:
         return torch.zeros(self.count, device=flat.device).index_add(0, self._rows, self._weights * values)
 
 
-def activations_of(target: FeatureNet, objectives: Sequence[Objective], batches: Iterable[Tensor]) -> Tensor:
-    """Every objective's value on every image: batches of (B, 3, H, W) in image space -> (images, objectives)."""
+def activations_of(target: FeatureNet, objectives: Sequence[Objective], images: Images) -> Tensor:
+    """Every objective's value on every image -> (images, objectives). images: (N, 3, H, W) in image space, or batches
+    of them."""
     device = target.device
     layers = list(dict.fromkeys(layer for o in objectives for layer in o.layers))
     values = []
     with torch.no_grad():
-        for images in batches:
-            found = target(images.to(device), layers)
+        for batch in batches(images):
+            found = target(batch.to(device), layers)
             values.append(torch.stack([o.values(found) for o in objectives], 1).cpu())
     return torch.cat(values)

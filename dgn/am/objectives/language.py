@@ -52,6 +52,16 @@ def parse_units(units: str | Sequence[str | int], target: FeatureNet) -> list[Ob
     return objectives
 
 
+def as_objectives(units: str | Objective | Sequence[str | Objective], target: FeatureNet) -> list[Objective]:
+    """Objectives, as they are, and expressions in the unit language, which are read for this network."""
+    if isinstance(units, str):
+        return parse_units(units, target)
+    if isinstance(units, Objective):
+        return [units]
+    read = ([unit] if isinstance(unit, Objective) else parse_units(str(unit), target) for unit in units)
+    return [objective for objectives in read for objective in objectives]
+
+
 _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?=\s*(?:[-+*,)]|$))")
 
 

@@ -1,20 +1,34 @@
 """Streams of image batches: what every measurement over many images reads."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
+
+from dgn.data.images import as_images
 
 BATCH = 64
 """Images that a network is given at once where images lie in one tensor."""
 
-Images = Tensor | Iterable[Tensor]
-"""Images (N, 3, H, W) in image space, or batches of them."""
+Images = Tensor | np.ndarray | list[Any] | Iterable[Tensor]
+"""Images (N, 3, H, W) in image space, or what else `as_images` takes for them, or batches of such."""
 
 
 def batches(images: Images) -> Iterator[Tensor]:
-    """The images in batches; what comes in batches already stays as it is."""
-    yield from images.split(BATCH) if isinstance(images, Tensor) else images
+    """The images in batches; what comes in batches already keeps them."""
+    together = isinstance(images, Tensor | np.ndarray | Image.Image)
+    if together or (isinstance(images, list | tuple) and images and _is_one(images[0])):
+        yield from as_images(images).split(BATCH)
+    else:
+        yield from map(as_images, images)
+
+
+def _is_one(image: Any) -> bool:
+    """Whether an entry of a list is an image, and not a batch."""
+    return isinstance(image, Image.Image) or getattr(image, "ndim", 4) == 3
 
 
 def pick(images: Images, indices: Sequence[int]) -> Tensor:

@@ -1,0 +1,101 @@
+"""What became of each search: found, silent throughout, or ended by values that are not finite."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """found: whether the search's image is a result. note: what there is to say of it, "" for most."""
+
+    found: bool = True
+    note: str = ""
+
+
+class Watch:
+    """Follows N searches that run together.
+
+    A search is asleep where its objective has no gradient at all, from then until it is above what it was at the
+    stage's first step. It has failed once its objective or its gradient is not finite, and then stays at the last
+    parameters where both were."""
+
+    def __init__(self, parameters: Tensor) -> None:
+        count, device = len(parameters), parameters.device
+        self.asleep = torch.zeros(count, dtype=torch.bool, device=device)
+        self.failed = torch.zeros(count, dtype=torch.bool, device=device)
+        self.troubled = False
+        self._woke_at = torch.full((count,), -1, device=device)
+        self._failed_at = torch.full((count,), -1, device=device)
+        self._steps = 0
+        self._last = parameters.clone()
+        self._first: Tensor | None = None
+
+    def enter(self, parameters: Tensor) -> None:
+        """A stage begins with these parameters."""
+        self._last, self._first = parameters.clone(), None
+
+    def see(self, values: Tensor, gradient: Tensor, parameters: Tensor) -> None:
+        """Takes the objectives (N,), gradients and parameters (N, ...) of a step before it is taken. `troubled` says
+        then whether any search is asleep or has failed."""
+        flat = gradient.flatten(1)
+        bad = ~(values.isfinite() & flat.isfinite().all(1))
+        self._failed_at = torch.where(bad & ~self.failed, self._steps, self._failed_at)
+        self.failed = self.failed | bad
+        self._last = torch.where(_rows(self.failed, parameters), self._last, parameters.detach())
+        self._first = values if self._first is None else self._first
+        self.asleep = ((flat == 0).all(1) | self.asleep) & ~(values > self._first) & ~self.failed
+        self._woke_at = torch.where((self._woke_at < 0) & ~self.asleep & ~self.failed, self._steps, self._woke_at)
+        self._steps += 1
+        self.troubled = bool((self.asleep | self.failed).any())
+
+    def hold(self, parameters: Tensor) -> None:
+        """Puts failed searches back, in place."""
+        if self.troubled:
+            parameters.copy_(torch.where(_rows(self.failed, parameters), self._last, parameters))
+
+    def outcomes(self, first: Tensor, last: Tensor) -> list[Outcome]:
+        """first, last (N,): the objectives before the first step and on the final images."""
+        found = []
+        moved = (last.cpu() > first.cpu()).tolist()
+        for woke, failed, rose in zip(self._woke_at.tolist(), self._failed_at.tolist(), moved, strict=True):
+            found.append(self._outcome(woke, failed, rose))
+        return found
+
+    def fail_at_the_end(self, values: Tensor) -> bool:
+        """The objectives on the final images (N,): whether any that was finite is no longer."""
+        bad = ~values.isfinite() & ~self.failed
+        self._failed_at = torch.where(bad, self._steps, self._failed_at)
+        self.failed = self.failed | bad
+        self.troubled = self.troubled or bool(bad.any())
+        return bool(bad.any())
+
+    def _outcome(self, woke: int, failed: int, rose: bool) -> Outcome:
+        if failed == 0:
+            return Outcome(False, "not finite (NaN) at step 0: shown is the start, not a result")
+        if failed > 0:
+            return Outcome(False, f"not finite (NaN) at step {failed}: shown is the image before, not a result")
+        if woke < 0 and self._steps and not rose:
+            return Outcome(False, f"no gradient at any of {self._steps} steps: a silent unit's start, not a result")
+        if woke > 0 or (woke < 0 and self._steps):
+            return Outcome(True, f"silent at the start; woke at step {woke if woke > 0 else self._steps}")
+        return Outcome()
+
+
+def summary(outcomes: Sequence[Outcome], names: Sequence[str]) -> str:
+    """Which searches found nothing, and why, in one line; "" where all found something."""
+    reasons: dict[str, list[str]] = {}
+    for outcome, name in zip(outcomes, names, strict=True):
+        if not outcome.found:
+            reasons.setdefault(outcome.note, []).append(name)
+    said = []
+    for note, searches in reasons.items():
+        more = f" and {len(searches) - 8} more" if len(searches) > 8 else ""
+        said.append(f"{', '.join(searches[:8])}{more} ({note})")
+    return "; ".join(said)
+
+
+def _rows(mask: Tensor, like: Tensor) -> Tensor:
+    return mask.view(-1, *[1] * (like.ndim - 1))

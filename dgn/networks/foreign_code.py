@@ -1,0 +1,106 @@
+"""A network is anyone's code: it is made ready to be held, and what it raises is said in one line."""
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dgn.errors import UserError, first_line
+
+_SIZES = (224, 32, 64, 128, 28, 96, 256, 227, 299, 384, 48, 8, 16, 112, 160, 192, 240, 288, 320, 448, 512)
+"""Sides of images that a network which fails is tried with, the most usual first."""
+
+
+def why_it_fails(name: str, size: tuple[int, int], error: Exception, run: Callable[[Tensor], Any]) -> str:
+    """Why a network cannot be run on images of its size, in one line with the next step.
+
+    name, size: the network's, and the height and width of the images. error: what the attempt raised. run: the
+    network on its own input (N, channels, height, width)."""
+    height, width = size
+    what = f"{name} cannot be run on images of {height}x{width} pixels"
+    reasons = set()
+    for side in _SIZES:
+        other = _reason(run, 3, side, side)
+        if other is None:
+            return f"{what} ({said(error)}) but on {side}x{side}: give the size that it takes with input_size={side}"
+        reasons.add(other)
+    for channels in (1, 4, 2, 6):
+        if any(_reason(run, channels, *size) is None for size in ((height, width), (28, 28))):
+            return (
+                f"{name} takes images of {channels} channel{'s' * (channels > 1)}, and images here have 3 (RGB): "
+                "put it into a module that makes its input of RGB, as images.mean(1, keepdim=True) does for grey ones"
+            )
+    if len(reasons) > 1:  # the size changes what is wrong
+        return f"{what}: its own code raises {said(error)}; give the size that it takes with input_size=, or mend it"
+    return f"{what}: its own code raises {said(error)}; put that right there"
+
+
+def said(error: BaseException) -> str:
+    """An error of someone else's code in one line: its kind, its text, and the file and line of their code, or of the
+    library's where none of theirs is involved."""
+    frames = list(traceback.extract_tb(error.__traceback__))
+    own = [frame for frame in frames if not _in_a_library(frame.filename)]
+    frames = own or frames
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {first_line(error)}{place}"
+
+
+_PACKAGE = str(Path(__file__).resolve().parents[1])
+
+
+def _in_a_library(filename: str) -> bool:
+    ours = filename.startswith((_PACKAGE, "<"))
+    return ours or "site-packages" in filename or "dist-packages" in filename
+
+
+@torch.no_grad()
+def _reason(run: Callable[[Tensor], Any], channels: int, height: int, width: int) -> str | None:
+    """Why the network does not run on images of that size; None where it does."""
+    try:
+        run(torch.rand(2, channels, height, width, generator=torch.Generator().manual_seed(0)))
+    except Exception as error:  # a network is anyone's code
+        return first_line(error)
+    return None
+
+
+def prepared(network: nn.Module, size: tuple[int, int]) -> nn.Module:
+    """The network as a FeatureNet can hold it: without torch.compile's and DataParallel's wrappers, whose layers have
+    other names; with the weights of lazy modules, which one dry run on `size` (height, width) makes; with copies of
+    weights that were made under torch.inference_mode(), which autograd refuses; and frozen.
+
+    Raises UserError where the dry run fails."""
+    while isinstance(network, torch._dynamo.OptimizedModule | nn.DataParallel):
+        network = network._orig_mod if isinstance(network, torch._dynamo.OptimizedModule) else network.module
+    with torch.inference_mode(False), torch.no_grad():
+        if _is_lazy(network):
+            _dry_run(network, size)
+        for module in network.modules():
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                if parameter.is_inference():
+                    setattr(module, name, nn.Parameter(parameter.clone(), requires_grad=False))
+            for name, buffer in list(module.named_buffers(recurse=False)):
+                if buffer.is_inference():
+                    setattr(module, name, buffer.clone())
+    for parameter in network.parameters():  # a ScriptModule has no requires_grad_ of its own
+        parameter.requires_grad_(False)
+    return network
+
+
+def _is_lazy(network: nn.Module) -> bool:
+    return any(nn.parameter.is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers()))
+
+
+def _dry_run(network: nn.Module, size: tuple[int, int]) -> None:
+    try:
+        network.train(False)(torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)))
+    except Exception as error:  # a network is anyone's code
+        raise UserError(
+            f"lazy modules get their shapes in a first run, and that fails on images of {size[0]}x{size[1]} pixels: "
+            f"{said(error)}; give the size that the network takes with input_size="
+        ) from error
+    if _is_lazy(network):
+        names = [name for name, tensor in network.named_parameters() if nn.parameter.is_lazy(tensor)]
+        raise UserError(f"the weight {names[0]} still has no shape after a first run: its lazy module is never called")

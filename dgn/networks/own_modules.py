@@ -1,0 +1,98 @@
+"""Modules that lie beside a file of one's own code: importable while that code runs, and by nobody else.
+
+Two files in two folders may each import a `utils`. Python keeps the first of that name for everybody; here each file
+has its own.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class OwnModules:
+    """The modules of one folder, and of what the code there adds to sys.path, as one file of code sees them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._paths = [str(folder.absolute())]
+        self._modules: dict[str, ModuleType] = {}
+        self._names: dict[str, set[str]] = {}
+
+    @contextmanager
+    def importable(self) -> Iterator[None]:
+        """Within it, the folder comes first in sys.path, and its modules hide others of their names. Afterwards
+        sys.path and sys.modules are as before, but for what was imported from elsewhere."""
+        path_before = list(sys.path)
+        sys.path[:0] = self._paths
+        known, tops = set(sys.modules), {top for top in self._offers() if self._hides(top)}
+        hidden = (
+            {name: module for name, module in sys.modules.items() if name.partition(".")[0] in tops} if tops else {}
+        )
+        for name in hidden:
+            del sys.modules[name]
+        sys.modules.update(self._modules)
+        try:
+            yield
+        finally:
+            self._keep([name for name in sys.modules if name not in known or name in hidden], path_before)
+            sys.modules.update(hidden)
+            sys.path[:] = path_before
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """The network, whose forward finds the folder's modules too, where it imports them only then."""
+        importable = self.importable
+        if "forward" in vars(network) or isinstance(network, torch.jit.ScriptModule):
+            return network  # there is no method of the class to stand in for
+        kind = type(network)
+        forward = kind.forward
+
+        def within(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            with importable():
+                return forward(module, *args, **kwargs)
+
+        network.__class__ = type(kind.__name__, (kind,), {"forward": within, "__module__": kind.__module__})
+        return network
+
+    def _keep(self, new: Sequence[str], path_before: Sequence[str]) -> None:
+        """Takes those of the modules that were imported out of sys.modules that are the folder's."""
+        self._paths += [entry for entry in sys.path if entry not in path_before and entry not in self._paths]
+        ours = {name for name in new if "." not in name and self._is_own(sys.modules[name])}
+        for name in new:
+            if name in self._modules or name.partition(".")[0] in ours:
+                self._modules[name] = sys.modules.pop(name)
+                if _entry_of(self._modules[name]) in path_before:  # anybody can import what lies there
+                    sys.modules[name] = self._modules[name]
+
+    def _offers(self) -> set[str]:
+        """The names that can be imported from the folder."""
+        for path in self._paths:
+            if path not in self._names:
+                entries = list(Path(path).iterdir()) if Path(path).is_dir() else []
+                self._names[path] = {e.stem for e in entries if e.suffix == ".py" or e.is_dir()}
+        return set().union(*self._names.values())
+
+    def _hides(self, top: str) -> bool:
+        """Whether the folder's module of that name takes the place of one that is loaded from elsewhere."""
+        if top not in sys.modules or top in sys.stdlib_module_names or top == "dgn" or self._is_own(sys.modules[top]):
+            return False
+        places = [Path(path, top) for path in self._paths]
+        regular = any(place.with_name(f"{top}.py").is_file() or (place / "__init__.py").is_file() for place in places)
+        # A folder without __init__.py gives way to a regular module of that name elsewhere, as in Python.
+        return regular or getattr(sys.modules[top], "__file__", None) is None
+
+    def _is_own(self, module: ModuleType) -> bool:
+        return _entry_of(module) in self._paths
+
+
+def _entry_of(module: ModuleType) -> str:
+    """The entry of sys.path that a module was found in; "" where it was not found in one."""
+    inside, file = list(getattr(module, "__path__", [])), getattr(module, "__file__", None)
+    where = inside[0] if inside else file
+    parents = Path(where).absolute().parents if where else ()
+    depth = getattr(module, "__name__", "").count(".")
+    return str(parents[depth]) if depth < len(parents) else ""

@@ -1,0 +1,133 @@
+"""What is typed is the name: layers, labels and paths through Hydra's own parser."""
+
+import shlex
+
+import pytest
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from dgn.cli.arguments import hydra_arguments
+from dgn.cli.config_folders import package_configs
+from dgn.cli.names import is_name, with_names
+from dgn.errors import UserError
+from dgn.networks.zoo import named
+from dgn.report.words import command_for
+from dgn.runs.programs import hydra_text, quoted
+
+
+def read(argument):
+    """What Hydra makes of an argument that a user types."""
+    (typed,) = hydra_arguments([argument])
+    return OverridesParser.create().parse_override(typed)
+
+
+def keys_of_names():
+    """Every key of conf/ that takes a layer, or labels: found here by its comment or its name."""
+    found = set()
+    for path in package_configs().rglob("*.yaml"):
+        tree = yaml.safe_load(path.read_text()) or {}
+        group = path.parent.relative_to(package_configs()).parts
+        for key in tree if isinstance(tree, dict) else ():
+            if "layer" in key or key in ("labels", "nearest"):
+                role = {"network": ("encoder", "judge")}.get(group[0] if group else "", group[:1])
+                found |= {f"{part}.{key}" for part in role} if role else {key}
+    return sorted(found)
+
+
+def test_the_keys_that_take_names_are_found():
+    keys = keys_of_names()
+    wanted = {"encoder.layer", "comparator.layers", "target.layer", "judge.layer", "nearest", "facet_layer"}
+    assert wanted | {"diversity_layer", "encoder.labels"} <= set(keys)
+    assert all(is_name(key) for key in keys)
+
+
+NAMES = [
+    "5",
+    "1.10",
+    "10",
+    "1_0",
+    "1e3",
+    "-1",
+    "true",
+    "nan",
+    "6:input",
+    "relu@0",
+    "layer1.0.relu@0:input",
+    "auto",
+    "007",
+]
+
+
+@pytest.mark.parametrize("key", keys_of_names())
+def test_what_is_typed_is_the_name(key):
+    for name in NAMES:
+        assert read(f"{key}={name}").value() == name
+        assert read(f"+{key}={name}").value() == name
+    assert read(f"{key}=[{','.join(NAMES)}]").value() == NAMES
+    assert read(f"{key}=[5, null]").value() == ["5", "null"]
+    assert read(f"{key}=null").value() is None
+    assert [v.text for v in read(f"{key}=1.10,2").value().list] == ["1.10", "2"]
+    assert [[v.text for v in row] for row in read(f"{key}=[1.10],[2,3]").value().list] == [["1.10"], ["2", "3"]]
+    assert read(f"{key}='5'").value() == "5"
+
+
+PATHS = [
+    "epoch=3-step=12.ckpt", "runs/Häuser", "my pictures/a (1)", "50%/x", "a#b", "~/pictures", "a=b=c", "it's", "x\\y\\",
+    "a:b", "(", "{a", "[a", "日本", "a;b", "a&b", "a!b", "a<b>", "plain/path.safetensors",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_paths_are_what_is_typed(path):
+    if path[0] not in "[{":  # a list and a mapping begin so
+        for key in ("prior", "data.root", "encoder.weights", "+anything.at.all"):
+            assert read(f"{key}={path}").value() == path
+    assert OverridesParser.create().parse_override(f"x={quoted(path)}").value() == path
+
+
+def test_a_path_with_a_comma_is_one_where_it_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a,b.ckpt").touch()
+    assert read("prior=a,b.ckpt").value() == "a,b.ckpt"
+    assert read("prior=a,c.ckpt").is_sweep_override()
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["steps=5", "trainer.max_steps=1e3", "seeds=[1,2]", "-m", "seed=1,2,3", "lr=range(1,5)", "~logger", "x=null",
+     "judge=none", "+a={b: 1}", "x=${seed}", "method.regularizers.crop.nearest=15", "generator.width=0.05"],
+)  # fmt: skip
+def test_everything_else_stays_hydras(argument):
+    assert hydra_arguments([argument]) == [argument]
+
+
+def test_whole_numbers_in_files_are_names_and_others_are_refused():
+    config = OmegaConf.create(
+        {"encoder": {"layer": 5, "labels": [1, "b"], "width": 3}, "comparator": {"layers": [3, "4"]}, "nearest": "all"}
+    )
+    assert with_names(config).encoder == {"layer": "5", "labels": ["1", "b"], "width": 3}
+    assert config.comparator.layers == ["3", "4"]
+    for wrong in (1.1, True):
+        with pytest.raises(UserError, match=r"encoder\.layer=.* is a number, and a name is meant"):
+            with_names(OmegaConf.create({"encoder": {"layer": wrong}}))
+
+
+@pytest.mark.parametrize("text", [*PATHS, *NAMES, "null", "a, b", 'say "x"', "", "$HOME", "don't\\"])
+def test_what_the_program_prints_to_be_typed_is_read_as_it_was_meant(text):
+    parse = OverridesParser.create().parse_override
+    assert parse(f"x={hydra_text(text)}").value() == text
+    # Through the shell, and as a user who copies it types it.
+    spec = {"builder": "custom", "model": f"{text}/nets.py:make", "args": {"kind": text}, "labels": [text, "b"]}
+    values = {}
+    for word in shlex.split(named(spec)):
+        (argument,) = hydra_arguments([word])
+        override = parse(argument)
+        values[override.key_or_group] = override.value()
+    assert values["target.model"] == f"{text}/nets.py:make"
+    assert values["target.args.kind"] == text
+    assert values["target.labels"] == [text, "b"]
+    command = command_for("dgn-visualize units=all seeds=2", f"fc8:{text}", text or None)
+    words = dict(word.split("=", 1) for word in shlex.split(command)[1:])
+    assert parse(f"units={words['units']}").value() == f"fc8:{text}"
+    assert not text or parse(f"prior={words['prior']}").value() == text
