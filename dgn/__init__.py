@@ -1,10 +1,10 @@
 """Generator priors for any image network, and what its neurons prefer to see through them.
 
-from dgn import Prior, dgn_am, parse_units
+from dgn import Prior, channel, maximize, unit
 
 prior = Prior.load("prior.safetensors")
-units = parse_units("fc8:house, fc8:tree", prior.encoder_net())
-preferred = dgn_am(prior, units, seeds=range(4))
+target = prior.encoder_net()
+preferred = maximize(target, unit("fc8", 3) + 0.2 * channel("conv5", 12), prior, seeds=4)
 preferred.save("preferred")
 """
 
@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dgn.am.maximize import Preferred, Stage, maximize
     from dgn.am.methods import dgn_am
+    from dgn.am.objectives import channel, direction, dream, match, unit
     from dgn.am.objectives.algebra import Objective
     from dgn.am.objectives.language import parse_units
     from dgn.am.objectives.terms import Unit
+    from dgn.am.parametrizations import Code, Fourier, Pixels
     from dgn.am.setting import Setting
     from dgn.am.step import Step
     from dgn.errors import UserError
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
     from dgn.training.train_prior import train_prior
 
 _HOMES = {
+    "Code": "dgn.am.parametrizations",
     "FeatureNet": "dgn.networks.featurenet",
+    "Fourier": "dgn.am.parametrizations",
     "Objective": "dgn.am.objectives",
+    "Pixels": "dgn.am.parametrizations",
     "Preferred": "dgn.am.maximize",
     "Prior": "dgn.prior",
     "Setting": "dgn.am.setting",
@@ -34,14 +39,22 @@ _HOMES = {
     "Step": "dgn.am.step",
     "Unit": "dgn.am.objectives.terms",
     "UserError": "dgn.errors",
+    "channel": "dgn.am.objectives",
     "dgn_am": "dgn.am.methods",
+    "direction": "dgn.am.objectives",
+    "dream": "dgn.am.objectives",
+    "match": "dgn.am.objectives",
     "maximize": "dgn.am.maximize",
     "parse_units": "dgn.am.objectives.language",
     "train_prior": "dgn.training.train_prior",
+    "unit": "dgn.am.objectives",
 }
 __all__ = [
+    "Code",
     "FeatureNet",
+    "Fourier",
     "Objective",
+    "Pixels",
     "Preferred",
     "Prior",
     "Setting",
@@ -49,10 +62,15 @@ __all__ = [
     "Step",
     "Unit",
     "UserError",
+    "channel",
     "dgn_am",
+    "direction",
+    "dream",
+    "match",
     "maximize",
     "parse_units",
     "train_prior",
+    "unit",
 ]
 
 

@@ -8,6 +8,7 @@ and how a step follows the gradient (the update).
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,18 @@ from dgn.am.objectives.evaluation import Evaluation, activations_of
 from dgn.am.objectives.language import as_objectives
 from dgn.am.objectives.surrogates import below_rectifier
 from dgn.am.outcomes import Outcome, Watch, summary
+from dgn.am.parametrizations.code import Code
+from dgn.am.regularizers.parameters import Clip, Decay
+from dgn.am.setting import Setting
 from dgn.am.step import Draws, Parametrization, Step
-from dgn.am.updates import Update
+from dgn.am.updates import NormalizedAscent, Update
 from dgn.data.images import save_png
 from dgn.errors import UserError
 from dgn.files import image_name
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
 from dgn.networks.usable import check
+from dgn.prior import Prior
 
 __all__ = ["Outcome", "Preferred", "Stage", "activations_of", "fitting_batch", "maximize"]
 
@@ -86,7 +91,7 @@ class Preferred:
 def maximize(
     target: FeatureNet,
     objectives: str | Objective | Sequence[str | Objective],
-    stages: Stage | Sequence[Stage],
+    stages: Stage | Sequence[Stage] | Prior,
     seeds: int | Sequence[int] = (0,),
     batch_size: int | None = None,
     seed: int = 0,
@@ -98,12 +103,15 @@ def maximize(
 
     objectives: one or several; in the unit language ("fc8:3, fc8:house") or made by `parse_units`. seeds: those of each
     objective, or how many.
-    stages: the method; where the next stage has another parametrization, it goes on from the images of the last.
+    stages: the method; where the next stage has another parametrization, it goes on from the images of the last. A
+    prior stands for the default search through it, method=dgn_am_short from noise (`default_stage`).
     batch_size: searches run together; None: as many as fit the memory. seed: shifts all seeds. diversity: pushes
     the seeds of an objective apart, which then run together whatever batch_size says. progress: wraps the iterator
     of all steps, given their number. film: is given every search once it is done, as a film.
     Raises UserError where the parametrization's images and the target cannot meet."""
     objectives, seeds = as_objectives(objectives, target), _seeds(seeds)
+    if isinstance(stages, Prior):
+        stages = default_stage(target, stages)
     stages = [stages] if isinstance(stages, Stage) else list(stages)
     steps = sum(stage.steps for stage in stages)
     if not objectives or not seeds or not stages or any(stage.steps < 0 for stage in stages):
@@ -132,6 +140,13 @@ def maximize(
     return Preferred(
         torch.cat(images), torch.cat(activations), torch.cat(curves, 1), list(chosen), list(used), outcomes
     )
+
+
+def default_stage(target: FeatureNet, prior: Prior) -> Stage:
+    """The search that visualize.py runs by default, conf/method/dgn_am_short.yaml, from noise: DGN-AM with steps that
+    suit priors trained for minutes. `dgn.dgn_am` is the published search."""
+    update = partial(NormalizedAscent, first=4.0)
+    return Stage(Code(Setting(target, prior)), update, [Decay(0.9), Clip()], steps=60)
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:

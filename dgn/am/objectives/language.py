@@ -33,7 +33,19 @@ import torch
 from torch import Tensor
 
 from dgn.am.objectives.algebra import Objective
-from dgn.am.objectives.terms import READINGS, Direction, Dream, Match, Unit, literal, number
+from dgn.am.objectives.terms import (
+    READINGS,
+    Direction,
+    Dream,
+    Match,
+    Product,
+    Simple,
+    Term,
+    Unit,
+    factors,
+    literal,
+    number,
+)
 from dgn.am.objectives.unit_names import UnitNames
 from dgn.data.images import read_image
 from dgn.errors import UserError
@@ -53,13 +65,31 @@ def parse_units(units: str | Sequence[str | int], target: FeatureNet) -> list[Ob
 
 
 def as_objectives(units: str | Objective | Sequence[str | Objective], target: FeatureNet) -> list[Objective]:
-    """Objectives, as they are, and expressions in the unit language, which are read for this network."""
-    if isinstance(units, str):
-        return parse_units(units, target)
-    if isinstance(units, Objective):
-        return [units]
-    read = ([unit] if isinstance(unit, Objective) else parse_units(str(unit), target) for unit in units)
-    return [objective for objectives in read for objective in objectives]
+    """Objectives, and expressions in the unit language, which are read for this network.
+
+    Units of an objective that name neither position nor label get both as the unit language gives them: the centre of
+    a map, the class's name. Raises UserError for layers and units that the network does not have."""
+    objectives: list[Objective] = []
+    for unit in [units] if isinstance(units, str | Objective) else units:
+        if isinstance(unit, Objective):
+            terms = tuple((weight, _completed(term, target)) for weight, term in unit.terms)
+            objectives.append(Objective(terms))
+        else:
+            objectives += parse_units(str(unit), target)
+    return objectives
+
+
+def _completed(term: Term, target: FeatureNet) -> Term:
+    if isinstance(term, Product):
+        return Product(tuple(_completed_factor(factor, target) for factor in term.factors))
+    return _completed_factor(term, target)
+
+
+def _completed_factor(term: Simple, target: FeatureNet) -> Simple:
+    if not isinstance(term, Unit) or term.position is not None or term.label:
+        return term
+    (objective,) = parse_units(str(term), target)
+    return factors(objective.terms[0][1])[0]
 
 
 _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?=\s*(?:[-+*,)]|$))")
