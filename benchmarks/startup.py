@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("settings", nargs="*", help="KEY=VALUE for train.py")
     given = parser.parse_args()
-    seconds("from dgn.tasks.embedded import embedded_weights as w; w('dgn.networks.zoo.mini_caffenet')")
+    seconds("from dgn.cli.embedded import embedded_weights as w; w('dgn.networks.zoo.mini_caffenet')")
     times_of: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(given.turns):
