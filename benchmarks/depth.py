@@ -1,5 +1,6 @@
-"""What a layer costs: operations and time up to it, as shares of the whole network's. Computation stops at the deepest
-layer that is asked for, so an early one should cost a fraction.
+"""Measures the cost of a forward pass up to a layer, in operations and time, as shares of the whole network's.
+
+A FeatureNet stops at the deepest requested layer, so an early layer should cost a fraction of the whole.
 
     python benchmarks/depth.py [MODEL] [SIDE] [LAYER ...]     default: resnet50 224 conv1 layer1 layer2 layer3 layer4 fc
 """
@@ -20,9 +21,9 @@ def main(name: str = "resnet50", side: str = "224", *layers: str) -> None:
     whole = net.class_layer()
     measured = dict.fromkeys([*layers, whole])
     flops = {layer: operations(net, images, layer) for layer in measured}
-    # In turns, and the best of several: other work on the machine then burdens none more than the others.
+    # Layers take turns, and the best round counts, so that other work on the machine affects all alike.
     rounds = [{layer: seconds(net, images, layer) for layer in measured} for _ in range(7)]
-    times = {layer: min(one[layer] for one in rounds) for layer in measured}
+    times = {layer: min(round_times[layer] for round_times in rounds) for layer in measured}
     print(f"{name}, {side} px, {len(images)} images: share of what {whole} costs")
     for layer in layers:
         share, time_taken = flops[layer] / flops[whole], times[layer] / times[whole]

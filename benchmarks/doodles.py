@@ -1,8 +1,8 @@
-"""Does drawing keep up with reading? Doodles against decoding JPEGs of the same pictures from memory.
+"""Measures whether drawing doodles is as fast as decoding JPEGs of the same pictures from memory.
 
     python benchmarks/doodles.py [--size 64] [--count 2000]
 
-Prints pictures a second for one process and for a DataLoader of two workers, and doodles : JPEG.
+Prints pictures per second for one process and for a DataLoader with two workers, and the ratio doodles : JPEG.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from dgn.data.doodles import Doodles
 
 
 class Jpegs(Dataset):
-    """The rival: the same pictures, as JPEG files (quality 90) held in memory."""
+    """The baseline: the same pictures as JPEG files (quality 90) in memory."""
 
     def __init__(self, doodles: Doodles) -> None:
         self.files, self.labels = [], []
@@ -37,7 +37,7 @@ class Jpegs(Dataset):
 
 
 def one_process(data: Dataset) -> float:
-    """Pictures a second, read one after the other."""
+    """Returns pictures per second, read one after the other."""
     start = time.perf_counter()
     for index in range(len(data)):
         data[index]
@@ -45,7 +45,7 @@ def one_process(data: Dataset) -> float:
 
 
 def two_workers(data: Dataset) -> float:
-    """Pictures a second from a DataLoader in its second epoch, its workers started."""
+    """Returns pictures per second of a DataLoader in its second epoch, when its workers have started."""
     loader = DataLoader(data, batch_size=100, num_workers=2, persistent_workers=True)
     for _ in range(2):
         start = time.perf_counter()

@@ -1,11 +1,12 @@
-"""Images/s of every way to read pictures here, against torchvision's ImageFolder as people use it.
+"""Measures the images/s of every image source of dgn, compared with torchvision's ImageFolder.
 
     python benchmarks/images.py [ROOT] [--workers 2]
 
-ROOT holds class folders; without it, photograph-like JPEGs of 500 x 375 are made first. The rival decodes with Pillow,
-and scales, crops and mirrors Pillow images; all give uint8 batches of the same size through DataLoaders of the same
-shape. Epochs of the ways take turns, so that a busy machine slows all alike; of each way's ratios to the rival, epoch
-by epoch, the median is given. Files are in the page cache after the first, unmeasured epoch.
+ROOT has one folder per class; without it, photograph-like JPEGs of 500 x 375 are made first. The baseline decodes with
+Pillow, and scales, crops and mirrors Pillow images. All sources give uint8 batches of the same size through equal
+DataLoaders. Epochs of the sources alternate, so that a busy machine slows all alike. The reported ratio is the median
+over epochs of the ratio to the baseline in the same epoch. The first epoch is not measured; after it, the files are in
+the page cache.
 """
 
 import argparse
@@ -33,15 +34,15 @@ RIVAL = "torchvision ImageFolder, Pillow"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("root", type=Path, nargs="?", help="class folders of pictures; left out: some are made")
+    parser.add_argument("root", type=Path, nargs="?", help="class folders of pictures; default: made pictures")
     parser.add_argument("--image-size", type=int, default=227)
     parser.add_argument("--resize", type=int, default=256)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--needed", type=float, default=6000, help="images/s that a training takes in")
+    parser.add_argument("--needed", type=float, default=6000, help="images/s that a training needs")
     options = parser.parse_args()
-    torch.set_num_threads(1)  # as workers do; without them OpenMP's waiting would be what is measured
+    torch.set_num_threads(1)  # as in workers; otherwise the waiting of OpenMP's threads would be measured
     with tempfile.TemporaryDirectory() as folder:
         options.root = options.root or made(Path(folder) / "jpegs")
         ways = {
@@ -63,11 +64,11 @@ def main() -> None:
                 rates[name].append(epoch(loader))
     print(f"JPEGs here are decoded by {jpeg_decoder()}; {options.workers} workers")
     rival = rates[RIVAL]
-    for name, found in rates.items():
-        ratio = statistics.median(a / b for a, b in zip(found, rival, strict=True))
-        workers = math.ceil(options.needed / max(found) * max(1, options.workers))
+    for name, speeds in rates.items():
+        ratio = statistics.median(a / b for a, b in zip(speeds, rival, strict=True))
+        workers = math.ceil(options.needed / max(speeds) * max(1, options.workers))
         print(
-            f"{name:32} {max(found):8.0f} images/s   {ratio:5.2f} x   "
+            f"{name:32} {max(speeds):8.0f} images/s   {ratio:5.2f} x   "
             f"{options.needed:.0f} images/s take {workers} such workers"
         )
 
@@ -99,7 +100,7 @@ def sources(options: argparse.Namespace, folder: Path) -> dict[str, Dataset]:
 
 
 def made(folder: Path, count: int = 400) -> Path:
-    """JPEGs of a photograph's size and spectrum (noise that falls off as 1/f), in one class folder."""
+    """Writes JPEGs with the size and spectrum of photographs (1/f noise) into one class folder."""
     noise = np.random.default_rng(0)
     height, width = 375, 500
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(height), np.fft.rfftfreq(width), indexing="ij"))
@@ -114,7 +115,7 @@ def made(folder: Path, count: int = 400) -> Path:
 
 
 def epoch(loader: DataLoader) -> float:
-    """Images per second of one pass."""
+    """Returns the images per second of one pass."""
     started = time.perf_counter()
     count = sum(len(images) for images, _ in loader)
     return count / (time.perf_counter() - started)

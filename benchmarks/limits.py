@@ -1,11 +1,11 @@
-"""What two long jobs take at most: `python benchmarks/limits.py [multirun] [visualization]`.
+"""Measures the peak memory of two long jobs: `python benchmarks/limits.py [multirun] [visualization]`.
 
 `multirun`: four priors of 300 steps each in the default settings, one after the other, and their comparison.
 `visualization`: one image for each of the 1,000 classes of a torchvision ResNet-18 (random weights, 64 px), ten steps,
 through a prior that was trained for two steps, gallery included.
 
-Reported are the peak of the memory of all processes together (resident sets, in which shared pages count once for each
-process, so an upper bound) and the seconds. At most 4 GiB are promised. Exit status 1 where it is more.
+Prints the peak memory of all processes together and the seconds. Memory is the sum of the resident sets, in which
+shared pages count once per process, so it is an upper bound. The limit is 4 GiB; above it the exit status is 1.
 """
 
 import argparse
@@ -23,13 +23,13 @@ STEPS = 300
 
 
 def multirun(folder: Path) -> list[list[str]]:
-    """The commands of the multirun."""
+    """Returns the commands of the multirun."""
     settings = ["encoder.layer=conv3,conv5,fc6,fc7", f"trainer.max_steps={STEPS}", f"hydra.sweep.dir={folder}/multirun"]
     return [["train.py", "-m", *settings]]
 
 
 def visualization(folder: Path) -> list[list[str]]:
-    """The commands of the visualization: the prior's, which any would do, and its own."""
+    """Returns the commands of the visualization: one that trains some prior, and the visualization itself."""
     prior = ["trainer.max_steps=2", "statistics.images=64", "data.val_images=16", f"hydra.run.dir={folder}/prior"]
     target = ["target=torchvision", "target.name=resnet18", "target.weights=null", "target.input_size=64"]
     shown = [f"prior={folder}/prior", "units=all", "seeds=1", "steps=10", f"hydra.run.dir={folder}/shown"]
@@ -37,7 +37,7 @@ def visualization(folder: Path) -> list[list[str]]:
 
 
 def run(command: list[str]) -> int:
-    """Runs a command to its end; returns the most bytes that its processes held together."""
+    """Runs a command to its end and returns the peak memory of all its processes, in bytes."""
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL)
     most = 0
     while process.poll() is None:
@@ -51,9 +51,9 @@ def run(command: list[str]) -> int:
 def _resident(process: psutil.Process) -> int:
     held = 0
     try:
-        for one in (process, *process.children(recursive=True)):
-            held += one.memory_info().rss
-    except psutil.NoSuchProcess:  # ended meanwhile; the next look counts
+        for member in (process, *process.children(recursive=True)):
+            held += member.memory_info().rss
+    except psutil.NoSuchProcess:  # it ended in the meantime; the next measurement counts
         pass
     return held
 

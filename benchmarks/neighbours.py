@@ -1,11 +1,11 @@
-"""What a training loses to its neighbours: alone, beside one and two busy processes, and under a container's quota.
+"""Measures how much other processes slow a training: none, one or two busy processes, and a container's quota.
 
     python benchmarks/neighbours.py [REPEATS]
 
-The rival, in the same run, is torch as it is installed: a thread for each processor that the machine has, which spins
-while it waits. A neighbour computes convolutions, as a training does, with as many threads as there are processors.
-Under the quota (root and control groups are needed for it) a process may use half of the processors, and sees all.
-Prints a table of seconds for the same steps, medians over the repeats, and how many times as long as alone.
+The baseline, in the same run, is torch with its default settings: one thread for each processor of the machine, which
+spins while it waits. A busy process computes convolutions, as a training does, with one thread for each processor.
+Under the quota (which needs root and control groups) a process may use half of the processors, but sees all of them.
+Prints a table with the seconds of the same steps (the median over the repeats) and the ratio to running alone.
 """
 
 import json
@@ -40,7 +40,7 @@ GROUP = Path("/sys/fs/cgroup/cpu/dgn-benchmark")
 
 
 def seconds(environment: dict[str, str], folder: Path, before: list[str]) -> tuple[float, int]:
-    """Seconds that the steps took, and the number of threads that they were computed with."""
+    """Returns the seconds that the steps took, and the number of threads used."""
     command = [*before, sys.executable, str(ROOT / "train.py"), *SETTINGS, f"hydra.run.dir={folder}"]
     result = subprocess.run(command, env=os.environ | environment, cwd=ROOT, capture_output=True, text=True)
     if result.returncode:
@@ -51,7 +51,7 @@ def seconds(environment: dict[str, str], folder: Path, before: list[str]) -> tup
 
 @contextmanager
 def neighbours(count: int) -> Iterator[None]:
-    """So many busy processes, while the block runs."""
+    """Runs `count` busy processes while the block runs."""
     processes = [subprocess.Popen([sys.executable, "-c", NEIGHBOUR]) for _ in range(count)]
     try:
         yield
@@ -63,8 +63,10 @@ def neighbours(count: int) -> Iterator[None]:
 
 @contextmanager
 def quota() -> Iterator[list[str] | None]:
-    """What to put before a command so that it runs as in a container with half of the processors; None where control
-    groups cannot be made."""
+    """Yields a command prefix that limits a command to half of the processors, as a container's quota does.
+
+    Yields None if control groups cannot be created.
+    """
     try:
         GROUP.mkdir()
         period = 100_000
@@ -73,7 +75,7 @@ def quota() -> Iterator[list[str] | None]:
     except OSError:
         yield None
         return
-    # In a container the group lies where all groups do; a mount of the process's own makes it so here.
+    # In a container, the group is at the root of the control groups. A private mount has the same effect here.
     script = f'mount --bind {GROUP} {GROUP.parent} && echo $$ > {GROUP.parent}/cgroup.procs && exec "$@"'
     try:
         yield ["unshare", "--mount", "sh", "-c", script, "sh"]
@@ -91,7 +93,7 @@ def main(repeats: int) -> None:
             alone = 0.0
             for busy, before in ((0, []), (1, []), (2, []), (0, limited)):
                 if before is None:
-                    cells.append("not to be measured here")
+                    cells.append("cannot be measured here")
                     continue
                 runs = []
                 for i in range(repeats):

@@ -1,10 +1,10 @@
-"""What everything around the step costs: `python benchmarks/overhead.py [TURNS] [--logger csv,wandb]`.
+"""Measures the overhead around the training step: `python benchmarks/overhead.py [TURNS] [--logger csv,wandb]`.
 
 One process times the default training under the Trainer (logging, progress, callbacks, checkpoints) and the same steps
-in a bare loop: forward, backward, optimizer, schedule, nothing else. The two take turns within one training, a few
-seconds each, as other work on the machine comes and goes. Reported is the ratio of the wall times of as many steps as
-lie between two checkpoints, over all turns, with its standard error: single turns differ by several hundredths where
-other work shares the machine. At most 1.03 is promised.
+in a bare loop: forward, backward, optimizer and schedule only. The two alternate within one training, a few seconds
+each, so that other work on the machine affects both. Prints the ratio of their wall times over all turns, with its
+standard error. A turn has as many steps as there are between two checkpoints. Single turns differ by several hundredths
+on a busy machine. The limit is 1.03; above it the exit status is 1.
 """
 
 import argparse
@@ -27,11 +27,11 @@ from dgn.training import inversion
 from dgn.training.inversion import Inversion
 
 LIMIT = 1.03
-PART = 25  # steps in a row of the one and of the other
+PART = 25  # consecutive steps of each before they alternate
 
 
 def modules(steps: int, loggers: str, folder: Path) -> tuple:
-    """The default config's data and module, as the task makes them, without the training."""
+    """Returns the config, module and data of the default task, without training."""
     config = compose("train", [f"trainer.max_steps={steps}", "logger=none", f"trainer.val_check_interval={steps}"])
     for name in filter(None, loggers.split(",")):
         with open_dict(config.logger):
@@ -43,7 +43,7 @@ def modules(steps: int, loggers: str, folder: Path) -> tuple:
 
     def keep(trainer: pl.Trainer, module: pl.LightningModule, data: object, where: Path) -> dict:
         if not isinstance(module, Inversion):
-            return fit(trainer, module, data, where)  # the embedded encoder, where none is cached yet
+            return fit(trainer, module, data, where)  # the embedded encoder, if it is not cached yet
         kept.update(module=module, data=data)
         raise InterruptedError
 
@@ -58,7 +58,7 @@ def _nowhere(*_: object) -> object:
 
 
 class Bare:
-    """The same steps in a loop of their own, of a module of their own."""
+    """The same steps in a bare loop, with a separate module."""
 
     def __init__(self, config: object, module: Inversion, data: object) -> None:
         made = module.configure_optimizers()
@@ -70,7 +70,7 @@ class Bare:
         self.batches = iter(data.train_dataloader())
 
     def seconds(self, steps: int) -> float:
-        """Seconds of so many further steps."""
+        """Runs `steps` more steps and returns the seconds they took."""
         module, counted = self.module, mock.PropertyMock(side_effect=lambda: self.done)
         with (
             mock.patch.object(module, "optimizers", return_value=self.optimizer),
@@ -89,7 +89,7 @@ class Bare:
 
 
 class TakingTurns(pl.Callback):
-    """Stops the Trainer's clock after every part, and lets the bare loop do as many steps."""
+    """Stops the Trainer's clock after every part and runs the same number of steps in the bare loop."""
 
     def __init__(self, bare: Bare) -> None:
         self.bare = bare
@@ -118,7 +118,7 @@ def main() -> None:
         turns = TakingTurns(Bare(*modules(steps, "", Path(folder) / "bare")))
         with common.running(config, Path(folder)) as (loggers, interruption):
             trainer = common.make_trainer(config, Path(folder), loggers, interruption)
-            trainer.callbacks.append(turns)  # behind those that it times
+            trainer.callbacks.append(turns)  # after the callbacks that it times
             trainer.limit_val_batches = 0
             trainer.fit(module, data)
     ratios, parts, all_under, all_bare = [], every // PART, 0.0, 0.0

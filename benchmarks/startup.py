@@ -1,9 +1,9 @@
-"""Seconds from `python train.py` to the first step, and where they go: `python benchmarks/startup.py [--turns N]`.
+"""Measures the time from `python train.py` to the first step: `python benchmarks/startup.py [--turns N]`.
 
-Each turn times fresh processes, one after the other: importing torch, Lightning (which brings torchvision and
-torchmetrics), and what a training needs of this package; then train.py up to the end of its first step, in the default
-settings, the embedded encoder being there. Reported are medians over the turns; where other work shares the machine,
-the processor's seconds are the ones to compare.
+Each turn times new processes, one after the other: importing torch, Lightning (which imports torchvision and
+torchmetrics), and the modules of this package that a training needs; then train.py until the end of its first step,
+with the default settings and the embedded encoder already in the cache. Prints medians over the turns. On a busy
+machine, compare the CPU seconds.
 """
 
 import argparse
@@ -35,7 +35,7 @@ runpy.run_path("train.py", run_name="__main__")
 
 
 def seconds(code: str, *arguments: str) -> tuple[float, float]:
-    """(wall, processor) seconds of a fresh process that runs the code."""
+    """Returns the wall and CPU seconds of a new process that runs the code."""
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -48,16 +48,16 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", help="KEY=VALUE for train.py")
     given = parser.parse_args()
     seconds("from dgn.cli.embedded import embedded_weights as w; w('dgn.networks.zoo.mini_caffenet')")
-    found: dict[str, list[tuple[float, float]]] = {}
+    times_of: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(given.turns):
             for name, code in IMPORTS.items():
-                found.setdefault(name, []).append(seconds(code))
+                times_of.setdefault(name, []).append(seconds(code))
             to_step = seconds(TO_FIRST_STEP, f"hydra.run.dir={folder}/{turn}", *given.settings)
-            found.setdefault("python train.py to the end of its first step", []).append(to_step)
-    for name, values in found.items():
+            times_of.setdefault("python train.py to the end of its first step", []).append(to_step)
+    for name, values in times_of.items():
         wall, processor = (statistics.median(times) for times in zip(*values, strict=True))
-        print(f"{wall:6.1f} s, {processor:5.1f} s of a processor  {name}")
+        print(f"{wall:6.1f} s, {processor:5.1f} s of CPU time  {name}")
 
 
 if __name__ == "__main__":

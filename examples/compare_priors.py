@@ -1,4 +1,4 @@
-"""Priors of one network compared: python examples/compare_priors.py fc8:all PRIOR PRIOR"""
+"""Compares priors of one network: python examples/compare_priors.py fc8:all PRIOR PRIOR"""
 
 import sys
 
@@ -12,7 +12,7 @@ real = list(data.real_images(200, "val"))
 for path in paths:
     prior = Prior.load(path)
     target = prior.encoder_net()
-    # With a judge that shares no weights with the target in place of None, recognition is measured too.
+    # Replace None with a judge that shares no weights with the target to measure recognition too.
     yardstick = Yardstick(None, target, real, data.classes)
     preferred = dgn_am(prior, parse_units(units, target), seeds=range(4))
     print(path, prior.about["metrics"], yardstick.measure(preferred.images, [o.wanted for o in preferred.objectives]))

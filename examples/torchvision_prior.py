@@ -1,4 +1,4 @@
-"""A prior for a network of torchvision: python examples/torchvision_prior.py [STEPS IMAGES]"""
+"""Trains a prior for a torchvision network: python examples/torchvision_prior.py [STEPS IMAGES]"""
 
 import sys
 
@@ -8,7 +8,7 @@ from dgn.networks.libraries import torchvision
 
 steps, images = map(int, sys.argv[1:] or (1700, 16000))
 
-encoder = torchvision("resnet18", weights=None, input_size=64)  # weights="DEFAULT": the published ones, downloaded
+encoder = torchvision("resnet18", weights=None, input_size=64)  # weights="DEFAULT": downloads the published ones
 data = doodles(image_size=64, train_images=images)  # or image_folder(FOLDER, image_size=64)
 prior = train_prior(encoder, data, layer="layer4", steps=steps, progress=True)
 prior.save("resnet18.safetensors")
