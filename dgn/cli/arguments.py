@@ -37,14 +37,14 @@ def _without_config_dir(typed: Sequence[str]) -> tuple[str | None, list[str]]:
 
 
 def _positional_as(key: str, arguments: list[str]) -> list[str]:
-    """`RUN RUN KEY=VALUE` as `KEY=VALUE key=["RUN","RUN"]`."""
+    """`RUN RUN KEY=VALUE` as `key=["RUN","RUN"] KEY=VALUE`: first, as Hydra takes no overrides behind its flags."""
     # Hydra's own parser tells them from the values of its flags, as of `--cfg job`.
     words = get_args_parser().parse_known_intermixed_args(arguments)[0].overrides
     values = [word for word in words if "=" not in word and not word.startswith("~")]
     if not values:
         return arguments
     others = [argument for argument in arguments if argument not in values]
-    return [*others, f"{key}={json.dumps(values, ensure_ascii=False)}"]
+    return [f"{key}={json.dumps(values, ensure_ascii=False)}", *others]
 
 
 def _as_hydra_reads(argument: str) -> list[str]:
