@@ -32,5 +32,7 @@ def test_the_command_on_a_units_page_makes_the_same_images_of_it_alone(trained, 
     assert (words[0], Path(words[1]).name) == ("python", "visualize.py")
     _, again = visualized(user, *words[2:])
     assert list(again) == [objective]
-    assert [float(a) for a in again[objective]] == pytest.approx([float(a) for a in found[objective]], rel=1e-4)
+    # Alone the searches are another batch, whose sums some processors add in another order; each step divides by the
+    # gradient's mean, so that three steps make some thousandths of it.
+    assert [float(a) for a in again[objective]] == pytest.approx([float(a) for a in found[objective]], rel=0.02)
     assert "<polyline" in page
