@@ -1,8 +1,8 @@
-"""Facets: the kinds of real image that one unit answers to, and a start for the search of each.
+"""Facets: the kinds of real image that excite one unit, and a start for the search of each.
 
 Multifaceted feature visualization (Nguyen, Yosinski & Clune 2016): codes of a class's real images, PCA to 50
-dimensions, t-SNE to 2, k-means; of each cluster the 15 images nearest its centre are averaged, and that mean starts
-an optimization. For pixel methods it is the mean image; in the code space of a prior, the mean code.
+dimensions, t-SNE to 2, k-means. The 15 images nearest to each cluster's centre are averaged, and the search starts
+from that mean: the mean image for pixel methods, the mean code in the code space of a prior.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,48 +19,70 @@ from torch import Tensor
 from dgn.errors import UserError
 
 DIMENSIONS, NEAREST = 50, 15
-"""Dimensions that PCA leaves, images averaged for a start: the published figures."""
+"""Dimensions kept by PCA and images averaged for a start, as published."""
 PERPLEXITY = 30.0
-"""t-SNE's own default (van der Maaten & Hinton 2008: 5 to 50); the paper does not state one."""
+"""The default of t-SNE (van der Maaten & Hinton 2008: 5 to 50); the facets paper does not state one."""
 
 
 @dataclass(frozen=True)
 class Facet:
-    """One kind of image among N. members: places of its images in the N, nearest to its centre first.
-    share: of the N."""
+    """One kind of image among N images.
+
+    Attributes:
+        members: indices of its images among the N, nearest to its centre first.
+        share: the fraction of the N images that are members.
+    """
 
     members: tuple[int, ...]
     share: float
 
     def nearest(self, count: int = NEAREST) -> list[int]:
-        """The places of the images nearest its centre, `count` of them or all there are."""
+        """Returns the indices of the `count` images nearest to the centre, or of all members if there are fewer."""
         return list(self.members[:count])
 
     def mean(self, values: Tensor, count: int = NEAREST) -> Tensor:
-        """values (N, ...), of all N images in their order, images or codes -> the mean of those nearest the centre
-        (...), float32: where a search for the facet's preferred image starts."""
+        """Returns the mean over the images nearest to the centre, (...), float32: the start of the facet's search.
+
+        Args:
+            values: (N, ...), images or codes of all N images, in order.
+            count: how many images are averaged.
+        """
         return values[self.nearest(count)].float().mean(0)
 
 
 @dataclass(frozen=True)
 class Facets:
-    """facets: largest first; fewer than asked for where images coincide. labels (N,): which of them each image is
-    in. embedding (N, 2): the images' t-SNE."""
+    """The facets of N images.
+
+    Attributes:
+        facets: largest first; fewer than requested when images coincide.
+        labels: (N,), the index of each image's facet.
+        embedding: (N, 2), the t-SNE embedding of the images.
+    """
 
     facets: tuple[Facet, ...]
     labels: np.ndarray
     embedding: np.ndarray
 
     def starts(self, values: Tensor, count: int = NEAREST) -> Tensor:
-        """values (N, ...), images or codes -> one start for each facet (k, ...)."""
+        """Returns one start for each facet, (k, ...), from values (N, ...): images or codes."""
         return torch.stack([facet.mean(values, count) for facet in self.facets])
 
 
 def find_facets(codes: Tensor, k: int, seed: int = 0, perplexity: float = PERPLEXITY) -> Facets:
-    """codes (N, ...) of real images of one class -> its k facets.
+    """Finds k facets of one class from the codes of its real images.
 
-    perplexity: at most a third of the other images, so that small sets have neighbourhoods at all.
-    The same codes, k and seed give the same facets. Raises UserError for fewer than k images or than 4."""
+    The same codes, k and seed give the same facets.
+
+    Args:
+        codes: (N, ...), codes of real images of one class.
+        k: the number of facets.
+        seed: seeds PCA, t-SNE and k-means.
+        perplexity: of t-SNE; limited to a third of the number of other images, so that small sets work.
+
+    Raises:
+        UserError: if there are fewer than k or fewer than 4 images, or if all codes are equal.
+    """
     vectors = codes.detach().flatten(1).cpu().double().numpy()
     count = len(vectors)
     if k < 1:
@@ -76,23 +98,35 @@ def find_facets(codes: Tensor, k: int, seed: int = 0, perplexity: float = PERPLE
 
 
 def class_images(batches: Iterable[tuple[Tensor, Tensor]], label: int, count: int) -> Tensor:
-    """The first `count` images (or as many as there are) of a class out of batches (images, labels), (N, 3, H, W),
-    on the CPU. Reads no further than it must."""
-    found: list[Tensor] = []
+    """Returns the first `count` images of a class, (N, 3, H, W), on the CPU; fewer if the batches hold fewer.
+
+    Stops reading as soon as it has enough images.
+
+    Args:
+        batches: pairs (images, labels).
+        label: the class.
+        count: how many images to return.
+
+    Raises:
+        UserError: if no image has this label.
+    """
+    chosen: list[Tensor] = []
     left = count
     for images, labels in batches:
-        found.append(images[labels == label][:left].cpu())
-        left -= len(found[-1])
+        chosen.append(images[labels == label][:left].cpu())
+        left -= len(chosen[-1])
         if left <= 0:
             break
     if left == count:
         raise UserError(f"no real image of class {label}; give more reference images")
-    return torch.cat(found)
+    return torch.cat(chosen)
 
 
 def agreement(labels: Sequence[int] | np.ndarray, true: Sequence[str]) -> float:
-    """How well clusters match the facets that are known to be there: the adjusted Rand index, 1 for the same
-    partition whatever the names, 0 on average for chance (Hubert & Arabie 1985)."""
+    """Returns the adjusted Rand index between clusters and known facets (Hubert & Arabie 1985).
+
+    It is 1 for the same partition under any names, and 0 on average for random labels.
+    """
     return float(adjusted_rand_score(true, labels))
 
 
@@ -104,7 +138,7 @@ def _clusters(embedding: np.ndarray, k: int, seed: int) -> Facets:
     facets = []
     for rank, cluster in enumerate(order[: np.count_nonzero(sizes)]):
         members = np.flatnonzero(labels == rank)
-        away = np.linalg.norm(embedding[members] - means.cluster_centers_[cluster], axis=1)
-        members = members[np.argsort(away, kind="stable")]
+        distances = np.linalg.norm(embedding[members] - means.cluster_centers_[cluster], axis=1)
+        members = members[np.argsort(distances, kind="stable")]
         facets.append(Facet(tuple(members.tolist()), len(members) / len(embedding)))
     return Facets(tuple(facets), labels, embedding)

@@ -10,15 +10,15 @@ from dgn.am.objectives.algebra import Objective
 from dgn.am.step import Parametrization
 
 Film = Callable[[Objective, int, Tensor], None]
-"""Is given a search's objective, its seed (as shifted) and its images over the steps, uint8 (T, 3, H, W): at most
-FRAMES, evenly spaced, and last the preferred image."""
+"""Called with a search's objective, its seed (shifted) and its images over the steps, uint8 (T, 3, H, W): at most
+FRAMES evenly spaced frames, followed by the preferred image."""
 
 
 FRAMES = 60
 
 
 class Frames:
-    """A batch's images over the steps, as bytes."""
+    """Frames of a batch's images over the steps, as bytes."""
 
     def __init__(self, steps: int, wanted: bool) -> None:
         self._at = {i * steps // FRAMES for i in range(FRAMES)} if wanted else set()
@@ -30,11 +30,11 @@ class Frames:
             self._kept.append(_bytes(parametrization.images(parameters)))
 
     def of(self, n: int, last: Tensor) -> Tensor:
-        """Search n's, of the size of the last, (T, 3, H, W): stages may paint at several sizes."""
-        whole = [frame[n] for frame in (*self._kept, _bytes(last))]
-        height, width = whole[-1].shape[-2:]
+        """Returns the frames of search n, (T, 3, H, W), resized to the last one's size, as stages may differ in it."""
+        frames = [frame[n] for frame in (*self._kept, _bytes(last))]
+        height, width = frames[-1].shape[-2:]
         size = (height, width)
-        return torch.stack([f if tuple(f.shape[-2:]) == size else _resized(f, size) for f in whole])
+        return torch.stack([f if tuple(f.shape[-2:]) == size else _resized(f, size) for f in frames])
 
 
 def _bytes(images: Tensor) -> Tensor:

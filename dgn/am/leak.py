@@ -1,9 +1,9 @@
-"""A leaky gradient: a way up for units that a rectifier has silenced (as leaky ReLU, Maas et al. 2013).
+"""A leaky gradient for units that a rectifier has silenced (as leaky ReLU, Maas et al. 2013).
 
-A unit behind a ReLU, clamp or hard sigmoid that gives a constant has no gradient, however its forward is written.
-`leaking` changes the backward pass alone: where such an operation passes nothing of an image's gradient back, a share
-of all of it passes. An operation that passes some of it stays as it is, so that a unit that only its own ReLU silences
-gets the gradient of what enters that ReLU, up to a factor: DGN-AM's published search climbs that.
+A unit behind a ReLU, clamp or hard sigmoid with constant output has zero gradient. `leaking` changes only the
+backward pass: if such an operation blocks the whole gradient of an image, a fraction of that gradient passes instead.
+An operation that passes part of the gradient is unchanged. A unit that is silenced only by its own ReLU therefore
+gets the gradient of that ReLU's input, up to a factor, which is what DGN-AM's published search follows.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,19 +14,19 @@ import torch
 from torch import Tensor
 
 LEAK = 0.01
-"""The share that passes: leaky ReLU's."""
+"""The fraction of the gradient that passes, as in leaky ReLU."""
 
 _RECTIFIERS = (
     "Relu", "Clamp", "Hardtanh", "Threshold", "Hardsigmoid", "Hardswish", "Hardshrink", "Softshrink", "Maximum",
     "Minimum", "Where", "MaskedFill", "Mul", "Round", "Floor", "Ceil", "Trunc",
 )  # fmt: skip
-"""How the backward nodes of operations begin that act on each entry alone and can be flat. Products are among them for
+"""Prefixes of the names of backward nodes of elementwise operations that can be flat. Products are included for
 `x * (x > 0)`."""
 
 
 @contextmanager
 def leaking(values: Tensor) -> Iterator[None]:
-    """Within it, a backward pass from `values` leaks through the operations of their graph that would end it."""
+    """Context manager in which a backward pass from `values` leaks through the operations that would block it."""
     with ExitStack() as hooks:
         seen, open_ = set(), [values.grad_fn]
         while open_:
@@ -51,22 +51,22 @@ Gradients = tuple[Tensor | None, ...]
 
 
 def _leak_of(node: Any) -> Callable[[Gradients, Gradients], Gradients | None]:
-    # Hard swish falls between its flat part and its rise; who climbs out of the flat part has to cross that.
+    # Hard swish decreases between its flat part and its rise; ascent out of the flat part has to cross this range.
     falls = type(node).__name__.startswith("Hardswish")
 
     def leak(inputs: Gradients, outputs: Gradients) -> Gradients | None:
-        """inputs: what leaves the node backwards, the gradients of its inputs. outputs: what came, its output's."""
-        came = outputs[0]
-        if came is None or came.ndim == 0:
+        """Replaces the gradients of the node's inputs, given the gradients of its outputs."""
+        incoming = outputs[0]
+        if incoming is None or incoming.ndim == 0:
             return None
-        return tuple(_leaked(gradient, came, falls) for gradient in inputs)
+        return tuple(_leaked(gradient, incoming, falls) for gradient in inputs)
 
     return leak
 
 
-def _leaked(gradient: Tensor | None, came: Tensor, falls: bool) -> Tensor | None:
-    if gradient is None or gradient.shape != came.shape:
+def _leaked(gradient: Tensor | None, incoming: Tensor, falls: bool) -> Tensor | None:
+    if gradient is None or gradient.shape != incoming.shape:
         return gradient
-    passing = gradient * came > 0 if falls else gradient != 0
-    rows = passing.reshape(len(came), -1).any(1).view(-1, *[1] * (came.ndim - 1))
-    return torch.where(rows, gradient, LEAK * came)
+    passing = gradient * incoming > 0 if falls else gradient != 0
+    rows = passing.reshape(len(incoming), -1).any(1).view(-1, *[1] * (incoming.ndim - 1))
+    return torch.where(rows, gradient, LEAK * incoming)

@@ -1,8 +1,8 @@
 """Activation maximization: y* = argmax Phi_h(G(y)) - R(y) for many units and seeds at once (Nguyen et al. 2016).
 
-One search is an objective and a seed. A method is one stage, or several in a row; a stage makes the four choices:
-how the objective is read, what is optimized (the parametrization), what is done beside climbing (the regularizers)
-and how a step follows the gradient (the update).
+One search is an objective and a seed. A method is one stage, or several in sequence. A stage makes four choices: how
+the objective is read, what is optimized (the parametrization), the regularizers, and how a step follows the gradient
+(the update).
 """
 
 import logging
@@ -43,9 +43,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Stage:
-    """The four choices, and for how many steps. update: makes a fresh update rule for each batch of searches.
-    regularizers: in the order in which they act (dgn.am.regularizers). objective: how it is read while climbing
-    (dgn.am.objectives.surrogates)."""
+    """One stage of a method.
+
+    Args:
+        parametrization: what is optimized (dgn.am.parametrizations).
+        update: creates a new update rule for each batch of searches (dgn.am.updates).
+        regularizers: in the order in which they act (dgn.am.regularizers).
+        steps: the number of steps.
+        objective: how the objective is read during the search (dgn.am.objectives.surrogates).
+    """
 
     parametrization: Parametrization
     update: Callable[[], Update]
@@ -56,10 +62,16 @@ class Stage:
 
 @dataclass
 class Preferred:
-    """What a search found. images (N, 3, H, W) in image space, on the CPU: the last of each search, which is what
-    the paper keeps. activations (N,): of the objectives, as the layers give them, on these images. curve
-    (steps, N): what the search climbed, before each step. objectives, seeds: of each image. outcomes: of each search:
-    whether its image is a result (by default all are)."""
+    """The preferred images found by N searches.
+
+    Attributes:
+        images: (N, 3, H, W) in image space, on the CPU: the last image of each search, as in the paper.
+        activations: (N,), the objectives on these images, from the layers' own activations.
+        curve: (steps, N), the value that was maximized, before each step.
+        objectives: the objective of each image.
+        seeds: the seed of each image.
+        outcomes: whether each search's image is a result; by default all are.
+    """
 
     images: Tensor
     activations: Tensor
@@ -73,8 +85,7 @@ class Preferred:
 
     @property
     def found(self) -> list[bool]:
-        """Of each image whether it is a result; a search that stayed silent or met values that are not finite has
-        none."""
+        """Whether each image is a result: False if its search stayed silent or met values that are not finite."""
         return [outcome.found for outcome in self.outcomes]
 
     def save(self, folder: str | Path) -> list[Path]:
@@ -99,16 +110,26 @@ def maximize(
     progress: Callable[[Iterable[int], int], Iterable[int]] | None = None,
     film: Film | None = None,
 ) -> Preferred:
-    """Images that make each objective large: one for every objective and seed, in that order.
+    """Finds images that maximize each objective: one for every objective and seed, in that order.
 
-    objectives: one or several; in the unit language ("fc8:3, fc8:house") or made by `parse_units`. seeds: those of each
-    objective, or how many.
-    stages: the method; where the next stage has another parametrization, it goes on from the images of the last. A
-    prior stands for the default search through it, method=dgn_am_short from noise (`default_stage`).
-    batch_size: searches run together; None: as many as fit the memory. seed: shifts all seeds. diversity: pushes
-    the seeds of an objective apart, which then run together whatever batch_size says. progress: wraps the iterator
-    of all steps, given their number. film: is given every search once it is done, as a film.
-    Raises UserError where the parametrization's images and the target cannot meet."""
+    Args:
+        target: the network whose units are maximized.
+        objectives: one or several, in the unit language ("fc8:3, fc8:house") or from `parse_units`.
+        stages: the method. A stage with a different parametrization continues from the previous stage's images. A
+            prior stands for the default search with it, method=dgn_am_short from noise (`default_stage`).
+        seeds: the seeds of each objective, or how many.
+        batch_size: searches that run together; None: as many as fit in memory.
+        seed: added to all seeds.
+        diversity: pushes the seeds of an objective apart; they then always run in one batch.
+        progress: wraps the iterator over all steps; called with the iterator and the number of steps.
+        film: called with the frames of every finished search.
+
+    Returns:
+        The preferred images, with their activations, curves and outcomes.
+
+    Raises:
+        UserError: if there is nothing to maximize, or if the target cannot take the parametrization's images.
+    """
     objectives, seeds = as_objectives(objectives, target), _seeds(seeds)
     if isinstance(stages, Prior):
         stages = default_stage(target, stages)
@@ -116,8 +137,8 @@ def maximize(
     steps = sum(stage.steps for stage in stages)
     if not objectives or not seeds or not stages or any(stage.steps < 0 for stage in stages):
         raise UserError(f"nothing to maximize: {len(objectives)} objectives, {len(seeds)} seeds, {steps} steps")
-    climbed = (stage.objective(objective, target) for stage in stages for objective in objectives)
-    layers = [layer for objective in climbed for layer in objective.layers]
+    maximized = (stage.objective(objective, target) for stage in stages for objective in objectives)
+    layers = [layer for objective in maximized for layer in objective.layers]
     check(target, "target", [*layers, *([diversity.of(target)] if diversity is not None else [])])
     jobs = [(objective, s) for objective in objectives for s in seeds]
     batch_size = batch_size or fitting_batch(target, objectives[0], stages)
@@ -130,7 +151,7 @@ def maximize(
         for batch in batches
     ]
     for _ in ticks:
-        pass  # lets a progress bar end
+        pass  # lets a progress bar finish
     images, activations, curves, of_batches = zip(*searched, strict=True)
     chosen, used = zip(*jobs, strict=True)
     outcomes = [outcome for batch in of_batches for outcome in batch]
@@ -150,10 +171,10 @@ def default_stage(target: FeatureNet, prior: Prior) -> Stage:
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:
-    several = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    if not all(isinstance(seed, int) for seed in several):
+    seed_list = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not all(isinstance(seed, int) for seed in seed_list):
         raise UserError(f"seeds={seeds}: give whole numbers, or how many")
-    return several
+    return seed_list
 
 
 def _search(
@@ -197,7 +218,7 @@ def _search(
 
 
 def _step(climb: "_Climb", update: Update, parameters: Tensor, draws: Draws, i: int, watch: Watch) -> Tensor:
-    """One step, in place; returns what was climbed before it (N,)."""
+    """Takes one step in place; returns the value that is maximized before the step, (N,)."""
     stage = climb.stage
     parameters.requires_grad_(True)
     images = stage.parametrization.images(parameters)
@@ -237,22 +258,22 @@ def _helped(
     gradients: tuple[Tensor, Tensor],
     watch: Watch,
 ) -> list[Tensor]:
-    """The gradients for parameters and images: of silent searches a leaky one, of failed ones none."""
+    """Returns the gradients for parameters and images: leaky for silent searches, zero for failed ones."""
     asleep = watch.asleep & climb.raises
     leaky: tuple[Tensor, ...] = gradients
     if bool(asleep.any()):
         with leaking(driving):
             leaky = torch.autograd.grad(driving.sum(), (parameters, images), retain_graph=True)
     helped = []
-    for plain, other in zip(gradients, leaky, strict=True):
-        of_rows = [-1, *[1] * (plain.ndim - 1)]
-        plain = torch.where(asleep.view(of_rows), other.nan_to_num(0, 0, 0), plain)
-        helped.append(torch.where(watch.failed.view(of_rows), 0, plain))
+    for gradient, leaky_gradient in zip(gradients, leaky, strict=True):
+        row_shape = [-1, *[1] * (gradient.ndim - 1)]
+        gradient = torch.where(asleep.view(row_shape), leaky_gradient.nan_to_num(0, 0, 0), gradient)
+        helped.append(torch.where(watch.failed.view(row_shape), 0, gradient))
     return helped
 
 
 class _Climb:
-    """What a stage climbs: the objectives on what the target is shown of a step's images."""
+    """The function that a stage maximizes: the objectives on the views of a step's images."""
 
     def __init__(
         self,
@@ -271,15 +292,15 @@ class _Climb:
         self.layers = tuple(dict.fromkeys([*self.values.layers, *([self.apart] if self.apart else [])]))
 
     def __call__(self, step: Step) -> tuple[Tensor, Tensor]:
-        """The objectives' values (N,), and what is differentiated: these and the diversity term."""
+        """Returns the objectives' values (N,), and these plus the diversity term, which is differentiated."""
         seen = step.images
         for regularizer in self.stage.regularizers:
             if hasattr(regularizer, "view"):
                 seen = regularizer.view(seen, step)
-        found = self.target(seen, self.layers)
-        # A view may show several pictures of each image: (k * N, ...), all images' first, then all images' second.
+        activations = self.target(seen, self.layers)
+        # A view may show k pictures of each image: (k * N, ...), the first of all images, then the second of all, ...
         count = len(step.images)
-        parts = [{n: a[k : k + count] for n, a in found.items()} for k in range(0, len(seen), count)]
+        parts = [{n: a[k : k + count] for n, a in activations.items()} for k in range(0, len(seen), count)]
         values = torch.stack([self.values(part) for part in parts]).mean(0)
         if self.diversity is None:
             return values, values
@@ -290,13 +311,16 @@ class _Climb:
 @torch.inference_mode(False)
 @torch.enable_grad()
 def fitting_batch(target: FeatureNet, objective: Objective, stages: Sequence[Stage]) -> int:
-    """How many searches fit the memory together: what autograd keeps for one image in the stage that needs most,
-    counted, against a fifth of the memory that is free (at most 2 GiB on a CPU); at most 256."""
+    """Returns how many searches fit in memory together, at most 256.
+
+    It counts the bytes that autograd keeps for one image, in the stage that needs most, and compares twice that with
+    a fifth of the free memory (2 GiB on a CPU).
+    """
     kept, most = 0, 1
 
     def count(tensor: Tensor) -> Tensor:
         nonlocal kept
-        if not (tensor.is_leaf and not tensor.requires_grad):  # a weight is there once, whatever the batch
+        if not (tensor.is_leaf and not tensor.requires_grad):  # weights do not grow with the batch
             kept += tensor.numel() * tensor.element_size()
         return tensor
 
@@ -314,7 +338,7 @@ def fitting_batch(target: FeatureNet, objective: Objective, stages: Sequence[Sta
 
 
 def _entered(stage: Stage, before: Parametrization, parameters: Tensor) -> tuple[Parametrization, Tensor]:
-    """What a stage goes on with: the parameters as they are, or those of the same images in its own parametrization."""
+    """Returns the parameters a stage starts with: unchanged, or converted through the images to its parametrization."""
     parameters = parameters.detach()
     if stage.parametrization is not before:
         with torch.no_grad():

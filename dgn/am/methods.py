@@ -1,4 +1,4 @@
-"""Published methods in a line of Python, as conf/method has them for the command line."""
+"""Published methods as Python functions; conf/method holds them for the command line."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -26,15 +26,22 @@ def dgn_am(
     steps: int | None = None,
     start: str | Tensor | Any = "noise",
 ) -> Preferred:
-    """DGN-AM (Nguyen et al. 2016) with its published settings: images that excite each objective most, found in the
-    prior's code space; one for every objective and seed. After each step the code is clipped to its bounds and then
-    multiplied by 0.99 (the L2 term), in the order of the published code. The same search as method=dgn_am of
-    visualize.py.
+    """Runs DGN-AM (Nguyen et al. 2016) with its published settings.
 
-    objectives, seeds: as `maximize` takes them: "fc8:3", 4. target: the network whose units they are; None: the prior's
-    encoder. steps: None: 200, with a step size of 8 that falls to 1e-10; from real images 30, with a step size of 1.
-    start: "noise", "sample", or real images (M, 3, H, W), or what `as_images` takes for them, whose codes the search
-    starts from."""
+    It searches the prior's code space for an image that maximizes each objective, one for every objective and seed.
+    After each step the code is clipped to its bounds and then multiplied by 0.99 (the L2 term), in the order of the
+    published code. This is the same search as method=dgn_am of visualize.py.
+
+    Args:
+        prior: the prior whose codes are searched.
+        objectives: as for `maximize`, e.g. "fc8:3".
+        target: the network whose units are maximized; None: the prior's encoder.
+        seeds: as for `maximize`, e.g. 4.
+        steps: None: 200, with a step size that falls from 8 to 1e-10; from real images 30, with a step size that
+            falls from 1.
+        start: "noise", "sample", or real images (M, 3, H, W) or anything that `as_images` accepts, from whose codes
+            the search starts.
+    """
     target = target or prior.encoder_net()
     from_real = not isinstance(start, str)
     code = Code(Setting(target, prior, begin=start))

@@ -1,4 +1,4 @@
-"""What became of each search: found, silent throughout, or ended by values that are not finite."""
+"""The outcome of each search: a result, silent throughout, or stopped by values that are not finite."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,18 +9,24 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Outcome:
-    """found: whether the search's image is a result. note: what there is to say of it, "" for most."""
+    """The outcome of one search.
+
+    Attributes:
+        found: whether the search's image is a result.
+        note: why not, or that the unit was silent at the start; "" for most searches.
+    """
 
     found: bool = True
     note: str = ""
 
 
 class Watch:
-    """Follows N searches that run together.
+    """Monitors N searches that run together.
 
-    A search is asleep where its objective has no gradient at all, from then until it is above what it was at the
-    stage's first step. It has failed once its objective or its gradient is not finite, and then stays at the last
-    parameters where both were."""
+    A search is asleep from the step at which its gradient is zero everywhere until its objective exceeds its value
+    at the stage's first step. It has failed once its objective or its gradient is not finite; it then stays at the
+    last parameters for which both were finite.
+    """
 
     def __init__(self, parameters: Tensor) -> None:
         count, device = len(parameters), parameters.device
@@ -34,12 +40,17 @@ class Watch:
         self._first: Tensor | None = None
 
     def enter(self, parameters: Tensor) -> None:
-        """A stage begins with these parameters."""
+        """Starts a stage with these parameters, (N, ...)."""
         self._last, self._first = parameters.clone(), None
 
     def see(self, values: Tensor, gradient: Tensor, parameters: Tensor) -> None:
-        """Takes the objectives (N,), gradients and parameters (N, ...) of a step before it is taken. `troubled` says
-        then whether any search is asleep or has failed."""
+        """Records a step before it is taken; sets `troubled` if any search is asleep or has failed.
+
+        Args:
+            values: (N,), the objectives.
+            gradient: (N, ...), their gradients.
+            parameters: (N, ...), the parameters before the step.
+        """
         flat = gradient.flatten(1)
         bad = ~(values.isfinite() & flat.isfinite().all(1))
         self._failed_at = torch.where(bad & ~self.failed, self._steps, self._failed_at)
@@ -52,20 +63,25 @@ class Watch:
         self.troubled = bool((self.asleep | self.failed).any())
 
     def hold(self, parameters: Tensor) -> None:
-        """Puts failed searches back, in place."""
+        """Resets failed searches to their last finite parameters, in place."""
         if self.troubled:
             parameters.copy_(torch.where(_rows(self.failed, parameters), self._last, parameters))
 
     def outcomes(self, first: Tensor, last: Tensor) -> list[Outcome]:
-        """first, last (N,): the objectives before the first step and on the final images."""
-        found = []
+        """Returns the outcome of each search.
+
+        Args:
+            first: (N,), the objectives before the first step.
+            last: (N,), the objectives on the final images.
+        """
+        outcomes = []
         moved = (last.cpu() > first.cpu()).tolist()
         for woke, failed, rose in zip(self._woke_at.tolist(), self._failed_at.tolist(), moved, strict=True):
-            found.append(self._outcome(woke, failed, rose))
-        return found
+            outcomes.append(self._outcome(woke, failed, rose))
+        return outcomes
 
     def fail_at_the_end(self, values: Tensor) -> bool:
-        """The objectives on the final images (N,): whether any that was finite is no longer."""
+        """Marks searches whose objective on the final image, values (N,), is not finite; returns whether any is new."""
         bad = ~values.isfinite() & ~self.failed
         self._failed_at = torch.where(bad, self._steps, self._failed_at)
         self.failed = self.failed | bad
@@ -85,16 +101,16 @@ class Watch:
 
 
 def summary(outcomes: Sequence[Outcome], names: Sequence[str]) -> str:
-    """Which searches found nothing, and why, in one line; "" where all found something."""
+    """Returns which searches have no result, and why, in one line; "" if all have one."""
     reasons: dict[str, list[str]] = {}
     for outcome, name in zip(outcomes, names, strict=True):
         if not outcome.found:
             reasons.setdefault(outcome.note, []).append(name)
-    said = []
+    messages = []
     for note, searches in reasons.items():
         more = f" and {len(searches) - 8} more" if len(searches) > 8 else ""
-        said.append(f"{', '.join(searches[:8])}{more} ({note})")
-    return "; ".join(said)
+        messages.append(f"{', '.join(searches[:8])}{more} ({note})")
+    return "; ".join(messages)
 
 
 def _rows(mask: Tensor, like: Tensor) -> Tensor:

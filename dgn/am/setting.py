@@ -1,4 +1,4 @@
-"""Where a search takes place: what the parts of a method may build on."""
+"""The setting of a search: the networks, image size and real images that the parts of a method may use."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,11 +20,19 @@ from dgn.runs.programs import command
 
 @dataclass(frozen=True)
 class Setting:
-    """target: Phi. prior: for methods that search its codes. image_size: height and width of what pixel methods
-    paint, or one number for both; None: the target's own input. images: count -> batches (N, 3, h, w) in image
-    space of at most so many real images, for methods that measure them. begin: "noise", "sample", or images
-    (M, 3, h, w), or what `as_images` takes for them, that the searches start from, seed s from image s modulo M; or
-    each objective's own. code_prior: opens the prior over codes."""
+    """What the parts of a method may use.
+
+    Attributes:
+        target: Phi, the network whose units are maximized.
+        prior: for methods that search its codes.
+        image_size: height and width of the images of pixel methods, or one number for both; None: the target's
+            input size.
+        images: maps a count to batches (N, 3, h, w) of at most that many real images in image space, for methods
+            that measure them.
+        begin: the start: "noise", "sample", or images (M, 3, h, w) or anything `as_images` accepts, where seed s
+            starts from image s modulo M; or `Starts`, one set for each objective.
+        code_prior: loads the prior over codes.
+    """
 
     target: FeatureNet
     prior: Prior | None = None
@@ -44,19 +52,19 @@ class Setting:
 
     @property
     def device(self) -> torch.device:
-        """The target's."""
+        """The target's device."""
         return self.target.device
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of what pixel methods paint."""
+        """Height and width of the images of pixel methods."""
         if isinstance(self.image_size, int):
             return self.image_size, self.image_size
         sides: Any = self.image_size or self.target.input_space.size or (224, 224)  # a config's are a list
         return tuple(sides)
 
     def codes(self) -> Prior:
-        """The prior. Raises UserError where there is none."""
+        """Returns the prior. Raises UserError if there is none."""
         if self.prior is None:
             raise UserError(
                 f"this method searches the codes of a prior, and there is none: make one with `{command('train')}`, "
@@ -65,8 +73,16 @@ class Setting:
         return self.prior
 
     def real_images(self, count: int, why: str, size: tuple[int, int] | None = None) -> Iterator[Tensor]:
-        """Batches of real images, resized to `size`. Raises UserError, saying why they are needed, where none are
-        known."""
+        """Yields batches of at most `count` real images, resized to `size`.
+
+        Args:
+            count: the number of images.
+            why: what is measured from them, for the error message.
+            size: (height, width); None: unchanged.
+
+        Raises:
+            UserError: if no real images are known.
+        """
         if self.images is None:
             raise UserError(
                 f"{why} is measured from real images, and none are known here: name some with data=image_folder "
@@ -78,8 +94,11 @@ class Setting:
     def first_images(
         self, seeds: Sequence[int], size: tuple[int, int], objectives: Sequence[Objective] = ()
     ) -> Tensor | None:
-        """What `begin` says of where images start, one for each seed (and its objective), (N, 3, *size): a given
-        image, or for "sample" a real image drawn by the seed; None for "noise", which is the method's own start."""
+        """Returns the start images that `begin` defines, one for each seed and objective, (N, 3, *size).
+
+        They are the given images, or for "sample" real images drawn by the seeds; None for "noise", for which each
+        method has its own start.
+        """
         if isinstance(self.begin, Starts):
             return resized(self.begin.of(self.begin.images, seeds, objectives), size).to(self.device)
         if isinstance(self.begin, Tensor):
@@ -93,7 +112,7 @@ class Setting:
 
 
 def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """(N, 3, h, w) -> (N, 3, *size), bilinear with antialiasing, in [0, 1]."""
+    """Resizes images (N, 3, h, w) to (N, 3, *size), bilinear with antialiasing, in [0, 1]."""
     if tuple(images.shape[-2:]) == tuple(size):
         return images
     return F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)

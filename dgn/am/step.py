@@ -1,4 +1,4 @@
-"""One step of a search, as its parts see it."""
+"""One step of a search, as the parts of a method see it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,17 @@ from dgn.am.objectives.algebra import Objective
 
 @dataclass
 class Step:
-    """i of steps. parametrization, parameters (N, ...): what is optimized; images (N, 3, H, W): what it stands for
-    before the step, attached to the parameters; slope (N, 3, H, W): the gradient of the objective alone at the
-    images; draws: the step's random numbers."""
+    """Step i of `steps`.
+
+    Attributes:
+        parametrization: what is optimized.
+        parameters: (N, ...), its parameters.
+        images: (N, 3, H, W), the images of the parameters before the step, attached to their graph.
+        draws: the random numbers of the searches.
+        i: the index of this step.
+        steps: the number of steps of the stage.
+        slope: (N, 3, H, W), the gradient of the objective alone with respect to the images.
+    """
 
     parametrization: Any
     parameters: Tensor
@@ -30,15 +38,18 @@ class Step:
         return self.i / max(1, self.steps - 1)
 
     def pixels(self) -> Tensor:
-        """What the images differ by from the parametrization's zero image (else from mid-grey), on 0..255, where
-        published methods on pixels count: (N, 3, H, W). After the step, of the new parameters."""
+        """Returns the difference between the images and the zero image, on 0..255, (N, 3, H, W).
+
+        The zero image is the parametrization's, or mid-grey if it has none. 0..255 is the scale of published methods
+        on pixels. After the step, the images are those of the new parameters.
+        """
         if hasattr(self.parametrization, "zero"):
             return self.parameters / self.parametrization.unit
         images = self.images if self.parameters.requires_grad else self.parametrization.images(self.parameters)
         return (images - 0.5) * 255
 
     def repaint(self, pixels: Tensor) -> None:
-        """Changes the parameters to those that stand for these pixels."""
+        """Sets the parameters to those that represent these pixels."""
         if hasattr(self.parametrization, "zero"):
             self.parameters.copy_(pixels * self.parametrization.unit)
         else:
@@ -46,26 +57,33 @@ class Step:
 
 
 class Draws:
-    """Random numbers for searches that run together: each has a generator of its own, seeded by its seed, so that
-    what it draws does not depend on who runs beside it."""
+    """Random numbers for searches that run together.
+
+    Each search has a separate generator, seeded by its seed, so that its numbers do not depend on the other searches
+    in the batch.
+    """
 
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
-        # Another stream than that of the starts, which are drawn from the seed itself.
+        # A different stream from that of the starts, whose generators use the seed itself.
         self.generators = [torch.Generator().manual_seed((s * 0x9E3779B1 + 0x7F4A7C15) % 2**63) for s in seeds]
         self.device = device
 
     def uniform(self, *shape: int) -> Tensor:
-        """(searches, *shape), in [0, 1)."""
+        """Returns uniform numbers in [0, 1), (searches, *shape)."""
         return torch.stack([torch.rand(shape, generator=g) for g in self.generators]).to(self.device)
 
     def normal(self, *shape: int) -> Tensor:
-        """(searches, *shape), of mean 0 and variance 1."""
+        """Returns normal numbers of mean 0 and variance 1, (searches, *shape)."""
         return torch.stack([torch.randn(shape, generator=g) for g in self.generators]).to(self.device)
 
 
 class Parametrization(Protocol):
-    """What a search optimizes. bounds: (low, high) of every parameter, or None. unit: the size of the paper's unit
-    step here."""
+    """What a search optimizes.
+
+    Attributes:
+        bounds: (low, high) of every parameter, or None.
+        unit: the size, in parameters, of a step of 1 as the papers state it.
+    """
 
     @property
     def bounds(self) -> tuple[Tensor, Tensor] | None: ...
@@ -74,11 +92,15 @@ class Parametrization(Protocol):
     def unit(self) -> float: ...
 
     def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
-        """One start for each seed: (N, ...); the same seed starts at the same place whatever the others are.
-        objectives: one a seed, for starts that depend on what is searched."""
+        """Returns one start for each seed, (N, ...). It depends on that seed alone, not on the others.
+
+        Args:
+            seeds: N seeds.
+            objectives: one per seed, for starts that depend on the objective.
+        """
 
     def images(self, parameters: Tensor) -> Tensor:
-        """(N, ...) -> (N, 3, H, W) in image space, in [0, 1], differentiable."""
+        """Maps parameters (N, ...) to images (N, 3, H, W) in image space, in [0, 1]; differentiable."""
 
     def of(self, images: Tensor) -> Tensor:
-        """The parameters that stand for images (N, 3, h, w) of any size, as nearly as can be."""
+        """Returns the parameters that best represent images (N, 3, h, w) of any size."""

@@ -7,9 +7,12 @@ from torch import Tensor
 
 
 class Update(Protocol):
-    """begin(parameters, steps, unit) once; then step(parameters, gradient, i) changes the parameters in place,
-    upwards. parameters, gradient: (N, ...); every row is a search of its own. unit: what sizes are stated in
-    (`Parametrization.unit`)."""
+    """An update rule.
+
+    `begin(parameters, steps, unit)` is called once; `step(parameters, gradient, i)` then changes the parameters in
+    place, to increase the objective. parameters and gradient are (N, ...), where each row is an independent search.
+    Step sizes are in `unit` (`Parametrization.unit`).
+    """
 
     def begin(self, parameters: Tensor, steps: int, unit: float) -> None: ...
 
@@ -17,13 +20,16 @@ class Update(Protocol):
 
 
 class NormalizedAscent:
-    """DGN-AM's published rule: the gradient divided by its mean absolute value, times a step size that goes
-    linearly from `first` to `last` over the search.
+    """DGN-AM's published rule: the gradient divided by its mean absolute value, times a decreasing step size.
 
-    The published loop divides the gradient at the image by its mean absolute value as well; as the way from image
-    to code is linear in that gradient and the code's is divided again, that first division changes nothing.
-    first, last: 8 and 1e-10 for CaffeNet-like networks, 2 for GoogLeNet, 1 from a real image, on the scale of
-    CaffeNet's fc6 (`Parametrization.unit` brings it to others).
+    The step size changes linearly from `first` to `last` over the search. The published loop also divides the
+    gradient at the image by its mean absolute value. The code's gradient is linear in that gradient and is normalized
+    again, so that the first division changes nothing.
+
+    Args:
+        first: the first step size, on the scale of CaffeNet's fc6 (`Parametrization.unit` converts it): 8 for
+            CaffeNet-like networks, 2 for GoogLeNet, 1 from a real image.
+        last: the last step size, published as 1e-10.
     """
 
     def __init__(self, first: float = 8.0, last: float = 1e-10) -> None:
@@ -40,8 +46,12 @@ class NormalizedAscent:
 
 
 class Adam:
-    """Adam (Kingma & Ba 2015), each row with moments of its own. lr: in the parametrization's unit, falling
-    linearly to nothing where `decay` is true."""
+    """Adam (Kingma & Ba 2015).
+
+    Args:
+        lr: the learning rate, in the parametrization's unit.
+        decay: whether the learning rate decreases linearly to zero.
+    """
 
     def __init__(self, lr: float = 0.5, decay: bool = True) -> None:
         self.lr, self.decay = lr, decay
@@ -61,19 +71,24 @@ class Adam:
 
 
 class NAdam(Adam):
-    """The same with Nesterov's momentum (Dozat 2016), which MACO climbs with."""
+    """Adam with Nesterov momentum (Dozat 2016), as used by MACO."""
 
     def _make(self, parameters: Tensor, lr: float) -> torch.optim.Optimizer:
         return torch.optim.NAdam([parameters], lr=lr)
 
 
 class AdaptiveMomentum:
-    """Mahendran & Vedaldi's rule, as their published code (nnpreimage) has it: momentum over gradients that are
-    divided by the root of a running sum of their squares,
+    """Mahendran & Vedaldi's rule, from their published code (nnpreimage).
+
+    It is momentum over gradients divided by the root of a running sum of their squares,
 
         G <- mu G + g^2,   m <- mu m + g / (1 / lr + sqrt G),   x <- x + m,
 
-    with everything on the scale of 0..255 pixels. lr: 0.05 * 80^2 / 6, where 80 is the norm of a typical pixel.
+    with pixels on a scale of 0..255.
+
+    Args:
+        lr: 0.05 * 80^2 / 6, where 80 is the norm of a typical pixel.
+        momentum: mu.
     """
 
     def __init__(self, lr: float = 0.05 * 80**2 / 6, momentum: float = 0.9) -> None:

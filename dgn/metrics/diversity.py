@@ -1,4 +1,4 @@
-"""Diversity: how much the seeds of one unit differ, as the mean distance between two of its images."""
+"""Diversity: how much the images of one unit differ between seeds, as the mean distance between two of them."""
 
 from collections.abc import Callable, Hashable, Sequence
 
@@ -10,12 +10,17 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
 
 Space = Callable[[Tensor], Tensor]
-"""images (N, 3, H, W) -> vectors (N, d), whose Euclidean distances are meant."""
+"""Maps images (N, 3, H, W) to vectors (N, d), whose Euclidean distances are measured."""
 
 
 def diversity(images: Tensor, groups: Sequence[Hashable], space: Space) -> dict[Hashable, float]:
-    """images (N, 3, H, W), the group (unit, class) of each -> the mean distance between two different images of a
-    group; NaN for a group of one."""
+    """Returns the mean distance between two different images of each group; NaN for a group of one image.
+
+    Args:
+        images: (N, 3, H, W) in image space.
+        groups: the group (unit or class) of each image.
+        space: maps images to the vectors that are compared.
+    """
     places: dict[Hashable, list[int]] = {}
     for place, group in enumerate(groups):
         places.setdefault(group, []).append(place)
@@ -24,23 +29,26 @@ def diversity(images: Tensor, groups: Sequence[Hashable], space: Space) -> dict[
 
 @full_precision
 def mean_distance(vectors: Tensor) -> float:
-    """vectors (n, d) -> the mean Euclidean distance over the n (n - 1) / 2 pairs; NaN where n < 2."""
+    """Returns the mean Euclidean distance over the n (n - 1) / 2 pairs of vectors (n, d); NaN if n < 2."""
     return float(torch.pdist(vectors.double()).mean())
 
 
 def pixels(images: Tensor) -> Tensor:
-    """Distances are root mean square differences of pixels, image space's 0 to 1."""
+    """Pixel space: distances are root mean square differences of pixels, on image space's 0 to 1."""
     return images.float().flatten(1) / images[0].numel() ** 0.5
 
 
 def features(judge: FeatureNet) -> Space:
-    """Distances are between the judge's penultimate features."""
+    """Returns the space of the judge's penultimate features."""
     return lambda images: features_of(judge, images)
 
 
 def perceptual(net: FeatureNet, layers: Sequence[str]) -> Space:
-    """Distances are those of Zhang et al. 2018 (LPIPS) without learned weights, and their root: at each position of
-    each map the channels scaled to length 1, squared differences averaged over positions and summed over layers."""
+    """Returns a space whose distances are the square root of LPIPS (Zhang et al. 2018) without learned weights.
+
+    The channels at each position of each map are scaled to length 1; squared differences are averaged over positions
+    and summed over layers.
+    """
 
     @torch.no_grad()
     @full_precision

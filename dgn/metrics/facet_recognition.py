@@ -1,7 +1,7 @@
-"""Whether preferred images show each kind of thing that a class is made of, where the kinds are known.
+"""Whether preferred images show each facet of a class, for classes whose facets are known.
 
-A facet judge is a logistic regression on a judge's features, fitted to real images of one class whose facets are
-known, and only to be trusted as far as it tells the facets of held-out real images apart.
+A facet judge is a logistic regression on a judge's features, fitted to real images of one class with known facets.
+Its accuracy on held-out real images says how far it can be trusted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,8 +25,15 @@ from dgn.networks.featurenet import FeatureNet
 
 @dataclass(frozen=True)
 class FacetJudge:
-    """Tells the facets of one class apart. facets: their names. accuracy: on held-out real images, None where there
-    were none. judge, layer: whose features it reads."""
+    """A classifier of the facets of one class.
+
+    Attributes:
+        judge: the network whose features it reads.
+        layer: the layer of the features; None: the penultimate layer.
+        model: the fitted classifier.
+        facets: the names of the facets.
+        accuracy: on held-out real images; None if there were none.
+    """
 
     judge: FeatureNet
     layer: str | None
@@ -35,11 +42,11 @@ class FacetJudge:
     accuracy: float | None
 
     def probabilities(self, images: Images) -> np.ndarray:
-        """images (N, 3, H, W) in image space, or batches of them -> (N, facets)."""
+        """Returns facet probabilities (N, facets) of images (N, 3, H, W) in image space, or batches of them."""
         return self.model.predict_proba(features_of(self.judge, images, self.layer).double().numpy())
 
     def __call__(self, images: Images) -> list[str]:
-        """The facet that each image shows, given that it shows the class."""
+        """Returns the most likely facet of each image, given that it shows the class."""
         return [self.facets[i] for i in self.probabilities(images).argmax(1)]
 
 
@@ -50,38 +57,61 @@ def fit_facet_judge(
     held_out: tuple[Images, Sequence[str]] | None = None,
     layer: str | None = None,
 ) -> FacetJudge:
-    """images (N, 3, H, W) of one class and the facet of each -> its facet judge; held_out: others, to test it on.
-    Raises UserError where there are not two facets to tell apart."""
+    """Fits a facet judge to real images of one class.
+
+    Args:
+        judge: the network whose features are used.
+        images: (N, 3, H, W) of one class, in image space, or batches of them.
+        facets: the facet of each image.
+        held_out: other images and their facets, to measure the accuracy on.
+        layer: the layer of the features; None: the penultimate layer.
+
+    Raises:
+        UserError: if there are fewer than two facets.
+    """
     if len(set(facets)) < 2:
         raise UserError(f"{len(facets)} images of {len(set(facets))} facet: a facet judge needs images of at least two")
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     model.fit(features_of(judge, images, layer).double().numpy(), list(facets))
-    found = FacetJudge(judge, layer, model, tuple(model.classes_.tolist()), None)
+    facet_judge = FacetJudge(judge, layer, model, tuple(model.classes_.tolist()), None)
     if held_out is None:
-        return found
-    right = np.mean([a == b for a, b in zip(found(held_out[0]), held_out[1], strict=True)])
-    return FacetJudge(judge, layer, model, found.facets, float(right))
+        return facet_judge
+    right = np.mean([a == b for a, b in zip(facet_judge(held_out[0]), held_out[1], strict=True)])
+    return FacetJudge(judge, layer, model, facet_judge.facets, float(right))
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """shown: {class: {facet: the places of the preferred images recognized as that facet, likeliest first}}.
-    accuracy: {class: of its facet judge on held-out real images}."""
+    """Which facets a set of preferred images shows.
+
+    Attributes:
+        shown: {class: {facet: indices of the preferred images recognized as that facet, most likely first}}.
+        accuracy: {class: accuracy of its facet judge on held-out real images}.
+    """
 
     shown: dict[str, dict[str, list[int]]]
     accuracy: dict[str, float | None]
 
     @property
     def complete(self) -> list[str]:
-        """The classes of which every facet has a preferred image."""
+        """The classes for which every facet has a preferred image."""
         return [name for name, facets in self.shown.items() if all(facets.values())]
 
 
 def facet_coverage(
     judge: FeatureNet, experts: Mapping[str, FacetJudge], images: Tensor, classes: Sequence[str]
 ) -> Coverage:
-    """Which facets preferred images (N, 3, H, W) of the classes named show. An image counts for a facet where the
-    judge sees its class first and the class's facet judge that facet; a class without facet judge is one facet."""
+    """Returns which facets of their classes preferred images show.
+
+    An image counts for a facet if the judge's top label is its class and the class's facet judge predicts that facet.
+    A class without a facet judge has a single facet.
+
+    Args:
+        judge: the network that recognizes the classes.
+        experts: the facet judge of each class.
+        images: (N, 3, H, W) in image space.
+        classes: the class of each image.
+    """
     verdicts = judge_images(judge, images, [(name,) for name in classes])
     shown: dict[str, dict[str, list[int]]] = {}
     for name in dict.fromkeys(classes):
@@ -106,8 +136,10 @@ def doodle_facet_judges(
     per_class: int = 200,
     held_out: int = 100,
 ) -> dict[str, FacetJudge]:
-    """A facet judge for each class of doodles that has more than one facet, fitted to `per_class` training doodles
-    and tested on `held_out` test doodles."""
+    """Returns a facet judge for each class of doodles that has more than one facet.
+
+    Each is fitted to `per_class` training doodles and tested on `held_out` test doodles.
+    """
     wrong = [name for name in classes if name not in CLASSES]
     if wrong:
         raise UserError(f"doodles have no class {wrong[0]!r}; classes: {', '.join(CLASSES)}")
@@ -125,10 +157,10 @@ def doodle_facet_judges(
 def labelled_doodles(
     name: str, split: str, count: int, image_size: int = 64, world: int = 0
 ) -> tuple[Tensor, list[str]]:
-    """The first `count` doodles of a class of a split: images (count, 3, H, W) in image space, and their facets."""
+    """Returns the first `count` doodles of a class in a split: images (count, 3, H, W) and their facets."""
     label = CLASSES.index(name)
     data = Doodles(split, image_size, count * len(CLASSES), world)
-    places = range(label, len(data), len(CLASSES))  # labels go round
+    places = range(label, len(data), len(CLASSES))  # labels cycle through the classes
     images = torch.stack([data[i][0] for i in places])
     facets = data.facets()
     return to_image_space(images), [facets[i] for i in places]

@@ -1,4 +1,4 @@
-"""Features: a network's activations as one vector an image, the space in which sets of images are compared."""
+"""Features: a network's activations as one vector per image, the space in which sets of images are compared."""
 
 import torch
 from torch import Tensor
@@ -9,8 +9,10 @@ from dgn.networks.precision import full_precision
 
 
 def penultimate(net: FeatureNet) -> str:
-    """The layer whose activations the classifier reads: what goes into the class layer. Where the whole network
-    is one module, its trunk."""
+    """Returns the layer whose activations the classifier reads: the input of the class layer.
+
+    If the whole network is one module, it returns the network's trunk.
+    """
     layer = net.layer(net.class_layer()).name
     before = f"{layer}:input"
     return before if layer != "output" and before in net.layers() else net.trunk()
@@ -19,16 +21,20 @@ def penultimate(net: FeatureNet) -> str:
 @torch.no_grad()
 @full_precision
 def features_of(net: FeatureNet, images: Images, layer: str | None = None) -> Tensor:
-    """images (N, 3, H, W) in image space, or batches of them -> features (N, d), float32 on the CPU.
+    """Returns features (N, d), float32 on the CPU. Maps are averaged over positions, tokens over tokens.
 
-    layer: None: the penultimate one. Maps are averaged over their positions, tokens over the tokens."""
+    Args:
+        net: the network.
+        images: (N, 3, H, W) in image space, or batches of them.
+        layer: the layer to read; None: the penultimate layer.
+    """
     layer = layer or penultimate(net)
     device = net.device
     return torch.cat([pooled(net(batch.to(device), [layer])[layer]).cpu() for batch in batches(images)])
 
 
 def pooled(activations: Tensor) -> Tensor:
-    """activations (N, d), (N, C, H, W) or (N, T, d) -> (N, d), (N, C) or (N, d), float32."""
+    """Averages activations (N, d), (N, C, H, W) or (N, T, d) to (N, d), (N, C) or (N, d), float32."""
     activations = activations.float()
     if activations.ndim == 4:
         return activations.mean((2, 3))

@@ -1,7 +1,6 @@
-"""How sure a figure is: intervals over units, by resampling them (Efron & Tibshirani 1993).
+"""Confidence intervals over units, by resampling them (Efron & Tibshirani 1993).
 
-Units, not images, are resampled: the seeds of one unit are alike, and a method is claimed to work on units that were
-not looked at.
+Units, not images, are resampled: images of one unit are similar, and the claim is about units that were not measured.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +11,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its interval. low, high: None where there are fewer than two units. units: how many it is over."""
+    """A figure and its interval.
+
+    Attributes:
+        value: the figure.
+        low: the lower end of the interval; None if there are fewer than two units.
+        high: the upper end; None if there are fewer than two units.
+        units: the number of units.
+    """
 
     value: float
     low: float | None
@@ -28,13 +34,19 @@ def interval(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Estimate | None:
-    """The mean over units and its percentile bootstrap interval; None where no unit has a value.
+    """Returns the mean over units and its percentile bootstrap interval; None if no unit has a value.
 
-    per_unit: (units,), NaN where a unit has none. value: the figure, where it is not the mean: the interval of the
-    mean is laid around it (for the pseudo-values that `jackknife` gives).
-    share: the values are shares of seeds, 0 to 1. Where every unit has 0, or every one 1, resampling sees no
-    spread; the interval is then the exact one of as many trials as there are units (Clopper & Pearson 1934).
-    The same seed and number of units draw the same resamples.
+    The same seed and number of units give the same resamples.
+
+    Args:
+        per_unit: (units,), NaN for units without a value.
+        value: the figure, if it is not the mean; the interval of the mean is shifted to it (for the pseudo-values
+            from `jackknife`).
+        share: whether the values are fractions of seeds, 0 to 1. If all are 0 or all are 1, resampling has no spread;
+            the interval is then the exact one of as many trials as units (Clopper & Pearson 1934).
+        level: the confidence level.
+        resamples: the number of bootstrap samples.
+        seed: seeds the resampling.
     """
     known = np.asarray(per_unit, dtype=float)
     known = known[~np.isnan(known)]
@@ -55,12 +67,17 @@ def interval(
 
 
 def jackknife(groups: np.ndarray, figure: Callable[[np.ndarray], float], value: float) -> np.ndarray:
-    """Pseudo-values of a figure that is of a whole set, such as a Frechet distance: one for each group,
-    k * value - (k - 1) * figure(without the group), whose mean's spread is the figure's (Tukey 1958).
+    """Returns jackknife pseudo-values, (k,), of a figure of a whole set, such as a Frechet distance (Tukey 1958).
 
-    groups: (k,) distinct names. figure: the figure over the groups that it is given. value: over all of them.
-    Why not the bootstrap: a resample holds its images twice, which looks like less diversity than there is and
-    lifts every distance between distributions."""
+    The pseudo-value of a group is k * value - (k - 1) * figure(without the group); the spread of their mean is that
+    of the figure. The bootstrap does not work here: a resample holds images twice, which looks like less diversity
+    and increases every distance between distributions.
+
+    Args:
+        groups: (k,), distinct names of groups.
+        figure: returns the figure over the given groups.
+        value: the figure over all groups.
+    """
     k = len(groups)
     if k < 2:
         return np.full(k, np.nan)

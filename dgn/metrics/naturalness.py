@@ -1,11 +1,11 @@
 """Naturalness: how far preferred images, as a set, are from real images of the same classes, in a judge's features.
 
-Recognition alone does not do: pixel ascent fools independent networks too, while the distribution of its images is
-nowhere near that of real ones. Frechet distance: Heusel et al. 2017. Kernel distance (KID): Binkowski et al. 2018.
+Recognition alone is not enough: pixel ascent fools independent networks too, while the distribution of its images is
+far from that of real ones. Frechet distance: Heusel et al. 2017. Kernel distance (KID): Binkowski et al. 2018.
 
-The images of a search are not drawn independently: there are as many of each unit as there are seeds. Two of them
-are then more seldom of one unit than two of as many independent draws, which makes the usual estimate of KID too
-small, below 0 even for real images. Ours knows the units and is unbiased.
+The images of a search are not drawn independently: each unit has the same number of images. Two of them are less often
+of one unit than two independent draws would be, which makes the usual estimate of KID too small, below 0 even for real
+images. The estimate here takes the units into account and is unbiased.
 """
 
 from collections.abc import Hashable, Sequence
@@ -22,15 +22,24 @@ from dgn.metrics.intervals import jackknife
 from dgn.networks.precision import full_precision
 
 FOLDS = 20
-"""Units leave the jackknife in at most so many groups: each costs a Frechet distance."""
+"""Maximum number of groups of the jackknife, as each costs one Frechet distance."""
 
 
 @dataclass(frozen=True)
 class Naturalness:
-    """frechet: squared Frechet distance; kid: kernel distance; both 0 where the distributions are equal.
-    frechet_folds, kid_folds: pseudo-values, for intervals over units (`intervals.interval(folds, value)`).
-    images, real: how many images of each kind went in. The Frechet distance of few images is too large (what it
-    expects falls as 1/N): compare it with that of as many real images. KID is unbiased, and so may be below 0."""
+    """Distances between preferred and real images.
+
+    The Frechet distance of few images is too large (its bias falls as 1/N): compare it with that of as many real
+    images. KID is unbiased, and can therefore be below 0.
+
+    Attributes:
+        frechet: the squared Frechet distance, 0 for equal distributions.
+        kid: the kernel distance, 0 for equal distributions.
+        frechet_folds: pseudo-values, for intervals over units (`intervals.interval(folds, value)`).
+        kid_folds: the same for KID.
+        images: the number of preferred images.
+        real: the number of real images.
+    """
 
     frechet: float
     kid: float
@@ -48,11 +57,21 @@ def naturalness(
     real: Tensor,
     real_classes: Sequence[Hashable],
 ) -> Naturalness:
-    """features (N, d) of preferred images and real (M, d) of real ones, by `features_of` a judge.
+    """Measures the distances between preferred and real images in a judge's features (`features_of`).
 
-    units: the unit of each preferred image. classes: the class that it should show, None for hidden units' images.
-    Where every image has a class, the reference is the real images of these classes, in the same proportions;
-    else all real images. Raises UserError where a class has no real image or there are fewer than two images."""
+    If every preferred image has a class, the reference is the real images of these classes, in the same proportions;
+    else all real images.
+
+    Args:
+        features: (N, d), of preferred images.
+        units: the unit of each preferred image.
+        classes: the class that each preferred image should show; None for images of hidden units.
+        real: (M, d), of real images.
+        real_classes: the class of each real image.
+
+    Raises:
+        UserError: if a class has no real image, or if there are fewer than two images of either kind.
+    """
     matched = all(c is not None for c in classes)
     kept = same_classes(classes, real_classes) if matched else np.arange(len(real))
     if min(len(features), len(kept)) < 2:
@@ -61,7 +80,7 @@ def naturalness(
             "give more units or seeds, or more reference images"
         )
     fake, genuine = features.double(), real.double()[kept]
-    # Units of one class leave together, with the class's real images.
+    # Units of one class are in the same fold as the class's real images.
     names = list(dict.fromkeys(classes if matched else units))
     folds = min(FOLDS, len(names))
     fold = {name: i % folds for i, name in enumerate(names)}
@@ -74,25 +93,30 @@ def naturalness(
 
     strata, real_strata = _numbered(units), _numbered([real_classes[i] if matched else None for i in kept.tolist()])
     kernels = _KernelSums(fake, genuine, strata, real_strata)
-    # a unit and a class are of one fold
+    # each unit and each class is in a single fold
     unit_fold = np.array([fake_fold[strata == i][0] for i in range(strata.max() + 1)])
     class_fold = np.array([real_fold[real_strata == i][0] for i in range(real_strata.max() + 1)])
 
     def kid_of(groups: np.ndarray) -> float:
         return kernels.kid(np.isin(unit_fold, groups), np.isin(class_fold, np.append(groups, folds)))
 
-    every = np.arange(folds)
-    fd, kernel = frechet(fake, genuine), kid_of(every)
-    spread, kernel_spread = jackknife(every, frechet_of, fd), jackknife(every, kid_of, kernel)
+    all_folds = np.arange(folds)
+    fd, kernel = frechet(fake, genuine), kid_of(all_folds)
+    spread, kernel_spread = jackknife(all_folds, frechet_of, fd), jackknife(all_folds, kid_of, kernel)
     return Naturalness(fd, kernel, spread, kernel_spread, len(fake), len(genuine))
 
 
 def same_classes(classes: Sequence[Hashable], real_classes: Sequence[Hashable]) -> np.ndarray:
-    """Which real images, the first of each class, have the classes of the preferred images in their proportions:
-    a difference in how often classes occur would count as unnatural. (places,) in order."""
+    """Returns the indices, in order, of real images that have the preferred images' classes in the same proportions.
+
+    Otherwise a difference in class frequencies would count as unnatural. The first images of each class are used.
+
+    Raises:
+        UserError: if a class has no real image.
+    """
     wanted = {name: sum(c == name for c in classes) for name in dict.fromkeys(classes)}
     places = {name: [i for i, c in enumerate(real_classes) if c == name] for name in wanted}
-    missing = [str(name) for name, found in places.items() if not found]
+    missing = [str(name) for name, indices in places.items() if not indices]
     if missing:
         raise UserError(
             f"no real image of {', '.join(missing[:5])} among the {len(real_classes)} reference images; "
@@ -104,11 +128,18 @@ def same_classes(classes: Sequence[Hashable], real_classes: Sequence[Hashable]) 
 
 @full_precision
 def frechet(features: Tensor, real: Tensor) -> float:
-    """features (N, d), real (M, d) -> the squared Frechet distance of the normal distributions with their means and
-    covariances, by torchmetrics in float64. Sets smaller than d do: what the covariances lack in rank adds 0."""
+    """Returns the squared Frechet distance between two sets of features, by torchmetrics in float64.
+
+    It is the distance between normal distributions with the sets' means and covariances. Sets smaller than d are
+    allowed: missing rank of the covariances adds 0.
+
+    Args:
+        features: (N, d).
+        real: (M, d).
+    """
     both = torch.cat([features, real]).double()
-    both = both - both.mean(0)  # the distance does not change, rounding does
-    if len(both) < both.shape[1]:  # nor does it in a basis of what the images span
+    both = both - both.mean(0)  # does not change the distance, but reduces rounding
+    if len(both) < both.shape[1]:  # a basis of the span of the images does not change the distance either
         both = both @ torch.linalg.svd(both, full_matrices=False).Vh.T
     metric = FrechetInceptionDistance(_Features(both.shape[1])).set_dtype(torch.float64).to(both.device)
     metric.update(both[len(features) :], real=True)
@@ -123,18 +154,24 @@ def kid(
     units: Sequence[Hashable] | None = None,
     real_classes: Sequence[Hashable] | None = None,
 ) -> float:
-    """features (N, d), real (M, d) -> the kernel distance: the squared maximum mean discrepancy under the kernel
-    (x.y / d + 1)^3, over all pairs, in float64.
+    """Returns the kernel distance: the squared maximum mean discrepancy over all pairs, in float64.
 
-    units, real_classes: the unit (class) of each image, where their numbers were chosen and not drawn; unbiased if
-    each has two images or more. None: independent draws, as the published estimate has it."""
+    The kernel is (x.y / d + 1)^3.
+
+    Args:
+        features: (N, d).
+        real: (M, d).
+        units: the unit of each image, if the number of images per unit was fixed; the estimate is unbiased if each
+            unit has at least two images. None: independent draws, as in the published estimate.
+        real_classes: the same for real images and their classes.
+    """
     strata = [_numbered(names or [0] * len(x)) for names, x in ((units, features), (real_classes, real))]
     sums = _KernelSums(features.double(), real.double(), *strata)
     return sums.kid(*(np.full(s.max() + 1, True) for s in strata))
 
 
 class _Features(nn.Module):
-    """torchmetrics' feature extractor, where the features are there already."""
+    """A feature extractor for torchmetrics that returns the given features."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -145,8 +182,7 @@ class _Features(nn.Module):
 
 
 class _KernelSums:
-    """Sums of the kernel over the pairs of each two strata (units, classes): what KID is made of, for all of them or
-    some."""
+    """Sums of the kernel over pairs of images of each two strata (units, classes), from which KID is computed."""
 
     def __init__(self, fake: Tensor, real: Tensor, strata: np.ndarray, real_strata: np.ndarray) -> None:
         x, y = (torch.eye(s.max() + 1, dtype=torch.float64)[torch.from_numpy(s)] for s in (strata, real_strata))
@@ -154,7 +190,7 @@ class _KernelSums:
         self.across = _sums(fake, real, x, y)
 
     def kid(self, of_fake: np.ndarray, of_real: np.ndarray) -> float:
-        """Over the strata marked in each, (strata,) bool."""
+        """Returns KID over the selected strata of each set, (strata,) bool."""
         n, m = self.fake.counts[of_fake].sum(), self.real.counts[of_real].sum()
         if min(n, m) < 2:
             return float("nan")
@@ -171,12 +207,15 @@ class _Pairs:
         own = (images.square().sum(1, keepdim=True) / images.shape[1] + 1) ** 3
         self.own = (member * own).sum(0).numpy()
 
-    def mean(self, of: np.ndarray) -> float:
-        """What the kernel is on average over two independent draws from the strata's mixture: the strata's shares
-        are known, the distribution within each is what its images show, of which no image is paired with itself."""
-        counts, sums, own = self.counts[of], self.sums[np.ix_(of, of)].copy(), self.own[of]
+    def mean(self, strata: np.ndarray) -> float:
+        """Returns the mean of the kernel over two independent draws from the mixture of the selected strata.
+
+        The strata's proportions are known; the distribution within each is estimated from its images. No image is
+        paired with itself.
+        """
+        counts, sums, own = self.counts[strata], self.sums[np.ix_(strata, strata)].copy(), self.own[strata]
         total = counts.sum()
-        if counts.min() < 2:  # no pair within that stratum: as if images were drawn from all strata together
+        if counts.min() < 2:  # a stratum has no pair: estimate as if images were drawn from all strata together
             return (sums.sum() - own.sum()) / (total * (total - 1))
         np.fill_diagonal(sums, (sums.diagonal() - own) * counts / (counts - 1))
         return sums.sum() / total**2
@@ -188,6 +227,6 @@ def _sums(a: Tensor, b: Tensor, in_a: Tensor, in_b: Tensor) -> np.ndarray:
 
 
 def _numbered(names: Sequence[Hashable]) -> np.ndarray:
-    """Names -> 0, 1, ... in the order of their first appearance."""
+    """Numbers names 0, 1, ... in the order of their first appearance."""
     numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
     return np.array([numbers[name] for name in names])

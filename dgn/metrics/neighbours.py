@@ -1,5 +1,7 @@
-"""The real image nearest to each preferred one: is the picture a memory of a training image? (Nguyen et al. 2016,
-S22: in pixel space and in the code spaces of the encoder's layers.)"""
+"""The real image nearest to each preferred one, to check whether the search reproduces a training image.
+
+Nguyen et al. 2016, S22: in pixel space and in the code spaces of the encoder's layers.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,8 +22,12 @@ _MEMORY = 512 * 2**20
 
 @dataclass(frozen=True)
 class Nearest:
-    """Of each of N images, in one space. indices (N,): the place of the nearest real image in the stream (the first
-    of equals). distances (N,): Euclidean, float64."""
+    """The nearest real image of each of N images, in one space.
+
+    Attributes:
+        indices: (N,), the index of the nearest real image in the stream (the first of equal ones).
+        distances: (N,), Euclidean, float64.
+    """
 
     indices: Tensor
     distances: Tensor
@@ -36,12 +42,21 @@ def nearest(
     layers: Sequence[str] = (),
     memory: int = _MEMORY,
 ) -> dict[str, Nearest]:
-    """images (N, 3, H, W) in image space -> for "pixels" and each of the net's layers, the nearest of the real
-    images, over all of them, exactly.
+    """Finds the nearest real image for "pixels" and each given layer, by an exact search over all real images.
 
-    real: gives the real images, each time it is called, from the first. Images of another size than theirs are
-    resized to it for "pixels". memory: bytes that the images' vectors may take; where they need more, the real
-    images are read several times. Raises UserError where there is no real image."""
+    Args:
+        images: (N, 3, H, W) in image space; for "pixels" they are resized to the real images' size.
+        real: returns the stream of real images, from the first, each time it is called.
+        net: the network whose layers are compared.
+        layers: the layers to compare in.
+        memory: bytes that the images' vectors may take; if they need more, the real images are read several times.
+
+    Returns:
+        {"pixels" or layer: the nearest real images}.
+
+    Raises:
+        UserError: if there is no real image.
+    """
     first = next((batch for batch in batches(real()) if len(batch)), None)
     if first is None:
         raise UserError("no real image to compare with; give reference images")
@@ -57,8 +72,10 @@ def nearest(
 
 
 def code_spaces(net: FeatureNet) -> list[str]:
-    """The net's main layers, by the names people call them: of CaffeNet conv1 to conv5 and fc6 to fc8. They are the
-    network's outermost modules that have matrices or filters, rectified where an alias says so."""
+    """Returns the network's main layers by their usual names: for CaffeNet conv1 to conv5 and fc6 to fc8.
+
+    These are the network's outermost modules that have matrices or filters; rectified if an alias defines them so.
+    """
     modules: nn.Module = net.network
     prefix = ""
     while len(children := list(modules.named_children())) == 1:
@@ -74,10 +91,10 @@ def _nearest(
     queries: dict[str, Tensor] = {}  # float64, filled batch by batch: a second copy would double the memory
     start = 0
     for batch in batches(images):
-        for space, found in vectors(batch).items():
+        for space, codes in vectors(batch).items():
             if not start:
-                queries[space] = torch.empty(len(images), found.shape[1], dtype=torch.float64)
-            queries[space][start : start + len(batch)] = found
+                queries[space] = torch.empty(len(images), codes.shape[1], dtype=torch.float64)
+            queries[space][start : start + len(batch)] = codes
         start += len(batch)
     best = {space: _Best(whole) for space, whole in queries.items()}
     start = 0
@@ -85,7 +102,7 @@ def _nearest(
         for space, candidates in vectors(batch).items():
             best[space].add(candidates, start)
         start += len(batch)
-    return {space: Nearest(found.indices, found.distances) for space, found in best.items()}
+    return {space: Nearest(tracker.indices, tracker.distances) for space, tracker in best.items()}
 
 
 class _Vectors:
@@ -104,8 +121,11 @@ class _Vectors:
 
 
 class _Best:
-    """The nearest so far. Squared distances come from a matrix product in float64, so that those of near copies are
-    right; the distance of what was chosen is measured from the difference itself."""
+    """The nearest images so far.
+
+    Squared distances come from a matrix product in float64, to be accurate for near copies. The distance of a nearest
+    image is computed from the difference of the vectors.
+    """
 
     def __init__(self, queries: Tensor) -> None:
         self.queries = queries  # (N, d), float64
@@ -118,15 +138,15 @@ class _Best:
         return self.squares.sqrt()
 
     def add(self, candidates: Tensor, start: int) -> None:
-        """candidates (n, d): the vectors of the stream's places start .. start + n - 1."""
+        """Adds candidates (n, d): the vectors of images start .. start + n - 1 of the stream."""
         codes = candidates.double()
         own = _squares(codes)
         for rows in torch.arange(len(self.queries)).split(256):
             queries = self.queries[rows].to(codes)
-            found, places = (own - 2 * queries @ codes.T).min(1)
-            found, places = found.cpu() + self.own[rows], places.cpu()
+            squared, places = (own - 2 * queries @ codes.T).min(1)
+            squared, places = squared.cpu() + self.own[rows], places.cpu()
             rounding = 1e-9 * (self.own[rows] + float(own.max()))
-            closer = found <= self.squares[rows] + rounding  # few, once the first have been seen
+            closer = squared <= self.squares[rows] + rounding  # few after the first batches
             rows, places = rows[closer], places[closer]
             squares = _squares(queries[closer] - codes[places]).cpu()
             better = squares < self.squares[rows]
@@ -135,5 +155,5 @@ class _Best:
 
 
 def _squares(vectors: Tensor) -> Tensor:
-    """(N, d) -> (N,): each one's product with itself."""
+    """Returns the squared norm of each vector, (N, d) -> (N,)."""
     return torch.linalg.vecdot(vectors, vectors)

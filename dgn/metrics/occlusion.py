@@ -1,7 +1,7 @@
-"""What in an image a unit answers to: occlusion-discrepancy maps (Zhou et al. 2015, "Object detectors emerge in deep
-scene CNNs", section 3.2), and the receptive field that they show a unit to have.
+"""Occlusion-discrepancy maps (Zhou et al. 2015, "Object detectors emerge in deep scene CNNs", section 3.2).
 
-A small patch is slid over the image; where the unit's activation drops, what the patch hides mattered.
+They show which part of an image excites a unit, and the unit's empirical receptive field. A small patch slides over
+the image; where it lowers the unit's activation, it hides something that the unit responds to.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
 
 Box = tuple[int, int, int, int]
-"""(top, left, bottom, right) in pixels, bottom and right beyond it."""
+"""(top, left, bottom, right) in pixels; bottom and right are exclusive."""
 
 PATCH, STRIDE, SIDE = 11, 3, 227
-"""Zhou et al.: patches of 11x11 pixels every 3 pixels, on images of 227."""
+"""Zhou et al.: patches of 11x11 pixels every 3 pixels, on images of 227x227."""
 
 
 def patch_and_stride(side: int) -> tuple[int, int]:
-    """The published patch and stride for images of `side` pixels, in proportion: 11 and 3 for 227, 3 and 1 for 64."""
+    """Returns the published patch and stride scaled to images of `side` pixels: 11 and 3 for 227, 3 and 1 for 64."""
     return max(1, round(PATCH * side / SIDE)), max(1, round(STRIDE * side / SIDE))
 
 
@@ -41,13 +41,24 @@ def discrepancy(
     batch_size: int = BATCH,
     seed: int = 0,
 ) -> Tensor:
-    """images (N, 3, H, W) at the network's input (`top_images.at_input`), the unit to watch in each and its place in
-    the map -> (N, H, W): at every pixel the drop of the unit's activation, averaged over the patches that hide it.
+    """Returns the drop of a unit's activation at every pixel, averaged over the patches that hide it, (N, H, W).
 
-    regions: receptive fields; patches outside them are not tried, as they change nothing. patch, stride: in pixels;
-    None: the published ones in proportion. Patches hold random pixels, from the seed, the same for every image; at
-    the far edges a last patch makes up for what the stride leaves over.
-    Raises UserError for a patch larger than the image or a stride larger than the patch."""
+    Patches hold random pixels, the same for every image. At the far edges a last patch covers what the stride leaves.
+
+    Args:
+        net: the network.
+        images: (N, 3, H, W) at the network's input (`top_images.at_input`).
+        units: the unit to measure in each image.
+        places: the position of each unit in its map.
+        regions: the receptive fields; patches outside them change nothing and are skipped.
+        patch: the patch's side in pixels; None: the published one, scaled.
+        stride: the stride in pixels; None: the published one, scaled.
+        batch_size: the number of occluded images in a batch.
+        seed: seeds the pixels of the patches.
+
+    Raises:
+        UserError: for a patch larger than the image or a stride larger than the patch.
+    """
     height, width = images.shape[-2:]
     default = patch_and_stride(min(height, width))
     patch, stride = patch or default[0], stride or default[1]
@@ -75,16 +86,18 @@ def discrepancy(
     total = torch.zeros(len(images), height, width)
     for first in range(0, len(jobs), batch_size):
         part = jobs[first : first + batch_size]
-        of = [n for n, _ in part]
-        occluded = images[of].clone()
+        image_rows = [n for n, _ in part]
+        occluded = images[image_rows].clone()
         for row, (_, i) in enumerate(part):
             y, x = corners[i]
             occluded[row, :, y : y + patch, x : x + patch] = noise[i]
-        drops = whole[of] - _watch(net, occluded, [units[n] for n in of], [places[n] for n in of])
+        drops = whole[image_rows] - _watch(
+            net, occluded, [units[n] for n in image_rows], [places[n] for n in image_rows]
+        )
         for (n, i), drop in zip(part, drops.tolist(), strict=True):
             y, x = corners[i]
             total[n, y : y + patch, x : x + patch] += drop
-    # Patches that were left out count too, with the drop of 0 that they have.
+    # Skipped patches count too, with a drop of 0.
     count = torch.zeros(height, width)
     for y, x in corners:
         count[y : y + patch, x : x + patch] += 1
@@ -92,16 +105,24 @@ def discrepancy(
 
 
 def mask(drops: Tensor, threshold: float = 0.2) -> Tensor:
-    """drops (..., H, W) -> where a unit's activation depends on the image: the drop is at least `threshold` of the
-    greatest one in its map (bool, the same shape). Empty where nothing drops."""
+    """Returns where the unit's activation depends on the image, bool of the shape of drops (..., H, W).
+
+    These are the pixels where the drop is at least `threshold` times the map's maximum. False everywhere if no drop
+    is positive.
+    """
     greatest = drops.amax((-2, -1), keepdim=True)
     return (drops >= threshold * greatest) & (greatest > 0)
 
 
 def receptive_field(drops: Tensor, centres: Sequence[tuple[float, float]]) -> Tensor:
-    """drops (N, H, W), the (row, column) in pixels that each map is about -> (2 H - 1, 2 W - 1): the maps laid with
-    their centres on the middle, and averaged, each pixel over the maps that reach it: the unit's receptive field as
-    its images show it."""
+    """Returns a unit's empirical receptive field, (2 H - 1, 2 W - 1): the average of its maps, centred.
+
+    Each pixel is averaged over the maps that cover it.
+
+    Args:
+        drops: (N, H, W), the maps.
+        centres: the centre (row, column) of each map, in pixels.
+    """
     height, width = drops.shape[1:]
     total, count = torch.zeros(2, 2 * height - 1, 2 * width - 1)
     for drop, (row, column) in zip(drops.cpu(), centres, strict=True):
@@ -114,8 +135,10 @@ def receptive_field(drops: Tensor, centres: Sequence[tuple[float, float]]) -> Te
 
 
 def extent(field: Tensor, threshold: float = 0.2) -> float:
-    """field (H, W) of `receptive_field` -> its size: the side in pixels of the square that has the area of what is
-    above `threshold` of its greatest value."""
+    """Returns the size of a receptive field (H, W): the side in pixels of a square of the same area.
+
+    The area is that of the pixels above `threshold` times the maximum.
+    """
     return float(mask(field, threshold).sum()) ** 0.5
 
 
@@ -125,10 +148,10 @@ def _starts(side: int, patch: int, stride: int) -> list[int]:
 
 
 def _watch(net: FeatureNet, images: Tensor, units: Sequence[Unit], places: Sequence[Place]) -> Tensor:
-    """The activation of each image's own unit at its place, (N,) float32 on the CPU: one gather a layer."""
-    found = net(images, list(dict.fromkeys(unit.layer for unit in units)))
+    """Returns the activation of each image's unit at its place, (N,) float32 on the CPU: one gather per layer."""
+    by_layer = net(images, list(dict.fromkeys(unit.layer for unit in units)))
     values = torch.empty(len(images))
-    for layer, activations in found.items():
+    for layer, activations in by_layer.items():
         rows = [row for row, unit in enumerate(units) if unit.layer == layer]
         channels_first = activations.movedim(-1, 1) if activations.ndim == 3 else activations
         index = zip(*((row, units[row].index, *places[row]) for row in rows), strict=True)

@@ -1,6 +1,6 @@
-"""One yardstick for several sets of preferred images: how many of each are recognized, how natural each is.
+"""Two figures to rank many sets of preferred images by: the fraction recognized, and the Frechet distance.
 
-Figures to rank many runs by, without the intervals and the other figures of `dgn.metrics.scorer`, which cost more.
+The intervals and other figures of `dgn.metrics.scorer` cost more and are left out.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,10 +17,16 @@ from dgn.networks.featurenet import FeatureNet
 class Yardstick:
     """Measures sets of images.
 
-    judge: says what they show; None: recognition is not measured, and the Frechet distance is one of the target's
-        features. Raises UserError where it shares weights with the target.
-    real: batches (images in image space, labels) of real images; None: no Frechet distance.
-    classes: the names of their labels, none where they have no labels."""
+    Args:
+        judge: recognizes what they show; None: recognition is not measured, and the Frechet distance uses the
+            target's features.
+        target: the network whose units were maximized.
+        real: batches (images in image space, labels) of real images; None: no Frechet distance.
+        classes: the names of their labels; empty if they have no labels.
+
+    Raises:
+        UserError: if the judge shares weights with the target.
+    """
 
     def __init__(
         self,
@@ -31,35 +37,44 @@ class Yardstick:
     ) -> None:
         if judge is not None:
             check_independent(judge, target)
-        self.judge, self.eyes = judge, judge or target
+        self.judge, self.feature_net = judge, judge or target
         self.classes = {plain_label(name): i for i, name in enumerate(classes)}
-        read = [(features_of(self.eyes, images), labels) for images, labels in real or ()]
+        read = [(features_of(self.feature_net, images), labels) for images, labels in real or ()]
         self.real = torch.cat([features for features, _ in read]) if read else None
         self.real_classes = torch.cat([labels for _, labels in read]).tolist() if read else []
 
     def measure(self, images: Tensor, wanted: Sequence[Sequence[str]]) -> dict[str, float]:
-        """images (N, 3, H, W) in image space; wanted: for each the labels that it was made for, none where the unit
-        has none. recognition: the share of images with a label whose first verdict it is; frechet_distance
-        (`dgn.metrics.naturalness.frechet`): from real images, of the same classes in the same proportions where every
-        image has one. What cannot be measured is left out."""
-        found = {}
+        """Measures one set of images.
+
+        Args:
+            images: (N, 3, H, W) in image space.
+            wanted: the labels that each image was made for; empty if the unit has none.
+
+        Returns:
+            recognition: the fraction of images with a label for which it is the judge's top label.
+            frechet_distance (`dgn.metrics.naturalness.frechet`): to real images, of the same classes in the same
+            proportions if every image has a class. What cannot be measured is left out.
+        """
+        figures = {}
         if self.judge is not None:
             verdicts = [verdict.top(1) for verdict in judge_images(self.judge, images, wanted)]
             known = [first for first in verdicts if first is not None]
             if known:
-                found["recognition"] = sum(known) / len(known)
+                figures["recognition"] = sum(known) / len(known)
         if self.real is not None:
             kept = [self.classes.get(plain_label(labels[0])) if len(labels) == 1 else None for labels in wanted]
-            alike = set(kept) <= set(self.real_classes)
-            real = self.real[same_classes(kept, self.real_classes)] if alike else self.real
+            matched = set(kept) <= set(self.real_classes)
+            real = self.real[same_classes(kept, self.real_classes)] if matched else self.real
             if min(len(images), len(real)) > 1:
-                found["frechet_distance"] = frechet(features_of(self.eyes, images), real)
-        return found
+                figures["frechet_distance"] = frechet(features_of(self.feature_net, images), real)
+        return figures
 
     def words(self) -> str:
-        """Who measures, in a sentence; empty where nobody does."""
-        said = [f"recognized by {self.judge.name}"] if self.judge else []
+        """Returns a sentence that names what measures the images; "" if nothing does."""
+        parts = [f"recognized by {self.judge.name}"] if self.judge else []
         if self.real is not None:
-            said.append(f"Frechet distance in the features of {self.eyes.name} from {len(self.real)} real images")
-        told = "; ".join(said)
-        return f"{told[:1].upper()}{told[1:]}." if told else ""
+            parts.append(
+                f"Frechet distance in the features of {self.feature_net.name} from {len(self.real)} real images"
+            )
+        sentence = "; ".join(parts)
+        return f"{sentence[:1].upper()}{sentence[1:]}." if sentence else ""

@@ -1,4 +1,4 @@
-"""What a judge, a network that shares no weights with the target, sees in an image."""
+"""Recognition of images by a judge: a network that shares no weights with the target."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -15,12 +15,14 @@ from dgn.networks.precision import full_precision
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge makes of one image.
+    """The judge's prediction for one image.
 
-    label, probability: its first label (the class's number where classes have no names) and the softmax
-    probability of it. classes: how many it chose from.
-    wanted, rank: the probability of what the image should show and its place among the judge's labels, 1 the
-    first; None where the judge knows none of the names asked for.
+    Attributes:
+        label: the top label (the class's number if classes have no names).
+        probability: its softmax probability.
+        classes: the number of classes.
+        wanted: the probability of the label that the image should show; None if the judge has no such label.
+        rank: the rank of that label among the judge's labels, from 1; None if the judge has no such label.
     """
 
     label: str
@@ -30,27 +32,31 @@ class Verdict:
     rank: int | None = None
 
     def top(self, k: int) -> bool | None:
-        """Whether what the image should show is among the judge's first k labels (k clipped to its classes)."""
+        """Whether the wanted label is among the judge's top k labels (k clipped to its classes); None if unknown."""
         return None if self.rank is None else self.rank <= min(k, self.classes)
 
 
 @torch.no_grad()
 @full_precision
 def judge_images(judge: FeatureNet, images: Images, wanted: Sequence[Collection[str]] | None = None) -> list[Verdict]:
-    """images (N, 3, H, W) in image space, or batches of them -> the judge's verdict on each.
+    """Returns the judge's verdict on each image.
 
-    wanted: for each image the labels that it should be given, any of them (case and underscores don't count)."""
+    Args:
+        judge: the network that classifies the images.
+        images: (N, 3, H, W) in image space, or batches of them.
+        wanted: the accepted labels of each image (case and underscores are ignored).
+    """
     layer, device = judge.class_layer(), judge.device
     logits = torch.cat([judge(batch.to(device), [layer])[layer].float().cpu() for batch in batches(images)])
     probabilities = logits.softmax(1)
-    order = logits.sort(dim=1, descending=True, stable=True).indices  # equal logits: the lower class first
+    order = logits.sort(dim=1, descending=True, stable=True).indices  # of equal logits, the lower class first
     ranks = order.argsort(1) + 1
     names = judge.labels or tuple(str(i) for i in range(logits.shape[1]))
     places = {plain_label(name): i for i, name in reversed(list(enumerate(names)))}
     verdicts = []
-    for row, asked in enumerate(wanted if wanted is not None else [()] * len(logits)):
+    for row, labels in enumerate(wanted if wanted is not None else [()] * len(logits)):
         first = int(order[row, 0])
-        known = [places[plain_label(name)] for name in asked if plain_label(name) in places]
+        known = [places[plain_label(label)] for label in labels if plain_label(label) in places]
         best = min(known, key=lambda i: int(ranks[row, i])) if known else None
         verdicts.append(
             Verdict(
@@ -65,15 +71,19 @@ def judge_images(judge: FeatureNet, images: Images, wanted: Sequence[Collection[
 
 
 def recognize(judge: FeatureNet | None, images: Tensor) -> list[tuple[str, float]] | None:
-    """images (N, 3, H, W) in image space -> the judge's first label and its softmax probability for each (None
-    where there is no judge). Classes without a name are named by their number."""
+    """Returns the judge's top label and its softmax probability for images (N, 3, H, W); None without a judge.
+
+    Classes without a name are named by their number.
+    """
     return None if judge is None else [(v.label, v.probability) for v in judge_images(judge, images)]
 
 
 def check_independent(judge: FeatureNet, target: FeatureNet) -> None:
-    """Raises UserError where judge and target share weights: an image made to please the target would then be
-    judged by the target. Compared are matrices and filters, tensor by tensor, so that a fine-tuned copy with a
-    frozen trunk is found too."""
+    """Raises UserError if judge and target share weights.
+
+    A shared network would only confirm the target. Matrices and filters are compared tensor by tensor, so that a
+    fine-tuned copy with a frozen trunk is detected too.
+    """
     shared = _weights(judge).keys() & _weights(target).keys()
     if shared:
         name = _weights(judge)[min(shared)]
@@ -85,16 +95,18 @@ def check_independent(judge: FeatureNet, target: FeatureNet) -> None:
 
 
 def _weights(net: FeatureNet) -> dict[str, str]:
-    """SHA-256 -> name of every weight tensor that no two networks have by chance: two dimensions or more, not all
-    one value."""
-    found = {}
+    """Returns {SHA-256: name} of every weight tensor with two or more dimensions that is not constant.
+
+    Independent networks do not share such tensors by chance.
+    """
+    names = {}
     for name, tensor in net.network.state_dict().items():
         if tensor.ndim >= 2 and tensor.is_floating_point() and bool((tensor != tensor.flatten()[0]).any()):
             data = tensor.detach().float().cpu().contiguous().numpy()
-            found[hashlib.sha256(f"{data.shape}".encode() + data.tobytes()).hexdigest()] = name
-    return found
+            names[hashlib.sha256(f"{data.shape}".encode() + data.tobytes()).hexdigest()] = name
+    return names
 
 
 def plain_label(label: str) -> str:
-    """A label as labels are compared: case, underscores and outer blanks don't count."""
+    """Normalizes a label for comparison: ignores case, underscores and surrounding whitespace."""
     return label.strip().lower().replace("_", " ")

@@ -1,4 +1,4 @@
-"""Everything that is measured of preferred images, by one code for what methods made and for real images."""
+"""All metrics of preferred images, computed by the same code for methods and for real images."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,16 +28,20 @@ RealImages = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 """Batches (images in image space, labels) of real images, from the first, each time it is called."""
 
 REAL = "real images"
-"""The reference row's method."""
+"""The method's name in the reference row."""
 PER_CLASS, OF_ALL = 16, 64
-"""Real images of a class, and of all classes together, whose mean distance diversity is relative to."""
+"""Numbers of real images, of one class and of all classes, whose mean distance is the unit of diversity."""
 
 
 @dataclass(frozen=True)
 class ImageScores:
-    """Of each of N images. percentiles: of its activation among real images. verdicts: the judge's. nearest:
-    {"pixels" or layer: the nearest real image}, places in the stream of real images. What was not to be had is None
-    or empty."""
+    """Scores of each of N images. What could not be measured is None or empty.
+
+    Attributes:
+        percentiles: the percentile of each activation among real images, 0 to 100.
+        verdicts: the judge's verdict on each image.
+        nearest: {"pixels" or layer: the nearest real images}, as indices in the stream of real images.
+    """
 
     percentiles: list[float] | None
     verdicts: list[Verdict] | None
@@ -47,11 +51,17 @@ class ImageScores:
 class Scorer:
     """Measures preferred images of one target.
 
-    target: whose units they are. judge: says what they show; None: recognition, naturalness and diversity in
-        features are not measured. Raises UserError where it shares weights with the target.
-    real: real images to compare with, and `classes`, the names of their labels. held_out: others, which stand as
-        the reference row. None: what needs them is not measured.
-    layers: the target's layers in whose codes the nearest real image is looked for, beside pixels.
+    Args:
+        target: the network whose units were maximized.
+        judge: recognizes what the images show; None: recognition, naturalness and diversity in features are not
+            measured.
+        real: real images to compare with; None: metrics that need them are not measured.
+        classes: the names of the real images' labels.
+        held_out: other real images, for the reference row.
+        layers: the target's layers in whose codes the nearest real image is searched, in addition to pixels.
+
+    Raises:
+        UserError: if the judge shares weights with the target.
     """
 
     def __init__(
@@ -85,10 +95,18 @@ class Scorer:
         seconds: float | None = None,
         near: dict[str, Nearest] | None = None,
     ) -> tuple[Measured, ImageScores]:
-        """The row of the table for what a method made (through a prior), and what was measured of each image. Images
-        of searches that found nothing (`Preferred.found`) are left out of the row.
+        """Returns the table's row for the images of one method, and the scores of each image.
 
-        near: what `nearest_real` has found of these images, where it was asked for several sets at once."""
+        Images of searches without a result (`Preferred.found`) are left out of the row.
+
+        Args:
+            preferred: the images.
+            method: the method's name.
+            prior: the prior's name; "" if the method has none.
+            steps: steps per search, to be listed in the row.
+            seconds: seconds per image, to be listed in the row.
+            near: the nearest real images, if `nearest_real` was already called for several sets at once.
+        """
         images, objectives = preferred.images, preferred.objectives
         near = self.nearest_real([images])[0] if near is None else near
         scores = ImageScores(self._percentiles(preferred), self._verdicts(images, objectives), near)
@@ -97,11 +115,11 @@ class Scorer:
         rows = np.array([column[str(o)] for o in objectives])
 
         def mean(values: Sequence[float | None]) -> np.ndarray:
-            results = zip(values, preferred.found, strict=True)
-            known = np.array([np.nan if v is None or not found else float(v) for v, found in results])
-            # a unit whose images have no value has none: 0 / 0
-            there = ~np.isnan(known)
-            total, count = (np.bincount(rows[there], w, len(units)) for w in (known[there], None))
+            pairs = zip(values, preferred.found, strict=True)
+            known = np.array([np.nan if v is None or not valid else float(v) for v, valid in pairs])
+            # a unit without any value gets NaN
+            measured = ~np.isnan(known)
+            total, count = (np.bincount(rows[measured], w, len(units)) for w in (known[measured], None))
             return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
         per_unit = {"activation": mean(preferred.activations.tolist())}
@@ -120,12 +138,14 @@ class Scorer:
         return Measured(method, prior, units, len(images), per_unit, of_set, plain), scores
 
     def nearest_real(self, sets: Sequence[Tensor]) -> list[dict[str, Nearest]]:
-        """Of each of several sets of images (N, 3, H, W) the nearest real ones, which are read once for all sets of a
-        size; {} where there are no real images."""
+        """Returns the nearest real images of several sets of images (N, 3, H, W); {} for each without real images.
+
+        The real images are read once for all sets of the same size.
+        """
         real = self.real
         if real is None:
             return [{} for _ in sets]
-        found: dict[int, dict[str, Nearest]] = {}
+        results: dict[int, dict[str, Nearest]] = {}
         for size in dict.fromkeys(images.shape[-2:] for images in sets):
             alike = [i for i, images in enumerate(sets) if images.shape[-2:] == size]
             together = torch.cat([sets[i].float() for i in alike])
@@ -134,17 +154,22 @@ class Scorer:
             for space, near in of_all.items():
                 parts = zip(alike, near.indices.split(counts), near.distances.split(counts), strict=True)
                 for i, indices, distances in parts:
-                    found.setdefault(i, {})[space] = Nearest(indices, distances)
-        return [found[i] for i in range(len(sets))]
+                    results.setdefault(i, {})[space] = Nearest(indices, distances)
+        return [results[i] for i in range(len(sets))]
 
     def reference(self, objectives: Sequence[Objective], count: int) -> tuple[Measured, ImageScores, Preferred]:
-        """The reference row: what `real_instead` gives, scored as preferred images are."""
-        found = self.real_instead(objectives, count)
-        return *self.measure(found, REAL), found
+        """Returns the reference row: the images of `real_instead`, scored like preferred images."""
+        preferred = self.real_instead(objectives, count)
+        return *self.measure(preferred, REAL), preferred
 
     def real_instead(self, objectives: Sequence[Objective], count: int) -> Preferred:
-        """For each objective `count` held-out real images, as if a method had made them. A class unit gets images of
-        its class, any other objective those that excite it most."""
+        """Returns `count` held-out real images for each objective, in the form of preferred images.
+
+        For a class unit they are images of its class, for any other objective those that excite it most.
+
+        Raises:
+            UserError: if there are no held-out images, or none of the units' classes.
+        """
         if self.held_out is None:
             raise UserError("no held-out real images to score as the reference row; give reference images")
         objectives = list(dict.fromkeys(objectives))
@@ -189,38 +214,43 @@ class Scorer:
     def _naturalness(
         self, images: Tensor, objectives: Sequence[Objective]
     ) -> tuple[dict[str, tuple[float, np.ndarray]], dict[str, float]]:
-        """Of class units' images against real ones of their classes, as far as there are any; where no unit has a
-        class, of all against all."""
+        """Compares class units' images with real images of their classes; if no unit has a class, all with all.
+
+        Classes without real images are left out.
+        """
         if self._real_features is None or self.judge is None:
             return {}, {}
         labels = [self._class_of(o) for o in objectives]
         rows = [i for i, label in enumerate(labels) if label is not None]
-        there = [i for i in rows if labels[i] in set(self._real_labels)]
-        if len(there) < len(rows):
+        matched = [i for i in rows if labels[i] in set(self._real_labels)]
+        if len(matched) < len(rows):
             units = len({labels[i] for i in rows} - set(self._real_labels))
             log.info(
                 "No real image of %d classes among %d: they are left out of Frechet distance and KID",
                 units,
                 len(self._real_labels),
             )
-        rows = there if rows else list(range(len(labels)))
+        rows = matched if rows else list(range(len(labels)))
         if len(rows) < 2:
             return {}, {}
-        found = naturalness(
+        result = naturalness(
             features_of(self.judge, images[rows]),
             [str(objectives[i]) for i in rows],
             [labels[i] for i in rows],
             self._real_features,
             self._real_labels,
         )
-        figures = {"frechet": (found.frechet, found.frechet_folds), "kid": (found.kid, found.kid_folds)}
-        return figures, {"frechet_images": found.images, "frechet_real": found.real}
+        figures = {"frechet": (result.frechet, result.frechet_folds), "kid": (result.kid, result.kid_folds)}
+        return figures, {"frechet_images": result.images, "frechet_real": result.real}
 
     def _diversity(
         self, images: Tensor, objectives: Sequence[Objective], units: Sequence[str]
     ) -> dict[str, np.ndarray]:
-        """Mean distance between two images of a unit over that between two real images of its class (of any classes,
-        for a unit without one): 1 where the seeds are as different as real images are."""
+        """Returns the mean distance between two images of each unit, relative to two real images of its class.
+
+        For a unit without a class, the real images are of any class. 1 means that the seeds differ as much as real
+        images do.
+        """
         if self.real is None or not objectives:
             return {}
         groups = [str(o) for o in objectives]
@@ -235,17 +265,17 @@ class Scorer:
         return {name: np.array([relative(name, unit) for unit in units]) for name in spaces}
 
     def _real_diversity(self, labels: set[int | None], spaces: dict[str, Space]) -> dict[int | None, dict[str, float]]:
-        """The mean distance between real images of each class; of any classes for None."""
+        """Returns the mean distance between real images of each class; of any class for None."""
         wanted = {label: OF_ALL if label is None else PER_CLASS for label in labels - self._own.keys()}
-        found: dict[int | None, list[Tensor]] = {label: [] for label in wanted}
+        samples: dict[int | None, list[Tensor]] = {label: [] for label in wanted}
         for images, classes in self.real() if wanted and self.real is not None else ():
-            for image, of in zip(images, classes.tolist(), strict=True):
-                for label in (of, None):
-                    if label in found and len(found[label]) < wanted[label]:
-                        found[label].append(image)
-            if all(len(found[label]) == count for label, count in wanted.items()):
+            for image, image_label in zip(images, classes.tolist(), strict=True):
+                for label in (image_label, None):
+                    if label in samples and len(samples[label]) < wanted[label]:
+                        samples[label].append(image)
+            if all(len(samples[label]) == count for label, count in wanted.items()):
                 break
-        for label, chosen in found.items():
+        for label, chosen in samples.items():
             vectors = {name: space(torch.stack(chosen)) if chosen else None for name, space in spaces.items()}
             self._own[label] = {n: mean_distance(v) if v is not None else float("nan") for n, v in vectors.items()}
         return self._own
@@ -256,7 +286,7 @@ def _images(real: RealImages) -> Iterator[Tensor]:
 
 
 def class_of(objective: Objective, classes: Sequence[str]) -> int | None:
-    """The label of the real images that an objective stands for: one unit's, named as one of the classes; else None."""
+    """Returns the class label of an objective, if it is a single unit that is named like a class; else None."""
     if len(objective.terms) != 1 or len(objective.wanted) != 1 or not isinstance(objective.terms[0][1], Unit):
         return None
     names = {plain_label(name): i for i, name in enumerate(classes)}

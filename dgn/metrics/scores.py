@@ -1,4 +1,4 @@
-"""The table of what was measured: a row for each method and prior, each figure with its interval over units."""
+"""The table of metrics: a row for each method and prior, each figure with its interval over units."""
 
 import csv
 import io
@@ -14,17 +14,21 @@ from dgn.files import write_whole
 from dgn.metrics.intervals import Estimate, interval
 
 SHARES = ("top1", "top5")
-"""Figures that are shares of images."""
+"""Figures that are fractions of images."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one method through one prior made, measured.
+    """The metrics of one method with one prior.
 
-    units: the units' expressions, in order. images: how many there are in all.
-    per_unit: {figure: (units,) its mean over the unit's images, NaN where it has none}.
-    of_set: {figure: (value, pseudo-values)}, for figures of all images together (`Naturalness`).
-    plain: {figure: value} for what has no spread: steps, seconds, images that naturalness is over.
+    Attributes:
+        method: the method's name.
+        prior: the prior's name; "" if the method has none.
+        units: the units' expressions, in order.
+        images: the number of images.
+        per_unit: {figure: (units,)}, the mean over each unit's images; NaN if it has none.
+        of_set: {figure: (value, pseudo-values)}, for figures of all images together (`Naturalness`).
+        plain: {figure: value}, for figures without an interval: steps, seconds, number of images for naturalness.
     """
 
     method: str
@@ -38,7 +42,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much larger a figure is for (method, prior) than for (other, other_prior), over the same units."""
+    """The difference of a figure between (method, prior) and (other, other_prior), over the same units."""
 
     figure: str
     method: str
@@ -50,7 +54,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Scores:
-    """rows: of methods, and last that of real images, scored by the same code. resamples, seed: of the intervals."""
+    """The table of scores.
+
+    Attributes:
+        rows: of the methods, followed by that of real images.
+        resamples: the number of bootstrap samples of the intervals.
+        seed: seeds the bootstrap.
+    """
 
     rows: Sequence[Measured]
     resamples: int = 2000
@@ -58,11 +68,11 @@ class Scores:
 
     @property
     def figures(self) -> list[str]:
-        """The names of what was measured of any row, in order."""
+        """The names of the figures that any row has, in order."""
         return list(dict.fromkeys(name for row in self.rows for name in (*row.per_unit, *row.of_set)))
 
     def estimate(self, row: Measured, figure: str) -> Estimate | None:
-        """A figure of a row, with its 95% interval; None where it was not measured."""
+        """Returns a figure of a row with its 95% interval; None if it was not measured."""
         settings: dict[str, Any] = dict(resamples=self.resamples, seed=self.seed)
         if figure in row.of_set:
             value, folds = row.of_set[figure]
@@ -72,25 +82,30 @@ class Scores:
         return interval(row.per_unit[figure], share=figure in SHARES, **settings)
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """One flat mapping a row: method, prior, units, images, and for each figure NAME, NAME_low, NAME_high (None
-        where there is none)."""
+        """Returns one flat mapping per row.
+
+        Its keys are method, prior, units, images, and for each figure NAME, NAME_low and NAME_high (None if missing).
+        """
         table = []
         for row in self.rows:
             record: dict[str, Any] = {"method": row.method, "prior": row.prior}
             record |= {"units": len(row.units), "images": row.images}
             for figure in self.figures:
-                found = self.estimate(row, figure)
-                record[figure] = found.value if found else None
-                record |= {f"{figure}_{end}": getattr(found, end) if found else None for end in ("low", "high")}
+                estimate = self.estimate(row, figure)
+                record[figure] = estimate.value if estimate else None
+                record |= {f"{figure}_{end}": getattr(estimate, end) if estimate else None for end in ("low", "high")}
             table.append(record | row.plain)
         names = list(dict.fromkeys(name for record in table for name in record))
         return [{name: record.get(name) for name in names} for record in table]
 
     def differences(self) -> list[Difference]:
-        """Every row against every later one, unit by unit: units that one of them lacks do not count. Pairing takes
-        out how hard a unit is, so that these intervals are narrower than the rows' own."""
+        """Compares every row with every later one, paired by unit; units that one of them lacks are left out.
+
+        Pairing removes the variation in difficulty between units, so that these intervals are narrower than those of
+        the rows.
+        """
         settings: dict[str, Any] = dict(resamples=self.resamples, seed=self.seed)
-        found = []
+        differences = []
         for row, other in itertools.combinations(self.rows, 2):
             for figure in self.figures:
                 estimate = None
@@ -101,11 +116,11 @@ class Scores:
                     (value, folds), (their_value, their_folds) = row.of_set[figure], other.of_set[figure]
                     estimate = interval(folds - their_folds, value - their_value, **settings)
                 if estimate:
-                    found.append(Difference(figure, row.method, row.prior, other.method, other.prior, estimate))
-        return found
+                    differences.append(Difference(figure, row.method, row.prior, other.method, other.prior, estimate))
+        return differences
 
     def write(self, folder: str | Path) -> list[Path]:
-        """Writes scores.csv and differences.csv into the folder; what is None is an empty cell."""
+        """Writes scores.csv and differences.csv into the folder, with empty cells for None; returns the paths."""
         differences = [
             {"figure": d.figure, "method": d.method, "prior": d.prior, "other": d.other, "other_prior": d.other_prior}
             | {

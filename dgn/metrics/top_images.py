@@ -1,4 +1,4 @@
-"""The real images that excite a unit most, found for many units of many layers in one pass over a stream."""
+"""The real images that excite units most, for many units of many layers in one pass over a stream."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,18 +14,23 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
 
 Place = tuple[int, ...]
-"""(row, column) of a map, (token,), () of a vector."""
+"""(row, column) in a map, (token,) among tokens, () in a vector."""
 
 Region = Callable[[FeatureNet, str, Place], tuple[int, int, int, int]]
-"""(net, layer, place) -> (top, left, bottom, right), the receptive field there, in pixels of the image at the
-network's input; bottom and right are the first that it does not see."""
+"""Maps (net, layer, place) to the receptive field (top, left, bottom, right), in pixels of the image at the network's
+input; bottom and right are exclusive."""
 
 
 @dataclass(frozen=True)
 class TopImages:
-    """One unit's. unit: which; None: those of another objective. values (k,): the activations, greatest first.
-    indices (k,): the images' places in the stream. places: where in the map each activation is (for a mean over the
-    map, its greatest one)."""
+    """The k images that excite one unit most.
+
+    Attributes:
+        unit: the unit; None for an objective that is not a unit.
+        values: (k,), the activations, in descending order.
+        indices: (k,), the indices of the images in the stream.
+        places: the position of each activation in the map (for a mean over the map, of the maximum).
+    """
 
     unit: Unit | None
     values: Tensor
@@ -38,28 +43,36 @@ class TopImages:
 def top_images(
     net: FeatureNet, units: Sequence[Unit], images: Images, k: int = 9, anywhere: bool = True
 ) -> list[TopImages]:
-    """For each unit the k images (or as many as there are) that excite it most; of equals the earlier.
+    """Returns the k images that excite each unit most, or all if there are fewer; of equal ones the earlier.
 
-    anywhere: a map's unit counts wherever in the image it is most excited (Zhou et al. 2015, Yosinski et al. 2015);
-    else at its own position, or averaged over the map if it is a mean. Raises UserError where there is no image."""
+    Args:
+        net: the network.
+        units: the units.
+        images: (N, 3, H, W) in image space, or batches of them.
+        k: the number of images per unit.
+        anywhere: takes a unit's maximum over its map (Zhou et al. 2015, Yosinski et al. 2015); else its activation
+            at its own position, or the mean over the map if its position is "mean".
+
+    Raises:
+        UserError: if there is no image or k is less than 1.
+    """
     if k < 1:
         raise UserError(f"top={k}: the number of images a unit is shown with must be at least 1")
     layers = list(dict.fromkeys(unit.layer for unit in units))
-    found = {layer: _Best([u for u in units if u.layer == layer], net, layer, k, anywhere) for layer in layers}
+    trackers = {layer: _Best([u for u in units if u.layer == layer], net, layer, k, anywhere) for layer in layers}
     start, device = 0, net.device
     for batch in batches(images):
         for layer, activations in net(batch.to(device), layers).items():
-            found[layer].add(activations.float(), start)
+            trackers[layer].add(activations.float(), start)
         start += len(batch)
     if start == 0:
         raise UserError("no real image to look for a unit's top images in; give reference images")
-    order = {layer: iter(best.results()) for layer, best in found.items()}
+    order = {layer: iter(best.results()) for layer, best in trackers.items()}
     return [next(order[unit.layer]) for unit in units]
 
 
 def at_input(net: FeatureNet, images: Tensor) -> Tensor:
-    """images (N, 3, H, W) in image space -> the same as the network meets them, resized or cropped to its input,
-    still in image space."""
+    """Returns images (N, 3, H, W) as the network sees them: resized or cropped to its input, still in image space."""
     space = net.input_space
     return space.leave(space.enter(images)).clamp(0, 1)
 
@@ -67,18 +80,30 @@ def at_input(net: FeatureNet, images: Tensor) -> Tensor:
 def uncut_region(
     place: Place, size: tuple[int, int], stride: tuple[float, float], offset: tuple[float, float]
 ) -> tuple[int, int, int, int]:
-    """(top, left, bottom, right) of the receptive field at a place of a map, not cut off at the image's borders, so
-    that all of a layer's have one size and the unit is in the middle of its own.
+    """Returns the receptive field (top, left, bottom, right) at a place of a map, not clipped to the image.
 
-    size, stride, offset: height and width of the layer's receptive fields, by how many pixels neighbours' are apart,
-    the first row and column that the unit at (0, 0) sees; negative: in the padding."""
+    All receptive fields of a layer then have the same size, with the unit at the centre.
+
+    Args:
+        place: (row, column) in the map.
+        size: height and width of the layer's receptive fields, in pixels.
+        stride: the distance between neighbouring receptive fields, in pixels.
+        offset: the first row and column that the unit at (0, 0) sees; negative if in the padding.
+    """
     top, left = (math.ceil(o + s * p) for o, s, p in zip(offset, stride, place, strict=True))
     return top, left, top + size[0], left + size[1]
 
 
 def crop(image: Tensor, region: tuple[int, int, int, int], fill: float = 0.5) -> Tensor:
-    """image (3, H, W) at the network's input -> (3, bottom - top, right - left): the region, what of it is outside
-    the image filled with grey, so that crops of one layer have one scale and one size."""
+    """Returns a region of an image, (3, bottom - top, right - left); the part outside the image is filled with grey.
+
+    All crops of one layer then have the same scale and size.
+
+    Args:
+        image: (3, H, W) at the network's input.
+        region: (top, left, bottom, right) in pixels.
+        fill: the value outside the image.
+    """
     top, left, bottom, right = region
     out = image.new_full((image.shape[0], bottom - top, right - left), fill)
     (height, width) = image.shape[1:]
@@ -90,12 +115,12 @@ def crop(image: Tensor, region: tuple[int, int, int, int], fill: float = 0.5) ->
 
 
 class _Best:
-    """The k best of one layer's units so far."""
+    """The k best images of one layer's units so far."""
 
     def __init__(self, units: Sequence[Unit], net: FeatureNet, layer: str, k: int, anywhere: bool) -> None:
         self.units, self.k, self.anywhere = units, k, anywhere
         shape = net.layer(layer).shape
-        # A layer as (units, positions): maps (C, H, W), tokens (T, d), vectors (d,)
+        # The shape is that of maps (C, H, W), tokens (T, d) or vectors (d,); sides are the positions' axes.
         self.sides = shape[1:] if len(shape) == 3 else shape[:-1]
         self.channels = torch.tensor([unit.index for unit in units])
         self.values = torch.empty(len(units), 0)
@@ -112,7 +137,7 @@ class _Best:
         self.places = torch.cat([self.places, places.T.cpu()], 1).gather(1, order)
 
     def _read(self, activations: Tensor) -> tuple[Tensor, Tensor]:
-        """activations (n, ...) of the layer -> each unit's values and places in the flat map, (n, U)"""
+        """Returns each unit's values and flat positions, both (n, U), from the layer's activations (n, ...)."""
         channels = self.channels.to(activations.device)
         if not self.sides:
             values = activations[:, channels]

@@ -1,4 +1,4 @@
-"""What a run made, as files that a browser opens from disk: tables, contact sheets, galleries, figures, films."""
+"""Reports of a run as files that a browser opens from disk: tables, contact sheets, galleries, figures, films."""
 
 from dgn.data.images import reconstruction_grid
 from dgn.files import image_name

@@ -14,21 +14,26 @@ from dgn.errors import UserError
 from dgn.files import written_aside
 
 FORMATS = (".gif", ".webp", ".png", ".mp4")
-HOLD = 1.5  # seconds that the last frame, which is the preferred image, stays
+HOLD = 1.5  # extra seconds for the last frame, the preferred image
 
 
 def save_animation(
     path: str | Path, frames: Tensor, seconds: float = 6.0, most: int = 90, scale: int | None = None
 ) -> None:
-    """Writes the images of a search, step after step, as a film, whole or not at all.
+    """Writes the images over the steps of a search as a film, atomically.
 
-    path: its ending says the format. `.gif`: opens everywhere, 256 colours; `.webp` and `.png` (APNG): true colours,
-    in any browser; `.mp4`: H.264, the smallest, needs the extra `video` (`pip install 'dgn[video]'`).
-    frames: float (T, 3, H, W) in image space, or (T, N, 3, H, W): N searches side by side.
-    seconds: the film's length, apart from the last frame, which stays 1.5 seconds longer. Films of steps repeat.
-    most: frames kept, evenly spaced, the first and the last among them. scale: integer factor that pictures are
-    enlarged by; None: until they are at least 128 pixels high.
-    Raises UserError for another ending, and for `.mp4` without the extra.
+    Args:
+        path: the suffix chooses the format. `.gif` opens everywhere, with 256 colours; `.webp` and `.png` (APNG) have
+            true colours and open in any browser; `.mp4` is H.264, the smallest, and needs the extra `video`
+            (`pip install 'dgn[video]'`).
+        frames: float (T, 3, H, W) in image space, or (T, N, 3, H, W): N searches side by side.
+        seconds: the film's length, excluding the last frame, which is shown 1.5 seconds longer. All formats but
+            `.mp4` repeat.
+        most: the maximum number of frames, evenly spaced, including the first and the last.
+        scale: integer factor by which pictures are enlarged; None: until they are at least 128 pixels high.
+
+    Raises:
+        UserError: for another suffix, and for `.mp4` without the extra.
     """
     path = Path(path)
     if path.suffix not in FORMATS:
@@ -49,7 +54,7 @@ def save_animation(
 
 
 def _write_with_pillow(path: Path, suffix: str, shots: Sequence[Image.Image], each: int) -> None:
-    # Browsers slow down what is shown for less than 20 ms, and GIF counts in hundredths of a second.
+    # Browsers slow down frames shorter than 20 ms, and GIF durations are in hundredths of a second.
     times = [max(20, each)] * (len(shots) - 1) + [max(20, each) + round(1000 * HOLD)]
     kinds: dict[str, dict[str, Any]] = {
         ".gif": dict(format="GIF"),
@@ -66,7 +71,7 @@ def _write_mp4(path: Path, shots: Sequence[Image.Image], each: float) -> None:
     except ImportError:
         raise UserError("mp4 needs the extra `video`: pip install 'dgn[video]'; a .gif needs nothing") from None
     rate = Fraction(1 / each).limit_denominator(1000)
-    width, height = (side + side % 2 for side in shots[0].size)  # H.264's colours are of 2 x 2 pixels
+    width, height = (side + side % 2 for side in shots[0].size)  # H.264 subsamples colours by 2 x 2 pixels
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as film:
         stream = film.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

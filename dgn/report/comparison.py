@@ -1,4 +1,4 @@
-"""The table of method against method, as the macro `comparison` of templates/macros.html shows it."""
+"""The table that compares methods, as shown by the macro `comparison` of templates/macros.html."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,17 @@ from dgn.report.words import known, number, percent
 
 @dataclass(frozen=True)
 class Cell:
-    """text: the figure. interval: in words, "" where there is none. best: of its column, real images apart.
-    at, low, width: of the figure and its interval on the column's scale, in percent. real: where real images are on
-    it, None where they were not measured."""
+    """A figure in the table.
+
+    Attributes:
+        text: the figure.
+        interval: the interval as text; "" if there is none.
+        best: whether it is the best of its column, excluding real images.
+        at: the position of the figure on the column's scale, in percent.
+        low: the position of the interval's lower end, in percent.
+        width: the width of the interval, in percent.
+        real: the position of real images, in percent; None if they were not measured.
+    """
 
     text: str
     interval: str
@@ -24,8 +32,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """rows, reference: a contender with a cell for each metric, None where it was not measured. priors: whether
-    there is any. sure: whether any figure has an interval."""
+    """A comparison laid out as a table.
+
+    Attributes:
+        metrics: the columns.
+        rows: each contender with a cell for each metric, None if it was not measured.
+        reference: the row of real images.
+        priors: whether any contender has a prior.
+        sure: whether any figure has an interval.
+        note: how the intervals were computed.
+    """
 
     metrics: Sequence[Metric]
     rows: list[tuple[Contender, list[Cell | None]]]
@@ -36,7 +52,7 @@ class Table:
 
 
 def table(comparison: Comparison) -> Table:
-    """The comparison with everything that a page says of it."""
+    """Returns the comparison as a page shows it."""
     real = comparison.reference
     everyone = [*comparison.contenders, *([real] if real else [])]
     columns = [_column(metric, comparison.contenders, real) for metric in comparison.metrics]

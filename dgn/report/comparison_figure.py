@@ -1,4 +1,4 @@
-"""Method against method in one picture that a paper can print: a row a unit, a column a method and prior."""
+"""A figure that compares methods, suitable for a paper: one row per unit, one column per method and prior."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from dgn.data.images import pictures
 from dgn.files import written_aside
 from dgn.report.contact_sheet import INK, PAPER, Font, shortened
 
-PICTURE = 160  # pixels of height that small pictures are enlarged to at least: 300 dpi in half an inch
+PICTURE = 160  # minimum height in pixels, to which small pictures are enlarged: half an inch at 300 dpi
 
 
 def comparison_figure(
@@ -21,11 +21,16 @@ def comparison_figure(
     per_cell: int = 1,
     scale: int | None = None,
 ) -> Image.Image:
-    """Pictures in a table with titles above the columns and left of the rows, on white.
+    """Draws pictures in a table with titles above the columns and left of the rows, on white.
 
-    images: float (rows * columns * per_cell, 3, H, W) in image space, row after row and in it cell after cell;
-    white pictures where a cell has fewer. A title that is wider than a cell goes on in further lines, at its ` · `.
-    scale: integer factor that pictures are enlarged by; None: to at least 160 pixels of height."""
+    Args:
+        images: float (rows * columns * per_cell, 3, H, W) in image space, row by row and cell by cell; a cell with
+            fewer images is filled with white ones.
+        row_titles: the titles of the rows.
+        column_titles: the titles of the columns; titles wider than a cell are wrapped at ` · `.
+        per_cell: the number of images in a cell.
+        scale: integer factor by which pictures are enlarged; None: to a height of at least 160 pixels.
+    """
     height, width = images.shape[-2:]
     factor = scale or max(1, -(-PICTURE // height))
     height, width = factor * height, factor * width
@@ -65,14 +70,14 @@ def save_comparison_figure(
     per_cell: int = 1,
     scale: int | None = None,
 ) -> None:
-    """Writes the picture of `comparison_figure` as a PNG of 300 dots an inch, whole or not at all."""
+    """Writes the picture of `comparison_figure` as a PNG at 300 dpi, atomically."""
     sheet = comparison_figure(images, row_titles, column_titles, per_cell, scale)
     with written_aside(path) as aside:
         sheet.save(aside, format="PNG", dpi=(300, 300))
 
 
 def _lines(title: str, font: Font, width: int) -> list[str]:
-    """One line, or where that is too long more, broken at ` · `."""
+    """Wraps a title at ` · ` into lines of at most `width` pixels."""
     lines: list[str] = []
     for part in title.split(" · "):
         longer = f"{lines[-1]} · {part}" if lines else part

@@ -17,7 +17,7 @@ from dgn.files import written_aside
 PAPER, INK, FAINT = (255, 255, 255), (28, 28, 30), (96, 96, 100)
 ASPECT = 4 / 3
 SMALLEST_SIDE = 112  # pictures are enlarged until their height is at least this
-MOST_PIXELS = 40_000_000  # of a sheet whose scale is left to us; browsers and viewers open that at once
+MOST_PIXELS = 40_000_000  # limit of a sheet with automatic scale, which browsers and viewers open quickly
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -30,13 +30,16 @@ def contact_sheet(
     scale: int | None = None,
     together: int = 1,
 ) -> Image.Image:
-    """Groups of pictures under their titles, in as many columns as make the sheet about 4:3.
+    """Draws groups of pictures under their titles, in a number of columns that makes the sheet about 4:3.
 
-    images: float (len(titles) * per_group, 3, H, W) in image space, group after group.
-    titles: one a group; captions: one an image, under it. What is too long ends in an ellipsis.
-    scale: the integer factor that pictures are enlarged by; None: so that they are easily seen, and smaller,
-        down to a fraction of their size, where the sheet would exceed 40 million pixels.
-    together: so many groups after one another stand in one row, as a unit's by each method.
+    Args:
+        images: float (len(titles) * per_group, 3, H, W) in image space, group by group.
+        titles: one per group. Titles and captions that are too long end in an ellipsis.
+        per_group: the number of images in a group.
+        captions: one per image, shown under it.
+        scale: the integer factor by which pictures are enlarged; None: so that they are easily seen, and reduced,
+            down to a fraction of their size, if the sheet would exceed 40 million pixels.
+        together: the number of consecutive groups that stay in one row, such as a unit's images by each method.
     """
     height, width = images.shape[-2:]
     plan = plan_sheet((height, width), len(titles), per_group, captions is not None, scale, together)
@@ -49,7 +52,7 @@ def contact_sheet(
         draw.text(baseline, shortened(title, title_font, plan.group_width), INK, title_font, anchor="ls")
     for index, picture in enumerate(pictures(images)):
         left, top = plan.picture(index)
-        # Lanczos, because pixels enlarged to squares hide what a picture this small shows.
+        # Lanczos: pixels enlarged to squares would make pictures this small hard to recognize.
         sized = picture if picture.size == plan.picture_size else picture.resize(plan.picture_size, Resampling.LANCZOS)
         sheet.paste(sized, (left, top))
         if captions is not None:
@@ -68,15 +71,15 @@ def save_contact_sheet(
     scale: int | None = None,
     together: int = 1,
 ) -> None:
-    """Writes the sheet of `contact_sheet` as a PNG, whole or not at all."""
+    """Writes the sheet of `contact_sheet` as a PNG, atomically."""
     sheet = contact_sheet(images, titles, per_group, captions, scale, together)
     with written_aside(path) as aside:
-        sheet.save(aside, format="PNG", compress_level=3)  # half the time of the usual 6, a tenth more bytes
+        sheet.save(aside, format="PNG", compress_level=3)  # half the time of the default 6, for 10% more bytes
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Where everything on a sheet is, in pixels. Sizes and places are (width, height) and (left, top)."""
+    """The layout of a sheet, in pixels. Sizes are (width, height), positions (left, top)."""
 
     columns: int
     rows: int
@@ -115,7 +118,7 @@ class Plan:
         return self.rows * (self.group_height + self.margin) + self.margin
 
     def group(self, group: int) -> tuple[int, int]:
-        """Left top of a group: of its title's line."""
+        """Returns the left top of a group, which is that of its title."""
         row, column = divmod(group, self.columns)
         return (
             self.margin + column * (self.group_width + self.margin),
@@ -123,7 +126,7 @@ class Plan:
         )
 
     def picture(self, index: int) -> tuple[int, int]:
-        """Left top of a picture."""
+        """Returns the left top of a picture."""
         group, place = divmod(index, self.per_group)
         left, top = self.group(group)
         return left + place * (self.picture_size[0] + self.gap), top + self._head
@@ -141,7 +144,7 @@ def plan_sheet(
     scale: int | None = None,
     together: int = 1,
 ) -> Plan:
-    """The layout of `groups` x `per_group` pictures of (height, width) pixels. See `contact_sheet`."""
+    """Returns the layout of `groups` x `per_group` pictures of (height, width) pixels. See `contact_sheet`."""
     if scale is not None:
         return _plan_at(Fraction(scale), image_size, groups, per_group, captioned, together)
     largest = max(1, -(-SMALLEST_SIDE // image_size[0]))
@@ -163,8 +166,8 @@ def _plan_at(
         rows = -(-groups // columns)
         return Plan(columns, rows, per_group, (width, height), title_size, caption_size, captioned)
 
-    one = plan(1)
-    ideal = (groups * ASPECT * (one.group_height + one.margin) / (one.group_width + one.margin)) ** 0.5
+    single = plan(1)
+    ideal = (groups * ASPECT * (single.group_height + single.margin) / (single.group_width + single.margin)) ** 0.5
     nearby = {together * min(max(1, int(ideal / together) + step), ceil(groups / together)) for step in (0, 1)}
     plans = [plan(columns) for columns in nearby]
     # Of the two, the one nearer to 4:3; `max` of the ratio and its inverse treats too wide and too tall alike.
@@ -172,12 +175,14 @@ def _plan_at(
 
 
 def shortened(text: str, font: Font, width: int) -> str:
-    """A text as one line of at most `width` pixels, in letters that Pillow's font has; what is cut off becomes an
-    ellipsis."""
+    """Returns a text as one line of at most `width` pixels, shortened with an ellipsis if needed.
+
+    Letters that Pillow's font lacks are replaced.
+    """
     text = _drawable(" ".join(text.split()))
     if font.getlength(text) <= width:
         return text
-    kept, cut = 0, len(text)  # the longest beginning that fits, by halving
+    kept, cut = 0, len(text)  # bisection for the longest prefix that fits
     while kept < cut - 1:
         middle = (kept + cut) // 2
         kept, cut = (middle, cut) if font.getlength(text[:middle].rstrip() + "…") <= width else (kept, middle)
@@ -185,6 +190,6 @@ def shortened(text: str, font: Font, width: int) -> str:
 
 
 def _drawable(text: str) -> str:
-    """`text` in the letters that Pillow's own font has, without accents; a question mark for any other."""
+    """Returns `text` without accents, and with a question mark for letters that Pillow's default font lacks."""
     bare = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
     return "".join(letter if " " <= letter <= "~" or letter in "·…" else "?" for letter in bare.replace("ß", "ss"))

@@ -1,7 +1,7 @@
-"""What a gallery can show beyond its rows and images. All of it is optional: what is not given is not on the page.
+"""Optional contents of a gallery, in addition to its rows and images.
 
-For each search (an image of the run) a `Trace`, for each unit (an objective) a `UnitNotes`, for the run a
-`Comparison`. `dgn.report.write_gallery` takes them.
+`dgn.report.write_gallery` takes a `Trace` for each search (an image of the run), `UnitNotes` for each unit (an
+objective) and a `Comparison` for the run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,18 +11,22 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 Box = tuple[int, int, int, int]
-"""A rectangle of a picture in pixels: left, top, right, bottom; right and bottom are outside of it. What lies beyond
-the picture is cut off."""
+"""A rectangle of a picture in pixels: left, top, right, bottom; right and bottom are exclusive. The part outside the
+picture is cut off."""
 
 
 @dataclass(frozen=True)
 class RealImage:
-    """A real image beside preferred ones: one that excites a unit most, the nearest one, one of a facet.
+    """A real image shown with preferred ones: a top image of a unit, a nearest image, or one of a facet.
 
-    image: float (3, H, W) in image space. caption: what it is, in a few words ("house, 17 of train").
-    activation: of the unit that it is shown for. distance: from the picture it is shown beside.
-    box: the receptive field of the unit in it. mask: float (H, W), 0 .. 1, what of it the unit responds to (the
-    occlusion-discrepancy map of Zhou et al. 2015, thresholded or not); what it leaves out is shown dimmed.
+    Attributes:
+        image: float (3, H, W) in image space.
+        caption: a short description ("house, 17 of train").
+        activation: the activation of the unit that it is shown for.
+        distance: the distance from the preferred image.
+        box: the receptive field of the unit in it.
+        mask: float (H, W), 0 .. 1, the part that the unit responds to (the occlusion-discrepancy map of Zhou et al.
+            2015, thresholded or not); the rest is shown dimmed.
     """
 
     image: Tensor
@@ -35,12 +39,13 @@ class RealImage:
 
 @dataclass(frozen=True)
 class Trace:
-    """Of one search, beyond its row.
+    """Details of one search, in addition to its row.
 
-    curve: the activation before each step (what `Preferred.curve` has in its column).
-    nearest: the nearest real images, one for each space they were looked for in, the space as caption.
-    animation: the path, from the run folder, of the search as a film (`save_animation` writes it).
-    box: the receptive field of a hidden unit in the preferred image; shown cropped to it as well as whole.
+    Attributes:
+        curve: the activation before each step (its column of `Preferred.curve`).
+        nearest: the nearest real images, one for each space, with the space as caption.
+        animation: the path of the search's film, relative to the run folder (written by `save_animation`).
+        box: the receptive field of a hidden unit in the preferred image, which is shown cropped and whole.
     """
 
     curve: Sequence[float] = ()
@@ -51,10 +56,11 @@ class Trace:
 
 @dataclass(frozen=True)
 class UnitNotes:
-    """Of one unit, whatever the method.
+    """Details of one unit, for all methods.
 
-    real: the real images that excite it most, the most exciting first.
-    facets: for each facet, named as rows' `facet` names it, its nearest real images.
+    Attributes:
+        real: the real images that excite it most, in descending order.
+        facets: for each facet, named as in the rows' `facet`, its nearest real images.
     """
 
     real: Sequence[RealImage] = ()
@@ -62,7 +68,7 @@ class UnitNotes:
 
 
 class Interval(Protocol):
-    """A figure and its 95% interval; low and high are None where there is none (`dgn.metrics` makes them)."""
+    """A figure and its 95% interval; low and high are None if there is none (computed by `dgn.metrics`)."""
 
     @property
     def value(self) -> float: ...
@@ -74,8 +80,14 @@ class Interval(Protocol):
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of a comparison. name: its heading. better: which way is better; "" where neither is.
-    percent: its values are shares, shown in percent. about: a sentence on what it measures."""
+    """A column of a comparison.
+
+    Attributes:
+        name: its heading.
+        better: which direction is better; "" for neither.
+        percent: whether its values are fractions, shown in percent.
+        about: a sentence on what it measures.
+    """
 
     name: str
     better: Literal["higher", "lower", ""] = "higher"
@@ -85,8 +97,13 @@ class Metric:
 
 @dataclass(frozen=True)
 class Contender:
-    """A row of a comparison: a method through a prior ("" where it has none), and its figure in each metric, by the
-    metric's name. What was not measured is left out."""
+    """A row of a comparison.
+
+    Attributes:
+        method: the method's name.
+        prior: the prior's name; "" if the method has none.
+        figures: {metric's name: figure}; metrics that were not measured are left out.
+    """
 
     method: str
     prior: str = ""
@@ -95,7 +112,14 @@ class Contender:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Method against method. reference: real images, scored by the same code. note: how the intervals were made."""
+    """A comparison of methods.
+
+    Attributes:
+        metrics: the columns.
+        contenders: the rows.
+        reference: real images, scored by the same code.
+        note: how the intervals were computed.
+    """
 
     metrics: Sequence[Metric]
     contenders: Sequence[Contender]

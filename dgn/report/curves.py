@@ -1,5 +1,7 @@
-"""Activation over the steps of a search, as the points of an SVG's lines. Words stand beside it, as text of the page,
-so that they keep their size however wide the picture is."""
+"""Activation over the steps of a search, as the points of lines in an SVG.
+
+Labels are text of the page and not of the SVG, so that their size does not depend on the picture's width.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,12 +10,12 @@ from dataclasses import dataclass
 from dgn.report.words import known
 
 WIDTH, HEIGHT = 1000, 400
-MOST_POINTS = 100  # of a line: more are not seen, and a page may have many lines
+MOST_POINTS = 100  # per line: more are not visible, and a page may have many lines
 
 
 @dataclass(frozen=True)
 class Line:
-    """points: of each unbroken piece, as SVG's polyline has them. key: as given to `chart`."""
+    """A line of a chart: its key as given to `chart`, and the points of each unbroken piece as in SVG's polyline."""
 
     key: tuple[int, int]
     pieces: list[str]
@@ -21,8 +23,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """lines in a box of WIDTH x HEIGHT; ticks: (percent from the left or from the bottom, text); reference: percent
-    from the bottom, None where there is none."""
+    """A chart.
+
+    Attributes:
+        lines: the lines, in a box of WIDTH x HEIGHT.
+        steps: ticks of the horizontal axis: (percent from the left, text).
+        values: ticks of the vertical axis: (percent from the bottom, text).
+        reference: percent from the bottom; None if there is none.
+    """
 
     lines: list[Line]
     steps: list[tuple[float, str]]
@@ -31,10 +39,12 @@ class Chart:
 
 
 def chart(curves: Sequence[tuple[tuple[int, int], Sequence[float]]], reference: float | None = None) -> Chart | None:
-    """One chart of the curves, each with a key; None where none has two finite values.
+    """Returns one chart of the curves; None if there are fewer than two finite values.
 
-    reference: a value that the curves are seen against, the best real image's. Values that are not finite break
-    their line."""
+    Args:
+        curves: pairs (key, values); values that are not finite break the line.
+        reference: a value to compare with: that of the best real image.
+    """
     series = [(key, [float(v) for v in values]) for key, values in curves]
     finite = [v for _, values in series for v in values if math.isfinite(v)]
     longest = max((len(values) for _, values in series), default=0)
@@ -70,7 +80,7 @@ def _pieces(values: list[float], longest: int, up: Callable[[float], float]) -> 
 
 
 def _ticks(low: float, high: float, whole: bool = False) -> list[float]:
-    """Round numbers from low to high, two to six of them."""
+    """Returns two to six round numbers from low to high."""
     rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)

@@ -20,8 +20,8 @@ from dgn.report.sheets import of_one_size, write_figure, write_sheet
 from dgn.report.units import Column, Layer, Shot, Unit
 from dgn.report.words import command_for, counted, flat, known, percent, percentile
 
-THUMB = 224  # pixels of the pictures of an overview, where the images themselves are larger than 256
-ON_OVERVIEW = 4000  # pictures that an overview has at most, but for four a unit
+THUMB = 224  # width in pixels of the overview's pictures, for images wider than 256
+ON_OVERVIEW = 4000  # maximum number of pictures on an overview, but at least four per unit
 
 
 def write_gallery(
@@ -37,53 +37,57 @@ def write_gallery(
     units: Mapping[str, UnitNotes] | None = None,
     comparison: Comparison | None = None,
 ) -> Path:
-    """Writes what a run leaves behind into `folder` and returns the path of its index.html.
+    """Writes the results of a run into `folder` and returns the path of its index.html.
 
-    The images at their rows' `image`, real images under real/, results.csv, results.json, contact_sheet.png,
-    comparison.png where there are several methods or priors, a page for each unit under units/ and, last,
-    index.html: where it is, everything it shows is.
+    It writes the images at their rows' `image`, real images under real/, results.csv, results.json,
+    contact_sheet.png, comparison.png if there are several methods or priors, a page for each unit under units/, and
+    last index.html, so that everything it shows exists.
 
-    rows: one an image; those of one objective are one unit's, in the order of their first, and side by side in
-    columns on its page where they differ in method or prior.
-    images: float (len(rows), 3, H, W) in image space, or one (3, H, W) for each row, of any sizes.
-    settings: any nesting of mappings and lists; shown, and written to results.json.
-    command: what makes the same again, ready to be copied.
-    summary: the sentence under the title. None: made of the rows and of `settings`' target, prior and steps.
-    traces: one a row, beyond it: curve, nearest real images, film, receptive field.
-    units: of objectives, by their expression (a row's `objective`): real images that excite them, facets.
-    comparison: the table of methods and priors.
+    Args:
+        folder: the run folder.
+        rows: one per image. Rows with the same objective form a unit, in the order of their first row; its page shows
+            them in columns by method and prior.
+        images: float (len(rows), 3, H, W) in image space, or one (3, H, W) for each row, of any sizes.
+        settings: any nesting of mappings and lists; shown, and written to results.json.
+        title: the title of the run.
+        command: the command that reproduces the run, ready to be copied.
+        summary: the sentence under the title; None: composed from the rows and the target, prior and steps of
+            `settings`.
+        traces: one per row: curve, nearest real images, film, receptive field.
+        units: {a row's `objective`: real images that excite it, and its facets}.
+        comparison: the table of methods and priors.
     """
     folder = Path(folder)
     settings = dict(plain(settings))
     thumbs = [_write_image(folder, row, image) for row, image in zip(rows, images, strict=True)]
     sizes = [(image.shape[-1], image.shape[-2]) for image in images]
-    columns, found = grouping.arrange(rows, traces or [Trace()] * len(rows), thumbs, sizes)
+    columns, run_units = grouping.arrange(rows, traces or [Trace()] * len(rows), thumbs, sizes)
     write_results(folder, rows, settings)
     write_assets(folder)
-    page = _UnitPages(folder, images, title, command, settings, columns, found)
-    for unit in found:
+    page = _UnitPages(folder, images, title, command, settings, columns, run_units)
+    for unit in run_units:
         page.write(unit, (units or {}).get(unit.objective, UnitNotes()))
     images = of_one_size(images)
-    write_sheet(folder / "contact_sheet.png", found, columns, images)
+    write_sheet(folder / "contact_sheet.png", run_units, columns, images)
     if len(columns) > 1:
-        write_figure(folder / "comparison.png", found, columns, images, units or {})
+        write_figure(folder / "comparison.png", run_units, columns, images, units or {})
     overview = render(
         "overview.html",
         root="",
         title=title,
-        summary=summary or grouping.sentence(rows, len(found), columns, settings),
-        numbers=_numbers(rows, found, columns),
+        summary=summary or grouping.sentence(rows, len(run_units), columns, settings),
+        numbers=_numbers(rows, run_units, columns),
         columns=columns,
-        layers=[(layer, _numbers_of_layer(layer, columns)) for layer in grouping.layers_of(found)],
-        units=found,
-        chosen=lambda unit: _on_overview(unit, columns, len(found)),
+        layers=[(layer, _numbers_of_layer(layer, columns)) for layer in grouping.layers_of(run_units)],
+        units=run_units,
+        chosen=lambda unit: _on_overview(unit, columns, len(run_units)),
         judged=any(row.recognized is not None for row in rows),
         measured=any(known(row.percentile) for row in rows),
         sortable=[entry for entry in _SORTABLE if any(known(getattr(row, entry[1])) for row in rows)],
         comparison=comparison and table(comparison),
         command=command,
         settings=list(flat(settings)),
-        abreast=_abreast(found, columns),
+        abreast=_abreast(run_units, columns),
         side=_side(sizes[0][0]),
     )
     write_whole(folder / "index.html", overview)
@@ -91,7 +95,7 @@ def write_gallery(
 
 
 def _write_image(folder: Path, row: Row, image: Tensor) -> str:
-    """Writes the image, and a small one beside it where it is large; returns the path of what is shown in small."""
+    """Writes the image, and a thumbnail if it is large; returns the path of the picture for the overview."""
     (picture,) = pictures(image[None])
     write_whole(folder / row.image, png(picture))
     if picture.width <= 256:
@@ -104,7 +108,7 @@ def _write_image(folder: Path, row: Row, image: Tensor) -> str:
 
 
 class _UnitPages:
-    """Writes the pages of the units. What they share, and each one's neighbours."""
+    """Writes the pages of the units, with their shared contents and links to neighbours."""
 
     def __init__(
         self,
@@ -140,10 +144,10 @@ class _UnitPages:
             fields={shot.place: self._field(shot) for shot in unit.shots if shot.trace.box is not None},
             real=real,
             best=best,
-            facets=[(name, [self._real.show(i) for i in some]) for name, some in notes.facets.items()],
+            facets=[(name, [self._real.show(i) for i in examples]) for name, examples in notes.facets.items()],
             chart=chart([((shot.column, shot.place), shot.trace.curve) for shot in unit.shots], best),
             chart_size=(WIDTH, HEIGHT),
-            said=_said(unit, self._columns),
+            chart_text=_chart_text(unit, self._columns),
             table=_table(rows),
             command=command_for(self._command, unit.objective, self._prior),
             side=_side(unit.shots[0].size[0]),
@@ -152,27 +156,27 @@ class _UnitPages:
         write_whole(self._folder / unit.page, page)
 
     def _field(self, shot: Shot) -> tuple[str, tuple[float, float, float, float] | None]:
-        """The file of the receptive field's part of a preferred image, and where it is, in percent."""
+        """Returns the file of a preferred image cropped to the receptive field, and the field's position in percent."""
         image = self._images[shot.place].detach().float().clamp(0, 1).cpu()
         box = clipped(shot.trace.box, image)
         return (self._real.write(cropped(image, box)), field(box, image)) if field(box, image) else ("", None)
 
 
 def _head(shots: Sequence[Shot]) -> list[str]:
-    """What is said under the title of a column."""
+    """Returns the lines under the title of a column."""
     rows = [shot.row for shot in shots]
-    said = []
+    lines = []
     if judged := grouping.verdicts(rows):
-        said.append(f"{sum(judged)} of {len(judged)} recognized")
+        lines.append(f"{sum(judged)} of {len(judged)} recognized")
     if (middle := grouping.median(rows, "percentile")) is not None:
-        said.append(f"median p{percentile(middle)}")
+        lines.append(f"median p{percentile(middle)}")
     if (seconds := grouping.mean(rows, "seconds")) is not None:
-        said.append(f"{seconds:.2g} s an image")
-    return said
+        lines.append(f"{seconds:.2g} s an image")
+    return lines
 
 
-def _said(unit: Unit, columns: Sequence[Column]) -> str:
-    """The chart in words, for who cannot see it."""
+def _chart_text(unit: Unit, columns: Sequence[Column]) -> str:
+    """Returns a description of the chart for screen readers."""
     parts = []
     for i, column in enumerate(columns):
         curves = [shot.trace.curve for shot in unit.of(i) if len(shot.trace.curve)]
@@ -188,7 +192,7 @@ _SORTABLE = (
     ("recognized", "recognized", "recognized"),
     ("probability", "judge_probability", "judge’s probability"),
 )
-"""What the overview's cards can be ordered by: name in the page, in the table, and in words."""
+"""The sort keys of the overview's cards: name in the page, name in the table, and label."""
 
 _NAMES = {
     "judge_label": "judge’s label",
@@ -204,13 +208,13 @@ _COLUMNS = (
 
 
 def _table(rows: Sequence[Row]) -> tuple[list[tuple[str, str]], Sequence[Row]]:
-    """(column, heading) of what is known of any row, and the rows."""
+    """Returns (column, heading) of the columns with a value in any row, and the rows."""
     shown = [name for name in _COLUMNS if any(getattr(row, name) not in (None, "") for row in rows)]
     return [(name, _NAMES.get(name, name)) for name in shown], rows
 
 
 def _numbers(rows: Sequence[Row], units: Sequence[Unit], columns: Sequence[Any]) -> list[tuple[str, str]]:
-    """What stands large at a page's head. Over several methods no mean means anything."""
+    """Returns the large numbers at the top of a page. Means over several methods are meaningless and left out."""
     numbers = [
         (f"{len(units):,}", "unit" if len(units) == 1 else "units"),
         (f"{len(rows):,}", "image" if len(rows) == 1 else "images"),
@@ -226,19 +230,21 @@ def _numbers(rows: Sequence[Row], units: Sequence[Unit], columns: Sequence[Any])
 
 def _numbers_of_layer(layer: Layer, columns: Sequence[Column]) -> str:
     rows = [shot.row for unit in layer.units for shot in unit.shots]
-    said = [counted(len(layer.units), "unit")]
+    parts = [counted(len(layer.units), "unit")]
     if len(columns) > 1:
-        return said[0]
+        return parts[0]
     if judged := grouping.verdicts(rows):
-        said.append(f"{percent(sum(judged) / len(judged))} recognized")
+        parts.append(f"{percent(sum(judged) / len(judged))} recognized")
     if (middle := grouping.median(rows, "percentile")) is not None:
-        said.append(f"median percentile {percentile(middle)}")
-    return ", ".join(said)
+        parts.append(f"median percentile {percentile(middle)}")
+    return ", ".join(parts)
 
 
 def _on_overview(unit: Unit, columns: Sequence[Column], units: int) -> list[Shot]:
-    """The shots that stand for a unit on the overview: the first of each column; of one column, all, as long as the
-    page stays light. Never the best ones."""
+    """Returns the shots that represent a unit on the overview, without selecting the best ones.
+
+    They are the first of each column; with a single column all, limited so that the page stays small.
+    """
     if len(columns) > 1:
         return [shots[0] for i in range(len(columns)) if (shots := unit.of(i))]
     return unit.shots[: max(4, min(16, ON_OVERVIEW // units))]
@@ -249,5 +255,5 @@ def _abreast(units: Sequence[Unit], columns: Sequence[Column]) -> int:
 
 
 def _side(width: int) -> int:
-    """Pixels of a picture's width as a page shows it: an integer enlargement of a small one."""
+    """Returns the width in pixels at which a page shows a picture; small ones are enlarged by an integer."""
     return min(168, max(1, -(-112 // width)) * width)

@@ -1,7 +1,7 @@
-"""Pages of HTML from templates, with the one style and the scripts that all pages share.
+"""HTML pages from templates, with a style and scripts that all pages share.
 
-A page is a template that extends `base.html` and is rendered with `root`, the way from its folder to the one that
-`write_assets` filled: "" or "../".
+A page is a template that extends `base.html` and is rendered with `root`, the relative path from its folder to the
+one given to `write_assets`: "" or "../".
 """
 
 from importlib import resources
@@ -19,7 +19,7 @@ ASSETS = ("page.css", "page.js", "overview.js", "unit.js")
 
 
 def render(template: str, **context: Any) -> str:
-    """The page, as HTML. Whatever is put into it is text, never markup."""
+    """Returns the page as HTML. All values in the context are escaped."""
     return _TEMPLATES.get_template(template).render(**context)
 
 
@@ -31,12 +31,12 @@ def write_assets(folder: str | Path) -> None:
 
 
 def _plain(value: float | None) -> str:
-    """A number for a script to read; "" where there is none."""
+    """Returns a number in a form that scripts parse; "" if there is none."""
     return repr(float(value)) if words.known(value) else ""
 
 
 def _value(row: Row, name: str) -> str:
-    """A row's value in a table."""
+    """Returns a row's value as text for a table."""
     value = getattr(row, name)
     if value is None or value == "":
         return "–"

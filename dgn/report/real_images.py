@@ -1,4 +1,4 @@
-"""Real images beside preferred ones: whole, cropped to a receptive field, and with what a unit ignores dimmed."""
+"""Real images shown with preferred ones: whole, cropped to a receptive field, and masked to what excites the unit."""
 
 import hashlib
 import io
@@ -17,8 +17,16 @@ from dgn.report.contents import Box, RealImage
 
 @dataclass(frozen=True)
 class Shown:
-    """A real image as files: paths from the run folder. crop, masked: "" where there is no box, no mask.
-    field: the box in percent of the picture: left, top, width, height."""
+    """A real image as files, with paths relative to the run folder.
+
+    Attributes:
+        given: the real image.
+        path: the whole image.
+        crop: the image cropped to its box; "" without a box.
+        masked: the masked image; "" without a mask.
+        field: the box in percent of the picture: left, top, width, height.
+        ratio: height divided by width.
+    """
 
     given: RealImage
     path: str
@@ -29,7 +37,7 @@ class Shown:
 
 
 class RealImages:
-    """Writes real images into `folder`/real, each once however often it is shown."""
+    """Writes real images into `folder`/real, each only once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -42,7 +50,7 @@ class RealImages:
         return Shown(given, self.write(image), crop, masked, field(box, image), image.shape[1] / image.shape[2])
 
     def write(self, image: Tensor) -> str:
-        """Writes float (3, H, W) under the name of its content; returns the path from the run folder."""
+        """Writes an image, float (3, H, W), named by a hash of its content; returns the path from the run folder."""
         (picture,) = pictures(image[None])
         digest = hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()[:16]
         path = f"real/{digest}.png"
@@ -58,7 +66,7 @@ def png(picture: Image.Image) -> bytes:
 
 
 def clipped(box: Box | None, image: Tensor) -> Box | None:
-    """The part of a box that is inside of an image (3, H, W); None where there is none."""
+    """Returns the part of a box inside an image (3, H, W); None if there is none."""
     if box is None:
         return None
     height, width = image.shape[-2:]
@@ -75,7 +83,7 @@ def cropped(image: Tensor, box: Box | None) -> Tensor:
 
 
 def field(box: Box | None, image: Tensor) -> tuple[float, float, float, float] | None:
-    """A box in percent of its image: left, top, width, height; None for one that is the whole image."""
+    """Returns a box in percent of its image (left, top, width, height); None if it is the whole image."""
     height, width = image.shape[-2:]
     if box is None or box == (0, 0, width, height):
         return None
@@ -90,7 +98,7 @@ def field(box: Box | None, image: Tensor) -> tuple[float, float, float, float] |
 
 
 def dimmed(image: Tensor, mask: Tensor) -> Tensor:
-    """image (3, H, W) with what mask (H', W'), 0 .. 1, leaves out gray and dark."""
+    """Returns image (3, H, W) with the parts outside the mask (H', W'), 0 .. 1, grey and dark."""
     mask = mask.detach().float().clamp(0, 1).cpu()[None, None]
     if mask.shape[-2:] != image.shape[-2:]:
         mask = F.interpolate(mask, image.shape[-2:], mode="bilinear", antialias=True)

@@ -1,4 +1,4 @@
-"""The table of a run's preferred images, one row an image: results.csv, and results.json with the settings."""
+"""The table of a run's preferred images, one row per image: results.csv, and results.json with the settings."""
 
 import csv
 import io
@@ -14,25 +14,31 @@ from dgn.files import write_whole
 
 @dataclass(frozen=True)
 class Row:
-    """One preferred image and what was measured of it.
+    """One preferred image and its metrics.
 
-    layer, unit: `fc8` and `3`, `12@4,4` in a map; of a weighted sum, its layers and its units joined.
-    label: the unit's name; "" where the network gives none.
-    activation: the objective's value for the image as written.
-    percentile: 0 .. 100, how many in a hundred real images activate the unit less; None where not measured.
-    judge_label, judge_probability: what another network takes the image for; "" and None without a judge.
-    recognized: whether the judge's label is the unit's; None where the two cannot be compared.
-    image: the PNG's path from the run folder, with slashes.
-    objective: the expression that was maximized, as the unit language writes it.
+    For a search without a result nothing is measured, and its activation is NaN.
 
-    prior: what it was searched through, as its column is headed; "" where the method has none.
-    facet: which of the unit's facets the search began in; "" where it began in none.
-    judge_top5: whether the unit's label is among the judge's first five.
-    nearest_pixels, nearest_code: distance to the nearest real image in pixel space and in the target's code space.
-    steps, seconds: what the search took.
-    None in these: not measured.
-    note: what there is to say of the search: that it woke a silent unit, or found nothing and why. Of a search that
-    found nothing nothing is measured, and its activation is NaN.
+    Attributes:
+        layer: e.g. `fc8`; for a weighted sum, its layers joined.
+        unit: e.g. `3`, or `12@4,4` in a map; for a weighted sum, its units joined.
+        label: the unit's name; "" if the network has none.
+        seed: the seed of the search.
+        method: the method's name.
+        activation: the objective's value for the image as written.
+        percentile: 0 .. 100, the percentage of real images that activate the unit less; None if not measured.
+        judge_label: the judge's top label; "" without a judge.
+        judge_probability: its probability; None without a judge.
+        recognized: whether the judge's label is the unit's; None if the two cannot be compared.
+        image: the PNG's path from the run folder, with slashes.
+        objective: the expression that was maximized, in the unit language.
+        prior: the prior's name, as in the column's heading; "" if the method has none.
+        facet: the unit's facet that the search started from; "" if none.
+        judge_top5: whether the unit's label is among the judge's top five; None if not measured.
+        nearest_pixels: distance to the nearest real image in pixel space; None if not measured.
+        nearest_code: distance to the nearest real image in the target's code space; None if not measured.
+        steps: the number of steps of the search; None if not measured.
+        seconds: the duration of the search; None if not measured.
+        note: that the unit was silent at the start, or why the search has no result.
     """
 
     layer: str
@@ -63,9 +69,9 @@ COLUMNS = tuple(field.name for field in fields(Row))
 def write_results(folder: str | Path, rows: Sequence[Row], settings: Mapping[str, Any]) -> None:
     """Writes results.csv and results.json ({"settings": ..., "results": [...]}) into `folder`.
 
-    Both hold the same values in full precision. What is None, "" or not finite is an empty cell in the CSV;
-    None and what is not finite is null in the JSON, which is strict (no NaN). Settings that JSON has no form
-    for (paths, devices, infinities) are written as their `str`.
+    Both hold the same values in full precision. None, "" and values that are not finite are empty cells in the CSV.
+    None and values that are not finite are null in the JSON, which is strict (no NaN). Settings that JSON cannot
+    represent (paths, devices, infinities) are written as their `str`.
     """
     records = [{name: _known(value) for name, value in asdict(row).items()} for row in rows]
     table = io.StringIO()
@@ -78,7 +84,7 @@ def write_results(folder: str | Path, rows: Sequence[Row], settings: Mapping[str
 
 
 def plain(value: Any) -> Any:
-    """Settings as JSON has them: mappings, lists, strings, finite numbers, booleans and None."""
+    """Converts settings to JSON types: mappings, lists, strings, finite numbers, booleans and None."""
     if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -89,7 +95,7 @@ def plain(value: Any) -> Any:
 
 
 def _known(value: Any) -> Any:
-    value = value.item() if hasattr(value, "item") else value  # numpy's numbers are none that JSON knows
+    value = value.item() if hasattr(value, "item") else value  # json does not know numpy's numbers
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

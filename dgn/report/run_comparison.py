@@ -1,4 +1,4 @@
-"""Runs side by side: a page, a table and a figure like S13 of Nguyen et al. 2016 (a row a class, a column a prior)."""
+"""Comparison of runs: a page, a table and a figure like S13 of Nguyen et al. 2016 (rows: classes, columns: priors)."""
 
 import csv
 import io
@@ -20,10 +20,18 @@ from dgn.report.comparison_figure import comparison_figure
 
 @dataclass
 class Entry:
-    """A run in a comparison. name: what tells it from the others, with ` · ` between settings. status: `finished`,
-    `failed` or `unfinished`; error: what it failed of, or why it could not be compared. settings: those in which the
-    runs differ. numbers: what was measured of it. prior: by which name its prior is loaded; None where it has none.
-    images: (units * seeds, 3, H, W) in image space, unit after unit; None where it made none."""
+    """A run in a comparison.
+
+    Attributes:
+        name: distinguishes it from the others, with ` · ` between settings.
+        folder: the run folder.
+        status: `finished`, `failed` or `unfinished`.
+        error: why it failed, or why it could not be compared.
+        settings: the settings in which the runs differ.
+        numbers: its metrics.
+        images: (units * seeds, 3, H, W) in image space, unit by unit; None if it has none.
+        prior: the name under which its prior is loaded; None if it has none.
+    """
 
     name: str
     folder: Path
@@ -45,8 +53,18 @@ def write_comparison(
     figure_note: str,
     best: Mapping[str, bool],
 ) -> Path:
-    """Writes comparison.csv, comparison.png (where any run has images) and, last, index.html into `folder`; returns
-    the page's path. best: {number: whether more is better}, for those that have a best."""
+    """Writes comparison.csv, comparison.png (if any run has images) and, last, index.html; returns the page's path.
+
+    Args:
+        folder: where the files are written.
+        entries: the runs.
+        row_titles: the titles of the figure's rows.
+        per_cell: the number of images in a cell of the figure.
+        title: the page's title.
+        summary: the sentence under it.
+        figure_note: the note under the figure.
+        best: {number: whether higher is better}, for numbers that have a best value.
+    """
     folder = Path(folder)
     settings = list(dict.fromkeys(key for entry in entries for key in entry.settings))
     numbers = list(dict.fromkeys(key for entry in entries for key in entry.numbers))
@@ -60,7 +78,7 @@ def write_comparison(
         title=title,
         summary=summary,
         entries=entries,
-        settings=[key for key in settings if not _told(key, entries)],
+        settings=[key for key in settings if not _in_names(key, entries)],
         numbers=numbers,
         winners=_winners(entries, best),
         shown=bool(shown),
@@ -74,7 +92,7 @@ def write_comparison(
 
 
 def _side_by_side(entries: Sequence[Entry], per_cell: int) -> Tensor:
-    """The entries' images, row after row of the figure; all as large as the largest."""
+    """Returns the entries' images, row by row of the figure, resized to the largest."""
     sets = [entry.images.float() for entry in entries if entry.images is not None]
     side = max(max(images.shape[-2:]) for images in sets)
     columns = []
@@ -85,8 +103,8 @@ def _side_by_side(entries: Sequence[Entry], per_cell: int) -> Tensor:
     return torch.stack(columns, 1).flatten(0, 2)
 
 
-def _told(key: str, entries: Sequence[Entry]) -> bool:
-    """Whether the runs' names say this setting already."""
+def _in_names(key: str, entries: Sequence[Entry]) -> bool:
+    """Whether the runs' names already contain this setting."""
     last = key.rsplit(".", 1)[-1]
     return all(f"{last}={entry.settings.get(key, '')}" in entry.name.split(" · ") for entry in entries)
 
@@ -102,17 +120,17 @@ def _table(entries: Sequence[Entry], settings: Sequence[str], numbers: Sequence[
 
 
 def _winners(entries: Sequence[Entry], best: Mapping[str, bool]) -> dict[str, float]:
-    """{number: its best value}, where the runs differ in it."""
-    found = {}
+    """Returns {number: its best value} for numbers in which the runs differ."""
+    winners = {}
     for key, more in best.items():
         values = [entry.numbers[key] for entry in entries if math.isfinite(entry.numbers.get(key, math.nan))]
         if len(set(values)) > 1:
-            found[key] = (max if more else min)(values)
-    return found
+            winners[key] = (max if more else min)(values)
+    return winners
 
 
 def number(value: Any) -> str:
-    """A measured value as a table shows it."""
+    """Formats a measured value for a table."""
     if value is None or value == "":
         return "–"
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) < 1e15):

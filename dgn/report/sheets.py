@@ -1,4 +1,4 @@
-"""A run's images on one sheet, and side by side as a figure."""
+"""A run's images as a contact sheet and as a comparison figure."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,11 +12,11 @@ from dgn.report.contact_sheet import save_contact_sheet
 from dgn.report.contents import UnitNotes
 from dgn.report.units import Column, Unit
 
-IN_FIGURE = (16, 12)  # units of a comparison figure, and pictures abreast: what a printed page has room for
+IN_FIGURE = (16, 12)  # units of a comparison figure, and pictures in a row, that fit on a printed page
 
 
 def write_sheet(path: Path, units: Sequence[Unit], columns: Sequence[Column], images: Tensor) -> None:
-    """All images in the order of their units, a unit's methods and priors in one row where all have the same."""
+    """Writes all images in the order of their units; units with the same methods and priors fill one row each."""
     groups = [(unit, i, shots) for unit in units for i in range(len(columns)) if (shots := unit.of(i))]
     most = max(len(shots) for _, _, shots in groups)
     places = [[shot.place for shot in shots] for _, _, shots in groups]
@@ -29,14 +29,14 @@ def write_sheet(path: Path, units: Sequence[Unit], columns: Sequence[Column], im
 def write_figure(
     path: Path, units: Sequence[Unit], columns: Sequence[Column], images: Tensor, notes: Mapping[str, UnitNotes]
 ) -> None:
-    """The first units' images by each method and prior, and before them the real images that excite them most."""
+    """Writes the first units' images by each method and prior, preceded by the real images that excite them most."""
     units = units[: IN_FIGURE[0]]
     own = [i for i in range(len(columns)) if any(unit.of(i) for unit in units)]
     table = [[[images[shot.place] for shot in unit.of(i)] for i in own] for unit in units]
     titles = [columns[i].title for i in own]
     real = [[image.image for image in notes.get(unit.objective, UnitNotes()).real] for unit in units]
     if any(real):
-        table = [[some, *cells] for some, cells in zip(real, table, strict=True)]
+        table = [[top_images, *cells] for top_images, cells in zip(real, table, strict=True)]
         titles = ["real images", *titles]
     most = max(len(cell) for cells in table for cell in cells[-len(own) :])
     per_cell = min(most, max(1, IN_FIGURE[1] // len(titles)))
@@ -47,7 +47,7 @@ def write_figure(
 
 
 def _laid_out(images: Tensor, places: Sequence[Sequence[int]], most: int) -> Tensor:
-    """The images at the places, `most` a group, white where a group has fewer."""
+    """Returns the images at the given places, `most` per group, padded with white images."""
     flat_places = [place for group in places for place in group]
     if flat_places == list(range(len(places) * most)):
         return images[: len(flat_places)]
@@ -58,7 +58,7 @@ def _laid_out(images: Tensor, places: Sequence[Sequence[int]], most: int) -> Ten
 
 
 def of_one_size(images: Tensor | Sequence[Tensor]) -> Tensor:
-    """Images for a sheet: of the largest one's size."""
+    """Returns images for a sheet, resized to the largest one's size."""
     if isinstance(images, Tensor):
         return images
     size = tuple(max(image.shape[axis] for image in images) for axis in (-2, -1))

@@ -1,4 +1,4 @@
-"""The rows of a run as its pages show them: by unit, and for each unit side by side in columns, by method and prior."""
+"""The rows of a run grouped for its pages: by unit, and for each unit in columns by method and prior."""
 
 import statistics
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from dgn.report.words import counted, known, listed, name_of
 
 @dataclass(frozen=True)
 class Column:
-    """A way to preferred images: a method, through a prior where it has one."""
+    """A column of the pages: a method, and its prior if it has one."""
 
     method: str
     prior: str
@@ -25,8 +25,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Shot:
-    """One preferred image. place: of its row in the run. column: its column's. thumb: what is shown for it in small.
-    size: (width, height) of the image."""
+    """One preferred image.
+
+    Attributes:
+        row: its row.
+        trace: details of its search.
+        place: the index of its row in the run.
+        column: the index of its column.
+        thumb: the path of its thumbnail.
+        size: (width, height) of the image.
+        alt: its text alternative.
+    """
 
     row: Row
     trace: Trace
@@ -72,16 +81,17 @@ class Unit:
         return verdicts([shot.row for shot in self.of(column)])
 
     def mean(self, name: str, column: int) -> float | None:
-        """The mean over a column's images of a number in their rows, None where it is known of none. Of `recognized`:
-        the share."""
+        """Returns the mean of a number over a column's images; None if no image has it; a fraction for `recognized`."""
         if name == "recognized":
             judged = self.verdicts(column)
             return sum(judged) / len(judged) if judged else None
         return mean([shot.row for shot in self.of(column)], name)
 
     def lines(self, columns: int) -> Iterator[tuple[str, int, list[list[Shot]]]]:
-        """Its images as a table: for each facet and seed, in order, the images in each column (none, one, or more
-        where a column has several of the same seed)."""
+        """Yields the unit's images as a table: each facet and seed, in order, with the images in each column.
+
+        A column has no image, one, or several if it has several of the same seed.
+        """
         table: dict[tuple[str, int], list[list[Shot]]] = {}
         for shot in self.shots:
             line = table.setdefault((shot.row.facet, shot.row.seed), [[] for _ in range(columns)])
@@ -92,7 +102,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Layer:
-    """The units of a layer (of several together, where objectives are sums across them)."""
+    """The units of a layer, or of several layers if objectives are sums across them."""
 
     name: str
     number: int
@@ -102,7 +112,7 @@ class Layer:
 def arrange(
     rows: Sequence[Row], traces: Sequence[Trace], thumbs: Sequence[str], sizes: Sequence[tuple[int, int]]
 ) -> tuple[list[Column], list[Unit]]:
-    """The columns and the units of a run, each in the order of their first rows."""
+    """Returns the columns and the units of a run, each in the order of their first rows."""
     columns = list(dict.fromkeys(Column(row.method, row.prior) for row in rows))
     units: dict[str, Unit] = {}
     for place, (row, trace) in enumerate(zip(rows, traces, strict=True)):
@@ -140,34 +150,37 @@ def verdicts(rows: Sequence[Row]) -> list[bool]:
 
 
 def sentence(rows: Sequence[Row], units: int, columns: Sequence[Column], settings: dict[str, Any]) -> str:
-    """What the page shows, in one sentence."""
+    """Describes the page in one sentence."""
     layers = list(dict.fromkeys(row.layer for row in rows))
-    said = f"{'Images' if len(rows) > 1 else 'The image'} that {counted(units, 'unit')} of {listed(layers)}"
+    text = f"{'Images' if len(rows) > 1 else 'The image'} that {counted(units, 'unit')} of {listed(layers)}"
     if target := name_of(settings.get("target")):
-        said += f" in {target}"
-    said += " prefers" if units == 1 else " prefer"
+        text += f" in {target}"
+    text += " prefers" if units == 1 else " prefer"
     if len(rows) > units > 1 and len(rows) % units == 0:
-        said += f", {len(rows) // units} each"
-    said += f", found by {listed(list(dict.fromkeys(row.method for row in rows)))}"
+        text += f", {len(rows) // units} each"
+    text += f", found by {listed(list(dict.fromkeys(row.method for row in rows)))}"
     taken = {row.steps for row in rows if row.steps}
-    if steps := (taken.pop() if len(taken) == 1 else None if taken else _steps(settings)):
-        said += f" in {steps} steps"
+    steps = taken.pop() if len(taken) == 1 else None
+    if not any(row.steps for row in rows):
+        steps = _steps(settings)
+    if steps:
+        text += f" in {steps} steps"
     priors = list(dict.fromkeys(column.prior for column in columns if column.prior))
     if prior := listed(priors) or name_of(settings.get("prior")):
-        said += f" through the prior{'s' if len(priors) > 1 else ''} {prior}"
-    return said + "."
+        text += f" through the prior{'s' if len(priors) > 1 else ''} {prior}"
+    return text + "."
 
 
 def sentence_of(unit: Unit, columns: Sequence[Column], target: Any) -> str:
-    """What a unit's page shows, in one sentence."""
+    """Describes a unit's page in one sentence."""
     first = unit.shots[0].row
     several = "+" in unit.objective or "*" in unit.objective
-    said = f"{first.layer} in " if several else f"Unit {first.unit} of {first.layer} in "
-    said = (said + name_of(target)) if name_of(target) else said.removesuffix(" in ")
-    said += f": {counted(len(unit.shots), 'image')}, found "
+    text = f"{first.layer} in " if several else f"Unit {first.unit} of {first.layer} in "
+    text = (text + name_of(target)) if name_of(target) else text.removesuffix(" in ")
+    text += f": {counted(len(unit.shots), 'image')}, found "
     if len(columns) > 1:
-        return said + f"in {len(columns)} ways."
-    return said + f"by {columns[0].method}{f' through {columns[0].prior}' if columns[0].prior else ''}."
+        return text + f"in {len(columns)} ways."
+    return text + f"by {columns[0].method}{f' through {columns[0].prior}' if columns[0].prior else ''}."
 
 
 def _steps(settings: dict[str, Any]) -> Any:

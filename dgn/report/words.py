@@ -1,4 +1,4 @@
-"""How a page says things: numbers in three digits, counts, lists, names of configured things, commands."""
+"""Formatting for pages: numbers in three digits, counts, lists, names of configured objects, commands."""
 
 import math
 import re
@@ -10,12 +10,12 @@ from dgn.runs.programs import hydra_text
 
 
 def known(value: float | None) -> TypeGuard[float]:
-    """Whether there is a number to say."""
+    """Whether the value is a finite number."""
     return value is not None and math.isfinite(value)
 
 
 def number(value: float | None) -> str:
-    """Three digits, and no exponent where there need be none."""
+    """Formats a number in three digits, without an exponent if possible."""
     if not known(value):
         return "–"
     if value and not 1e-3 <= abs(value) < 1e6:
@@ -25,14 +25,14 @@ def number(value: float | None) -> str:
 
 
 def percentile(value: float | None) -> str:
-    """One decimal, cut and not rounded: 100 is said only of what exceeds every real image."""
+    """Formats a percentile with one decimal, truncated: 100 only if the value exceeds that of every real image."""
     if not known(value):
         return "–"
     return "100" if value >= 100 else f"{math.floor(value * 10) / 10:.1f}"
 
 
 def percent(share: float | None) -> str:
-    """A share, 0 .. 1, in whole percent."""
+    """Formats a fraction, 0 .. 1, in whole percent."""
     return f"{100 * share:.0f}%" if known(share) else "–"
 
 
@@ -42,14 +42,14 @@ def counted(count: int, noun: str) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """`a, b and c`; of more than four, three and how many more."""
+    """Joins names as `a, b and c`; of more than four, the first three and the number of the others."""
     if len(names) > 4:
         return f"{', '.join(names[:3])} and {len(names) - 3} more"
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def name_of(setting: Any) -> str:
-    """What to call a configured thing: its own name, else the last part of the class that makes it."""
+    """Returns the name of a configured object: its `name`, `network` or `path`, else the class name of its target."""
     if isinstance(setting, Mapping):
         named = next((setting[key] for key in ("name", "network", "path") if setting.get(key)), None)
         return str(named or str(setting.get("_target_", "")).rpartition(".")[2])
@@ -59,7 +59,7 @@ def name_of(setting: Any) -> str:
 
 
 def flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """(dotted key, text) of each setting, nested ones after another."""
+    """Yields (dotted key, text) of each setting, depth first."""
     if isinstance(value, dict) and value:
         for name, entry in value.items():
             yield from flat(entry, f"{key}.{name}" if key else name)
@@ -68,11 +68,13 @@ def flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def command_for(command: str, objective: str, prior: Any = None) -> str:
-    """The command that shows this objective alone, from the command that made the run: its units replaced, its
-    folder left out, and the run's one prior named where it had been found by itself."""
+    """Returns the command that shows a single objective, derived from the command of the run.
+
+    The units are replaced, the run folder is removed, and the run's prior is named if the command did not name it.
+    """
     try:
         words = shlex.split(command)
-    except ValueError:  # not a shell's line: nothing to be replaced in it
+    except ValueError:  # not valid shell syntax: left unchanged
         return command
     kept = [word for word in words if not re.match(r"\+?(units|hydra\.run\.dir)=", word)]
     if isinstance(prior, str) and prior and not any(word.startswith("prior=") for word in kept):

@@ -175,7 +175,7 @@ def test_a_silenced_unit_is_climbed_below_its_relu(target, published):
 
 
 def test_stages_go_on_from_each_others_images(setting, target):
-    """Two stages of one parametrization are one search; a larger one goes on from the enlarged image."""
+    """Two stages of one parametrization are one search; a larger one continues from the enlarged image."""
     pixels, larger = Pixels(setting, noise=10), Pixels(setting, scale=1.5)
 
     def update():

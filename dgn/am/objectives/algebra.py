@@ -1,5 +1,7 @@
-"""Objectives: what an image should excite. Sums of terms (dgn.am.objectives.terms), which dgn.am.objectives.language
-reads and writes."""
+"""Objectives: what an image should excite.
+
+An objective is a sum of terms (dgn.am.objectives.terms); dgn.am.objectives.language parses expressions of them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,15 +15,22 @@ from dgn.am.objectives.terms import factors as factors_of
 
 @dataclass(frozen=True)
 class Objective:
-    """A weighted sum of terms, to be as large as can be. Objectives add, subtract, scale and multiply:
-    `a + b`, `a - 0.5 * b`, `a * b`. `str` gives an expression that `parse_units` reads back."""
+    """A weighted sum of terms that is maximized.
+
+    Objectives can be added, subtracted, scaled and multiplied: `a + b`, `a - 0.5 * b`, `a * b`. `str` returns an
+    expression that `parse_units` parses back.
+
+    Args:
+        terms: pairs (weight, term).
+    """
 
     terms: tuple[tuple[float, Term], ...]
 
     def __str__(self) -> str:
         text = ""
         for weight, term in self.terms:
-            sign = "-" if weight < 0 else "+" if text else ""
+            plus = "+" if text else ""
+            sign = "-" if weight < 0 else plus
             text += sign + (str(term) if abs(weight) == 1 else f"{number(abs(weight))}*{term}")
         return text
 
@@ -36,8 +45,8 @@ class Objective:
 
     def __mul__(self, other: "float | Objective") -> "Objective":
         if isinstance(other, Objective):
-            pairs = [(v * w, Product(factors_of(a) + factors_of(b))) for v, a in self.terms for w, b in other.terms]
-            return Objective(tuple(pairs))
+            products = [(v * w, Product(factors_of(a) + factors_of(b))) for v, a in self.terms for w, b in other.terms]
+            return Objective(tuple(products))
         return Objective(tuple((other * weight, term) for weight, term in self.terms))
 
     __rmul__ = __mul__
@@ -47,7 +56,11 @@ class Objective:
         return tuple(dict.fromkeys(factor.layer for _, term in self.terms for factor in factors_of(term)))
 
     def values(self, activations: Mapping[str, Tensor]) -> Tensor:
-        """activations: {layer: (N, ...)} of N images -> this objective's value on each (N,), float32."""
+        """Returns this objective's value on N images, (N,), float32.
+
+        Args:
+            activations: {layer: (N, ...)} of the N images.
+        """
         total: float | Tensor = 0.0
         for weight, term in self.terms:
             value: float | Tensor = weight
@@ -59,32 +72,39 @@ class Objective:
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """The labels of the units that it is to raise: what its image should show."""
+        """The labels of the units with positive weight: what the preferred image should show."""
         labels = (factor.label for weight, term in self.terms if weight > 0 for factor in factors_of(term))
         return tuple(dict.fromkeys(filter(None, labels)))
 
     @property
     def label(self) -> str:
-        """The labels of its units, joined as the expression joins them; the expression where there are none."""
+        """The labels of its units, joined as in the expression; a term without a label is written as it is."""
         text = ""
         for weight, term in self.terms:
-            sign = (" - " if weight < 0 else " + ") if text else "-" if weight < 0 else ""
-            text += sign + (name_of(term) if abs(weight) == 1 else f"{abs(weight):g} {name_of(term)}")
+            minus, plus = (" - ", " + ") if text else ("-", "")
+            text += minus if weight < 0 else plus
+            text += name_of(term) if abs(weight) == 1 else f"{abs(weight):g} {name_of(term)}"
         return text
 
 
 def direction(layer: str, vector: Tensor, position: Position = None) -> Objective:
-    """Along a vector (units,) over a layer's units; position: in a map or among tokens."""
+    """Returns the objective along a vector over a layer's units.
+
+    Args:
+        layer: the layer's name.
+        vector: (units,).
+        position: the position in a map or among tokens; None for a layer that is a vector.
+    """
     vector = _plain(vector)
     return Objective(((1.0, Direction(layer, literal(vector), vector, position)),))
 
 
 def match(layer: str, code: Tensor) -> Objective:
-    """The code (*layer shape) of an image, to be met."""
+    """Returns the objective of matching a code, of the layer's shape, such as an image's activations."""
     code = _plain(code)
     return Objective(((1.0, Match(layer, literal(code), code)),))
 
 
 def _plain(values: Tensor) -> Tensor:
-    with torch.inference_mode(False):  # autograd takes no tensor that was made under it
+    with torch.inference_mode(False):  # autograd rejects tensors made in inference mode
         return torch.as_tensor(values).detach().clone().float().cpu()

@@ -1,4 +1,4 @@
-"""Objectives evaluated: many at once while searching, or each on every real image."""
+"""Evaluation of objectives: many at once during a search, or each on every real image."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,7 +15,8 @@ from dgn.networks.featurenet import FeatureNet
 class Evaluation:
     """The values of many images' objectives at once: image n has objective n.
 
-    One gather for each kind of term and layer, however many units: nothing loops over units."""
+    It takes one gather for each kind of term and layer, for any number of units: nothing loops over units.
+    """
 
     def __init__(self, objectives: Sequence[Objective], device: torch.device | str = "cpu") -> None:
         self.count = len(objectives)
@@ -33,7 +34,7 @@ class Evaluation:
         for row, factor in uses:
             grouped.setdefault(factor.group, []).append((row, factor))
         degree = max((place + 1 for places in uses.values() for _, place in places), default=1)
-        table = torch.full((len(rows), degree), len(uses))  # what is no factor reads the 1 behind the values
+        table = torch.full((len(rows), degree), len(uses))  # unused entries read the 1 appended to the values
         self._readers: list[tuple[str, Reader]] = []
         entry = 0
         for entries in grouped.values():
@@ -49,7 +50,11 @@ class Evaluation:
         self._rows, self._weights = torch.tensor(rows, device=device), torch.tensor(weights, device=device)
 
     def __call__(self, activations: Mapping[str, Tensor]) -> Tensor:
-        """activations: {layer: (N, ...)} of N images -> the value of each image's objective (N,), float32."""
+        """Returns the value of each image's objective, (N,), float32.
+
+        Args:
+            activations: {layer: (N, ...)} of N images.
+        """
         parts = [reader(activations[layer].float()) for layer, reader in self._readers]
         flat = torch.cat([*parts, parts[0].new_ones(1)])
         values = flat[self._table].prod(1) if self._table.shape[1] > 1 else flat[self._table[:, 0]]
@@ -57,13 +62,18 @@ class Evaluation:
 
 
 def activations_of(target: FeatureNet, objectives: Sequence[Objective], images: Images) -> Tensor:
-    """Every objective's value on every image -> (images, objectives). images: (N, 3, H, W) in image space, or batches
-    of them."""
+    """Returns every objective's value on every image, (images, objectives), on the CPU.
+
+    Args:
+        target: the network whose units the objectives name.
+        objectives: the objectives to evaluate.
+        images: (N, 3, H, W) in image space, or batches of them.
+    """
     device = target.device
     layers = list(dict.fromkeys(layer for o in objectives for layer in o.layers))
     values = []
     with torch.no_grad():
         for batch in batches(images):
-            found = target(batch.to(device), layers)
-            values.append(torch.stack([o.values(found) for o in objectives], 1).cpu())
+            activations = target(batch.to(device), layers)
+            values.append(torch.stack([o.values(activations) for o in objectives], 1).cpu())
     return torch.cat(values)

@@ -3,23 +3,23 @@
 One objective:
 
     fc8:3                     unit 3 of layer fc8
-    fc8:house  fc8:'a, b'     the unit of that label; in quotation marks whatever the label holds
+    fc8:house  fc8:'a, b'     the unit with that label; quote labels that contain special characters
     fc8:0-9    fc8:all        each of these units, one objective each
     conv5:12                  channel 12 of a map at its centre (Nguyen et al. 2016: 6,6 of 13x13)
     conv5:12@4,4              at row 4, column 4
     conv5:12@mean             averaged over the map
     softmax(fc8:house)        its probability among the layer's units; log_softmax(...): the logarithm of it
     direction(fc6,v.npy)      along a vector over the layer's units; or written out: direction(fc6,{3:0.5,7:-1});
-                              in a map with @4,4 or @mean behind it
+                              in a map, followed by @4,4 or @mean
     dream(conv4)              the whole layer: the mean square of its activations
-    match(fc6,photo.jpg)      the code of that image (or of an .npy file, or written out), to be met
+    match(fc6,photo.jpg)      match the code of that image (or of an .npy file, or written out)
     sum(conv5:0-31@mean)      the sum of these units
 
-and of these, with + - * and parentheses, also across layers:
+Combinations of these with + - * and parentheses, also across layers:
 
     fc8:house+0.5*fc8:boat    (fc8:cat-fc8:dog)*2    softmax(fc8:cat)*dream(conv4)
 
-For tokens (ViT, Swin) a unit is a feature; `@k` is token k, and without it the mean over tokens.
+For tokens (ViT, Swin) a unit is a feature; `@k` is token k; the default is the mean over tokens.
 """
 
 import re
@@ -53,10 +53,16 @@ from dgn.networks.featurenet import FeatureNet
 
 
 def parse_units(units: str | Sequence[str | int], target: FeatureNet) -> list[Objective]:
-    """The objectives that a list in the unit language names, in order, for this network.
+    """Parses a list in the unit language into objectives of this network, in order.
 
-    Raises UserError for what cannot be read, an unknown layer or label, a unit or position out of range; it says
-    where in the expression."""
+    Args:
+        units: the expression, or a sequence of expressions.
+        target: the network whose units are named.
+
+    Raises:
+        UserError: for a syntax error, an unknown layer or label, or a unit or position out of range. The message
+            says where in the expression.
+    """
     text = units if isinstance(units, str) else ",".join(map(str, units))
     objectives = _Parser(text, target).whole()
     if not objectives:
@@ -65,10 +71,14 @@ def parse_units(units: str | Sequence[str | int], target: FeatureNet) -> list[Ob
 
 
 def as_objectives(units: str | Objective | Sequence[str | Objective], target: FeatureNet) -> list[Objective]:
-    """Objectives, and expressions in the unit language, which are read for this network.
+    """Returns objectives, parsing expressions in the unit language for this network.
 
-    Units of an objective that name neither position nor label get both as the unit language gives them: the centre of
-    a map, the class's name. Raises UserError for layers and units that the network does not have."""
+    Units of an objective without position and label get those that the unit language gives them: the centre of a map
+    and the class's name.
+
+    Raises:
+        UserError: for layers and units that the network does not have.
+    """
     objectives: list[Objective] = []
     for unit in [units] if isinstance(units, str | Objective) else units:
         if isinstance(unit, Objective):
@@ -109,28 +119,28 @@ class _Parser(UnitNames):
         }
 
     def whole(self) -> list[Objective]:
-        found = self._list()
+        objectives = self._list()
         if not self._ended():
             self._fail(f"{self.text[self.at]!r} is not expected here", self.at)
-        return found
+        return objectives
 
     def _list(self) -> list[Objective]:
-        found: list[Objective] = []
+        objectives: list[Objective] = []
         while not self._ended() and self._peek() != ")":
             if not self._take(","):
                 start = self.at
-                found += self._objectives(self._expression(), start)
+                objectives += self._objectives(self._expression(), start)
                 if not self._ended() and self._peek() not in ",)":
                     self._fail(f"{self.text[self.at]!r} is not expected here", self.at)
-        return found
+        return objectives
 
     def _expression(self) -> float | list[Objective]:
         start = self._here()
         total = self._product()
         while sign := self._take("+") or self._take("-"):
             after = self._here()
-            right = self._one(self._objectives(self._product(), after), after)
-            total = [self._one(self._objectives(total, start), start) + (right if sign == "+" else -right)]
+            right = self._single(self._objectives(self._product(), after), after)
+            total = [self._single(self._objectives(total, start), start) + (right if sign == "+" else -right)]
         return total
 
     def _product(self) -> float | list[Objective]:
@@ -140,7 +150,7 @@ class _Parser(UnitNames):
             after = self._here()
             right = self._factor()
             if not isinstance(total, float) and not isinstance(right, float):
-                total = [self._one(total, start) * self._one(right, after)]
+                total = [self._single(total, start) * self._single(right, after)]
             elif isinstance(total, float) and isinstance(right, float):
                 total = total * right
             elif isinstance(total, float) and not isinstance(right, float):
@@ -160,14 +170,14 @@ class _Parser(UnitNames):
             value = self._expression()
             self._expect(")", start)
             return value
-        if found := _NUMBER.match(self.text, self.at):
-            self.at = found.end()
-            return float(found[0])
-        if (found := re.compile(r"(\w+)\s*\(").match(self.text, self.at)) and found[1] in self.calls:
-            self.at = found.end()
-            value = self.calls[found[1]](start)
+        if match := _NUMBER.match(self.text, self.at):
+            self.at = match.end()
+            return float(match[0])
+        if (match := re.compile(r"(\w+)\s*\(").match(self.text, self.at)) and match[1] in self.calls:
+            self.at = match.end()
+            value = self.calls[match[1]](start)
             self._expect(")", start)
-            return self._placed(value) if found[1] == "direction" else value
+            return self._placed(value) if match[1] == "direction" else value
         return [Objective(((1.0, unit),)) for unit in self._units()]
 
     def _objectives(self, value: float | list[Objective], start: int) -> list[Objective]:
@@ -175,22 +185,22 @@ class _Parser(UnitNames):
             self._fail(f"the number {number(value)} stands alone: write for example {number(value)}*fc8:3", start)
         return value
 
-    def _one(self, objectives: list[Objective], start: int) -> Objective:
+    def _single(self, objectives: list[Objective], start: int) -> Objective:
         if len(objectives) != 1:
             count = len(objectives)
             self._fail(f"this names {count} units; + - * take one at a time, sum(...) adds them up", start)
         return objectives[0]
 
-    # What is called
+    # Functions of the unit language
 
     def _reading(self, reading: str, start: int) -> list[Objective]:
-        found = []
+        objectives = []
         for objective in self._list():
             ((weight, unit), *more) = objective.terms
             if more or weight != 1 or not isinstance(unit, Unit) or unit.reading:
                 self._fail(f"{reading}(...) takes a unit, and {objective} is none", start)
-            found.append(Objective(((1.0, replace(unit, reading=reading)),)))
-        return found or self._fail(f"{reading}(...) holds no unit; write for example {reading}(fc8:3)", start)
+            objectives.append(Objective(((1.0, replace(unit, reading=reading)),)))
+        return objectives or self._fail(f"{reading}(...) holds no unit; write for example {reading}(fc8:3)", start)
 
     def _sum(self, start: int) -> list[Objective]:
         terms = tuple(term for objective in self._list() for term in objective.terms)
@@ -227,7 +237,7 @@ class _Parser(UnitNames):
         return name.strip(), self._shape(name.strip(), start)
 
     def _source(self, shape: tuple[int, ...], layer: str, start: int) -> tuple[str, Tensor]:
-        """The second argument: the source as written, and the float32 values of that shape that it stands for."""
+        """Parses the second argument; returns the source as written and its float32 values of the given shape."""
         self._expect(",", start)
         begins = self._here()
         if self._peek() == "{":
@@ -248,25 +258,25 @@ class _Parser(UnitNames):
 
     def _literal(self, shape: tuple[int, ...], layer: str) -> tuple[str, Tensor]:
         begins = self.at
-        found = re.compile(r"\{([^{}]*)\}").match(self.text, begins)
-        if not found:
+        match = re.compile(r"\{([^{}]*)\}").match(self.text, begins)
+        if not match:
             self._fail("this { is not closed", begins)
         values = torch.zeros(shape).flatten()
-        for pair in filter(None, (part.strip() for part in found[1].split(","))):
+        for pair in filter(None, (part.strip() for part in match[1].split(","))):
             try:
-                unit, number_of_it = pair.split(":")
-                index, value = int(unit), float(number_of_it)
+                unit, weight = pair.split(":")
+                index, value = int(unit), float(weight)
             except ValueError:
                 self._fail(f"{pair!r} is not UNIT:NUMBER; write for example {{3:0.5,7:-1}}", begins)
             if not 0 <= index < len(values):
                 self._fail(f"{layer} has no unit {index}; its {len(values)} are 0 .. {len(values) - 1}", begins)
             values[index] = value
-        self.at = found.end()
+        self.at = match.end()
         return literal(values), values.view(shape)
 
 
 def _file_values(source: str, shape: tuple[int, ...], layer: str, target: FeatureNet) -> Tensor:
-    """What a file holds as values of that shape: an .npy file's numbers, or an image's activations in the layer."""
+    """Reads values of the given shape from a file: an .npy file's numbers, or an image's activations in the layer."""
     if Path(source).suffix.lower() == ".npy":
         try:
             values = np.load(source, allow_pickle=False)
@@ -275,8 +285,8 @@ def _file_values(source: str, shape: tuple[int, ...], layer: str, target: Featur
         except (OSError, ValueError) as error:
             raise UserError(f"{source} cannot be read as numbers: {error}") from None
         if values.size != int(np.prod(shape)) or values.dtype.kind not in "fiu":
-            said = f"{values.dtype} {'x'.join(map(str, values.shape))}"
-            raise UserError(f"{source} holds {said}; {layer} needs {'x'.join(map(str, shape))} numbers")
+            actual = f"{values.dtype} {'x'.join(map(str, values.shape))}"
+            raise UserError(f"{source} holds {actual}; {layer} needs {'x'.join(map(str, shape))} numbers")
         return torch.from_numpy(values.astype(np.float32)).view(shape)
     image = read_image(source).unsqueeze(0).float().div(255)
     with torch.no_grad():

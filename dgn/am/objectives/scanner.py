@@ -1,4 +1,4 @@
-"""Reading an expression of the unit language: where one is in it, what comes next, and saying what is wrong there."""
+"""Scanner for the unit language: the current position, the next token, and errors that name the position."""
 
 import re
 from typing import NoReturn
@@ -7,22 +7,22 @@ from dgn.errors import UserError
 
 
 class Text:
-    """A place in a text. What takes something moves on behind it; spaces are passed over."""
+    """A position in a text. Methods that consume a token advance past it; spaces are skipped."""
 
     def __init__(self, text: str) -> None:
         self.text, self.at = text, 0
 
     def _string(self) -> str:
-        found = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"").match(self.text, self.at)
-        if not found:
+        match = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"").match(self.text, self.at)
+        if not match:
             self._fail("this quotation mark is not closed", self.at)
-        self.at = found.end()
-        return re.sub(r"\\(.)", r"\1", found[1] if found[1] is not None else found[2])
+        self.at = match.end()
+        return re.sub(r"\\(.)", r"\1", match[1] if match[1] is not None else match[2])
 
     def _taken(self, pattern: str, at: int) -> str:
-        """What a pattern, which may be empty, matches from there on."""
-        found = re.compile(pattern).match(self.text, at)
-        return found[0] if found else ""
+        """Returns what a pattern matches from position `at`; "" if it does not match."""
+        match = re.compile(pattern).match(self.text, at)
+        return match[0] if match else ""
 
     def _here(self) -> int:
         self._ended()

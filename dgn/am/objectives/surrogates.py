@@ -1,6 +1,6 @@
-"""How an objective is read while it is climbed: a search may climb another form of what it shows in the end.
+"""How an objective is read during the search, which may differ from how it is reported at the end.
 
-Each is a function (objective, target) -> objective; a method's `objective` names one.
+Each reading is a function (objective, target) -> objective; a method's `objective` names one.
 """
 
 from dataclasses import replace
@@ -12,8 +12,11 @@ from dgn.networks.featurenet import FeatureNet
 
 
 def below_rectifier(objective: Objective, target: FeatureNet) -> Objective:
-    """Units to be raised are read before their ReLU, where one would silence their gradient: DGN-AM's published
-    search starts its backward pass there. Units to be lowered stay as they are: below zero, a ReLU shows no more."""
+    """Reads units with positive weight before their ReLU, which could block their gradient.
+
+    DGN-AM's published search starts its backward pass there. Units with negative weight are unchanged: lowering them
+    below zero changes nothing after the ReLU.
+    """
 
     def reading(weight: float, term: Term) -> Term:
         if isinstance(term, Unit) and not term.reading and weight > 0:
@@ -24,12 +27,12 @@ def below_rectifier(objective: Objective, target: FeatureNet) -> Objective:
 
 
 def probability(objective: Objective, target: FeatureNet) -> Objective:
-    """Class units are read as their probability, others as `below_rectifier` does."""
+    """Reads class units as their probability, and others like `below_rectifier`."""
     return below_rectifier(_classes_as("softmax", objective, target), target)
 
 
 def log_probability(objective: Objective, target: FeatureNet) -> Objective:
-    """Class units are read as the logarithm of their probability, others as `below_rectifier` does."""
+    """Reads class units as the logarithm of their probability, and others like `below_rectifier`."""
     return below_rectifier(_classes_as("log_softmax", objective, target), target)
 
 

@@ -1,7 +1,7 @@
-"""What an objective is a sum of: a unit, a direction over a layer's units, a whole layer, a code to match.
+"""The terms of an objective: a unit, a direction over a layer's units, a whole layer, a code to match.
 
-A term reads one layer's activations. `of` gives its value on every image; `reader` those of many terms of one kind,
-each on its own image, in a few tensor operations however many there are.
+A term reads one layer's activations. `of` returns its value on every image. `reader` evaluates many terms of one
+kind, each on its own image, in a constant number of tensor operations.
 """
 
 import re
@@ -16,7 +16,7 @@ Position = tuple[int, ...] | str | None
 """(row, column) of a map, (token,), "mean", or None for a vector's units, which have no position."""
 
 READINGS: dict[str, Callable[..., Tensor]] = {"softmax": torch.softmax, "log_softmax": torch.log_softmax}
-"""How a unit may be read instead of by its activation: its probability among the layer's units, or the log of it."""
+"""Alternatives to a unit's activation: its probability among the layer's units, or the log of it."""
 
 Reader = Callable[[Tensor], Tensor]
 """activations (N, ...) of a layer -> (terms,)."""
@@ -24,8 +24,15 @@ Reader = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Unit:
-    """One unit: of a layer, a channel (or feature), at a position. label: its name, where the network has one.
-    reading: "" (its activation) or one of READINGS."""
+    """One unit of a layer: a channel or feature, at a position.
+
+    Attributes:
+        layer: the layer's name.
+        index: the channel, feature or class, from 0.
+        position: where in a map or among tokens; see `Position`.
+        label: the unit's name, if the network has one.
+        reading: "" (its activation) or one of READINGS.
+    """
 
     layer: str
     index: int
@@ -48,13 +55,13 @@ class Unit:
         return type(self), self.layer, self.reading, self.position == "mean"
 
     def of(self, activations: Tensor) -> Tensor:
-        """activations: (N, ...) of its layer -> the unit's (N,)."""
+        """Returns the unit's value on N images, (N,), from its layer's activations (N, ...)."""
         rows = torch.arange(len(activations), device=activations.device)
         return _read(activations, rows, [self.position] * len(rows), self.reading)[:, self.index]
 
     @staticmethod
     def reader(units: Sequence["Unit"], rows: Tensor) -> Reader:
-        """Of units of one group, unit k on image rows[k]."""
+        """Returns a reader of units of one group: unit k on image rows[k]."""
         reading, positions = units[0].reading, _stacked([unit.position for unit in units], rows)
         columns = torch.tensor([unit.index for unit in units], device=rows.device)
         entries = torch.arange(len(units), device=rows.device)
@@ -63,10 +70,14 @@ class Unit:
 
 @dataclass(frozen=True)
 class Direction:
-    """Along a vector over a layer's units: the inner product of the two (Olah et al. 2017), at a position of a map.
+    """The inner product of a vector and a layer's units (Olah et al. 2017), at a position of a map.
 
-    source: the vector as the unit language writes it: the path of an .npy file, or `{unit:weight,...}`.
-    vector: (units,)."""
+    Attributes:
+        layer: the layer's name.
+        source: the vector in the unit language: the path of an .npy file, or `{unit:weight,...}`.
+        vector: (units,).
+        position: where in a map or among tokens; see `Position`.
+    """
 
     layer: str
     source: str
@@ -98,8 +109,7 @@ class Direction:
 
 @dataclass(frozen=True)
 class Dream:
-    """A whole layer, to be excited whatever its units (DeepDream, Mordvintsev et al. 2015): the mean square of its
-    activations."""
+    """A whole layer: the mean square of its activations (DeepDream, Mordvintsev et al. 2015)."""
 
     layer: str
     label = ""
@@ -125,11 +135,16 @@ class Dream:
 
 @dataclass(frozen=True)
 class Match:
-    """A code to come near to, so that its image is found again (inversion; Mahendran & Vedaldi 2015, eq. 1 and 2):
-    minus |a - code|^2 / |code|^2, which is 0 where the code is met and -1 for no activation at all.
+    """A code to match, which reconstructs its image (inversion; Mahendran & Vedaldi 2015, eq. 1 and 2).
 
-    source: the path of the image whose code it is, of an .npy file, or `{unit:activation,...}` over the layer's
-    activations laid out in one row. code: the layer's shape."""
+    The value is -|a - code|^2 / |code|^2: 0 for an exact match, -1 for zero activations.
+
+    Attributes:
+        layer: the layer's name.
+        source: the path of the image whose code it is, or of an .npy file, or `{unit:activation,...}` over the
+            flattened activations of the layer.
+        code: the values to match, of the layer's shape.
+    """
 
     layer: str
     source: str
@@ -158,7 +173,7 @@ class Match:
 
 @dataclass(frozen=True)
 class Product:
-    """Several terms multiplied: large only where all are."""
+    """A product of terms: large only if all factors are large."""
 
     factors: tuple["Simple", ...]
 
@@ -179,31 +194,31 @@ Term = Simple | Product
 
 
 def factors(term: Term) -> tuple[Simple, ...]:
-    """The factors of a product; any other term is its own only factor."""
+    """Returns the factors of a product, and any other term as a single factor."""
     return term.factors if isinstance(term, Product) else (term,)
 
 
 def name_of(term: Term) -> str:
-    """What people call it: the unit's label where there is one, else the expression."""
+    """Returns the term's name for display: the unit's label if there is one, else the expression."""
     if not term.label:
         return str(term)
     return f"{term.label} ({term.reading})" if isinstance(term, Unit) and term.reading else term.label
 
 
 def literal(values: Tensor) -> str:
-    """A vector (or any tensor, laid out in one row) as the unit language writes it: `{3:0.5,7:-1}`."""
+    """Returns a tensor, flattened, in the unit language: `{3:0.5,7:-1}`."""
     flat = values.flatten()
     pairs = ((i, float(flat[i])) for i in flat.nonzero().flatten().tolist())
     return "{" + ",".join(f"{i}:{number(value)}" for i, value in pairs) + "}"
 
 
 def number(value: float) -> str:
-    """A number in the fewest digits that give it back."""
+    """Returns a number in the fewest digits that parse back to it."""
     return repr(float(value)).removesuffix(".0")
 
 
 def quoted(source: str) -> str:
-    """A source as it stands, or in quotation marks where it holds what the unit language reads otherwise."""
+    """Returns a source unchanged, or quoted if it contains characters with a meaning in the unit language."""
     if source.startswith("{") or re.fullmatch(r"[^\s,(){}'\"\\](?:[^,(){}'\"\\]*[^\s,(){}'\"\\])?", source):
         return source
     escaped = source.replace("\\", "\\\\").replace("'", "\\'")
@@ -217,15 +232,21 @@ def _at(position: Position) -> str:
 
 
 def _stacked(positions: Sequence[Position], rows: Tensor) -> list[Tensor] | list[Position]:
-    """One tensor an axis of the positions, ready to index with; means and vectors have no axes."""
+    """Returns one index tensor per axis of the positions; means and vectors have no axes and are returned as given."""
     if positions[0] is None or positions[0] == "mean":
         return list(positions)
     return [torch.tensor(axis, device=rows.device) for axis in zip(*positions, strict=True)]
 
 
 def _read(activations: Tensor, rows: Tensor, positions: Sequence[Any], reading: str = "") -> Tensor:
-    """Of each entry's image, all units at its position: activations (N, ...) -> (entries, units). positions: as
-    `_stacked` gives them, or one Position an entry."""
+    """Returns all units at each entry's position on its image, (entries, units).
+
+    Args:
+        activations: (N, ...), the layer's activations.
+        rows: (entries,), the image of each entry.
+        positions: from `_stacked`, or one Position per entry.
+        reading: "" or one of READINGS.
+    """
     tokens = activations.ndim == 3
     transform = READINGS[reading] if reading else lambda values, dim: values
     first = positions[0]
@@ -235,8 +256,8 @@ def _read(activations: Tensor, rows: Tensor, positions: Sequence[Any], reading: 
     if first is None:
         return transform(activations[rows], dim=1)
     axes: Sequence[Any] = positions if isinstance(first, Tensor) else _stacked(positions, rows)
-    found = activations[rows, axes[0]] if tokens else activations[rows, :, axes[0], axes[1]]
-    return transform(found, dim=1)
+    selected = activations[rows, axes[0]] if tokens else activations[rows, :, axes[0], axes[1]]
+    return transform(selected, dim=1)
 
 
 def _nearness(activations: Tensor, codes: Tensor) -> Tensor:

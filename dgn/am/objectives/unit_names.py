@@ -1,4 +1,4 @@
-"""How units are named in the unit language: a layer, which of its units, and where in its map."""
+"""Names of units in the unit language: a layer, an index or label, and a position in the layer's map."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _EXAMPLES = "LAYER:UNIT, for example fc8:3, fc8:all or conv5:12@4,4"
 
 
 class UnitNames(Text):
-    """Reads the names of a network's units. Raises UserError for those that it has not, saying where."""
+    """Parses the names of a network's units. Raises UserError for unknown names; the message says where they are."""
 
     def __init__(self, text: str, target: FeatureNet) -> None:
         super().__init__(text)
@@ -44,21 +44,21 @@ class UnitNames(Text):
             name = self._string()
             return [self._label(name, labels, layer, count, start)]
         boundary = r"(?=\s*(?:[-+*,)@]|$))"
-        if found := re.compile(rf"(\d+)(?:-(\d+)(?=\s*(?:[,)@]|$)))?{boundary}").match(self.text, start):
-            self.at = found.end()
-            first, last = int(found[1]), int(found[2] or found[1])
+        if match := re.compile(rf"(\d+)(?:-(\d+)(?=\s*(?:[,)@]|$)))?{boundary}").match(self.text, start):
+            self.at = match.end()
+            first, last = int(match[1]), int(match[2] or match[1])
             if first > last:
-                self._fail(f"{found[0]!r} counts down; write {layer}:{last}-{first}", start)
+                self._fail(f"{match[0]!r} counts down; write {layer}:{last}-{first}", start)
             if last >= count:
                 self._fail(f"{layer} has no unit {last}; its {count} units are 0 .. {count - 1}", start)
             return range(first, last + 1)
-        for label in sorted(labels, key=len, reverse=True):  # a label may hold whatever else means something here
+        for label in sorted(labels, key=len, reverse=True):  # labels may contain the language's special characters
             end = start + len(label.strip())
             if _plain(self.text[start:end]) == _plain(label) and re.match(boundary, self.text[end:]):
                 self.at = end
                 return [self._label(label, labels, layer, count, start)]
-        if found := re.compile(rf"all{boundary}").match(self.text, start):
-            self.at = found.end()
+        if match := re.compile(rf"all{boundary}").match(self.text, start):
+            self.at = match.end()
             return range(count)
         name = self._taken(r"[^,+*()@]*", start).strip()
         if not name:
@@ -76,7 +76,7 @@ class UnitNames(Text):
         self._fail(f"{layer} has no unit {name!r}; its labels: {few}; or a number 0 .. {count - 1}, or all", start)
 
     def _place(self) -> str:
-        """What stands behind an @, if there is one: one or two numbers, or a word."""
+        """Returns what follows an @: one or two numbers, or a word; "" if there is no @."""
         if not self._take("@"):
             return ""
         start = self._here()

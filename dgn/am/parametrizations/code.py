@@ -17,19 +17,22 @@ on which the paper's steps and noise on fc6 codes are stated."""
 class Code:
     """The code of a prior (Nguyen et al. 2016): images are G(y).
 
-    sigmas: units are clipped to the prior's bounds at so many standard deviations. The setting's `begin`: "noise":
-    y ~ N(0, 1) on the scale of CaffeNet's fc6, as the published search; "sample": units drawn from their own
-    distribution over real images; or images, whose codes are the start.
+    The setting's `begin` chooses the start. "noise": y ~ N(0, 1) on the scale of CaffeNet's fc6, as in the published
+    search; "sample": each unit drawn from its distribution over real images; or images, whose codes are the start.
+
+    Args:
+        setting: the target and the prior.
+        sigmas: units are clipped to the prior's bounds at this many standard deviations.
     """
 
-    searches_codes = True  # of a prior: such a method has a column for each prior
+    searches_codes = True  # of a prior: the comparison has a column of this method for each prior
 
     def __init__(self, setting: Setting, sigmas: float = 3.0) -> None:
         self.prior, self.begin = setting.codes(), setting.begin
         self.bounds = self.prior.bounds(sigmas)
         low, high = self.bounds
         width = float((high - low)[high > low].mean()) if bool((high > low).any()) else 1.0
-        # Codes that are not rectified span mean -+ 3 sigma: twice the width of what lies above the mean.
+        # Codes that are not rectified span mean -+ 3 sigma: twice the width of the part above the mean.
         self.unit = (width if self.prior.statistics.rectified else width / 2) / FC6_RANGE
 
     def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:

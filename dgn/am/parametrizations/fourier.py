@@ -1,6 +1,6 @@
 """Images as spectra: Fourier coefficients in decorrelated colours (Olah et al. 2017), or phases (Fel et al. 2023).
 
-Where every frequency has a step of its own, ascent is no longer drawn to the high frequencies that pixels give it.
+With a separate step size for every frequency, ascent no longer favours the high frequencies, as it does on pixels.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,11 +17,15 @@ IMAGENET_COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03)
 
 
 class Fourier:
-    """Real and imaginary parts of the spectrum of each decorrelated colour, (N, 3, H, W // 2 + 1, 2), each frequency
-    scaled by 1 / f, through a sigmoid into [0, 1]. The start is noise of standard deviation `noise`.
+    """Real and imaginary parts of the spectrum of each decorrelated colour, (N, 3, H, W // 2 + 1, 2).
 
-    colours: "imagenet" (the published matrix) or "measured" (from the setting's real images).
-    scale: of the sides, against the setting's size.
+    Each frequency is scaled by 1 / f; a sigmoid maps the result into [0, 1].
+
+    Args:
+        setting: the target and the image size.
+        noise: standard deviation of the start.
+        colours: "imagenet" (the published matrix) or "measured" (from the setting's real images).
+        scale: factor of the image's sides relative to the setting's size.
     """
 
     bounds = None
@@ -55,18 +59,22 @@ class Fourier:
         return torch.einsum("ck,nkhw->nchw", self.basis, plane).sigmoid()
 
     def of(self, images: Tensor) -> Tensor:
-        # A sigmoid has no 0 and 1; nearer to them than this, ascent could hardly come back.
+        # A sigmoid never reaches 0 or 1; closer to them than this, its gradient is too small for ascent to return.
         logits = resized(images, self.size).clamp(0.01, 0.99).logit()
         plane = torch.einsum("kc,nchw->nkhw", torch.linalg.inv(self.basis), logits)
         return torch.view_as_real(torch.fft.rfft2(plane) / self.gain)
 
 
 class Phase:
-    """Phases alone, (N, 3, H, W // 2 + 1), of the spectrum of each decorrelated colour; its magnitudes are real
-    images' average, measured from the setting's images, and stay (Fel et al. 2023, "MACO").
+    """Phases only, (N, 3, H, W // 2 + 1), of the spectrum of each decorrelated colour (Fel et al. 2023, "MACO").
 
-    measured: how many real images that average is over. scale: of the sides, against the setting's size: the
-    method looks at crops, so the image may be larger than what the target takes.
+    The magnitudes are the average over real images, measured from the setting's images, and stay fixed.
+
+    Args:
+        setting: the target, the image size and the real images.
+        measured: how many real images the magnitudes are averaged over.
+        scale: factor of the image's sides relative to the setting's size. The method looks at crops, so the image
+            may be larger than the target's input.
     """
 
     bounds = None
@@ -106,14 +114,17 @@ class Phase:
 
 
 def radial_frequencies(size: tuple[int, int]) -> Tensor:
-    """Of each coefficient of rfft2 of (H, W): cycles a pixel, (H, W // 2 + 1)."""
+    """Returns the frequency of each coefficient of rfft2 of an (H, W) image, in cycles per pixel, (H, W // 2 + 1)."""
     height, width = size
     return torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None, :])
 
 
 def colour_statistics(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Over all pixels of batches (N, 3, H, W): the mean colour (3,) and B (3, 3) with B B' their covariance, so that
-    colours = mean + B c have uncorrelated c of unit variance. B = V sqrt(Lambda), V the principal axes."""
+    """Returns the mean colour (3,) and a basis B (3, 3) over all pixels of batches (N, 3, H, W).
+
+    B B' is the covariance of the colours, so that in colours = mean + B c the c are uncorrelated with unit variance.
+    B = V sqrt(Lambda), with V the principal axes.
+    """
     count, total, products = 0, torch.zeros(3, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64)
     for batch in batches:
         pixels = batch.detach().cpu().double().movedim(1, 0).flatten(1)

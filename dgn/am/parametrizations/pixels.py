@@ -13,14 +13,20 @@ from dgn.errors import UserError
 
 
 class Pixels:
-    """Pixels themselves, as what they differ by from the image that the target sees as zero (its training mean):
-    the x of Simonyan et al. 2013, Yosinski et al. 2015 and others. Bounds keep images within [0, 1].
+    """Pixels, as the difference from the image that the target sees as zero (its training mean).
 
-    unit: 1/255, as these papers state steps and noise on 0..255.
-    noise: standard deviation of the start on 0..255. base: what the noise is added to: "zero", "grey" followed by a
-    value of 0..255 as in "grey 175", or "mean": the mean of the `nearest` real images that excite the objective
-    most, which is how MFV's mean of a cluster of training images (Nguyen et al. 2016) reads for any unit.
-    scale: of the sides, against the setting's size. looked_at: how many real images are ranked for "mean".
+    This is the x of Simonyan et al. 2013, Yosinski et al. 2015 and others. Bounds keep images within [0, 1]. `unit`
+    is 1/255, as these papers state steps and noise on a scale of 0..255.
+
+    Args:
+        setting: the target, the image size and the real images.
+        noise: standard deviation of the start, on 0..255.
+        base: what the noise is added to: "zero"; "grey" followed by a value of 0..255, as in "grey 175"; or "mean",
+            the mean of the `nearest` real images that excite the objective most. "mean" generalizes MFV's mean of a
+            cluster of training images (Nguyen et al. 2016) to any unit.
+        scale: factor of the image's sides relative to the setting's size.
+        nearest: how many real images are averaged for "mean".
+        looked_at: how many real images are ranked for "mean".
     """
 
     unit = 1 / 255

@@ -1,16 +1,16 @@
-"""Regularizers: what is done at each step beside climbing.
+"""Regularizers: what a step does in addition to following the gradient.
 
 Each has any of four parts, given the `Step`:
 
     view(images, step)        what the target is shown instead of the images (dgn.am.regularizers.views)
     loss(step)                (N,), subtracted from the objective
-    gradient(gradient, step)  the gradient that goes on from here, (N, ...)
+    gradient(gradient, step)  returns the changed gradient, (N, ...)
     project(step)             changes step.parameters in place after the step
 
-What works on pixels works on any parametrization: on pixels themselves where these are optimized, else on the images
+Regularizers of pixels work with any parametrization: on the pixels if these are optimized, else on the images
 that the parameters stand for, and back (`Step.pixels`, `Step.repaint`).
 
-Losses and gradients act in the order in which a method lists them: a loss behind `UnitGradient` is weighed against
+Losses and gradients act in the order in which a method lists them: a loss after `UnitGradient` is weighed against
 a gradient of known size, one before it against the objective itself.
 """
 

@@ -7,8 +7,11 @@ from dgn.am.step import Step
 
 
 class L2Loss:
-    """lambda * |y|^2 (Nguyen et al. 2016, eq. 1; Simonyan et al. 2013, eq. 1). weight: lambda; DGN-AM's figure is
-    0.005, for codes on the scale of CaffeNet's fc6; on pixels, they count 0..255."""
+    """lambda * |y|^2 (Nguyen et al. 2016, eq. 1; Simonyan et al. 2013, eq. 1).
+
+    Args:
+        weight: lambda. DGN-AM uses 0.005, for codes on the scale of CaffeNet's fc6. Pixels are on a scale of 0..255.
+    """
 
     def __init__(self, weight: float = 0.005) -> None:
         self.weight = weight
@@ -18,8 +21,11 @@ class L2Loss:
 
 
 class Decay:
-    """y <- factor * y after each step: the L2 term as the published search applies it (factor 0.99), and
-    Yosinski et al. 2015's decay (factor 1 - theta_decay)."""
+    """y <- factor * y after each step.
+
+    This is the L2 term as the published search applies it (factor 0.99), and the decay of Yosinski et al. 2015
+    (factor 1 - theta_decay).
+    """
 
     def __init__(self, factor: float = 0.99) -> None:
         self.factor = factor
@@ -29,10 +35,15 @@ class Decay:
 
 
 class Clip:
-    """Every parameter into the parametrization's bounds after each step: DGN-AM keeps each code unit within
-    [0, mean + 3 sigma] of its activations on real images (Nguyen et al. 2016, 2.4), and pixels stay pixels.
+    """Clips every parameter to the parametrization's bounds after each step.
 
-    high: instead, one upper bound for all, in the parametrization's unit: PPGN's 30 on codes of CaffeNet's fc6."""
+    DGN-AM keeps each code unit within [0, mean + 3 sigma] of its activations on real images (Nguyen et al. 2016,
+    section 2.4); pixels stay within [0, 1].
+
+    Args:
+        high: one upper bound for all parameters instead, in the parametrization's unit. PPGN uses 30 on codes of
+            CaffeNet's fc6.
+    """
 
     def __init__(self, high: float | None = None) -> None:
         self.high = high
@@ -49,8 +60,13 @@ class Clip:
 
 
 class UnitGradient:
-    """The gradient so far is scaled to the mean absolute value `size` (in the parametrization's unit), whatever the
-    objective's own scale: so that what follows in the list weighs the same against every unit of every network."""
+    """Scales the gradient so far to the mean absolute value `size`, independent of the objective's scale.
+
+    The regularizers after it in the list then have the same relative weight for every unit of every network.
+
+    Args:
+        size: the mean absolute value, in the parametrization's unit.
+    """
 
     def __init__(self, size: float = 1.0) -> None:
         self.size = size

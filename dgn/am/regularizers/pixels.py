@@ -7,8 +7,11 @@ from dgn.am.step import Step
 
 
 class AlphaNorm:
-    """sum over pixels of |x / typical|^alpha, |x| being a pixel's norm over its colours: keeps pixels in a natural
-    range (Mahendran & Vedaldi 2015, alpha = 6; typical = 80 of 0..255 in their published code)."""
+    """Sum over pixels of |x / typical|^alpha, where |x| is a pixel's norm over its colours.
+
+    It keeps pixels in a natural range (Mahendran & Vedaldi 2015: alpha = 6; typical = 80 on 0..255 in their published
+    code).
+    """
 
     def __init__(self, alpha: float = 6.0, typical: float = 80.0) -> None:
         self.alpha, self.typical = alpha, typical
@@ -19,8 +22,10 @@ class AlphaNorm:
 
 
 class NormBound:
-    """A pixel whose norm over its colours is above `bound` (of 0..255) is brought back to it after each step: 160,
-    twice the typical norm, in Mahendran & Vedaldi's published code."""
+    """Rescales pixels whose norm over their colours exceeds `bound` (on 0..255) to that norm after each step.
+
+    Mahendran & Vedaldi's published code uses 160, twice the typical norm.
+    """
 
     def __init__(self, bound: float = 160.0) -> None:
         self.bound = bound
@@ -32,8 +37,15 @@ class NormBound:
 
 
 class Blur:
-    """A Gaussian blur every `every` steps (Yosinski et al. 2015). width: its standard deviation, in pixels;
-    truncated at four of them, edges mirrored, as scipy's gaussian_filter, which they used."""
+    """A Gaussian blur every `every` steps (Yosinski et al. 2015).
+
+    The kernel is truncated at four standard deviations and edges are mirrored, as in scipy's gaussian_filter, which
+    the authors used.
+
+    Args:
+        width: the standard deviation, in pixels.
+        every: the number of steps between blurs.
+    """
 
     def __init__(self, width: float, every: int = 4) -> None:
         self.width, self.every = width, every
@@ -47,8 +59,10 @@ class Blur:
 
 
 class SmallNorm:
-    """Pixels whose norm over their colours is under the image's given percentile become zero after each step
-    (Yosinski et al. 2015)."""
+    """Sets pixels whose norm over their colours is below the image's given percentile to zero after each step.
+
+    Source: Yosinski et al. 2015.
+    """
 
     def __init__(self, percentile: float) -> None:
         self.percentile = percentile
@@ -59,8 +73,10 @@ class SmallNorm:
 
 
 class SmallContribution:
-    """Pixels whose contribution |sum over colours of x * gradient| is under the image's given percentile become zero
-    after each step (Yosinski et al. 2015)."""
+    """Sets pixels whose contribution is below the image's given percentile to zero after each step.
+
+    The contribution is |sum over colours of x * gradient| (Yosinski et al. 2015).
+    """
 
     def __init__(self, percentile: float) -> None:
         self.percentile = percentile
@@ -72,7 +88,7 @@ class SmallContribution:
 
 
 def blur_matrix(side: int, width: float) -> Tensor:
-    """(side, side): a Gaussian blur of one axis."""
+    """Returns the matrix (side, side) of a Gaussian blur along one axis."""
     reach = int(4 * width + 0.5)
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / width) ** 2)
     kernel /= kernel.sum()
@@ -83,7 +99,7 @@ def blur_matrix(side: int, width: float) -> Tensor:
 
 
 def _silenced(pixels: Tensor, measure: Tensor, percentile: float) -> Tensor:
-    """The pixels (N, C, H, W) without those whose measure (N, H, W) is under its image's percentile."""
+    """Returns pixels (N, C, H, W), zero where their measure (N, H, W) is below the image's percentile."""
     if percentile <= 0:
         return pixels
     # By sorting, as torch.quantile refuses large batches; linear between neighbours, as numpy's percentile.

@@ -1,10 +1,10 @@
-"""Plug & Play Generative Networks (Nguyen et al. 2017): a code is also drawn towards codes that real images have.
+"""Plug & Play Generative Networks (Nguyen et al. 2017): codes are also drawn towards the codes of real images.
 
 Their sampler moves a code by
 
     dy = epsilon1 R(y) + epsilon2 d log p(class | G(y)) / dy + N(0, epsilon3^2)
 
-where R points from y to a likelier code. Parts here change the gradient to that sum; an update then takes the step.
+where R points from y to a more likely code. The classes here change the gradient to this sum; an update takes the step.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,14 @@ from dgn.runs.programs import command
 
 
 class Realism:
-    """epsilon1 R(y) + epsilon2 gradient + N(0, epsilon3^2), codes being on the scale of CaffeNet's fc6, as published.
-    residual: R, from codes (N, *code_shape) and their images (N, 3, H, W)."""
+    """epsilon1 R(y) + epsilon2 gradient + N(0, epsilon3^2), with codes on the scale of CaffeNet's fc6, as published.
+
+    Args:
+        residual: R; maps codes (N, *code_shape) and their images (N, 3, H, W) to (N, *code_shape).
+        epsilon1: the weight of R.
+        epsilon2: the weight of the objective's gradient.
+        epsilon3: the standard deviation of the noise.
+    """
 
     def __init__(
         self,
@@ -41,7 +47,7 @@ class Realism:
         unit = step.parametrization.unit
         with torch.no_grad():
             residual = self.residual(step.parameters, step.images) / unit
-        # A code counted in units has a gradient `unit` times as large; an update multiplies by unit again.
+        # A code measured in units has a gradient `unit` times as large; the update multiplies by unit again.
         total = self.epsilon1 * residual + self.epsilon2 * gradient * unit
         if self.epsilon3:
             total = total + self.epsilon3 * step.draws.normal(*gradient.shape[1:])
@@ -49,13 +55,17 @@ class Realism:
 
 
 def encoder_realism(setting: Setting, **epsilons: float) -> Realism:
-    """The noiseless joint variant: R(y) = E(G(y)) - y, with the prior's own encoder and no further network."""
+    """The noiseless joint variant: R(y) = E(G(y)) - y, with the prior's encoder and no additional network."""
     prior = setting.codes()
     return Realism(lambda codes, images: prior.encode(images) - codes, **epsilons)
 
 
 def autoencoder_realism(setting: Setting, **epsilons: float) -> Realism:
-    """R(y) = DAE(y) - y, with a denoising autoencoder over codes that `python train.py task=code_prior` fitted."""
+    """R(y) = DAE(y) - y, with a denoising autoencoder of codes, trained by `python train.py task=code_prior`.
+
+    Raises:
+        UserError: if the setting has no prior over codes, or one that was fitted to other codes.
+    """
     if setting.code_prior is None:
         raise UserError(
             f"this method needs a prior over codes; fit one with `{command('train', 'task=code_prior', 'prior=...')}`"

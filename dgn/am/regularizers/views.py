@@ -1,7 +1,8 @@
-"""Views: what the target is shown of an image at each step. A unit that must be excited by all of them is not
-excited by patterns that only hold at one place, angle and size (Olah et al. 2017, "transformation robustness").
+"""Views: random transformations of the image that the target is shown at each step.
 
-Pixel amounts are of an image of 224 pixels, and scale with the image. Every search draws its own.
+A pattern that excites the unit in all views does not depend on one position, angle and size (Olah et al. 2017,
+"transformation robustness"). Amounts in pixels are for an image of 224 pixels, and scale with the image. Random
+numbers are drawn for each search separately.
 """
 
 import math
@@ -13,12 +14,16 @@ from torch import Tensor
 from dgn.am.step import Step
 
 GREY = 0.5
-"""What lies around an image, as in Lucid."""
+"""The value of pixels outside an image, as in Lucid."""
 
 
 class Jitter:
-    """Shifted by so many pixels in all, up or down and left or right, each shift as likely.
-    edges: "grey" around the image, or "repeat" its last rows and columns."""
+    """A uniformly random vertical and horizontal shift.
+
+    Args:
+        pixels: the range of the shift, from -pixels / 2 to pixels / 2.
+        edges: "grey" pads the image with grey, "repeat" with its last rows and columns.
+    """
 
     def __init__(self, pixels: float = 8, edges: str = "grey") -> None:
         self.pixels, self.edges = pixels, edges
@@ -34,7 +39,7 @@ class Jitter:
 
 
 class Rotate:
-    """Turned by an angle of -degrees .. degrees."""
+    """A random rotation by -degrees .. degrees."""
 
     def __init__(self, degrees: float = 10) -> None:
         self.degrees = degrees
@@ -42,28 +47,36 @@ class Rotate:
     def view(self, images: Tensor, step: Step) -> Tensor:
         angles = math.radians(self.degrees) * (2 * step.draws.uniform() - 1)
         cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
-        aspect = images.shape[2] / images.shape[3]  # affine_grid counts in half widths and half heights
+        aspect = images.shape[2] / images.shape[3]  # affine_grid's coordinates are in half widths and half heights
         rows = [torch.stack([cos, -sin * aspect, zero], 1), torch.stack([sin / aspect, cos, zero], 1)]
         return _sampled(images, torch.stack(rows, 1))
 
 
 class Scale:
-    """Enlarged by a factor of low .. high about its centre."""
+    """A random enlargement about the centre, by a factor of low .. high."""
 
     def __init__(self, low: float = 0.9, high: float = 1.1) -> None:
         self.low, self.high = low, high
 
     def view(self, images: Tensor, step: Step) -> Tensor:
         factors = self.low + (self.high - self.low) * step.draws.uniform()
-        zero, one = torch.zeros_like(factors), 1 / factors
-        rows = [torch.stack([one, zero, zero], 1), torch.stack([zero, one, zero], 1)]
+        zero, inverse = torch.zeros_like(factors), 1 / factors
+        rows = [torch.stack([inverse, zero, zero], 1), torch.stack([zero, inverse, zero], 1)]
         return _sampled(images, torch.stack(rows, 1))
 
 
 class CentredWindow:
-    """A window of 1 / scale of the image's sides, drawn around the centre: N(0, (spread * what is left over)^2), kept
-    inside. Outside the window nothing is drawn; nor, where `margin` is given, within that many pixels of its
-    edges. MFV's centre bias (Nguyen et al. 2016): an image that has been enlarged is worked on around its middle."""
+    """A random window near the centre of an enlarged image: MFV's centre bias (Nguyen et al. 2016).
+
+    The window's sides are 1 / scale of the image's. Its offset from the centre is N(0, (spread * remainder)^2), where
+    the remainder is the difference between the sides of image and window; the window is kept inside the image. Pixels
+    outside the window get no gradient.
+
+    Args:
+        scale: the image's sides divided by the window's.
+        spread: the standard deviation of the offset, relative to the remainder.
+        margin: pixels at the window's edges that get no gradient either.
+    """
 
     def __init__(self, scale: float, spread: float = 0.3, margin: float = 0.0) -> None:
         self.scale, self.spread, self.margin = scale, spread, margin
@@ -82,9 +95,16 @@ class CentredWindow:
 
 
 class Crops:
-    """`count` square crops of each image, centred at N(0.5, 0.15^2) of its sides; the side goes from `first` to
-    `last` (shares of the image's) over the search, give or take N(0, 0.05^2). MACO (Fel et al. 2023; sizes and
-    spread of the authors' code)."""
+    """Random square crops of each image, as in MACO (Fel et al. 2023; sizes and spread from the authors' code).
+
+    Crops are centred at N(0.5, 0.15^2) of the image's sides. Their side, as a fraction of the image's, changes from
+    `first` to `last` over the search, plus N(0, 0.05^2).
+
+    Args:
+        count: crops of each image.
+        first: the mean side at the first step.
+        last: the mean side at the last step.
+    """
 
     def __init__(self, count: int = 32, first: float = 0.5, last: float = 0.05) -> None:
         self.count, self.first, self.last = count, first, last
@@ -104,7 +124,7 @@ class Crops:
 
 
 class Noise:
-    """Noise on what is shown: normal of standard deviation `std` and uniform of width `std`, on 0..1 (MACO)."""
+    """Adds normal noise of standard deviation `std` and uniform noise of width `std`, on 0..1 (MACO)."""
 
     def __init__(self, std: float = 0.08) -> None:
         self.std = std
@@ -117,15 +137,23 @@ class Noise:
 
 
 def window(images: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
-    """Of each image (N, C, H, W) its own part (N, C, height, width) from row top[n] and column left[n]."""
+    """Returns a window of each image, (N, C, height, width), that starts at row top[n] and column left[n].
+
+    Args:
+        images: (N, C, H, W).
+        top: (N,), the first row of each window.
+        left: (N,), the first column of each window.
+        height: the window's height.
+        width: the window's width.
+    """
     rows = top[:, None] + torch.arange(height, device=images.device)
     columns = left[:, None] + torch.arange(width, device=images.device)
     count, channels = images.shape[:2]
-    found = images.gather(2, rows[:, None, :, None].expand(count, channels, height, images.shape[3]))
-    return found.gather(3, columns[:, None, None, :].expand(count, channels, height, width))
+    bands = images.gather(2, rows[:, None, :, None].expand(count, channels, height, images.shape[3]))
+    return bands.gather(3, columns[:, None, None, :].expand(count, channels, height, width))
 
 
 def _sampled(images: Tensor, matrices: Tensor, size: list[int] | None = None) -> Tensor:
-    """Each image through its own affine map of where to look, (N, 2, 3), bilinear; grey where there is nothing."""
+    """Samples each image under its affine matrix, (N, 2, 3), bilinear; grey outside the image."""
     grid = F.affine_grid(matrices, [len(images), images.shape[1], *(size or images.shape[2:])], align_corners=False)
     return F.grid_sample(images - GREY, grid, mode="bilinear", align_corners=False) + GREY
