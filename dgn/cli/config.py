@@ -1,4 +1,4 @@
-"""Configs: composing one, a run's folder in it, going on with a saved one, telling two apart."""
+"""Composing configs, resuming saved ones, and comparing two."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

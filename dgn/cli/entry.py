@@ -99,11 +99,11 @@ def entry_point(name: str, positional: str | None = None) -> Callable[[Callable[
                     hydra.main(version_base="1.3", config_path=str(package_configs()), config_name=name)(job)()
             except (KeyboardInterrupt, Interrupted) as error:
                 stopped = next((e for e in ended if isinstance(e, Interrupted)), error)
-                said, status = _last_words(stopped, name)
+                message, status = _last_words(stopped, name)
                 if several:
-                    said = said.replace(NOTHING_SAVED, "stopped")
-                    said += "; resume the multirun with the same command and resume=auto"
-                _end(said, status)
+                    message = message.replace(NOTHING_SAVED, "stopped")
+                    message += "; resume the multirun with the same command and resume=auto"
+                _end(message, status)
             except _MENDABLE as error:
                 _end(*_last_words(error, name))
             except Exception as error:  # Hydra's, or of the launcher and the sweeper that it runs
@@ -158,10 +158,10 @@ def _terminable() -> Iterator[None]:
 def _leave_word(folder: Path, error: Exception, name: str) -> None:
     """Writes failed.json, with the error and its traceback, into the folder of a multirun's job."""
     expected = isinstance(error, _MENDABLE)
-    said = _last_words(error, name)[0] if expected else f"error: {type(error).__name__}: {error}"
+    message = _last_words(error, name)[0] if expected else f"error: {type(error).__name__}: {error}"
     trace = "" if expected else "".join(traceback.format_exception(error))
-    write_whole(folder / FAILED, json.dumps({"error": said.removeprefix("error: "), "traceback": trace}, indent=1))
-    log.error("%s%s; the other jobs continue", f"{trace}\n" if trace else "", said)
+    write_whole(folder / FAILED, json.dumps({"error": message.removeprefix("error: "), "traceback": trace}, indent=1))
+    log.error("%s%s; the other jobs continue", f"{trace}\n" if trace else "", message)
 
 
 def _last_words(error: BaseException, name: str) -> tuple[str, int]:

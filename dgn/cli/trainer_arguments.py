@@ -1,5 +1,5 @@
 """Arguments of Lightning's Trainer that a user adds with +trainer.KEY=VALUE: passed on, merged with ours, or refused
-before anything is computed where this program has a key of its own."""
+early if this program has another key for them."""
 
 import difflib
 import inspect
