@@ -1,23 +1,29 @@
-"""The errors that a user can put right, and how a run ends that was stopped."""
+"""Errors that a user can fix, and the exception of a run that was interrupted."""
 
 
 class UserError(Exception):
-    """Something that a user can put right: the message is one line that names the wrong value, the right
-    ones and the next step. The entry points print it without a traceback and exit with status 2."""
+    """An error that a user can fix.
+
+    The message is one line that names the wrong value, the valid ones and the next step. The entry points print it
+    without a traceback and exit with status 2.
+    """
 
 
 class OtherRun(UserError):
-    """A folder holds another run than the one that is asked for; it is left as it is."""
+    """A folder holds a different run from the one requested. The folder is not changed."""
 
 
 def first_line(error: BaseException) -> str:
-    """What a library's error says, in a line; its name where it says nothing."""
+    """Returns the first non-empty line of an error's message, or its class name if the message is empty."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 class Interrupted(BaseException):
-    """A run was stopped by a signal, after it had saved itself. As KeyboardInterrupt, it is no Exception: what comes
-    at any moment must not look like an error of the library that is at work."""
+    """A run was stopped by a signal, after it saved its state.
+
+    Like KeyboardInterrupt it is not an Exception: it can be raised at any moment, and code that handles the errors of
+    a library must not catch it.
+    """
 
     def __init__(self, signal: int, message: str) -> None:
         self.signal = signal

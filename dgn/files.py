@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and where what is kept between runs lies."""
+"""Atomic file writes, the cache folder, and file names."""
 
 import hashlib
 import os
@@ -12,8 +12,14 @@ from dgn.errors import UserError
 
 @contextmanager
 def written_aside(path: str | Path) -> Iterator[Path]:
-    """A path beside `path` to write to; when the block ends well it becomes `path` in one step, else it goes.
-    Missing parent folders are made. Raises UserError where the file system refuses."""
+    """Yields a temporary path beside `path` to write to.
+
+    If the block succeeds, the temporary file replaces `path` in one step; otherwise it is removed. Missing parent
+    folders are created.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
     path = Path(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -30,8 +36,10 @@ def written_aside(path: str | Path) -> Iterator[Path]:
 
 
 def kept_as(path: Path, earlier: Path) -> None:
-    """Keeps what is at `path`, which is about to be replaced, as `earlier` too, without copying it: at every moment
-    both paths have a whole file. On file systems without hard links `path` moves there."""
+    """Keeps the file at `path`, which is about to be replaced, as `earlier` as well, without copying it.
+
+    At every moment both paths hold a complete file. On file systems without hard links `path` is moved to `earlier`.
+    """
     aside = earlier.with_name(f".{earlier.name}.{os.getpid()}.part")
     try:
         os.link(path, aside)
@@ -43,14 +51,16 @@ def kept_as(path: Path, earlier: Path) -> None:
 
 
 def write_whole(path: str | Path, content: bytes | str) -> None:
-    """Writes a file whole or not at all."""
+    """Writes a file atomically: either all of its content is written, or the file is not changed."""
     with written_aside(path) as aside:
         aside.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def cache_dir() -> Path:
-    """Where the embedded encoder, judge and drawn pictures are kept for later runs: $DGN_CACHE, else
-    $XDG_CACHE_HOME/dgn, else ~/.cache/dgn."""
+    """Returns the folder that caches the embedded encoder and judge and the drawn pictures.
+
+    $DGN_CACHE, else $XDG_CACHE_HOME/dgn, else ~/.cache/dgn.
+    """
     if "DGN_CACHE" in os.environ:
         return Path(os.environ["DGN_CACHE"])
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dgn"
@@ -62,11 +72,12 @@ def image_name(objective: str, seed: int) -> str:
 
 
 def file_stem(objective: str) -> str:
-    """What files about an objective are named by: `fc8-house` for `fc8:house`.
+    """Returns the stem of the file names of an objective: `fc8-house` for `fc8:house`.
 
-    Safe on every file system, always the same, and never that of another objective, not even where the file
-    system ignores case: what the name cannot hold letter by letter is told apart by a hash behind `--`
-    (`fc8-0+0.5xfc8-3--1c0c6e0f2d`)."""
+    The stem is valid on every file system, deterministic, and unique to the objective, also where the file system
+    ignores case. An objective that a file name cannot represent exactly gets a hash after `--`
+    (`fc8-0+0.5xfc8-3--1c0c6e0f2d`).
+    """
     stem = objective.replace(":", "-")
     if not re.fullmatch(r"[a-z0-9_][a-z0-9_.]*:[a-z0-9_.,@]+", objective) or len(objective) > _LONGEST:
         stem = re.sub(r"[^\w.,@+]+", "-", stem.replace("*", "x"), flags=re.ASCII).strip("-.")[:_LONGEST]

@@ -1,4 +1,4 @@
-"""What sweepers and launchers are told: spaces, scripts, sweeps of W&B."""
+"""Settings of sweepers and launchers: search spaces, scripts, sweeps of W&B."""
 
 import importlib
 import math

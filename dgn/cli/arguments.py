@@ -1,4 +1,4 @@
-"""From the arguments that a user types to those that Hydra reads."""
+"""Converts the arguments of a user to the syntax of Hydra."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def _positional_as(key: str, arguments: list[str]) -> list[str]:
 
 
 def _as_hydra_reads(argument: str) -> list[str]:
-    """What we take and Hydra does not, in its words: `method=[a,b]` chooses from a group once and names the others."""
+    """Converts `method=[a,b]`, which Hydra does not accept: the first is chosen from the group, the rest are listed."""
     if not (match := re.fullmatch(r"method=\[(.*)\]", argument)):
         return [_quoted(argument)]
     names = [name.strip() for name in match[1].split(",") if name.strip()]

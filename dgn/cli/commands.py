@@ -39,7 +39,7 @@ def train(config: DictConfig) -> float | None:
 
 @entry_point("visualize")
 def visualize(config: DictConfig) -> None:
-    """Shows what units prefer to see; prints the gallery's page."""
+    """Synthesizes preferred images of units; prints the path of the gallery."""
     from dgn.cli.visualize import visualize as make_gallery
 
     page = make_gallery(config, Path(HydraConfig.get().runtime.output_dir))
@@ -49,7 +49,7 @@ def visualize(config: DictConfig) -> None:
 
 @entry_point("compare", positional="runs")
 def compare(config: DictConfig) -> None:
-    """Sets runs side by side; prints the comparison's page."""
+    """Compares runs; prints the path of the comparison."""
     from dgn.cli.compare import compare as make_comparison
 
     print(make_comparison(config, Path(HydraConfig.get().runtime.output_dir)))

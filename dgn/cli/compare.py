@@ -65,8 +65,8 @@ def compare(config: DictConfig, folder: Path) -> Path:
     config.threads = use_threads(config.threads)
     entries = [entry_of(place) for place in places]
     settings = [settings_of(place.path) for place in places]
-    for entry, name, told in zip(entries, *name_runs([p.called for p in places], settings), strict=True):
-        entry.name, entry.settings = name, told
+    for entry, name, differing in zip(entries, *name_runs([p.called for p in places], settings), strict=True):
+        entry.name, entry.settings = name, differing
     searches = [
         (place.path / RESULTS).is_file() or "units" in of.config for place, of in zip(places, settings, strict=True)
     ]

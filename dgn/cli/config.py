@@ -1,4 +1,4 @@
-"""Configs: composing one, a run's folder in it, going on with a saved one, telling two apart."""
+"""Composing configs, resuming saved ones, and comparing two."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ from dgn.runs.ranks import agreed
 
 
 def register_resolvers() -> None:
-    """`${run_dir:${resume},train}`: the folder to go on in, or a new one under outputs/. `${sweep_dir:...}`: the same
+    """`${run_dir:${resume},train}`: the folder to resume, or a new one under outputs/. `${sweep_dir:...}`: the same
     of a multirun, whose jobs are in numbered folders in it. `${command:train}`: how a user here starts that program."""
     OmegaConf.register_new_resolver(
         "run_dir",
@@ -65,7 +65,7 @@ def resumed(config: DictConfig, folder: Path) -> DictConfig:
         other = different(plain(saved, resolve=False), plain(config), _OF_A_SESSION)
         if other:
             raise OtherRun(
-                f"{folder} holds a run with other settings ({', '.join(other[:3])}); go on with it by resume={folder}, "
+                f"{folder} holds a run with other settings ({', '.join(other[:3])}); resume it with resume={folder}, "
                 "or choose another folder"
             )
         return config

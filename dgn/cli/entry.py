@@ -40,12 +40,16 @@ _MENDABLE = (UserError, HydraException, OmegaConfBaseException)
 
 
 def entry_point(name: str, positional: str | None = None) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
-    """Makes a function of a config the command line of conf/NAME.yaml, in which words without a key are the list
-    `positional`. What a user can mend is said in one line,
-    with exit status 2; an interrupted run says how to go on, with status 128 + signal.
+    """Turns a function of a config into the command line of conf/NAME.yaml.
 
-    In a multirun a job that fails, whatever the reason, leaves word in its folder, and the others go on; the command
-    ends with status 1."""
+    Errors that a user can fix are printed in one line, with exit status 2. An interrupted run prints how to resume it,
+    with status 128 + signal. In a multirun, a job that fails writes failed.json into its folder, the other jobs
+    continue, and the command ends with status 1.
+
+    Args:
+        name: train, visualize or compare.
+        positional: The key whose list is made of the words without a key.
+    """
     register_resolvers()
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], Any]:
@@ -95,11 +99,11 @@ def entry_point(name: str, positional: str | None = None) -> Callable[[Callable[
                     hydra.main(version_base="1.3", config_path=str(package_configs()), config_name=name)(job)()
             except (KeyboardInterrupt, Interrupted) as error:
                 stopped = next((e for e in ended if isinstance(e, Interrupted)), error)
-                said, status = _last_words(stopped, name)
+                message, status = _last_words(stopped, name)
                 if several:
-                    said = said.replace(NOTHING_SAVED, "stopped")
-                    said += "; the multirun goes on with the same command and resume=auto"
-                _end(said, status)
+                    message = message.replace(NOTHING_SAVED, "stopped")
+                    message += "; resume the multirun with the same command and resume=auto"
+                _end(message, status)
             except _MENDABLE as error:
                 _end(*_last_words(error, name))
             except Exception as error:  # Hydra's, or of the launcher and the sweeper that it runs
@@ -152,16 +156,16 @@ def _terminable() -> Iterator[None]:
 
 
 def _leave_word(folder: Path, error: Exception, name: str) -> None:
-    """failed.json in the folder of a multirun's job: what went wrong, for the comparison and for whoever looks."""
+    """Writes failed.json, with the error and its traceback, into the folder of a multirun's job."""
     expected = isinstance(error, _MENDABLE)
-    said = _last_words(error, name)[0] if expected else f"error: {type(error).__name__}: {error}"
-    told = "" if expected else "".join(traceback.format_exception(error))
-    write_whole(folder / FAILED, json.dumps({"error": said.removeprefix("error: "), "traceback": told}, indent=1))
-    log.error("%s%s; the other jobs go on", f"{told}\n" if told else "", said)
+    message = _last_words(error, name)[0] if expected else f"error: {type(error).__name__}: {error}"
+    trace = "" if expected else "".join(traceback.format_exception(error))
+    write_whole(folder / FAILED, json.dumps({"error": message.removeprefix("error: "), "traceback": trace}, indent=1))
+    log.error("%s%s; the other jobs continue", f"{trace}\n" if trace else "", message)
 
 
 def _last_words(error: BaseException, name: str) -> tuple[str, int]:
-    """What to say of the end of a run, and the exit status."""
+    """Returns the message about the end of a run, and the exit status."""
     if isinstance(error, Interrupted):
         return str(error), 128 + error.signal
     if isinstance(error, KeyboardInterrupt):

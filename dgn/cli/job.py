@@ -20,7 +20,7 @@ _PRELOADED = ("dgn.cli.train_prior", "dgn.cli.train_encoder")
 
 
 def run(config: DictConfig, folder: Path) -> Path:
-    """Does the config's task; returns the path of what it made."""
+    """Runs the task of the config; returns the path of the file that it made."""
     count = processes_to_start(config.trainer)
     local = processes_per_node()[0] if started_by_launcher() else 1
     config.threads = use_threads(config.threads, _recorded_threads(folder), local)
@@ -38,7 +38,7 @@ def _task(config: DictConfig, folder: Path, count: int) -> Path:
 
 
 def _recorded_threads(folder: Path) -> int | None:
-    """With how many threads the run in the folder was begun, where one is resumed; None: not known."""
+    """Returns the number of threads that a resumed run started with, or None if unknown."""
     if not holds_run(folder):
         return None
     threads = OmegaConf.select(OmegaConf.load(folder / CONFIG), "threads")

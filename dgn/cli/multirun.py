@@ -1,4 +1,4 @@
-"""What a multirun ends in: which of its jobs failed, and the comparison of what the others made."""
+"""Hydra's callback of multiruns: records failed jobs, and compares the others."""
 
 import logging
 import os
@@ -27,8 +27,10 @@ _watching: list[list[Path]] = []
 
 @contextmanager
 def watching(failed: list[Path]) -> Iterator[None]:
-    """Puts into `failed` the folders of jobs that failed in a multirun within the block: Hydra's callbacks return
-    nothing, and what they raise it makes a warning."""
+    """Appends to `failed` the folders of jobs that fail in a multirun within the block.
+
+    Hydra's callbacks return nothing, and Hydra turns what they raise into warnings.
+    """
     _watching.append(failed)
     try:
         yield
@@ -40,21 +42,20 @@ class Multirun(Callback):
     """Hydra's callback of train.yaml and visualize.yaml. Its comparison is made as config.comparison says."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Leaves word in the folder of what is run in it, which not every sweeper does; refuses settings that the
-        comparison would fail for when all the jobs are done."""
+        """Saves the config of the multirun in its folder, and checks the settings of its comparison before any job."""
         try:
             folder = Path(config.hydra.sweep.dir)
             _check(config)
             with written_aside(folder / MULTIRUN) as aside:
                 OmegaConf.save(config, aside)
         except (UserError, HydraException) as error:  # Hydra makes a warning of what is raised in a callback
-            said = str(error) if isinstance(error, UserError) else f"comparison: {explain(error, 'compare')}"
-            print(f"error: {said}", file=sys.stderr)
+            message = str(error) if isinstance(error, UserError) else f"comparison: {explain(error, 'compare')}"
+            print(f"error: {message}", file=sys.stderr)
             sys.exit(2)
         except OmegaConfBaseException:
-            return  # Hydra comes upon it as well, and what it raises is said
+            return  # Hydra raises the same error, and reports it
         if config.get("resume") == "auto" and not numbered(folder):
-            log.info("resume=auto: no multirun of this command is there to go on with; this is a new one")
+            log.info("resume=auto: there is no multirun of this command to resume; starting a new one")
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Compares the multirun's jobs, and prints the page's path last."""
@@ -69,7 +70,7 @@ class Multirun(Callback):
         try:
             print(_compare(config, jobs, folder / "comparison"))
         except Exception as error:  # Hydra would make a warning of it
-            again = f"once that is mended: {command('compare', *own_configs_flag(), str(folder))}"
+            again = f"once that is fixed: {command('compare', *own_configs_flag(), str(folder))}"
             if isinstance(error, UserError):
                 log.error("error: no comparison: %s; %s", error, again)
             else:

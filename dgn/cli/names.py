@@ -1,4 +1,4 @@
-"""Values that are names to a user: of layers, of labels, of files. What is typed is the name."""
+"""Config values that are names of layers, labels or files, and are kept exactly as typed."""
 
 import re
 from collections.abc import Iterator

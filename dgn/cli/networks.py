@@ -68,7 +68,7 @@ def print_layers(net: FeatureNet, role: str = "target") -> None:
     console.print(table)
     print(
         "sees, stride: receptive field in pixels of the network's input, and how far neighbours' are apart;\n"
-        "empty where it cannot be told. Further layers: NAME:input (what enters a module), NAME:class (the class\n"
+        "empty if unknown. Further layers: NAME:input (what enters a module), NAME:class (the class\n"
         "token), NAME:mean (over all positions), NAME@0 (a module's first call)."
     )
 

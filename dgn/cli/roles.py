@@ -1,4 +1,4 @@
-"""What the roles of a visualize or compare config stand for: device, priors, target, units, judge, real images."""
+"""The parts of a visualize or compare config: device, priors, target, units, judge, real images."""
 
 import logging
 from pathlib import Path
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def device_of(name: str) -> torch.device:
-    """What device= means: auto, cpu or cuda."""
+    """Returns the device of device=auto, cpu or cuda. Raises UserError for another, or if there is no GPU."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
@@ -65,13 +65,13 @@ def target_of(config: DictConfig, priors: list[Prior], device: torch.device) -> 
     else:
         target = network(config.target, image_size=priors[0].image_size if priors else None).to(device)
     target.classes_at = config.target.get("layer")
-    for prior in priors:  # one network, where it is the same
+    for prior in priors:  # share one network if it is the same
         prior.offer(target)
     return target
 
 
 def units_of(units: Any, target: FeatureNet) -> str | list[Any]:
-    """What `units=` says, for `parse_units`."""
+    """Returns the value of `units=` for `parse_units`."""
     if units == "all":
         return f"{target.class_layer()}:all"
     if OmegaConf.is_list(units):
@@ -81,12 +81,16 @@ def units_of(units: Any, target: FeatureNet) -> str | list[Any]:
 
 
 def seeds_of(seeds: Any) -> list[int]:
-    """What `seeds=` says: a number of them, or a list."""
+    """Returns the seeds of `seeds=`, a number of seeds or a list. Raises UserError for no or invalid seeds."""
     several = not isinstance(seeds, int | str | float | None)
-    found = list(range(seeds)) if isinstance(seeds, int) else list(seeds) if several else []
-    if not found or not all(isinstance(seed, int) for seed in found):
+    values: list[Any] = []
+    if isinstance(seeds, int):
+        values = list(range(seeds))
+    elif several:
+        values = list(seeds)
+    if not values or not all(isinstance(seed, int) for seed in values):
         raise UserError(f"seeds={seeds} asks for no image; give a number of at least 1, or a list")
-    return found
+    return values
 
 
 def judge_of(config: DictConfig, prior: Prior | None, target: FeatureNet) -> FeatureNet | None:

@@ -1,4 +1,4 @@
-"""Where what is compared lies: folders of runs, multiruns, prior files, shared priors."""
+"""The runs to compare: folders of runs and multiruns, prior files, shared priors."""
 
 import json
 from collections.abc import Sequence
@@ -11,13 +11,18 @@ from dgn.report.run_comparison import Entry
 from dgn.runs.folders import CONFIG, FAILED, METRICS, PRIOR, numbered
 
 RESULTS = "results.json"
-"""What visualize.py leaves in its folder."""
+"""The results that visualize.py writes into its folder."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """path: a run's folder, or a prior file alone. called: what names it where its settings do not. given: a shared
-    prior's name, by which it is loaded."""
+    """A run or prior to compare.
+
+    Args:
+        path: The folder of a run, or a prior file.
+        called: Its name if its settings do not distinguish it.
+        given: The name of a shared prior, by which it is loaded.
+    """
 
     path: Path
     called: str
@@ -25,16 +30,16 @@ class Place:
 
 
 def places_of(runs: Sequence[str]) -> list[Place]:
-    """What is to be compared: run folders (a multirun's are its jobs'), prior files, shared priors."""
-    found: dict[Path, Place] = {}  # one that is named twice is one
+    """Returns the places to compare: run folders (the jobs of a multirun), prior files, shared priors."""
+    places: dict[Path, Place] = {}  # without duplicates
     for given in map(str, runs):
         if is_shared(given):
             path = fetch(given)
-            found[path.resolve()] = Place(path, given, given)
+            places[path.resolve()] = Place(path, given, given)
             continue
         run = Path(given)
         if run.is_file() and run.suffix == ".safetensors":
-            found[run.resolve()] = Place(run, run.resolve().parent.name)
+            places[run.resolve()] = Place(run, run.resolve().parent.name)
             continue
         if not run.is_dir():
             raise UserError(
@@ -42,16 +47,16 @@ def places_of(runs: Sequence[str]) -> list[Place]:
                 "shared priors (hf:, wandb:)"
             )
         jobs = [run] if any((run / name).exists() for name in (CONFIG, RESULTS, ".hydra")) else numbered(run)
-        found |= {job.resolve(): Place(job, job.name) for job in jobs}
+        places |= {job.resolve(): Place(job, job.name) for job in jobs}
         if not jobs:
             raise UserError(f"{run} is no run's folder: neither {CONFIG} nor {RESULTS} is there, nor numbered jobs")
-    if not found:
+    if not places:
         raise UserError("no runs to compare; give their folders")
-    return list(found.values())
+    return list(places.values())
 
 
 def entry_of(place: Place) -> Entry:
-    """What a comparison says of a place before anything is measured: how far it came, and where its prior is."""
+    """Returns the entry of a place before any measurement: its status and its prior."""
     run = place.path
     if run.is_file():
         return Entry(place.called, run, "finished", prior=place.given or str(run))

@@ -1,4 +1,4 @@
-"""What tells runs from each other: the settings in which they differ, read from what each run's folder keeps."""
+"""Names for runs from the settings in which they differ, read from the folder of each run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Settings:
 
 
 def settings_of(run: Path) -> Settings:
-    """What the folder of a run, or a prior file alone, says of its settings."""
+    """Reads the settings of a run from its folder, or from a prior file."""
     if run.is_file():
         return Settings(with_present_targets(Prior.load(run).about.get("config", {})), {}, [])
     hydra = _read(run / ".hydra" / "hydra.yaml")

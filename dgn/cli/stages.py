@@ -22,8 +22,8 @@ def method_for(method: DictConfig, start: str, steps: int | None, overrides: Seq
     stays whatever the start."""
     method = method.copy()
     if start not in ("noise", "sample"):
-        said = [o.lstrip("+").removeprefix("method.") for o in overrides if o.lstrip("+").startswith("method.")]
-        method = _merged(method, method.get("from_image") or {}, OmegaConf.from_dotlist(said))
+        given = [o.lstrip("+").removeprefix("method.") for o in overrides if o.lstrip("+").startswith("method.")]
+        method = _merged(method, method.get("from_image") or {}, OmegaConf.from_dotlist(given))
     if steps is not None:
         method.steps = steps
     if method.steps < 1:

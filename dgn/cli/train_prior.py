@@ -106,10 +106,10 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
             write_whole(folder / METRICS, json.dumps(metrics, indent=2))
             log_prior(loggers, folder / PRIOR, module.about)
         trainer.strategy.barrier()  # all processes find what rank 0 has written
-    said = common.said_of(
+    summary = common.said_of(
         metrics, psnr="PSNR %.2f dB", feature_distance="feature distance %.3f", code_error="code error %.3f"
     )
-    log.info("%s; %.0f s in all", said, metrics["total_seconds"])
+    log.info("%s; %.0f s in all", summary, metrics["total_seconds"])
     return folder / PRIOR
 
 

@@ -46,12 +46,21 @@ log = logging.getLogger(__name__)
 
 
 def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
-    """Writes the resolved config into the run's folder (first thing: it marks the folder as a run's), and silences
-    what Lightning says to developers. Returns the command that makes the run; in processes other than that of rank 0,
-    which alone writes and may be behind them, an empty one.
+    """Checks the settings of a run, writes its resolved config into its folder, and silences Lightning's messages.
 
-    measures: what the task measures. Raises UserError for another config.metric, and for settings of loggers that would
-    be refused when they are under way."""
+    The saved config marks the folder as that of a run. Only rank 0 writes it, maybe later than other ranks return.
+
+    Args:
+        config: The config of the run.
+        folder: The folder of the run.
+        measures: The names of the metrics of the task.
+
+    Returns:
+        The command that makes the run; an empty string in processes of other ranks than 0.
+
+    Raises:
+        UserError: If config.metric is not one of the metrics, or settings or the checkpoint are invalid.
+    """
     if config.metric not in (known := (*measures, "steps", "fit_seconds")):
         raise UserError(f"metric={config.metric}: this task measures {', '.join(known)}; choose one of these")
     check_loggers(config.logger)
@@ -65,23 +74,25 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
     if rank() != 0:
         return ""
     kept = folder / ".hydra" / "overrides.yaml"
-    said = yaml.safe_load(kept.read_text()) if kept.is_file() else []
-    resumed = any(word.startswith("resume=") for word in said)
-    said = [word for word in said if not word.startswith("resume=")]  # that is how this session goes on, not what it is
-    said = [*own_configs_flag(), *said]
-    words = [*shlex.split(command("train")), *said]
+    given = yaml.safe_load(kept.read_text()) if kept.is_file() else []
+    resumed = any(word.startswith("resume=") for word in given)
+    given = [word for word in given if not word.startswith("resume=")]  # not a setting of the run
+    given = [*own_configs_flag(), *given]
+    words = [*shlex.split(command("train")), *given]
     if (folder / CONFIG).is_file() and (resumed or holds_run(folder)):
-        # Resumed: as it began, but for what is said anew, as more steps.
-        anew = {word.split("=")[0] for word in said}
-        words = [word for word in shlex.split(command_of(folder)) if word.split("=")[0] not in anew] + said
+        # A resumed run keeps its command, except for settings that are given again, such as more steps.
+        replaced = {word.split("=")[0] for word in given}
+        words = [word for word in shlex.split(command_of(folder)) if word.split("=")[0] not in replaced] + given
     line = shlex.join(words)
     write_whole(folder / CONFIG, f"# {line}\n" + yaml.safe_dump(plain(config), sort_keys=False))
     return line
 
 
 def device(trainer: DictConfig) -> torch.device:
-    """Where this process computes before the Trainer takes over, and after: with a list in trainer.devices, the GPU of
-    that list that is this process's."""
+    """Returns the device of this process, the same that the Trainer uses.
+
+    With a list in trainer.devices, it is the GPU of that list for the local rank.
+    """
     if trainer.accelerator == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     if OmegaConf.is_list(trainer.devices):
@@ -91,8 +102,7 @@ def device(trainer: DictConfig) -> torch.device:
 
 @contextmanager
 def running(config: DictConfig, folder: Path) -> Iterator[tuple[list[Logger], Interruption]]:
-    """Around everything that a job does once it has its data and networks: the loggers, ended with it, and the signals
-    that ask it to stop."""
+    """Yields the loggers of a job, closed after the block, and the record of signals that ask it to stop."""
     makers = [instantiate(maker, _partial_=True) for maker in config.logger.values()]
     with logged(makers, plain(config)) as loggers, Interruption() as interruption:
         yield loggers, interruption
@@ -188,8 +198,8 @@ def step_settings(config: DictConfig) -> dict[str, Any]:
 def said_of(metrics: Mapping[str, float], **formats: str) -> str:
     """What a run's last line says of the metrics that it has. formats: {a metric of validation, without val/: how it is
     said}."""
-    said = [form % metrics[f"val/{name}"] for name, form in formats.items() if f"val/{name}" in metrics]
-    return ", ".join(said) or "not validated (trainer.limit_val_batches=0)"
+    parts = [form % metrics[f"val/{name}"] for name, form in formats.items() if f"val/{name}" in metrics]
+    return ", ".join(parts) or "not validated (trainer.limit_val_batches=0)"
 
 
 def schedule(config: DictConfig) -> Any:

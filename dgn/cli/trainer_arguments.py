@@ -1,5 +1,5 @@
 """Arguments of Lightning's Trainer that a user adds with +trainer.KEY=VALUE: passed on, merged with ours, or refused
-before anything is computed where this program has a key of its own."""
+early if this program has another key for them."""
 
 import difflib
 import inspect
@@ -88,7 +88,7 @@ def check_trainer(config: DictConfig, measures: Sequence[str]) -> None:
 def unknown_argument(key: str, parameters: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """What to say of a key that Lightning's Trainer does not have. config: whose keys may be meant."""
     if key in config:
-        return f"no key trainer.{key}: {key} is a key of its own, give {key}=VALUE"
+        return f"no key trainer.{key}: {key} is a top-level key, give {key}=VALUE"
     near = difflib.get_close_matches(key, [name for name in parameters if name != "self"], 1)
     hint = f"did you mean trainer.{near[0]}?" if near else "its keys are the arguments of pytorch_lightning.Trainer"
     return f"no key trainer.{key}; {hint}"

@@ -1,7 +1,7 @@
-"""Where metrics, pictures and priors go besides the run's folder: CSV, TensorBoard, Weights & Biases.
+"""Loggers of metrics, pictures and priors: CSV, TensorBoard, Weights & Biases.
 
-All of it goes through Lightning's loggers; what is W&B's own is in `dgn.runs.wandb`. A run there is one job: it is
-begun here, and ended here (`logged`), so that the next job of the same process gets a run of its own.
+They are Lightning's loggers; code specific to W&B is in `dgn.runs.wandb`. Each job is one run of W&B: `logged` starts
+and ends it, so that the next job of the same process gets a separate run.
 """
 
 import csv
@@ -24,7 +24,7 @@ from dgn.runs.wandb import WandbRun
 
 
 def check(loggers: Mapping[str, Any]) -> None:
-    """Raises UserError for loggers' settings that would be refused when the job is under way. loggers: the config's."""
+    """Raises UserError for invalid settings of the config's loggers, before the job starts."""
     for settings in loggers.values():
         if settings["_target_"] == "dgn.runs.loggers.wandb_logger":
             wandb_runs.check(**{key: settings[key] for key in ("project", "mode", "tags") if key in settings})
@@ -32,9 +32,12 @@ def check(loggers: Mapping[str, Any]) -> None:
 
 @contextmanager
 def logged(makers: Sequence[Any], config: Mapping[str, Any]) -> Iterator[list[Logger]]:
-    """The loggers of one job, which know its config; ended with the block, as failed where it raised.
+    """Yields the loggers of one job, and closes them after the block, as failed if it raised.
 
-    makers: functions of nothing that make them. Only the process of rank 0 logs."""
+    Args:
+        makers: Functions without arguments that return a logger. Only the process of rank 0 logs.
+        config: The config of the job, logged as hyperparameters.
+    """
     if rank():
         yield []
         return
@@ -60,13 +63,16 @@ def logged(makers: Sequence[Any], config: Mapping[str, Any]) -> Iterator[list[Lo
 
 
 def csv_logger(folder: str | Path) -> CSVLogger:
-    """metrics.csv in the folder. A run that is gone on with keeps what it had logged up to there."""
-    return _GoingOn(str(folder), name="", version="")
+    """Logs to metrics.csv in the folder. A resumed run keeps the rows up to its checkpoint."""
+    return _ResumableCSV(str(folder), name="", version="")
 
 
 def tensorboard_logger(folder: str | Path) -> TensorBoardLogger:
-    """Event files in the folder; those of a run that is gone on with hide what comes again. Raises UserError where
-    tensorboard is not installed."""
+    """Logs to event files in the folder. In a resumed run, repeated steps replace the earlier ones.
+
+    Raises:
+        UserError: If tensorboard is not installed.
+    """
     try:
         return _Purging(str(folder), name="", version="", default_hp_metric=False)
     except ModuleNotFoundError:
@@ -84,13 +90,26 @@ def wandb_logger(
     notes: str | None = None,
     mode: str = "auto",
 ) -> WandbLogger | None:
-    """Lightning's WandbLogger, with its run begun; None, and a warning, where W&B cannot even keep it on disk. A run
-    that is gone on with goes on in W&B, too.
+    """Starts a run of W&B and returns Lightning's WandbLogger for it. A resumed run resumes the run of W&B too.
 
-    folder: the job's; W&B's files go into its wandb/. group: None: the multirun that the folder belongs to. name:
-    None: the folder's, with its multirun's. mode: `auto` is online where someone is logged in, else offline;
-    $WANDB_MODE decides where it is set. Where the service does not answer, the run is kept offline, and it is said.
-    Raises UserError for settings that W&B refuses."""
+    Args:
+        folder: The folder of the job. W&B's files are written to its wandb/.
+        project: The project of W&B.
+        entity: The user or team of W&B.
+        name: The name of the run (None: that of the folder, with its multirun's).
+        group: The group of the run (None: the multirun that the folder belongs to).
+        job_type: The job type of W&B.
+        tags: Tags of the run.
+        notes: Notes on the run.
+        mode: `auto` is online if a user is logged in, else offline. $WANDB_MODE takes precedence. If the service does
+            not answer, the run is kept offline, with a warning.
+
+    Returns:
+        The logger, or None, with a warning, if W&B cannot keep the run even on disk.
+
+    Raises:
+        UserError: If W&B refuses the settings.
+    """
     wandb_runs.check(project=project, mode=mode, tags=tags)
     notes = None if notes is None else str(notes)
     return wandb_runs.begin(
@@ -101,7 +120,7 @@ def wandb_logger(
 def log_pictures(
     loggers: Sequence[Logger], key: str, images: Sequence[Tensor], captions: Sequence[str], step: int | None = None
 ) -> None:
-    """Images (3, H, W) in image space, with a caption each, through every logger that takes images."""
+    """Logs images (3, H, W) in image space, with one caption each, through every logger that accepts images."""
     for logger in loggers:
         if isinstance(logger, WandbRun):
             logger.log_image(key, list(images), step=step, caption=list(captions))
@@ -114,21 +133,21 @@ def log_pictures(
 def log_table(
     loggers: Sequence[Logger], key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], picture: str | None
 ) -> None:
-    """A table, one row a thing, through W&B. picture: the column of the paths of its images, if there is one."""
+    """Logs a table through W&B. picture: the column that holds image paths, or None."""
     for logger in loggers:
         if isinstance(logger, WandbRun):
             logger.held(_log_table, logger, key, columns, rows, picture)
 
 
 def log_prior(loggers: Sequence[Logger], path: Path, about: Mapping[str, Any]) -> None:
-    """The prior file as a W&B artifact of type `prior`, named after what it inverts, with what it says of itself."""
+    """Logs a prior file as a W&B artifact of type `prior`, named after its encoder and layer, with its metadata."""
     for logger in loggers:
         if isinstance(logger, WandbRun):
             logger.held(_log_prior, logger, path, about)
 
 
 def artifact_name(*parts: str) -> str:
-    """The parts as W&B takes them for a name: letters and digits of ASCII, `-`, `_` and `.`, at most 128 characters."""
+    """Joins the parts to a valid name for W&B: ASCII letters and digits, `-`, `_` and `.`, at most 128 characters."""
     return re.sub(r"[^A-Za-z0-9_.-]", "-", "-".join(map(str, parts)))[:128]
 
 
@@ -154,8 +173,8 @@ def _log_prior(logger: WandbRun, path: Path, about: Mapping[str, Any]) -> None:
     logger.experiment.log_artifact(artifact)
 
 
-class _GoingOn(CSVLogger):
-    """Lightning's CSVLogger deletes the file that is there; this one keeps its rows up to where the run goes on."""
+class _ResumableCSV(CSVLogger):
+    """A CSVLogger that keeps the rows of an existing file up to the step at which the run is resumed."""
 
     _earlier: Sequence[dict[str, str]] = ()
 
@@ -172,7 +191,7 @@ class _GoingOn(CSVLogger):
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         _ = self.experiment
         if step is not None and any(int(row["step"]) >= step for row in self._earlier):
-            # What had been logged after the checkpoint that the run goes on from comes again.
+            # Rows after the checkpoint from which the run is resumed are logged again.
             self._experiment = None
             same = {"step", *metrics}
             self._keep(
@@ -190,8 +209,7 @@ class _GoingOn(CSVLogger):
 
 
 class _Purging(TensorBoardLogger):
-    """Lightning's TensorBoardLogger, which in a run that is gone on with tells readers that what was logged after the
-    checkpoint comes again."""
+    """A TensorBoardLogger that marks, in a resumed run, that steps after the checkpoint are logged again."""
 
     _begun = False
 

@@ -29,14 +29,24 @@ _GRACE = 20.0  # seconds that the others get to end on their own when one proces
 def run_in_processes(
     function: Callable[..., Any], arguments: Sequence[Any], count: int, preload: Sequence[str] = ()
 ) -> Any:
-    """function(*arguments) in `count` new processes of this machine; returns what that of rank 0 returned, as JSON
-    has it (paths as strings).
+    """Calls function(*arguments) in `count` new processes of this machine.
 
-    preload: modules that the processes need, imported once for all of them.
+    Each process has RANK, WORLD_SIZE and the other variables of torchrun in its environment. Ctrl-C and SIGTERM are
+    forwarded. If a process fails, the others are ended. If this process dies, they end themselves.
 
-    The arguments are pickled. Each process finds RANK, WORLD_SIZE and the rest as under torchrun. Ctrl-C and SIGTERM
-    here are passed on, and waited for; when a process fails, the others are ended; when this one dies, they end
-    themselves. Raises what a process raised where it is a UserError or Interrupted, else a RuntimeError."""
+    Args:
+        function: The function to call.
+        arguments: Its arguments, which are pickled.
+        count: The number of processes.
+        preload: Modules that the processes need, imported once for all of them.
+
+    Returns:
+        The result of the process of rank 0, converted to JSON (paths are strings).
+
+    Raises:
+        UserError: If a process raised it. The same holds for Interrupted.
+        RuntimeError: If a process failed otherwise.
+    """
     # Processes are copies of one that has imported what they need, and touched no GPU.
     context = get_context("forkserver")
     context.set_forkserver_preload(list(preload))
@@ -62,7 +72,7 @@ def _free_port() -> int:
 
 @contextmanager
 def _starting() -> Iterator[None]:
-    """While processes start they ignore Ctrl-C, as they inherit that: until they can take it, it is this process's."""
+    """Ignores Ctrl-C while processes start. They inherit this until they install their own handlers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -75,7 +85,7 @@ def _starting() -> Iterator[None]:
 
 @contextmanager
 def _passing_signals_to(processes: Sequence[Any]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM go on to the processes, which save and end; however this ends, none is left behind."""
+    """Forwards Ctrl-C and SIGTERM to the processes, which save and end. After the block no process is left."""
 
     def pass_on(number: int, frame: Any) -> None:
         for process in processes:
@@ -116,8 +126,8 @@ def _rank_main(
     logs: list,
     surroundings: tuple[dict[str, str], str],
 ) -> None:
-    """What each process does: takes its place, calls the function, and leaves word of how it ended."""
-    # A session of its own: Ctrl-C in the terminal comes once, through the process that started this one.
+    """The main function of each process: sets its environment, calls the function, and writes its outcome."""
+    # A new session: Ctrl-C in the terminal arrives once, through the parent process.
     os.setsid()
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
@@ -147,7 +157,7 @@ def _rank_main(
         outcome = {"error": f"{type(error).__name__}: {error}"}
     (folder / f"{number}.json").write_text(json.dumps(outcome, default=str))
     _leave_group()
-    # Only a failure is no end that the others can be waited for.
+    # A nonzero status makes the parent end the other processes.
     sys.exit(int("error" in outcome or "user_error" in outcome))
 
 
@@ -173,7 +183,7 @@ def _leave_group() -> None:
 
 
 def _configure_logging(number: int, logs: list) -> None:
-    """Rank 0 says what a run in one process would; the others only what goes wrong."""
+    """Rank 0 logs as a single process does; the other ranks log only errors."""
     root = logging.getLogger()
     screen = logging.StreamHandler(sys.stdout)
     screen.setFormatter(logging.Formatter("%(message)s"))

@@ -14,17 +14,17 @@ from dgn.errors import UserError
 
 
 def rank() -> int:
-    """Which of the processes of a run this one is; 0 where there is one."""
+    """Returns the rank of this process; 0 for a single process."""
     return _place()[0]
 
 
 def world_size() -> int:
-    """How many processes train together; 1 where nobody started several."""
+    """Returns the number of processes that train together."""
     return _place()[1]
 
 
 def local_rank() -> int:
-    """Which of the run's processes on this machine this one is."""
+    """Returns the rank of this process among those on this machine."""
     return int(os.environ.get("LOCAL_RANK") or (os.environ.get("SLURM_LOCALID", "0") if _srun() else "0"))
 
 
@@ -43,10 +43,14 @@ def processes_per_node() -> tuple[int, int]:
 
 
 def agreed(choose: Callable[[str | None], Path]) -> Path:
-    """A folder that all processes of a run name alike: rank 0 chooses, and the others are told.
+    """Returns the same folder in all processes of a run: rank 0 chooses it, and the others receive its choice.
 
-    choose: gives the folder; under srun, where nobody can be told, it is given a name that is the job's. Raises
-    UserError where processes of another launcher cannot be told."""
+    Args:
+        choose: Returns the folder. Under srun, where the processes cannot communicate yet, it gets the name of the job.
+
+    Raises:
+        UserError: If the processes of another launcher cannot communicate.
+    """
     if world_size() == 1:
         return choose(None)
     if "RANK" not in os.environ:

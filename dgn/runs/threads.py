@@ -1,4 +1,4 @@
-"""How many threads a process computes with, and how they wait for each other.
+"""The number of threads of a process, and how they wait for each other.
 
 Threads that wait at the end of an operation spin for milliseconds by default. Alone on the machine that is the fastest
 way to go on; beside other processes the spinning threads take the time that the threads they wait for would need, and
@@ -27,8 +27,11 @@ _WORTH = 1.1
 
 
 def wait_briefly() -> None:
-    """Threads that wait sleep after a moment. Must come before torch is imported, whose OpenMP reads it once; what
-    the environment says already stays."""
+    """Makes waiting threads sleep after a short time.
+
+    Must be called before torch is imported, whose OpenMP reads the setting once. Existing environment variables are
+    kept.
+    """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
         os.environ.setdefault("KMP_BLOCKTIME", "1")  # milliseconds, LLVM's and Intel's OpenMP

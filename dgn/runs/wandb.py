@@ -1,4 +1,4 @@
-"""A run of Weights & Biases: Lightning's logger, begun, held and ended so that no job fails because of it."""
+"""Runs of Weights & Biases, whose errors never make a job fail."""
 
 import hashlib
 import logging
@@ -15,18 +15,21 @@ log = logging.getLogger(__name__)
 
 MODES = ("auto", "online", "offline", "disabled")
 PATIENCE = 30.0
-"""Seconds that W&B gets to answer as a run begins, and to take what is left as it ends. What it has not taken by
-then is on disk, for `wandb sync`."""
+"""Seconds that W&B has to answer when a run starts, and to upload remaining data when it ends. Data that is not
+uploaded by then is on disk, for `wandb sync`."""
 
 
 class WandbRun(WandbLogger):
-    """Lightning's WandbLogger, for jobs that are worth more than their log. What fails once the run has begun (a disk
-    that is full, a service that went away, W&B's own process ended) is said once, and the job goes on without."""
+    """A WandbLogger whose errors do not stop the job.
+
+    The first error after the start of the run (a full disk, an unreachable service, W&B's process killed) is logged
+    as a warning, and the job continues without W&B.
+    """
 
     lost = False
 
     def held(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """call(*args, **kwargs), unless the run is lost."""
+        """Returns call(*args, **kwargs), or None if the run is lost."""
         if self.lost:
             return None
         try:
@@ -35,7 +38,7 @@ class WandbRun(WandbLogger):
             self.lost = True
             logging.raiseExceptions = False  # W&B's own log may be on the same full disk: not a page about each line
             log.warning(
-                "W&B takes no more of this run (%s), which goes on without it; to upload what it has: wandb sync %s",
+                "W&B stopped logging this run (%s), which continues without it; to upload its data: wandb sync %s",
                 first_line(error),
                 self.folder,
             )
@@ -43,7 +46,7 @@ class WandbRun(WandbLogger):
 
     @property
     def folder(self) -> Path:
-        """Where W&B keeps the run: what `wandb sync` is given."""
+        """The folder of the run, the argument of `wandb sync`."""
         return Path(self.experiment.dir).parent
 
     def log_hyperparams(self, params: Any) -> None:
@@ -59,14 +62,14 @@ class WandbRun(WandbLogger):
         self.held(super().log_table, *args, **kwargs)
 
     def finish(self, failed: bool) -> None:
-        """Ends the run, waiting so long as W&B is given to take what is left."""
+        """Ends the run, and waits at most `PATIENCE` seconds for the upload."""
         self.held(self.experiment.finish, exit_code=int(failed))
         if self.lost:
             _forget()
 
 
 def check(project: str | None = None, mode: str = "auto", tags: Any = ()) -> None:
-    """Raises UserError for settings that W&B would refuse, those of its environment variables too."""
+    """Raises UserError for settings that W&B would refuse, including its environment variables."""
     if mode not in MODES:
         raise UserError(f"logger.wandb.mode={mode} is none of {', '.join(MODES)}")
     if (asked := os.environ.get("WANDB_MODE")) not in (None, "dryrun", "run", "shared", *MODES[1:]):
@@ -77,15 +80,15 @@ def check(project: str | None = None, mode: str = "auto", tags: Any = ()) -> Non
         wandb.Settings(project=project, run_tags=_tags(tags))
         wandb.Settings().update_from_env_vars(dict(os.environ))
     except (wandb.Error, ValueError) as error:
-        said = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in getattr(error, "errors", list)()]
+        messages = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in getattr(error, "errors", list)()]
         raise UserError(
-            f"W&B does not take these settings ({'; '.join(said) or first_line(error)}); see logger.wandb.* and the "
-            "environment's WANDB_*"
+            f"W&B does not take these settings ({'; '.join(messages) or first_line(error)}); see logger.wandb.* and "
+            "the environment's WANDB_*"
         ) from None
 
 
 def begin(folder: Path, mode: str, name: str | None, group: str | None, tags: Any, **settings: Any) -> WandbRun | None:
-    """The logger of a run that has begun; None where W&B cannot even keep it on disk, which is said."""
+    """Starts a run and returns its logger; None, with a warning, if W&B cannot keep the run even on disk."""
     import wandb
 
     folder = folder.absolute()  # W&B's service process may have been started in another folder
@@ -109,8 +112,8 @@ def begin(folder: Path, mode: str, name: str | None, group: str | None, tags: An
                 _forget()
                 mode = "offline"
         logger = _begun(settings, mode)
-    except Exception as error:  # whatever it is, the job is not lost to it
-        log.warning("W&B cannot keep this run (%s): it goes on without", first_line(error))
+    except Exception as error:  # no error of W&B may stop the job
+        log.warning("W&B cannot keep this run (%s): the job continues without W&B", first_line(error))
         _forget()
         return None
     if mode == "offline":
@@ -144,8 +147,8 @@ def _forget() -> None:
 def _mode(mode: str) -> str:
     """Whether to ask the service at all."""
     if "WANDB_MODE" in os.environ:
-        found = {"dryrun": "offline", "run": "online"}.get(os.environ["WANDB_MODE"], os.environ["WANDB_MODE"])
-        return found if found in MODES[1:] else "online"
+        requested = {"dryrun": "offline", "run": "online"}.get(os.environ["WANDB_MODE"], os.environ["WANDB_MODE"])
+        return requested if requested in MODES[1:] else "online"
     if mode != "auto":
         return mode
     import wandb
@@ -162,7 +165,7 @@ def _tags(tags: Any) -> tuple[str, ...] | None:
 
 
 def _run_id(folder: Path) -> str:
-    """The id of the folder's W&B run: that of its first job, so that a run that is gone on with is one run there."""
+    """Returns the id of the folder's W&B run, kept from its first job, so that a resumed run stays one run."""
     kept = folder / "wandb" / "run_id"
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)

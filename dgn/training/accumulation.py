@@ -1,4 +1,4 @@
-"""Gradient accumulation and clipping, which the training steps do themselves (manual optimization)."""
+"""Gradient accumulation and clipping for training steps with manual optimization."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -9,11 +9,19 @@ from dgn.networks.dropout import SharedDropout
 
 
 def parts(batch: Sequence[Tensor], count: int) -> Iterator[tuple[Tensor, ...]]:
-    """A step's batch in `count` equal parts, one after the other; with gradients of loss / count added up over them,
-    the step is that of the whole batch in the memory of one part.
+    """Yields the batch of a step in `count` equal parts.
 
-    batch: tensors (N, ...), N a multiple of count. Every part starts from the same random state, from which
-    `SharedDropout` draws the mask of the whole batch and takes the part's rows."""
+    If the gradients of loss / count are summed over the parts, the step equals that of the whole batch, with the
+    memory of one part. Every part starts from the same random state, from which `SharedDropout` draws the mask of the
+    whole batch and takes the rows of the part.
+
+    Args:
+        batch: Tensors (N, ...), with N a multiple of count.
+        count: The number of parts.
+
+    Raises:
+        ValueError: If N is not a multiple of count.
+    """
     if count == 1:
         yield tuple(batch)
         return
@@ -31,8 +39,7 @@ def parts(batch: Sequence[Tensor], count: int) -> Iterator[tuple[Tensor, ...]]:
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], norm: float | None) -> None:
-    """Scales the gradients of one network down to `norm` where their norm, over all its parameters, is greater.
-    None: leaves them."""
+    """Clips the gradients of one network to a total norm of `norm` over all its parameters (None: no clipping)."""
     if norm is not None:
         nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], norm)
 

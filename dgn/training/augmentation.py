@@ -1,4 +1,4 @@
-"""Augmentation of a batch of images where it is used, on whatever device: each image is changed in its own way."""
+"""Augmentation of a batch of images on its device. Each image is transformed independently."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,18 @@ from dgn.networks.precision import full_precision
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What a classifier is shown instead of an image: turned, scaled, shifted, mirrored, blurred, in another light.
+    """Random rotation, scale, shift, mirroring, blur and color changes of a classifier's training images.
 
-    rotation: at most so many degrees either way. scale: sides times 1 / (1 + scale) .. 1 + scale. shift: at most this
-    share of a side. mirror: half of the images. What moves in from outside is reflected.
-    blur: standard deviation in pixels of the strongest; an image is a random mixture of itself and that.
-    light: each colour times 1 - light .. 1 + light, and as much of it added.
-    Every draw is from torch's own generator.
+    All random numbers are drawn from torch's global generator. Pixels from outside the image are reflected.
+
+    Args:
+        rotation: Largest rotation in degrees, in either direction.
+        scale: Sides are multiplied by a factor from 1 / (1 + scale) to 1 + scale.
+        shift: Largest shift, as a fraction of a side.
+        mirror: Mirrors half of the images.
+        blur: Largest standard deviation in pixels; an image is blended at random with its blurred version.
+        light: Each color channel is multiplied by a factor from 1 - light to 1 + light, and an offset from
+            -light / 2 to light / 2 is added.
     """
 
     rotation: float = 0.0
@@ -29,7 +34,7 @@ class Augmentation:
 
     @full_precision
     def __call__(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) in image space -> the same, in [0, 1]."""
+        """Maps images (N, 3, H, W) in image space to augmented images of the same shape, in [0, 1]."""
         if self.rotation or self.scale or self.shift or self.mirror:
             images = self._moved(images)
         if self.blur:
@@ -61,7 +66,7 @@ class Augmentation:
 
 @full_precision
 def blurred(images: Tensor, sigma: float) -> Tensor:
-    """(N, C, H, W) under a Gaussian of standard deviation `sigma` pixels, borders repeated."""
+    """Blurs images (N, C, H, W) with a Gaussian of standard deviation `sigma` pixels; borders are replicated."""
     reach = max(1, round(3 * sigma))
     places = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
     kernel = torch.exp(-places.square() / (2 * sigma**2))

@@ -1,4 +1,4 @@
-"""What happens around the training steps: checkpoints and interruptions, progress, reconstructions."""
+"""Callbacks of training: checkpoints and interruptions, progress, reconstructions."""
 
 import datetime
 import os
@@ -25,8 +25,10 @@ from dgn.training.distributed import any_process
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints appear whole or not at all, so that the last good one survives a kill at any moment. When last.ckpt
-    is replaced, the one that was there is kept as previous.ckpt."""
+    """Writes checkpoints atomically, so that a valid one survives a kill at any moment.
+
+    When last.ckpt is replaced, the earlier one is kept as previous.ckpt.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         with written_aside(path) as aside:
@@ -36,15 +38,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Interruption:
-    """Ctrl-C and SIGTERM within the block are noted, for the run to end where nothing is lost. A second one does not
-    wait. SIGTERM that someone else takes already (submitit, whose jobs are requeued) stays theirs."""
+    """Records Ctrl-C and SIGTERM within the block, so that the run can save its state before it ends.
+
+    A second signal ends the process at once. An existing SIGTERM handler of another library is kept (submitit
+    requeues its jobs with one).
+    """
 
     received: int | None = None
 
     def __enter__(self) -> "Interruption":
-        theirs = signal.getsignal(signal.SIGTERM)
+        handler = signal.getsignal(signal.SIGTERM)
         numbers = [signal.SIGINT]
-        if theirs == signal.SIG_DFL or getattr(theirs, "__module__", "").startswith("dgn."):
+        if handler == signal.SIG_DFL or getattr(handler, "__module__", "").startswith("dgn."):
             numbers.append(signal.SIGTERM)
         if threading.current_thread() is not threading.main_thread():
             numbers = []
@@ -57,7 +62,7 @@ class Interruption:
             signal.signal(number, handler)
 
     def take(self) -> None:
-        """Takes the signals, again where something has taken them since (Lightning does as a fit begins)."""
+        """Installs the handlers, again if others have replaced them (as Lightning does when a fit begins)."""
         for number in self._before:
             signal.signal(number, self._receive)
 
@@ -69,9 +74,16 @@ class Interruption:
 
 
 class Checkpoints(pl.Callback):
-    """Writes checkpoints/last.ckpt every `every_n_steps` steps (0: never) and at the last; after an interruption, at
-    the end of the step under way, in all processes the same; then the run ends with `Interrupted`. command: how to
-    resume it."""
+    """Writes checkpoints/last.ckpt every `every_n_steps` steps (0: never) and after the last step.
+
+    After an interruption, all processes save at the end of the current step and raise `Interrupted`.
+
+    Args:
+        folder: The folder of the run.
+        every_n_steps: Steps between checkpoints.
+        command: The command that resumes the run, for the message.
+        interruption: Records the signals.
+    """
 
     def __init__(self, folder: Path, every_n_steps: int, command: str, interruption: Interruption) -> None:
         self.path, self.every_n_steps, self.command = folder / CHECKPOINT, every_n_steps, command
@@ -93,7 +105,7 @@ class Checkpoints(pl.Callback):
         self.interruption.take()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # After the last step no other comes, at whose end the run could stop. What it has learned is saved.
+        # There is no further step at whose end the run could stop. Its state is saved.
         last = trainer.global_step >= trainer.max_steps
         if last and any_process(self.interruption.received is not None):
             self._end(trainer.global_step)
@@ -102,20 +114,20 @@ class Checkpoints(pl.Callback):
         self._save(trainer, pl_module)
 
     def _end(self, step: int) -> None:
-        number = self.interruption.received or signal.SIGINT  # where another process was told, this one was not
-        raise Interrupted(number, f"stopped at step {step}; go on with: {self.command}")
+        number = self.interruption.received or signal.SIGINT  # the signal may have reached another process only
+        raise Interrupted(number, f"stopped at step {step}; resume with: {self.command}")
 
     def _save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._saved_at == trainer.global_step:
             return
         if not all(bool(p.isfinite().all()) for p in pl_module.parameters() if p.requires_grad):
-            return  # the step's losses were finite and its weights are not: the next step says so
+            return  # the losses were finite but the weights are not: the next step raises
         trainer.save_checkpoint(self.path)
         self._saved_at = trainer.global_step
 
 
 class LastValidation(pl.Callback):
-    """Remembers the last validation: at which step it was, and what it found."""
+    """Records the step and the metrics of the last validation."""
 
     step: int | None = None
     found: Mapping[str, float] = {}
@@ -133,8 +145,11 @@ class LastValidation(pl.Callback):
 
 
 class Throughput(pl.Callback):
-    """Logs train/images_per_second and, where no progress bar can be shown, prints a line: the step, the metrics that a
-    bar would show, images/s and the time left. Every so many steps; 0: never."""
+    """Logs train/images_per_second every `every_n_steps` steps (0: never).
+
+    With `lines`, for outputs without a progress bar, it also prints the step, the metrics of the progress bar,
+    images/s and the time left.
+    """
 
     def __init__(self, every_n_steps: int, lines: bool) -> None:
         self.every_n_steps, self.lines = every_n_steps, lines
@@ -162,12 +177,12 @@ class Throughput(pl.Callback):
             print(f"  step {step}/{trainer.max_steps}  {shown}  {rate:.0f} images/s  {left} left", flush=True)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Validation's time is not the steps' time.
+        # The time of validation does not count.
         self._images, self._since = 0, time.perf_counter()
 
 
 class Progress(pl.callbacks.RichProgressBar):
-    """The bar that a terminal shows: the step, what a person can read of how training goes, and images/s."""
+    """The progress bar in a terminal: the step, the main metrics and images/s."""
 
     def __init__(self) -> None:
         super().__init__(leave=True, theme=RichProgressBarTheme(metrics_format=".3g"))
@@ -182,14 +197,16 @@ class Progress(pl.callbacks.RichProgressBar):
 
 
 def _short(name: str) -> str:
-    """A metric's name on the screen."""
+    """Returns the short name of a metric for the screen."""
     short = {"train/images_per_second": "images/s", "train/psnr": "PSNR", "train/feature_distance": "feature distance"}
     return short.get(name, name.removeprefix("train/").removeprefix("loss_"))
 
 
 class Reconstructions(pl.Callback):
-    """At each validation: reconstructions/step_NNNNNN.png, real images over G(E(x)), the same images each time; and
-    the same picture through every logger that takes images."""
+    """Writes reconstructions/step_NNNNNN.png at each validation: real images x above G(E(x)).
+
+    The images are the same each time. The picture is also logged through every logger that accepts images.
+    """
 
     def __init__(self, folder: Path, images: Tensor) -> None:
         self.folder, self.images = folder / "reconstructions", images

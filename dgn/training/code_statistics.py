@@ -1,4 +1,4 @@
-"""What training measures before its first step: the codes over real images, and the scale of the feature loss."""
+"""Statistics measured before the first training step: of the codes over real images, and of the feature loss."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,11 +21,24 @@ def code_statistics(
     raw_features: bool = False,
     split: str = "train",
 ) -> tuple[UnitStatistics, dict[str, float]]:
-    """Statistics of the encoder's layer over the first `images` images of a split, and the feature loss's factor for
-    each of the comparator's layers (`dgn.training.losses.feature_scales`; 1 with raw_features).
+    """Measures the codes over real images, and the scale of the feature loss.
 
-    split: "train": augmented training images; "val": validation images, as DGN-AM measured the code's bounds.
-    Raises UserError for another split, where the codes are not finite, or are the same for all images."""
+    Args:
+        data: The images.
+        encoder: The network that computes the codes.
+        layer: The layer of the encoder whose activations are the codes.
+        comparator: The network of the feature loss.
+        comparator_layers: Its layers.
+        images: The number of images to measure on, the first of the split.
+        raw_features: Use a factor of 1 for every layer of the comparator.
+        split: "train": augmented training images; "val": validation images, as DGN-AM measured the bounds of the code.
+
+    Returns:
+        The statistics of the codes, and {comparator layer: factor} (`dgn.training.losses.feature_scales`).
+
+    Raises:
+        UserError: If the split is unknown, or the codes are not finite or the same for all images.
+    """
     if split not in ("train", "val"):
         raise UserError(f"statistics.split={split}: give train or val")
     encoder.layer(layer)
@@ -35,7 +48,7 @@ def code_statistics(
         batches = (batch.to(device) for batch, _ in data.real_images(images, split))
         return measure(net, list(dict.fromkeys(layers)), batches)
 
-    # As in training, one pass serves both where they are one network; and no more than a batch is held.
+    # If both are one network, a single pass gives both. Only one batch is in memory.
     statistics = measured(encoder, [layer, *comparator_layers] if comparator is encoder else [layer])
     codes = statistics[layer]
     if not (codes.std.isfinite().all() and codes.mean.isfinite().all()):
@@ -49,8 +62,11 @@ def code_statistics(
 
 
 def saved_statistics(checkpoint: Path, layer: str) -> tuple[UnitStatistics, dict[str, float]] | None:
-    """What `code_statistics` gave when the run of a checkpoint began; None where that run inverts another layer. Raises
-    UserError for a checkpoint that is damaged."""
+    """Returns the result of `code_statistics` that a checkpoint holds, or None if its run inverts another layer.
+
+    Raises:
+        UserError: If the checkpoint is damaged.
+    """
     saved = read_checkpoint(checkpoint)
     if saved["prior"]["about"]["layer"] != layer:
         return None

@@ -1,4 +1,4 @@
-"""Fitting the prior over codes: real codes, noise on them, and the way back (Nguyen et al. 2017, PPGN-h)."""
+"""Trains the prior over codes, a denoising autoencoder of real codes (Nguyen et al. 2017, PPGN-h)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,12 +20,18 @@ from dgn.training.step_log import log_step
 
 
 class Denoising(pl.LightningModule):
-    """The LightningModule: mean squared error between a code and what the autoencoder makes of the code and noise,
-    both counted in the codes' own scale.
+    """LightningModule that minimizes the mean squared error between a code and its reconstruction from a noisy code.
 
-    noise: standard deviation of what is added, in root mean square standard deviations of the code's units.
-    optimizer, schedule: makers, as for Inversion. seed: of the noise, a function of (seed, step, rank).
-    accumulate, gradient_clip: as for Inversion.
+    Both are normalized by the scale of the codes.
+
+    Args:
+        autoencoder: The network to train.
+        optimizer: Factory of the optimizer, as for Inversion.
+        schedule: Factory of the learning-rate schedule, as for Inversion.
+        noise: Standard deviation of the noise, in root mean square standard deviations of the units of the code.
+        seed: Seed of the noise, which depends on (seed, step, rank).
+        accumulate: As for Inversion.
+        gradient_clip: As for Inversion.
     """
 
     def __init__(
@@ -46,7 +52,7 @@ class Denoising(pl.LightningModule):
         self.noise, self.seed = noise, seed
 
     def error(self, codes: Tensor, noise: Tensor) -> Tensor:
-        """|DAE(y + noise) - y|^2 a unit, in variances of the code; the noise itself has `self.noise`^2."""
+        """Returns |DAE(y + noise) - y|^2 per unit, in variances of the code; that of the noise is `self.noise`^2."""
         scale = self.autoencoder.scale
         noisy = codes + self.noise * scale * noise
         return F.mse_loss(self.autoencoder(noisy) / scale, codes / scale)

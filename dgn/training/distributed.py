@@ -1,7 +1,7 @@
-"""Replicas: every process trains its own copy of the networks on its share of each batch, and all copies stay equal.
+"""Data-parallel training: each process trains a replica of the networks on its share of each batch.
 
-The step (`dgn.training.inversion`) takes its gradients with `autograd.grad`, which DistributedDataParallel's hooks
-do not see; so gradients are averaged here, in the open, and nothing is wrapped.
+The step (`dgn.training.inversion`) computes its gradients with `autograd.grad`, which bypasses the hooks of
+DistributedDataParallel. So gradients are averaged here explicitly, and the networks are not wrapped.
 """
 
 import functools
@@ -24,14 +24,16 @@ class Replicas(DDPStrategy):
 
 
 def processes() -> tuple[int, int]:
-    """(rank, number) of the processes that train together; (0, 1) where this one trains alone."""
+    """Returns (rank, world size) of the process group; (0, 1) for a single process."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
 
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Makes every gradient the mean over the processes, in one message. With equal shares of a batch and losses that
-    are means over images, that is the gradient of the whole batch."""
+    """Averages all gradients over the processes, in one all-reduce.
+
+    With equal shares of a batch and losses that are means over images, the result is the gradient of the whole batch.
+    """
     number = processes()[1]
     gradients = [p.grad for p in parameters if p.grad is not None]
     if number == 1 or not gradients:
@@ -43,7 +45,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def average(scalars: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """{name: 0-d tensor} -> their means over the processes, in one message."""
+    """Averages {name: 0-d tensor} over the processes, in one all-reduce."""
     number = processes()[1]
     if number == 1:
         return dict(scalars)
@@ -53,17 +55,17 @@ def average(scalars: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def any_process(flag: bool) -> bool:
-    """Whether the flag is set in any of the processes: an answer that all of them get."""
+    """Returns, in all processes, whether the flag is set in any of them."""
     if processes()[1] == 1:
         return flag
-    found = torch.tensor(int(flag))
-    dist.all_reduce(found, dist.ReduceOp.MAX, group=_hosts(dist.group.WORLD))
-    return bool(found)
+    any_flag = torch.tensor(int(flag))
+    dist.all_reduce(any_flag, dist.ReduceOp.MAX, group=_hosts(dist.group.WORLD))
+    return bool(any_flag)
 
 
 @functools.cache
 def _hosts(world: dist.ProcessGroup) -> dist.ProcessGroup:
-    """The same processes, talking over the hosts' network: a question there does not make the GPU wait."""
+    """Returns a gloo group of the same processes, whose collectives do not make the GPU wait."""
     if dist.get_backend(world) == "gloo":
         return world
     hosts = dist.new_group(backend="gloo")

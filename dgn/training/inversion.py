@@ -1,9 +1,9 @@
 """Inversion: training G_l to invert layer l of E, against D (Dosovitskiy & Brox 2016, section 3).
 
-One step reads as the algorithm does: encode, generate, compare, judge, learn. Where several processes train together
-each does this with its share of the batch; losses and gradients are means over all of them before anything follows
-from them, so that all agree on who learns and on every weight. With `accumulate`, each does it with one part of its
-share after the other, and learns from the means over the parts.
+One step follows the algorithm: encode, generate, compare, judge, learn. With several processes, each takes its share
+of the batch. Losses and gradients are averaged over the processes before they are used, so that all processes agree on
+which networks learn and on every weight. With `accumulate`, each process takes its share in parts, one after another,
+and learns from the means over the parts.
 """
 
 import math
@@ -37,10 +37,18 @@ from dgn.training.weight_average import WeightAverage
 
 @dataclass(frozen=True)
 class LossWeights:
-    """L = image * L_img + feature * L_feat + adversarial * L_adv, in the paper's terms (`dgn.training.losses`).
+    """The weights of L = image * L_img + feature * L_feat + adversarial * L_adv (`dgn.training.losses`).
 
-    The defaults are the paper's. adversarial = 0 trains without a discriminator. raw_features: features enter as they
-    are, as the paper's pool5 do, and not at the variance of CaffeNet's pool5. balance: when D and G learn.
+    Args:
+        image: Weight of L_img. The defaults of the weights are the paper's.
+        feature: Weight of L_feat.
+        adversarial: Weight of L_adv. 0 trains without a discriminator.
+        raw_features: Use the features unscaled, as the paper does with pool5, and not scaled to the variance of
+            CaffeNet's pool5.
+        balance: Decides when D and G learn.
+
+    Raises:
+        UserError: If a weight is negative or not finite, or all are 0.
     """
 
     image: float = 2e-6
@@ -60,8 +68,17 @@ class LossWeights:
 
 @dataclass
 class Networks:
-    """Who plays. comparator None: the encoder's own trunk, so that one pass over real images gives codes and
-    features. feature_scales: {comparator layer: factor} of `dgn.training.losses.feature_scales`."""
+    """The four networks: encoder E, generator G, discriminator D and comparator C.
+
+    Args:
+        encoder: E.
+        layer: The layer of E that is inverted.
+        generator: G.
+        discriminator: D, or None.
+        comparator: C. None: E is the comparator, so that one pass over real images gives codes and features.
+        comparator_layers: The layers of C whose features are compared.
+        feature_scales: {comparator layer: factor} from `dgn.training.losses.feature_scales`.
+    """
 
     encoder: FeatureNet
     layer: str
@@ -77,25 +94,35 @@ Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRSchedule
 
 
 class Inversion(pl.LightningModule):
-    """The LightningModule.
+    """LightningModule that trains G and D.
 
-    networks: E, G, D, C. statistics: of the codes over real images; they travel with every checkpoint.
-    optimizer, schedule: makers; one Adam holds G's and D's parameters, and whoever is frozen in a step has no
-    gradients, which Adam passes over. So the trainer's global_step is the number of iterations.
-    ema_decay: of the average of G's weights that the prior holds (0: none; the prior holds G itself).
-    seed: of what is random in a step (D's dropout): a function of (seed, step), so that a resumed run draws what the
-    uninterrupted one would, and several processes what one would.
-    compile: torch.compile for G and D.
-    accumulate: into how many equal parts the batch of a step is divided, whose gradients are added up: the same step
-        as without, in the memory of one part (no network that learns here has batch normalization).
-    gradient_clip: the largest norm of G's gradients, and of D's; None: any.
-    discriminator_update: "joint": D and G take their gradients from the same passes of D and are updated together;
-        "before": D is updated before G's gradient is taken, which needs a third pass of D, as in the published loop.
-    about, encoder_tensors: what the prior says of itself, and the encoder's weights where it carries them
-        (`dgn.prior.Prior`); in every checkpoint, so that each is a prior too.
+    One Adam holds the parameters of G and D. A network that is frozen in a step has no gradients, and Adam skips its
+    parameters. So the trainer's global_step is the number of iterations.
+
+    Args:
+        networks: E, G, D and C.
+        statistics: Statistics of the codes over real images, saved in every checkpoint.
+        optimizer: Factory of the optimizer: parameter groups -> optimizer.
+        schedule: Factory of the learning-rate schedule: optimizer -> schedule.
+        weights: Weights of the losses (None: the paper's).
+        ema_decay: Decay of the average of G's weights that the prior holds (0: no average, the prior holds G).
+        seed: Seed of D's dropout, which depends on (seed, step): a resumed run draws the same numbers as an
+            uninterrupted one, and several processes the same as one.
+        compile: Use torch.compile for G and D.
+        accumulate: The number of equal parts of a batch whose gradients are summed: the same step as without, with the
+            memory of one part (no network that is trained here has batch normalization).
+        gradient_clip: The largest norm of G's gradients, and of D's (None: no limit).
+        discriminator_update: "joint": the gradients of D and G come from the same passes of D, and both are updated
+            together. "before": D is updated before the gradient of G is computed, which needs a third pass of D, as
+            in the published loop.
+        about: The metadata of the prior (`dgn.prior.Prior`), saved in every checkpoint, so that each is a prior too.
+        encoder_tensors: The weights of E if the prior carries them, saved in every checkpoint too.
+
+    Raises:
+        UserError: If discriminator_update is unknown, or "before" is combined with accumulate > 1.
     """
 
-    strict_loading = False  # E and C are fixed: checkpoints leave them out.
+    strict_loading = False  # E and C are frozen, and not in the checkpoints.
 
     def __init__(
         self,
@@ -143,7 +170,7 @@ class Inversion(pl.LightningModule):
 
     @property
     def best_generator(self) -> UpconvGenerator:
-        """The generator that a prior holds: the average of the weights, or the weights where none is kept."""
+        """The generator that the prior holds: the averaged one, or the current one if there is no average."""
         return cast(UpconvGenerator, self.average.module) if self.average is not None else self.generator
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
@@ -195,23 +222,27 @@ class Inversion(pl.LightningModule):
         self.note(self.readback.finish())
 
     def encode(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """images (N, 3, H, W) -> codes (N, *code_shape) and comparator features {layer: (N, ...)}: one pass of the
-        network where E and C are the same. Neither carries a gradient."""
+        """Maps images (N, 3, H, W) to codes (N, *code_shape) and comparator features {layer: (N, ...)}.
+
+        If E and C are the same network, this is a single pass. Neither output carries a gradient.
+        """
         with torch.no_grad():
             if self.comparator is None:
-                found = self.encoder(images, [self.layer, *self.comparator_layers])
-                features = {layer: found[layer] for layer in self.comparator_layers}
-                return found[self.layer].float(), features
+                activations = self.encoder(images, [self.layer, *self.comparator_layers])
+                features = {layer: activations[layer] for layer in self.comparator_layers}
+                return activations[self.layer].float(), features
             codes = self.encoder(images, [self.layer])[self.layer]
             return codes.float(), self.comparator(images, self.comparator_layers)
 
     def compare(self, images: Tensor) -> dict[str, Tensor]:
-        """images (N, 3, H, W) -> comparator features {layer: (N, ...)}, differentiable."""
+        """Maps images (N, 3, H, W) to comparator features {layer: (N, ...)}, differentiably."""
         return (self.comparator or self.encoder)(images, self.comparator_layers)
 
     def update_discriminator(self, discriminator: Discriminator, loss: Tensor) -> None:
-        """A step of D alone, before G's gradient is taken (discriminator.update=before). Lightning's global_step does
-        not count it, so that it remains the number of iterations."""
+        """Updates D alone, before the gradient of G is computed (discriminator.update=before).
+
+        Lightning's global_step does not count this update, so that it remains the number of iterations.
+        """
         optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
         add_gradients(loss, discriminator)
         average_gradients(discriminator.parameters())
@@ -220,8 +251,11 @@ class Inversion(pl.LightningModule):
         optimizer.zero_grad(set_to_none=True)
 
     def note(self, measured: dict[str, float]) -> None:
-        """Takes an iteration's measures as numbers: decides which networks learn next, and logs them. Raises
-        NonFiniteLoss where one is not finite."""
+        """Decides from the losses of an iteration which networks learn next, and logs the losses.
+
+        Raises:
+            NonFiniteLoss: If a loss is not finite.
+        """
         if not all(math.isfinite(value) for value in measured.values()):
             raise NonFiniteLoss(self.global_step, measured)
         others = {"train/lr": schedule_of(self).get_last_lr()[0]}
@@ -241,14 +275,14 @@ class Inversion(pl.LightningModule):
         images = batch[0]
         codes, features = self.encode(images)
         generated = self.best_generator(codes).clamp(0, 1)
-        found = self.encoder(generated, [self.layer])[self.layer].float()
+        generated_codes = self.encoder(generated, [self.layer])[self.layer].float()
         compared = self.compare(generated)
         error = (generated - images).square().flatten(1).mean(1)
         distance = relative_distance(compared, features)
         log: dict[str, Any] = dict(on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
         self.log("val/psnr", (-10 * error.clamp_min(1e-12).log10()).mean(), **log)
         self.log("val/feature_distance", distance.mean(), **log)
-        self.log("val/code_error", _relative(found, codes).mean(), **log)
+        self.log("val/code_error", _relative(generated_codes, codes).mean(), **log)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         groups = [
@@ -259,7 +293,7 @@ class Inversion(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": self.make_schedule(optimizer)}
 
     def prior(self) -> Prior:
-        """What has been trained so far, as a prior."""
+        """Returns the prior trained so far."""
         return Prior(self.best_generator, self.statistics, self.about, self.encoder_tensors)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -276,7 +310,7 @@ class Inversion(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["state_dict"]
-        if "average.n_averaged" in state:  # as torch's AveragedModel called it, in checkpoints made before
+        if "average.n_averaged" in state:  # the name in older checkpoints, of torch's AveragedModel
             state["average._extra_state"] = state.pop("average.n_averaged")
         self.balance.load_state_dict(checkpoint["balance"])
         self.statistics = UnitStatistics(**checkpoint["code_statistics"])
@@ -284,7 +318,7 @@ class Inversion(pl.LightningModule):
 
 
 class NonFiniteLoss(Exception):
-    """A loss became NaN or infinite. step: the iteration; losses: all that was measured in it, by name."""
+    """A loss became NaN or infinite. step: the iteration; losses: {name: value} of all losses of that iteration."""
 
     def __init__(self, step: int, losses: Mapping[str, float]) -> None:
         self.step, self.losses = step, dict(losses)
@@ -292,21 +326,23 @@ class NonFiniteLoss(Exception):
 
 
 def add_gradients(loss: Tensor, network: nn.Module, keep_graph: bool = False) -> None:
-    """Adds the loss's gradients for this network's parameters alone to those they have: G's loss passes through D and
-    C, and leaves no gradient in them."""
+    """Adds the gradients of the loss to those of the parameters of this network only.
+
+    The loss of G passes through D and C, and adds no gradients to their parameters.
+    """
     parameters = list(network.parameters())
     gradients = torch.autograd.grad(loss, parameters, retain_graph=keep_graph)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         if parameter.grad is not None:
             parameter.grad.add_(gradient)
             continue
-        # In the parameter's own memory layout: the fused Adam walks through memory, whatever the strides.
+        # In the memory layout of the parameter: the fused Adam ignores strides.
         same = gradient.stride() == parameter.stride()
         parameter.grad = gradient if same else torch.empty_like(parameter).copy_(gradient)
 
 
 def _decay_groups(network: nn.Module | None, spared: Sequence[nn.Module] = ()) -> list[dict[str, Any]]:
-    """Parameters with weight decay and without: biases and the spared layers have none."""
+    """Returns parameter groups with and without weight decay: biases and the spared layers have none."""
     if network is None:
         return []
     decayed: list[nn.Parameter] = []
@@ -320,11 +356,11 @@ def _decay_groups(network: nn.Module | None, spared: Sequence[nn.Module] = ()) -
 
 @torch.no_grad()
 def relative_distance(generated: Mapping[str, Tensor], real: Mapping[str, Tensor]) -> Tensor:
-    """|C(G(y)) - C(x)| / |C(x)| of each of N images, averaged over the comparator's layers: (N,)."""
+    """Returns |C(G(y)) - C(x)| / |C(x)| of each image, averaged over the layers of C: (N,)."""
     return torch.stack([_relative(generated[layer], real[layer]) for layer in real]).mean(0)
 
 
 def _relative(a: Tensor, b: Tensor) -> Tensor:
-    """|a - b| / |b| of each of N: (N,)."""
+    """Returns |a - b| / |b| of each sample: (N, ...) -> (N,)."""
     a, b = a.float().flatten(1), b.float().flatten(1)
     return (a - b).norm(dim=1) / b.norm(dim=1).clamp_min(1e-12)

@@ -1,4 +1,4 @@
-"""trainer.precision: what the layers of the networks compute in while they train (`dgn.networks.precision`)."""
+"""trainer.precision: the precision of the layers of the networks during training (`dgn.networks.precision`)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,14 +14,15 @@ Name = Literal["32-true", "bf16-mixed"]
 FULL: Name = "32-true"
 LOW: Name = "bf16-mixed"
 _NAMES: dict[str, Name] = {"32": FULL, "32-true": FULL, "bf16": LOW, "bf16-mixed": LOW}
-"""What Lightning calls them, and our names."""
+"""Lightning's names, and ours."""
 
 
 class OwnLayers(Precision):
-    """Lightning's precision for networks whose own layers alone compute in low precision.
+    """Lightning precision plugin: only the layers of our networks compute in low precision.
 
-    Lightning's `MixedPrecision` puts the whole step under autocast, losses and resizing too. Validation is in float32,
-    as the prior is used."""
+    Lightning's `MixedPrecision` runs the whole step under autocast, including losses and resizing. Validation is in
+    float32, like every use of the prior.
+    """
 
     precision: Name = FULL
 
@@ -35,10 +36,14 @@ class OwnLayers(Precision):
 
 
 def resolve_precision(precision: str | int, accelerator: str = "auto") -> Name:
-    """The name of the precision to train in, "bf16-mixed" or "32-true".
+    """Returns the precision to train in, "bf16-mixed" or "32-true".
 
-    `auto` is "bf16-mixed" on GPUs of compute capability 8 and more and on CPUs with AMX or AVX512-BF16, else
-    "32-true": where bf16 is only emulated it is slower than float32. Raises UserError for any other precision."""
+    `auto` is "bf16-mixed" on GPUs of compute capability 8 or higher and on CPUs with AMX or AVX512-BF16, else
+    "32-true": emulated bf16 is slower than float32.
+
+    Raises:
+        UserError: If the precision is not supported.
+    """
     if precision == "auto":
         return LOW if has_bf16("cpu" if accelerator == "cpu" else None) else FULL
     if str(precision) in _NAMES:
@@ -52,7 +57,7 @@ def resolve_precision(precision: str | int, accelerator: str = "auto") -> Name:
 
 
 def has_bf16(device: str | None = None) -> bool:
-    """Whether the device (None: the GPU where there is one, else the CPU) computes in bf16 in hardware."""
+    """Returns whether a device has bf16 hardware (None: the GPU if available, else the CPU)."""
     if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_capability()[0] >= 8
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()

@@ -1,4 +1,4 @@
-"""A step's losses as Python numbers, without making the GPU wait for the host."""
+"""Reads the losses of a step as Python numbers without stalling the GPU."""
 
 from collections.abc import Mapping
 
@@ -7,14 +7,17 @@ from torch import Tensor
 
 
 class Readback:
-    """`start` copies scalars towards the host as soon as the forward passes have been queued; `finish`, called
-    after the backward passes have been queued too, waits only for that copy. On a CPU both are immediate."""
+    """Copies scalars from the GPU to the host asynchronously.
+
+    `start` begins the copy as soon as the forward passes are queued. `finish`, called after the backward passes are
+    queued, waits only for that copy. On a CPU both return immediately.
+    """
 
     def __init__(self) -> None:
         self._copies: list[tuple[Tensor, torch.cuda.Event | None]] = []
 
     def start(self, scalars: Mapping[str, Tensor]) -> None:
-        """scalars: {name: 0-d tensor}. Once for each part of a step, with the same names."""
+        """Starts the copy of {name: 0-d tensor}. Called once for each part of a step, with the same names."""
         self._names = list(scalars)
         stacked = torch.stack([value.detach().float() for value in scalars.values()])
         if not stacked.is_cuda:
@@ -27,7 +30,7 @@ class Readback:
         self._copies.append((host, arrived))
 
     def finish(self) -> dict[str, float]:
-        """{name: mean over the step's parts} of what `start` was given."""
+        """Waits for the copies, and returns {name: mean over the parts of the step}."""
         for _, arrived in self._copies:
             if arrived is not None:
                 arrived.synchronize()

@@ -1,4 +1,4 @@
-"""The checkpoint that a run is resumed from: found, read, and of the same networks."""
+"""Finds, reads and checks the checkpoint from which a run is resumed."""
 
 import logging
 import shlex
@@ -18,14 +18,16 @@ log = logging.getLogger(__name__)
 
 
 def checkpoint_of(folder: Path) -> Path | None:
-    """The checkpoint to resume a run's folder from: the last, or the one before where the last is missing; None where
-    there is none."""
+    """Returns the checkpoint from which to resume a run: the last one, else the previous one, else None."""
     return next((path for path in (folder / CHECKPOINT, folder / PREVIOUS) if path.is_file()), None)
 
 
 def check_checkpoint(folder: Path) -> None:
-    """Raises UserError where the checkpoint to resume a run's folder from is damaged: cut off, or with a byte changed.
-    Reads it once, from end to end."""
+    """Checks the checkpoint from which to resume a run, by reading the whole file once.
+
+    Raises:
+        UserError: If the checkpoint is damaged: truncated, or with a changed byte.
+    """
     path = checkpoint_of(folder)
     if path is None:
         return
@@ -42,7 +44,7 @@ def check_checkpoint(folder: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint, whose tensors are read from the file when they are needed. Raises UserError where it is damaged."""
+    """Reads a checkpoint; its tensors are memory-mapped. Raises UserError if it is damaged."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # torch.load has no closed list of what a damaged file makes it raise
@@ -54,24 +56,29 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def damaged(path: Path, reason: str) -> UserError:
-    """What to say of a checkpoint that cannot be read: why, and how to resume without it."""
+    """Returns the error of a checkpoint that cannot be read, with the reason and how to resume without it."""
     folder, earlier = path.parent.parent, path.with_name(PREVIOUS.name)
-    said = f"{path} cannot be read: {reason}"
+    message = f"{path} cannot be read: {reason}"
     if path.name == CHECKPOINT.name and earlier.is_file():
         try:
             step = read_checkpoint(earlier)["global_step"]
         except UserError:
-            said += f", and neither can {earlier}"
+            message += f", and neither can {earlier}"
         else:
             move = shlex.join(["mv", str(earlier), str(path)])
             again = command("train", *own_configs_flag(), f"resume={folder}")
-            return UserError(f"{said}. To resume from the checkpoint before it, of step {step}: {move} && {again}")
-    return UserError(f"{said}. Start a new run without resume=, or remove {path.parent} to train this one from step 0")
+            return UserError(f"{message}. To resume from the checkpoint before it, of step {step}: {move} && {again}")
+    return UserError(
+        f"{message}. Start a new run without resume=, or remove {path.parent} to train this one from step 0"
+    )
 
 
 def check_same_networks(path: Path, module: pl.LightningModule) -> None:
-    """Raises UserError where a checkpoint is of other networks than the module's: of another encoder or layer, with
-    other parameters or other shapes."""
+    """Checks that a checkpoint matches the networks of a module.
+
+    Raises:
+        UserError: If the encoder, the layer, or the names or shapes of the parameters differ.
+    """
     checkpoint = read_checkpoint(path)
     difference = _encoder_difference(checkpoint, module) or _shape_difference(checkpoint, module)
     if difference:
@@ -82,7 +89,7 @@ def check_same_networks(path: Path, module: pl.LightningModule) -> None:
 
 
 def _encoder_difference(checkpoint: Mapping[str, Any], module: pl.LightningModule) -> str:
-    """In what the encoders differ, where the checkpoint is of an Inversion; else an empty string."""
+    """Describes how the encoders differ if the checkpoint is of an Inversion; else returns an empty string."""
     saved, current = checkpoint.get("prior", {}).get("about"), getattr(module, "about", None)
     if not saved or not current:
         return ""
@@ -96,7 +103,7 @@ def _encoder_difference(checkpoint: Mapping[str, Any], module: pl.LightningModul
 
 
 def _shape_difference(checkpoint: Mapping[str, Any], module: pl.LightningModule) -> str:
-    """The first parameter that has another shape, or is on one side only; else an empty string."""
+    """Describes the first parameter that differs in shape or is missing on one side; else an empty string."""
     there, here = _shapes(checkpoint["state_dict"]), _shapes(module.state_dict())
     for name in dict.fromkeys((*here, *there)):
         if there.get(name) != here.get(name):
@@ -106,10 +113,10 @@ def _shape_difference(checkpoint: Mapping[str, Any], module: pl.LightningModule)
 
 
 def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """{name: shape} of the networks that checkpoints hold; counters, which have no shape, are left out."""
+    """Returns {name: shape} of the networks in checkpoints, without counters, which are 0-d."""
     tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor) and value.ndim}
     return {name: tuple(value.shape) for name, value in tensors.items() if not name.startswith(_FIXED)}
 
 
 _FIXED = ("encoder.", "comparator.")
-"""Networks that do not learn: an Inversion's checkpoint leaves them out."""
+"""Frozen networks, which are not in the checkpoint of an Inversion."""

@@ -13,19 +13,28 @@ from dgn.errors import UserError
 
 
 def optimizer_of(module: pl.LightningModule) -> LightningOptimizer:
-    """The one optimizer that a module trains with."""
+    """Returns the only optimizer of a module."""
     return cast(LightningOptimizer, module.optimizers())
 
 
 def schedule_of(module: pl.LightningModule) -> LRScheduler:
-    """The one schedule of a module that trains."""
+    """Returns the only learning-rate schedule of a module."""
     return cast(LRScheduler, module.lr_schedulers())
 
 
 def halve(optimizer: Optimizer, max_steps: int, at: Sequence[float], factor: float = 0.5, warmup: int = 0) -> LambdaLR:
-    """The paper's schedule: the learning rate times `factor` at each of `at`, which are steps (>= 1) or fractions
-    of max_steps (< 1). DeePSiM: 300k, 500k, 700k, 900k of 1M. warmup: steps over which the rate first rises from
-    nothing (the paper has none)."""
+    """The schedule of the paper: multiplies the learning rate by `factor` at each of `at`.
+
+    Args:
+        optimizer: The optimizer.
+        max_steps: The length of training in steps.
+        at: Steps (>= 1), or fractions of max_steps (< 1). DeePSiM: 300k, 500k, 700k, 900k of 1M.
+        factor: The factor at each of them.
+        warmup: Steps over which the rate rises from 0 (the paper has no warmup).
+
+    Raises:
+        UserError: If one of `at` is not positive.
+    """
     if any(place <= 0 for place in at):
         raise UserError(f"schedule at={list(at)} holds a place that is not positive; give steps or fractions below 1")
     places = [round(place * max_steps) if place < 1 else int(place) for place in at]
@@ -38,8 +47,10 @@ def halve(optimizer: Optimizer, max_steps: int, at: Sequence[float], factor: flo
 
 
 def one_cycle(optimizer: Optimizer, max_steps: int, warmup: float = 0.2) -> LambdaLR:
-    """Up to the learning rate over the first `warmup` of the run, then down to nothing, both along a cosine
-    (Smith 2018): what fits a small classifier in the fewest steps."""
+    """Raises the learning rate over the first `warmup` (a fraction) of the run, then lowers it to 0, along cosines.
+
+    The schedule of Smith 2018, which trains a small classifier in the fewest steps.
+    """
     peak = max(1, round(warmup * max_steps))
 
     def rate(step: int) -> float:

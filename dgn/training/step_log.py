@@ -1,4 +1,4 @@
-"""What a training step has to report, on its way to the loggers and to the bar."""
+"""Logging of the metrics of a training step."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,16 @@ from torch import Tensor
 
 
 def log_step(module: pl.LightningModule, step: int, metrics: Mapping[str, float | Tensor], shown: bool = False) -> None:
-    """Lightning's `log`, at the steps whose metrics the loggers take: every `trainer.log_every_n_steps`-th.
+    """Calls Lightning's `log` every `trainer.log_every_n_steps` steps.
 
-    Called at every step, `log` takes about half a millisecond a metric, on a GPU a copy to the device too, for values
-    that nobody sees. step: iterations done, this one among them. metrics: {name: number}. shown: by the progress bar,
-    too.
+    Calling `log` at every step costs about half a millisecond per metric, and on a GPU a copy to the device, for
+    values that no logger records.
+
+    Args:
+        module: The module that is trained.
+        step: The number of iterations, including the current one.
+        metrics: {name: number}.
+        shown: Show the metrics in the progress bar too.
     """
     every: int = getattr(module.trainer, "log_every_n_steps")  # noqa: B009 (Lightning sets it without declaring it)
     if every and step % every == 0:

@@ -27,7 +27,7 @@ from dgn.training.quiet import quieten_lightning
 from dgn.training.schedules import halve
 
 SMALL_ENCODER = 64 * 2**20
-"""Bytes of an encoder that a prior carries unless told not to."""
+"""The largest encoder, in bytes, whose weights a prior carries by default."""
 
 
 def train_prior(
@@ -48,18 +48,32 @@ def train_prior(
     precision: str = "auto",
     progress: bool = False,
 ) -> Prior:
-    """Trains a generator to invert a layer of the encoder (Dosovitskiy & Brox 2016); returns the prior, on the CPU.
+    """Trains a generator to invert a layer of the encoder (Dosovitskiy & Brox 2016).
 
-    encoder: E (`dgn.networks.libraries.torchvision`, `dgn.networks.custom.custom`, ...). data: the images
-    (`dgn.data.sources`). layer: of the encoder; None: what enters its layer of classes. steps: updates of G and D.
-    comparator: C; None: the encoder. comparator_layers: where reconstructions are compared; None: the deepest map.
-    weights: of the three losses; None: train.py's. width: of G and D, as a share of the paper's.
-    lr, ema_decay: of Adam, and of the average of G's weights that the prior holds; statistics_images: real images over
-    which the codes are measured. accelerator, precision: as trainer.accelerator and trainer.precision of train.py.
-    progress: shows a progress bar.
+    Args:
+        encoder: E (`dgn.networks.libraries.torchvision`, `dgn.networks.custom.custom`, ...).
+        data: The images (`dgn.data.sources`).
+        layer: The layer of the encoder to invert (None: the input of its class layer).
+        steps: The number of updates of G and D.
+        comparator: C (None: the encoder).
+        comparator_layers: The layers of C whose features are compared (None: the deepest feature map).
+        weights: Weights of the three losses (None: those of train.py).
+        width: Width of G and D, as a fraction of the paper's.
+        lr: Learning rate of Adam.
+        ema_decay: Decay of the average of G's weights that the prior holds.
+        statistics_images: The number of real images over which the codes are measured.
+        seed: Seed of initial weights and dropout.
+        accelerator: As trainer.accelerator of train.py.
+        precision: As trainer.precision of train.py.
+        progress: Show a progress bar.
 
-    The prior's `about["metrics"]` has what validation measured. Raises UserError for a layer that is not there, and for
-    codes that cannot be inverted (not finite, or the same for all images), and where a loss becomes infinite."""
+    Returns:
+        The prior, on the CPU. Its `about["metrics"]` holds the metrics of validation.
+
+    Raises:
+        UserError: If the layer does not exist, the codes cannot be inverted (not finite, or the same for all images),
+            or a loss becomes infinite.
+    """
     if steps < 1:
         raise UserError(f"steps={steps} must be at least 1")
     layer = encoder.code_layer() if layer is None else layer
@@ -113,8 +127,12 @@ def train_prior(
 
 
 def carried_tensors(encoder: FeatureNet, carried: bool | None = None) -> dict[str, Tensor]:
-    """The encoder's weights as its prior carries them, on the CPU. carried: None: where they are at most
-    SMALL_ENCODER bytes; True, False: always, never ({})."""
+    """Returns the weights of the encoder that its prior carries, on the CPU.
+
+    Args:
+        encoder: The encoder.
+        carried: True: all weights; False: none ({}); None: all weights if they have at most SMALL_ENCODER bytes.
+    """
     state = encoder.network.state_dict()
     if carried is None:
         carried = sum(tensor.numel() * tensor.element_size() for tensor in state.values()) <= SMALL_ENCODER

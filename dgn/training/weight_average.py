@@ -1,4 +1,4 @@
-"""The average of G's weights over the steps, which is what a prior holds."""
+"""The average of G's weights over the training steps, which the prior holds."""
 
 import copy
 
@@ -11,8 +11,11 @@ class WeightAverage(nn.Module):
 
         w <- d w + (1 - d) w_now,   d = min(decay, (1 + t) / (10 + t)) at update t; the first update copies.
 
-    The number of updates is kept as a Python int: torch's AveragedModel keeps it on the device, where every read of it
-    makes the host wait for the GPU. module: the averaged network. It travels with the state dict.
+    The number of updates is a Python int, saved in the state dict. torch's AveragedModel keeps it on the device, where
+    every read makes the host wait for the GPU.
+
+    Attributes:
+        module: The averaged network.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -22,7 +25,7 @@ class WeightAverage(nn.Module):
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Takes the network's weights into the average."""
+        """Updates the average with the weights of the network."""
         rate = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 1.0
         torch._foreach_lerp_(list(self.module.parameters()), list(network.parameters()), rate)
         self.updates += 1

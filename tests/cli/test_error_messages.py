@@ -1,4 +1,4 @@
-"""What a wrong setting comes to: a line that names it, and never one that is right."""
+"""A wrong setting gives one line that names it, and never names a valid one."""
 
 from types import SimpleNamespace
 

@@ -174,7 +174,7 @@ def test_a_training_survives_whatever_happens_to_wandb(user, monkeypatch, how):
     said, err = user.run("train.py", *user.tiny, *settings)
     assert wandb.run is None  # nothing is left for the next job of this process to be taken for
     assert said.strip().endswith("prior.safetensors")
-    assert said.count("goes on without") == 1
+    assert said.count("continues without") == 1
     assert "Traceback" not in err
     assert [int(row["step"]) for row in rows_of(user.folder / "run") if row["train/loss_image"]] == [1, 3, 5, 7]
 

@@ -1,4 +1,4 @@
-"""Sweepers and launchers: what they are told, and what they make of it."""
+"""Sweepers and launchers: their settings, and the runs that they start."""
 
 import csv
 import json

@@ -28,13 +28,13 @@ def test_a_signal_is_noted_and_afterwards_what_was_before_is_back():
 
 
 def test_a_handler_of_submitits_for_sigterm_stays():
-    def theirs(number, frame):
+    def handler(number, frame):
         pass
 
-    before = signal.signal(signal.SIGTERM, theirs)
+    before = signal.signal(signal.SIGTERM, handler)
     try:
         with Interruption():
-            assert signal.getsignal(signal.SIGTERM) is theirs
+            assert signal.getsignal(signal.SIGTERM) is handler
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -44,7 +44,7 @@ def test_an_interrupted_run_saves_itself_at_the_end_of_the_step_and_says_how_to_
     interruption = Interruption()
     interruption.received = signal.SIGTERM
     checkpoints, trainer, module, saved = around(tmp_path, interruption, step)
-    with pytest.raises(Interrupted, match=f"stopped at step {step}; go on with: python train.py resume=here") as end:
+    with pytest.raises(Interrupted, match=f"stopped at step {step}; resume with: python train.py resume=here") as end:
         checkpoints.on_train_batch_end(trainer, module)
     assert end.value.signal == signal.SIGTERM
     assert len(saved) == 1

@@ -257,7 +257,7 @@ def test_every_network_runs_no_more_often_than_the_step_needs(monkeypatch, separ
 def test_whoever_is_frozen_does_not_move_and_the_other_learns(monkeypatch, frozen):
     steps = Steps(monkeypatch, optimizer=lambda groups: torch.optim.Adam(groups, lr=1e-3, weight_decay=0.1))
     module = steps.module
-    steps.step()  # so that Adam has moments to go on with
+    steps.step()  # so that Adam has moments
     setattr(module.balance, f"{frozen}_learns", False)
     setattr(module.balance, "discriminator_learns" if frozen == "generator" else "generator_learns", True)
     before = {n: p.clone() for n, p in module.named_parameters()}
