@@ -1,4 +1,4 @@
-"""Streams of image batches: what every measurement over many images reads."""
+"""Streams of image batches, the input of all measurements over many images."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -11,14 +11,14 @@ from torch import Tensor
 from dgn.data.images import as_images
 
 BATCH = 64
-"""Images that a network is given at once where images lie in one tensor."""
+"""Batch size for images that are given as one tensor."""
 
 Images = Tensor | np.ndarray | list[Any] | Iterable[Tensor]
-"""Images (N, 3, H, W) in image space, or what else `as_images` takes for them, or batches of such."""
+"""Images (N, 3, H, W) in image space, anything else that `as_images` accepts, or batches of these."""
 
 
 def batches(images: Images) -> Iterator[Tensor]:
-    """The images in batches; what comes in batches already keeps them."""
+    """Yields the images in batches; an iterable of batches keeps its own."""
     together = isinstance(images, Tensor | np.ndarray | Image.Image)
     if together or (isinstance(images, list | tuple) and images and _is_one(images[0])):
         yield from as_images(images).split(BATCH)
@@ -27,22 +27,32 @@ def batches(images: Images) -> Iterator[Tensor]:
 
 
 def _is_one(image: Any) -> bool:
-    """Whether an entry of a list is an image, and not a batch."""
+    """Whether an item of a list is a single image instead of a batch."""
     return isinstance(image, Image.Image) or getattr(image, "ndim", 4) == 3
 
 
 def pick(images: Images, indices: Sequence[int]) -> Tensor:
-    """The images at these places of a stream, in the order asked for, equal places as often as asked for:
-    (len(indices), 3, H, W) on the CPU. Reads no further than the last of them."""
-    wanted, found, start = set(indices), {}, 0
+    """Returns the images at the given positions of a stream. Stops reading after the last of them.
+
+    Args:
+        images: The images or batches.
+        indices: Positions in the stream, in any order, possibly repeated.
+
+    Returns:
+        (len(indices), 3, H, W) on the CPU, in the order of `indices`.
+
+    Raises:
+        IndexError: If the stream is too short.
+    """
+    wanted, picked, start = set(indices), {}, 0
     for batch in batches(images):
         for place in range(start, start + len(batch)):
             if place in wanted:
-                found[place] = batch[place - start].cpu()
+                picked[place] = batch[place - start].cpu()
         start += len(batch)
-        if len(found) == len(wanted):
+        if len(picked) == len(wanted):
             break
-    missing = sorted(wanted - found.keys())
+    missing = sorted(wanted - picked.keys())
     if missing:
         raise IndexError(f"the stream holds {start} images, none at {missing[0]}")
-    return torch.stack([found[i] for i in indices])
+    return torch.stack([picked[i] for i in indices])

@@ -8,7 +8,7 @@ two ways. So the same layer goes by several names, and its weight comes in two l
 
 The 3x3 layers that do not upsample ("conv5_1") are Deconvolution layers in the published prototxts, and transposed
 convolutions in most translations. With stride 1 such a layer is a convolution with its kernel turned by 180
-degrees and its channel axes swapped, which is how it is handed on where a Conv2d is expected.
+degrees and its channel axes swapped, and is converted to that if a Conv2d is expected.
 """
 
 import re
@@ -23,7 +23,7 @@ from dgn.networks.weights.caffemodel import CaffeLayer
 from dgn.networks.weights.text import short
 
 Weights = Mapping[str, Tensor] | Mapping[str, CaffeLayer]
-"""What read_state_dict or read_caffemodel returns."""
+"""Return type of read_state_dict or read_caffemodel."""
 
 
 class ExpectedLayer(NamedTuple):
@@ -163,7 +163,7 @@ _STRIDE_ONE = re.compile(r"conv([0-5])_1")
 
 
 def _rank(name: str) -> tuple[int, ...] | None:
-    """The place in a generator that a published name stands for; None for other names."""
+    """The position in a generator of a published layer name; None for other names."""
     if found := _FULLY_CONNECTED.fullmatch(name):
         return 0, 7 - int(found[1])
     if found := _FIRST_CONV.fullmatch(name):
