@@ -103,7 +103,7 @@ class Pictures(Dataset):
         if bad > _BAD_ALLOWED * len(self):
             raise UserError(
                 f"{bad} of the {len(self)} pictures in {self.where} cannot be read, more than 1%, such as "
-                f"{self.name(index)}; mend or remove them (the log names all that were met)"
+                f"{self.name(index)}; fix or remove them (the log names all that were found)"
             )
         return None
 

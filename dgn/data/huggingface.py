@@ -69,7 +69,7 @@ class HuggingFace(Pictures):
         stored = self._rows[index][self.image_column]
         short_side = getattr(self.transform, "resize", None)
         if not stored or not (stored.get("bytes") or stored.get("path")):
-            raise UserError(f"cannot read image {self.name(index)}: the row holds none; mend or remove it")
+            raise UserError(f"cannot read image {self.name(index)}: the row holds none; fix or remove it")
         if stored.get("bytes"):
             return decode_image(np.frombuffer(bytearray(stored["bytes"]), np.uint8), self.name(index), short_side)
         return read_image(stored["path"], short_side)
@@ -99,8 +99,8 @@ def _load(root: str | Path, split: str, subset: str | None) -> Any:
         reason = away or next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
             f"data.root={root}, split {split}: {reason}; give a name on the Hub (with a network), a folder of images "
-            "or parquet files, one parquet file, or what save_to_disk wrote, and a split that it has (data.train_split, "
-            "data.val_split)"
+            "or parquet files, one parquet file, or what save_to_disk wrote, and a split that it has "
+            "(data.train_split, data.val_split)"
         ) from None
 
 

@@ -216,7 +216,7 @@ def _read_with_pillow(data: np.ndarray, name: str | Path, short_side: int | None
         if isinstance(error, UnidentifiedImageError):
             reason = "not an image of a known format" if data.size else "the file is empty"
         known = " ".join(EXTENSIONS)
-        raise UserError(f"cannot read image {name}: {reason}; mend or remove it (readable: {known})") from None
+        raise UserError(f"cannot read image {name}: {reason}; fix or remove it (readable: {known})") from None
 
 
 def _rgb(image: Image.Image) -> np.ndarray:

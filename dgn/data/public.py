@@ -154,12 +154,12 @@ def _imagenet_split(root: Path, split: str, transform: Transform) -> ImageFiles:
             torchvision.datasets.ImageNet(root, split)
     sizes: dict[str, Any] = dict(image_size=transform.image_size, layout="classes", transform=transform)
     if split == "val" and (root / "train").is_dir():  # labelled as the training classes are
-        found = ImageFolder(root / "train", "val", val_root=root / "val", **sizes)
+        folder = ImageFolder(root / "train", "val", val_root=root / "val", **sizes)
     else:
-        found = ImageFolder(root / split, "all", **sizes)
+        folder = ImageFolder(root / split, "all", **sizes)
     names = _imagenet_names(root)
-    found.classes = tuple(names.get(wnid, wnid) for wnid in found.classes)
-    return found
+    folder.classes = tuple(names.get(wnid, wnid) for wnid in folder.classes)
+    return folder
 
 
 def _imagenet_names(root: Path) -> dict[str, str]:
@@ -183,8 +183,8 @@ def _readable(label: str | tuple[str, ...]) -> str:
 
 
 def _not_there(name: str, root: Path, reason: object, alternative: str) -> UserError:
-    said = next(iter(str(reason).splitlines()), type(reason).__name__)
-    return UserError(f"{name} cannot be had from {root}: {said}; {alternative}put there: {PUBLIC[name].files}")
+    cause = next(iter(str(reason).splitlines()), type(reason).__name__)
+    return UserError(f"{name} is not available from {root}: {cause}; {alternative}put there: {PUBLIC[name].files}")
 
 
 @contextmanager

@@ -121,4 +121,4 @@ def scaled(published: int, width: float) -> int:
 def _check(fits: bool, step: Step, shape: tuple[int, ...]) -> None:
     if not fits:
         size = "x".join(f"{n:g}" for n in step.size)
-        raise UserError(f"plan step `{step.kind} {size}` does not fit what comes to it: {'x'.join(map(str, shape))}")
+        raise UserError(f"plan step `{step.kind} {size}` does not fit its input: {'x'.join(map(str, shape))}")

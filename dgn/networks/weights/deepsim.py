@@ -164,14 +164,14 @@ _STRIDE_ONE = re.compile(r"conv([0-5])_1")
 
 def _rank(name: str) -> tuple[int, ...] | None:
     """The position in a generator of a published layer name; None for other names."""
-    if found := _FULLY_CONNECTED.fullmatch(name):
-        return 0, 7 - int(found[1])
-    if found := _FIRST_CONV.fullmatch(name):
-        return 0, int(found[1])
-    if found := _UPCONV.fullmatch(name):
-        return 1, 5 - int(found[1]), int(found[2] or 0)
-    if found := _STRIDE_ONE.fullmatch(name):
-        return 1, 5 - int(found[1]), 1
+    if match := _FULLY_CONNECTED.fullmatch(name):
+        return 0, 7 - int(match[1])
+    if match := _FIRST_CONV.fullmatch(name):
+        return 0, int(match[1])
+    if match := _UPCONV.fullmatch(name):
+        return 1, 5 - int(match[1]), int(match[2] or 0)
+    if match := _STRIDE_ONE.fullmatch(name):
+        return 1, 5 - int(match[1]), 1
     return None
 
 
@@ -215,7 +215,7 @@ def _from_state(state: Mapping[str, Tensor], source: str) -> list[GeneratorLayer
 
 def _kinds(weights: Mapping[str, Tensor]) -> dict[str, str]:
     """What kind each layer of a translation is, by its name, and by its shape where the name leaves it open."""
-    stride_one = {name: found[1] for name in weights if (found := _STRIDE_ONE.fullmatch(name))}
+    stride_one = {name: match[1] for name in weights if (match := _STRIDE_ONE.fullmatch(name))}
     if any(name.startswith("tconv") for name in weights):
         open_kind = "conv"  # this translation calls a layer tconv5_1 where it is a transposed convolution
     else:
