@@ -38,7 +38,7 @@ def why_it_fails(name: str, size: tuple[int, int], error: Exception, run: Callab
                 "put it into a module that makes its input of RGB, as images.mean(1, keepdim=True) does for grey ones"
             )
     if len(reasons) > 1:  # the error depends on the size
-        return f"{what}: its own code raises {said(error)}; give the size that it takes with input_size=, or fix the code"
+        return f"{what}: its own code raises {said(error)}; give the size that it takes with input_size=, or fix it"
     return f"{what}: its own code raises {said(error)}; put that right there"
 
 
