@@ -1,4 +1,4 @@
-"""Streams of image batches: what every measurement over many images reads."""
+"""Streams of image batches, the input of all measurements over many images."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -11,14 +11,14 @@ from torch import Tensor
 from dgn.data.images import as_images
 
 BATCH = 64
-"""Batch size for images in one tensor."""
+"""Batch size for images that are given as one tensor."""
 
 Images = Tensor | np.ndarray | list[Any] | Iterable[Tensor]
-"""Images (N, 3, H, W) in image space, or anything that `as_images` accepts, or batches of these."""
+"""Images (N, 3, H, W) in image space, anything else that `as_images` accepts, or batches of these."""
 
 
 def batches(images: Images) -> Iterator[Tensor]:
-    """Yields the images in batches; existing batches are kept."""
+    """Yields the images in batches; an iterable of batches keeps its own."""
     together = isinstance(images, Tensor | np.ndarray | Image.Image)
     if together or (isinstance(images, list | tuple) and images and _is_one(images[0])):
         yield from as_images(images).split(BATCH)
@@ -27,17 +27,22 @@ def batches(images: Images) -> Iterator[Tensor]:
 
 
 def _is_one(image: Any) -> bool:
-    """Whether an entry of a list is an image, and not a batch."""
+    """Whether an item of a list is a single image instead of a batch."""
     return isinstance(image, Image.Image) or getattr(image, "ndim", 4) == 3
 
 
 def pick(images: Images, indices: Sequence[int]) -> Tensor:
-    """Returns the images at the given indices of a stream, in that order, (len(indices), 3, H, W), on the CPU.
+    """Returns the images at the given positions of a stream. Stops reading after the last of them.
 
-    Stops reading after the last of them. Indices may repeat.
+    Args:
+        images: The images or batches.
+        indices: Positions in the stream, in any order, possibly repeated.
+
+    Returns:
+        (len(indices), 3, H, W) on the CPU, in the order of `indices`.
 
     Raises:
-        IndexError: if the stream has no image at an index.
+        IndexError: If the stream is too short.
     """
     wanted, picked, start = set(indices), {}, 0
     for batch in batches(images):

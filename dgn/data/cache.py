@@ -1,4 +1,4 @@
-"""data.cache: where pictures are kept once they are decoded, so that each is decoded once and not in every epoch."""
+"""data.cache: stores decoded images, so that each is decoded once instead of in every epoch."""
 
 import hashlib
 import logging
@@ -18,16 +18,20 @@ from dgn.runs.threads import processors
 log = logging.getLogger(__name__)
 
 _VERSION = "1"
-"""Raised whenever pictures are scaled or decoded differently, so that what was kept before is not used."""
+"""Incremented whenever scaling or decoding changes, so that older cache files are not used."""
 
 
 def cached(source: Pictures | Stored, cache: str) -> Pictures | Stored:
-    """The source with its pictures kept decoded, each as the middle square of what its transform scales it to.
+    """Returns the source with its images decoded: the center square after the scaling of its transform.
 
-    cache: "none": the source itself; "ram": in memory; "disk": in a packed file in the cache folder
-    (`dgn.files.cache_dir`), made on first use and used again for as long as no picture changes.
-    A source that has nothing to decode (Stored) stays as it is. Raises UserError for another word, and what reading
-    and writing raise."""
+    Args:
+        source: The images. A source that has nothing to decode (Stored) is returned unchanged.
+        cache: "none": the source itself; "ram": in memory; "disk": in a packed file in the cache folder
+            (`dgn.files.cache_dir`), written at first use and reused until an image changes.
+
+    Raises:
+        UserError: For any other value of `cache`, or if reading or writing fails.
+    """
     if cache not in ("none", "ram", "disk"):
         raise UserError(f"data.cache={cache!r}: give none, ram or disk")
     if cache == "none" or isinstance(source, Stored):
@@ -57,7 +61,7 @@ def _say_bad(source: Pictures) -> None:
 
 @contextmanager
 def shown_progress(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr, where a person sees it; gives the function to call with (done, total)."""
+    """Shows a progress bar on stderr if it is a terminal; yields the function to call with (done, total)."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("", total=total)

@@ -1,8 +1,8 @@
 """Images for training and validation, in an order that is a pure function of the seed.
 
-A source is a dataset of (uint8 (3, H, W) RGB, label) with `classes`; where it has `sample(index, generator)`, that
-gives an augmented view drawn from the generator. The training stream's n-th sample, augmentation included, is a
-function of (seed, n) alone: workers, interruptions and the number of processes don't change it.
+A source is a dataset of (uint8 (3, H, W) RGB, label) with `classes`. If it has `sample(index, generator)`, that method
+returns an augmented view drawn from the generator. The n-th sample of the training stream, including its augmentation,
+depends only on (seed, n): workers, interruptions and the number of processes do not change it.
 """
 
 import itertools
@@ -32,14 +32,20 @@ class Source(Protocol):
 class ImageData(pl.LightningDataModule):
     """Batches (images, labels): images float (N, 3, image_size, image_size) in image space, labels int64 (N,).
 
-    train, val: sources. image_size: of what they give. batch_size: of training, over all processes.
-    num_workers: processes that read ahead; 0 reads in the training process.
-    val_images: how many of the validation images are used, always the same ones.
-    seed: of the order and the augmentation.
+    Args:
+        train, val: The sources.
+        image_size: Side of the sources' images in pixels.
+        batch_size: Training batch size, over all processes.
+        num_workers: Number of worker processes; 0 reads in the training process.
+        val_images: Number of validation images that are used, always the same ones.
+        seed: Seed of order and augmentation.
+
+    Raises:
+        UserError: If a value is too small or a source is empty.
     """
 
     accumulate: int = 1
-    """How many batches make a training step. The loader gives them as one, for the step to divide
+    """Number of batches per training step. The loader returns them as one batch, which the step splits
     (`dgn.training.accumulation`)."""
 
     def __init__(
@@ -68,11 +74,11 @@ class ImageData(pl.LightningDataModule):
 
     @property
     def step_size(self) -> int:
-        """Images of a training step, over all processes."""
+        """Number of images per training step, over all processes."""
         return self.batch_size * self.accumulate
 
     def train_dataloader(self) -> DataLoader:
-        """The batches of steps global_step .. max_steps of the trainer: a resumed run goes on where it was."""
+        """The batches of the trainer's steps global_step .. max_steps; a resumed run continues at its step."""
         trainer = self._trainer()
         world, rank = trainer.world_size, trainer.global_rank
         if self.batch_size % world:
@@ -96,7 +102,7 @@ class ImageData(pl.LightningDataModule):
         return to_image_space(images), labels
 
     def teardown(self, stage: str) -> None:
-        """Says how many pictures could not be read, where there were any; called by the trainer at a stage's end."""
+        """Logs how many images could not be read, if any; called by the trainer at the end of a stage."""
         for name, source in (("training", self.train_source), ("validation", self.val_source)):
             bad = len(getattr(source, "bad", ()))
             if bad and (name, bad) not in self._said_bad:
@@ -104,8 +110,12 @@ class ImageData(pl.LightningDataModule):
                 log.warning("%d of the %d %s images cannot be read and were passed over", bad, len(source), name)
 
     def real_images(self, count: int, split: str = "train") -> Iterator[tuple[Tensor, Tensor]]:
-        """The first `count` images of the training stream (or of the validation images, as often as there are),
-        in batches of at most 64, in image space, on the CPU: for statistics over real images."""
+        """Yields batches of at most 64 (images, labels) in image space, on the CPU, for statistics over real images.
+
+        Args:
+            count: Number of images; at most those of the split.
+            split: "train", the start of the training stream, or "val", a fixed choice of the validation images.
+        """
         if split == "train":
             source: Any = Stream(self.train_source, self.seed)
             indices = list(range(min(count, len(self.train_source))))
@@ -116,7 +126,7 @@ class ImageData(pl.LightningDataModule):
             yield to_image_space(images), labels
 
     def _trainer(self) -> pl.Trainer:
-        assert self.trainer is not None  # it asks for the loaders
+        assert self.trainer is not None  # the trainer requests the loaders
         return self.trainer
 
     def _loader(self, dataset: Any, **batching: Any) -> DataLoader:
@@ -126,7 +136,7 @@ class ImageData(pl.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             persistent_workers=False,
             collate_fn=collate,
-            # The loader draws a seed for its workers: from its own generator, not from the training's.
+            # The loader draws its workers' seed from this generator instead of the training's.
             generator=torch.Generator().manual_seed(self.seed),
             **batching,
         )
@@ -153,7 +163,7 @@ class Stream(Dataset):
         return _items(self.source, indices)
 
     def index(self, n: int) -> int:
-        """Which of the source's images sample n is."""
+        """The index in the source of sample n."""
         epoch, place = divmod(n, len(self.source))
         if epoch != self._epoch:
             self._epoch = epoch
@@ -180,8 +190,10 @@ class StepBatches:
 
 
 def collate(samples: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
-    """Samples as a batch: images uint8 (N, 3, H, W), labels int64 (N,). Decoders put a pixel's three colours side by
-    side; such images stay so in memory (channels last), which is the shorter way into and out of the batch."""
+    """Collates samples: images uint8 (N, 3, H, W), labels int64 (N,).
+
+    Decoders return channels-last images; these keep their memory format, which makes the copies faster.
+    """
     if samples[0][0].ndim != 3 or samples[0][0].stride(0) != 1:
         images, labels = default_collate(list(samples))
         return images, labels
@@ -195,7 +207,7 @@ def to_image_space(images: Tensor) -> Tensor:
 
 
 def _some(total: int, count: int) -> list[int]:
-    """`count` of `total` places, always the same, in order: at random, as images may stand in any order of classes."""
+    """A fixed random choice of `count` of `total` indices, sorted; random, as images may be sorted by class."""
     return sorted(np.random.default_rng(0).permutation(total)[:count].tolist())
 
 

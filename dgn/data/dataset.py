@@ -1,4 +1,4 @@
-"""Labelled pictures, each read when it is asked for; those that cannot be read are named, counted and passed over."""
+"""Labelled images, read on demand; unreadable images are logged, counted and skipped."""
 
 import hashlib
 import logging
@@ -22,18 +22,21 @@ from dgn.errors import UserError
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# The share of a dataset's pictures that may be unreadable before training on the rest would hide a fault.
+# Share of unreadable images above which training on the rest would hide a problem.
 _BAD_ALLOWED = 0.01
 
 
 class Pictures(Dataset):
-    """What every source of encoded pictures has in common: one transform, labels, and what is done about bad ones.
+    """Base class of datasets of encoded images: transform, labels, and handling of unreadable images.
 
-    labels: int64 (N,); -1: none. classes: the labels' names. transform: what makes (3, image_size, image_size) of a
-    picture; where: what messages call the whole ("the folder a/b").
+    An unreadable image is logged once, with the number of them so far, and replaced by the next readable one and its
+    label. More than 1% of unreadable images is an error. Workers and their parent share the count.
 
-    A picture that cannot be read is named once in the log, with how many there are so far, and replaced by the next
-    good one, label included; more than 1% of them is an error. Workers and their parent share the count.
+    Args:
+        labels: int64 (N,); -1: none.
+        classes: Names of the labels.
+        transform: Converts an image to (3, image_size, image_size).
+        where: Name of the dataset in messages ("the folder a/b").
     """
 
     def __init__(self, labels: np.ndarray, classes: Sequence[str], transform: Transform, where: str) -> None:
@@ -43,21 +46,21 @@ class Pictures(Dataset):
 
     @abstractmethod
     def name(self, index: int) -> str:
-        """What messages call picture `index`."""
+        """Returns the name of image `index` in messages."""
 
     @abstractmethod
     def read(self, index: int) -> Tensor:
-        """Picture `index`, uint8 (3, H, W). Raises UserError where it cannot be read."""
+        """Reads image `index`, uint8 (3, H, W). Raises UserError if it cannot be read."""
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A hash of which pictures these are: another one where any was added, removed or changed."""
+        """Returns a hash that changes if an image is added, removed or changed."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """`sample` with chance, where there is any, from torch's generator (a DataLoader seeds its workers')."""
+        """Like `sample`, with random choices from torch's generator (which a DataLoader seeds in its workers)."""
         return self.sample(index, generator_for(self.transform))
 
     def sample(self, index: int, generator: np.random.Generator | None) -> tuple[Tensor, int]:
@@ -74,13 +77,13 @@ class Pictures(Dataset):
 
     @property
     def bad(self) -> list[int]:
-        """The unreadable pictures met so far, by any worker."""
+        """Indices of the unreadable images found so far by any worker."""
         return self._bad.nonzero().flatten().tolist()
 
     def verify(self, workers: int = 4, progress: Callable[[int, int], None] | None = None) -> list[str]:
         """Reads every picture in `workers` threads and returns the names of those that cannot be read.
 
-        `progress(done, total)` is called after every picture. Raises UserError where they are more than 1%.
+        `progress(done, total)` is called after every picture. Raises UserError if they are more than 1%.
         """
         good = map_in_threads(lambda index: self._read_or_note(index) is not None, len(self), workers)
         for done, _ in enumerate(good, start=1):
@@ -100,7 +103,7 @@ class Pictures(Dataset):
         if bad > _BAD_ALLOWED * len(self):
             raise UserError(
                 f"{bad} of the {len(self)} pictures in {self.where} cannot be read, more than 1%, such as "
-                f"{self.name(index)}; mend or remove them (the log names all that were met)"
+                f"{self.name(index)}; fix or remove them (the log names all that were found)"
             )
         return None
 
@@ -129,18 +132,18 @@ class ImageFiles(Pictures):
 
     @property
     def bad_files(self) -> list[Path]:
-        """The unreadable files met so far, by any worker."""
+        """The unreadable files found so far by any worker."""
         return [self.path(i) for i in self.bad]
 
     def fingerprint(self) -> str:
-        """Of the names, sizes and times of change of all files."""
+        """Returns a hash of the names, sizes and modification times of all files."""
         digest = hashlib.sha256(str(self.root.resolve()).encode())
         for index, label in enumerate(self.labels.tolist()):
             digest.update(self._names[index])
             try:
-                found = self.path(index).stat()
-                digest.update(f" {label} {found.st_size} {found.st_mtime_ns};".encode())
-            except OSError:  # whoever reads it will say so
+                status = self.path(index).stat()
+                digest.update(f" {label} {status.st_size} {status.st_mtime_ns};".encode())
+            except OSError:  # reported when it is read
                 digest.update(b" missing;")
         return digest.hexdigest()
 

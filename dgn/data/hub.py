@@ -9,9 +9,10 @@ _TIMEOUT = 5.0  # seconds
 
 
 def unreachable() -> str | None:
-    """Why the hub cannot be reached, in a few words; None where it can be, or where a proxy stands in between.
+    """Returns why the hub cannot be reached, in a few words; None if it can be, or if a proxy is configured.
 
-    To be asked before the hub's own libraries are: without a network these retry for half a minute."""
+    Call it before the hub's own libraries, which retry for half a minute without a network.
+    """
     address = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
     host, proxies = address.hostname or "", urllib.request.getproxies()
     if (address.scheme in proxies or "all" in proxies) and not urllib.request.proxy_bypass(host):

@@ -17,15 +17,21 @@ from dgn.errors import UserError
 
 
 class HuggingFace(Pictures):
-    """The rows of a `datasets.Dataset` with an image column and perhaps a label column.
+    """The rows of a `datasets.Dataset` with an image column and an optional label column.
 
-    root: a name on the Hub, a folder (of images, of parquet files, of `save_to_disk`), or a parquet file.
-    split: a split's name, or a slice of one ("train[:95%]").
-    subset: of a Hub data set that has several. image_column, label_column: None: the only image column, and the only
-    column of class labels or the one called label. A label column without names gets its values as names.
+    No code of a dataset is executed; images stay encoded until they are read.
 
-    Nothing of a data set is executed; images stay encoded until they are read. Raises UserError where the package,
-    the data set, the split or a column is not there.
+    Args:
+        root: A name on the Hub, a folder (of images, of parquet files, of `save_to_disk`), or a parquet file.
+        split: A split's name, or a slice of one ("train[:95%]").
+        transform: Converts an image to (3, image_size, image_size).
+        subset: Name of the subset, for a Hub dataset that has several.
+        image_column: None: the only image column.
+        label_column: None: the only ClassLabel column, or the column named label. If a label column has no class
+            names, its values are the names.
+
+    Raises:
+        UserError: If the package, the dataset, the split or a column is missing.
     """
 
     def __init__(
@@ -50,7 +56,7 @@ class HuggingFace(Pictures):
         super().__init__(labels, classes, transform, f"{root} ({split})")
 
     def select(self, places: np.ndarray) -> "HuggingFace":
-        """The rows at `places`, as a data set of its own."""
+        """Returns a dataset of the rows at `places`."""
         chosen = copy.copy(self)
         chosen._rows = self._rows.select(places)
         Pictures.__init__(chosen, self.labels.numpy()[places], self.classes, self.transform, self.where)
@@ -63,7 +69,7 @@ class HuggingFace(Pictures):
         stored = self._rows[index][self.image_column]
         short_side = getattr(self.transform, "resize", None)
         if not stored or not (stored.get("bytes") or stored.get("path")):
-            raise UserError(f"cannot read image {self.name(index)}: the row holds none; mend or remove it")
+            raise UserError(f"cannot read image {self.name(index)}: the row holds none; fix or remove it")
         if stored.get("bytes"):
             return decode_image(np.frombuffer(bytearray(stored["bytes"]), np.uint8), self.name(index), short_side)
         return read_image(stored["path"], short_side)
@@ -89,18 +95,18 @@ def _load(root: str | Path, split: str, subset: str | None) -> Any:
         away = unreachable()
         with _offline(away is not None):
             return datasets.load_dataset(str(root), subset, split=split)
-    except Exception as error:  # the Hub, the file system and a dozen readers stand behind this call
-        said = away or next(iter(str(error).splitlines()), type(error).__name__)
+    except Exception as error:  # raised by the Hub, the file system or any reader
+        reason = away or next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
-            f"data.root={root}, split {split}: {said}; give a name on the Hub (with a network), a folder of images or "
-            "parquet files, one parquet file, or what save_to_disk wrote, and a split that it has (data.train_split, "
-            "data.val_split)"
+            f"data.root={root}, split {split}: {reason}; give a name on the Hub (with a network), a folder of images "
+            "or parquet files, one parquet file, or what save_to_disk wrote, and a split that it has "
+            "(data.train_split, data.val_split)"
         ) from None
 
 
 @contextmanager
 def _offline(away: bool) -> Iterator[None]:
-    """Where the Hub is away, `datasets` looks in its cache alone, and does not retry for half a minute."""
+    """Makes `datasets` use only its cache if the Hub is unreachable; its retries take half a minute."""
     import datasets
 
     before = datasets.config.HF_HUB_OFFLINE
@@ -112,7 +118,7 @@ def _offline(away: bool) -> Iterator[None]:
 
 
 def _saved(data: Any, split: str) -> Any:
-    """The split, or the slice of one, of what `save_to_disk` wrote: with splits, or all in one, which is "train"."""
+    """Selects a split or a slice of one from a `save_to_disk` folder; without splits, all rows are "train"."""
     import datasets
 
     name = split.partition("[")[0]
@@ -128,13 +134,13 @@ def _saved(data: Any, split: str) -> Any:
 def _only_image_column(rows: Any, root: str | Path) -> str:
     columns = [name for name, feature in rows.features.items() if type(feature).__name__ == "Image"]
     if len(columns) != 1:
-        found = f"the image columns {', '.join(columns)}" if columns else "no image column"
-        raise UserError(f"{root} has {found}; name one of {', '.join(rows.column_names)}: data.image_column=NAME")
+        existing = f"the image columns {', '.join(columns)}" if columns else "no image column"
+        raise UserError(f"{root} has {existing}; name one of {', '.join(rows.column_names)}: data.image_column=NAME")
     return columns[0]
 
 
 def _labels(rows: Any, column: str | None, root: str | Path) -> tuple[np.ndarray, Sequence[str]]:
-    """Labels int64 (N,) and the names of the classes; -1 and () where there is no label column."""
+    """Returns labels, int64 (N,), and class names; -1 and () without a label column."""
     named = [name for name, feature in rows.features.items() if type(feature).__name__ == "ClassLabel"]
     if column is None:
         column = named[0] if len(named) == 1 else "label" if "label" in rows.column_names else None

@@ -17,21 +17,27 @@ Layout = Literal["auto", "classes", "flat"]
 
 
 class ImageFolder(ImageFiles):
-    """Pictures in `root/CLASS/**` with the class as label, or in `root/**` with the label -1.
+    """Images in `root/CLASS/**` with the class as label, or in `root/**` with the label -1.
 
-    layout: "classes", "flat", or "auto": flat where pictures lie directly in `root`, else classes. Classes
-    are the subfolders that hold a picture, sorted; `classes` is () in a flat folder. What counts as a picture
-    is a name that ends in one of `images.EXTENSIONS`, in any case; names that start with a dot (hidden files,
-    macOS's `._*`) do not, links do.
+    Classes are the subfolders that contain an image, sorted; `classes` is () in a flat folder. Images are files whose
+    names end in one of `images.EXTENSIONS`, in any case, including links; names that start with a dot (hidden files,
+    macOS's `._*`) are ignored.
 
-    split: "train", "val" or "all". With `val_root`, validation is that folder, labelled by the classes of
-    `root`; else it is `val_fraction` of the files of `root`, chosen by `validation_indices`.
+    Args:
+        root: The folder.
+        split: "train", "val" or "all".
+        image_size, resize, mirror, square: See `TrainTransform`.
+        val_root: Folder of the validation images, labelled by the classes of `root`; None: `val_fraction` of the
+            files of `root`, chosen by `split_indices`.
+        val_fraction: Share of the files of `root` held out for validation.
+        seed: Seed of that choice.
+        layout: "classes", "flat", or "auto": flat if images lie directly in `root`, else classes.
+        transform: Converts an image to (3, image_size, image_size). None: TrainTransform(image_size, resize, mirror,
+            square) for "train", EvalTransform(image_size, resize, square) for the others.
 
-    transform: what makes (3, image_size, image_size) of a picture; by default TrainTransform(image_size,
-    resize, mirror, square) for "train" and EvalTransform(image_size, resize, square) for the others.
-
-    Raises UserError for a folder that is missing, holds no picture or mixes both layouts, and for validation
-    classes that `root` lacks.
+    Raises:
+        UserError: If a folder is missing, contains no image or mixes both layouts, or if validation has classes that
+            `root` lacks.
     """
 
     def __init__(
@@ -67,10 +73,13 @@ class ImageFolder(ImageFiles):
 
 
 def split_indices(count: int, split: Split, val_fraction: float, seed: int) -> np.ndarray:
-    """Which of `count` files, in sorted order, belong to a split: int64, ascending.
+    """Returns the indices of the files of a split among `count` sorted files: int64, ascending.
 
-    Validation has round(val_fraction * count) of them, one at least where the fraction is not 0; the choice
-    depends on `count`, `val_fraction` and `seed` alone. Raises UserError where nothing is left for a split.
+    Validation has round(val_fraction * count) files, at least one unless the fraction is 0. The choice depends only
+    on `count`, `val_fraction` and `seed`.
+
+    Raises:
+        UserError: If the split is empty.
     """
     if not 0 <= val_fraction < 1:
         raise UserError(f"val_fraction {val_fraction} is not a share; give one from 0 up to 1, such as 0.05")
@@ -109,14 +118,14 @@ def _scan(root: Path, layout: Layout) -> tuple[tuple[str, ...], list[str], np.nd
 
 
 def _scan_validation(root: Path, classes: tuple[str, ...]) -> tuple[list[str], np.ndarray]:
-    found, names, labels = _scan(root, "classes" if classes else "flat")
-    unknown = sorted(set(found) - set(classes))
+    val_classes, names, labels = _scan(root, "classes" if classes else "flat")
+    unknown = sorted(set(val_classes) - set(classes))
     if unknown:
         raise UserError(
             f"validation folder {root} has classes that the training folder lacks: {', '.join(unknown[:5])}; "
             "remove them or give the folder that belongs to it"
         )
-    place = np.array([classes.index(name) for name in found], dtype=np.int64)
+    place = np.array([classes.index(name) for name in val_classes], dtype=np.int64)
     return names, place[labels] if classes else labels
 
 
@@ -139,7 +148,7 @@ def _walk(folder: str | Path, prefix: str, above: tuple[str, ...]) -> Iterator[s
                 continue
             if entry.is_dir():
                 real = os.path.realpath(entry.path)
-                if real not in above:  # a link to a folder that holds it would never end
+                if real not in above:  # a link to a parent folder would recurse forever
                     yield from _walk(entry.path, f"{prefix}{entry.name}{os.sep}", (*above, real))
             elif entry.name.lower().endswith(EXTENSIONS):
                 yield prefix + entry.name

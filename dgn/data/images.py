@@ -1,8 +1,7 @@
 """Image files in and out of image space: RGB, channels first.
 
-One reader for everything that reads a picture (datasets, real images beside preferred ones, nearest
-neighbours), so that the same file is the same tensor everywhere; and one function, `as_images`, for images that are in
-memory already, in whatever form.
+`read_image` is the only reader of image files (datasets, real images for comparison, nearest neighbours), so that a
+file gives the same tensor everywhere. `as_images` converts images in memory, in any common form.
 """
 
 import io
@@ -33,7 +32,7 @@ _JPEG_MAGIC = b"\xff\xd8\xff"
 
 
 def read_image(path: str | Path, short_side: int | None = None) -> Tensor:
-    """The picture in a file as people see it: uint8 (3, H, W), RGB, turned upright by its EXIF orientation.
+    """Reads an image file: uint8 (3, H, W), RGB, rotated by its EXIF orientation.
 
     Grayscale, palette, CMYK and 1-bit files become RGB; 16 bits are scaled to 8, and so are grey floating-point TIFFs,
     from the smallest of 0..1, 0..255 and 0..65535 that holds their values; an animation gives its first frame.
@@ -61,7 +60,7 @@ def read_image(path: str | Path, short_side: int | None = None) -> Tensor:
 
 
 def decode_image(data: np.ndarray, name: str | Path, short_side: int | None = None) -> Tensor:
-    """The same of a file's content, uint8 (bytes,). name: what messages call it."""
+    """Like `read_image`, from a file's content, uint8 (bytes,). name: the file's name in messages."""
     if data[:3].tobytes() == _JPEG_MAGIC and decode_jpeg is not None and not _worth_scaling(data, short_side):
         try:
             # CMYK and YCCK included: torchvision takes them as Adobe's inverted inks, exactly as Pillow does.
@@ -72,7 +71,7 @@ def decode_image(data: np.ndarray, name: str | Path, short_side: int | None = No
 
 
 def jpeg_decoder() -> str:
-    """Who decodes JPEGs here: "torchvision 0.29.0" where it has a decoder, else "Pillow 13.0.0"."""
+    """The decoder of JPEG files: "torchvision 0.29.0" if it has one, else "Pillow 13.0.0"."""
     try:
         # An eight-pixel-square grey JPEG; a torchvision built without its image library has the name alone.
         decode_jpeg(torch.frombuffer(bytearray(_tiny_jpeg()), dtype=torch.uint8), mode="RGB")
@@ -82,12 +81,20 @@ def jpeg_decoder() -> str:
 
 
 def as_images(images: Any) -> Tensor:
-    """Images in memory as image space has them: float (N, 3, H, W), RGB.
+    """Converts images in memory to image space. Differentiable.
 
-    images: a tensor (N, 3, H, W); an array (N, 3, H, W), (N, H, W, 3) or, one image, (H, W, 3); a Pillow image; or a
-    list of Pillow images, of arrays (H, W, 3) or (3, H, W), or of tensors (3, H, W), all of one size. Bytes are taken
-    for 0..255, floats for 0..1. What is no tensor becomes float32; a tensor that is right already, in any floating
-    type, stays the same object. Differentiable. Raises UserError, in one line, for anything else."""
+    Args:
+        images: A tensor (N, 3, H, W); an array (N, 3, H, W), (N, H, W, 3) or, for one image, (H, W, 3); a Pillow
+            image; or a list of Pillow images, of arrays (H, W, 3) or (3, H, W), or of tensors (3, H, W), all of one
+            size. uint8 values are 0..255, floats 0..1.
+
+    Returns:
+        Float (N, 3, H, W), RGB. A floating-point tensor of this shape is returned unchanged; anything that is not a
+        tensor becomes float32.
+
+    Raises:
+        UserError: For anything else.
+    """
     if isinstance(images, Tensor):
         return _in_unit_range(_checked_batch(images))
     if isinstance(images, Image.Image):
@@ -109,9 +116,9 @@ def as_images(images: Any) -> Tensor:
 
 
 def save_png(image: Tensor, path: str | Path) -> None:
-    """Writes `image`, float (3, H, W) in [0, 1], as an 8-bit PNG, whole or not at all.
+    """Writes `image`, float (3, H, W) in [0, 1], as an 8-bit PNG, atomically.
 
-    Values outside [0, 1] are clamped. Missing parent folders are made. Raises UserError where that or the
+    Values outside [0, 1] are clamped. Missing parent folders are created. Raises UserError if that or the
     writing fails.
     """
     levels = image.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
@@ -194,7 +201,7 @@ def _worth_scaling(jpeg: np.ndarray, short_side: int | None) -> bool:
     try:
         with Image.open(io.BytesIO(jpeg.data), formats=_PILLOW_FORMATS) as image:
             return min(image.size) >= 4 * short_side
-    except Exception:  # the reading proper says why
+    except Exception:  # read_image reports the reason
         return False
 
 
@@ -209,7 +216,7 @@ def _read_with_pillow(data: np.ndarray, name: str | Path, short_side: int | None
         if isinstance(error, UnidentifiedImageError):
             reason = "not an image of a known format" if data.size else "the file is empty"
         known = " ".join(EXTENSIONS)
-        raise UserError(f"cannot read image {name}: {reason}; mend or remove it (readable: {known})") from None
+        raise UserError(f"cannot read image {name}: {reason}; fix or remove it (readable: {known})") from None
 
 
 def _rgb(image: Image.Image) -> np.ndarray:
@@ -228,7 +235,7 @@ def _rgb(image: Image.Image) -> np.ndarray:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # metadata that cannot be parsed is no reason to refuse the picture
+    except Exception:  # invalid metadata does not make the image unreadable
         return image
 
 
@@ -239,7 +246,7 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
     0 .. 255 and 0 .. 65535 that holds all of the picture."""
     tops = (1, 255, 65535) if values.dtype.kind == "f" else (65535,)
     low, high = values.min(), values.max()  # NaN where any value is
-    slack = 1e-4  # of the range, for the rounding of whoever scaled the picture
+    slack = 1e-4  # relative tolerance for rounding
     top = next((top for top in tops if high <= (1 + slack) * top), None)
     if top is None or low < -slack * top:
         known = ", ".join(f"0 .. {top}" for top in tops)
@@ -269,6 +276,6 @@ def reconstruction_grid(real: Tensor, reconstructed: Tensor, columns: int = 8) -
 
 def pictures(images: Tensor) -> Iterator[Image.Image]:
     """float (N, 3, H, W) in image space, on any device -> N pictures of 8 bits; values outside [0, 1] are clamped."""
-    for some in images.split(64):  # at once, since one at a time costs more than it takes to write the files
-        levels = some.detach().float().clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).contiguous().cpu()
+    for batch in images.split(64):  # in batches: one at a time takes longer than writing the files
+        levels = batch.detach().float().clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).contiguous().cpu()
         yield from map(Image.fromarray, levels.numpy())

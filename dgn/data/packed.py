@@ -1,10 +1,9 @@
-"""Pictures decoded once: packed in one file, or held in memory.
+"""Images decoded once: packed in one file, or held in memory.
 
     python -m dgn.data.packed --root FOLDER --size 256 --out FILE
 
-The file is a safetensors file (`labels` int64 (N,), `images` uint8 (N, 3, S, S), classes in its metadata) whose
-pages are mapped and not read: a picture costs the same to take out whatever N is, and memory holds what was
-looked at as long as there is room.
+The file is a safetensors file (`labels` int64 (N,), `images` uint8 (N, 3, S, S), classes in its metadata) which
+is memory-mapped: reading an image takes the same time for any N, and the system caches pages that were read.
 """
 
 import argparse
@@ -35,11 +34,16 @@ _FORMAT = "dgn.packed.1"
 
 
 class Stored(Dataset):
-    """Pictures at hand as one tensor: nothing is left to decode.
+    """A dataset of decoded images in one tensor.
 
-    images: uint8 (M, 3, H, W). labels: int64 (N,); classes: their names. rows: int64 (N,), the rows of `images`
-    that the dataset consists of; None: all. transform: as in Pictures. facets: gives the facet of every picture,
-    where the kinds within a class are known.
+    Attributes:
+        images: uint8 (M, 3, H, W).
+        labels: int64 (N,).
+        classes: Names of the labels.
+        transform: See `Pictures`.
+        facets: Returns the facet (kind within a class) of every image, if known.
+
+    `rows`, int64 (N,), selects the rows of `images` that belong to the dataset; None: all.
     """
 
     facets: Callable[[], list[str]] | None = None
@@ -62,7 +66,7 @@ class Stored(Dataset):
         return self.sample(index, generator_for(self.transform))
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        """The samples of a batch, views where they can be: the copy is the one that collating makes."""
+        """The samples of a batch, views if possible; collating copies them."""
         generator = generator_for(self.transform)
         return [self.sample(index, generator) for index in indices]
 
@@ -72,13 +76,14 @@ class Stored(Dataset):
 
 
 class PackedImages(Stored):
-    """The pictures of a file that `pack` wrote, with the classes and labels of the folder it was made from.
+    """The images of a file written by `pack`, with the classes and labels of the packed folder.
 
-    split, val_fraction, seed: as in ImageFolder, and of a file that holds a whole folder the same pictures.
+    split, val_fraction, seed: as in ImageFolder; a file of a whole folder gives the same split as the folder.
     transform: by default TrainTransform(image_size, resize, mirror) for "train" and EvalTransform(image_size,
     resize) for the others; `resize` defaults to image_size * 256 / 227 or the stored size, the smaller.
 
-    Raises UserError for a file that is missing, truncated or of another kind, or was packed too small.
+    Raises:
+        UserError: If the file is missing, truncated, of another format, or packed too small.
     """
 
     def __init__(
@@ -110,7 +115,7 @@ class PackedImages(Stored):
         super().__init__(images, torch.from_numpy(labels[rows]), classes, transform, rows)
 
     def __getstate__(self) -> dict:
-        # For workers that are spawned: they map the file themselves. Pickling would carry all of it.
+        # Spawned workers map the file themselves; pickling would copy all of it.
         return {key: value for key, value in self.__dict__.items() if key != "images"}
 
     def __setstate__(self, state: dict) -> None:
@@ -119,12 +124,14 @@ class PackedImages(Stored):
 
 
 class InMemory(Stored):
-    """The pictures of a folder (or any Pictures), decoded once and kept: N * 3 * resize^2 bytes that forked workers
-    share.
+    """The images of a folder (or any Pictures), decoded once and held in memory.
 
-    Every picture is scaled as the folder's transform (Train- or EvalTransform) says, its middle square kept,
-    and `folder.transform` applied to that at every visit. `progress(done, total)` is called after every file.
-    Raises what reading `folder` raises, and UserError where this machine's memory cannot hold it.
+    They take N * 3 * resize^2 bytes, which forked workers share. Every image is scaled by the folder's transform
+    (Train- or EvalTransform) and center-cropped once; `folder.transform` is applied to the result at every access.
+    `progress(done, total)` is called after every file.
+
+    Raises:
+        UserError: If reading `folder` fails, or this machine's memory is too small.
     """
 
     def __init__(self, folder: Pictures, workers: int = 4, progress: Callable[[int, int], None] | None = None) -> None:
@@ -144,7 +151,7 @@ class InMemory(Stored):
 
 
 def squares(folder: Pictures) -> Pictures:
-    """The same pictures as they are stored: scaled as the folder's transform says, the middle square of each."""
+    """The images as they are stored: scaled by the folder's transform and center-cropped to a square."""
     stored, size = copy.copy(folder), folder.transform.resize
     stored.transform = EvalTransform(size, size, folder.transform.square)
     return stored
@@ -156,11 +163,13 @@ def pack(
     workers: int = 4,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Writes all samples of `dataset`, (uint8 (3, S, S), label) each, to `path`, whole or not at all.
+    """Writes all samples of `dataset`, (uint8 (3, S, S), label) each, to `path`, atomically.
 
-    `dataset.classes` is kept. `workers` threads read, a few samples ahead of the writing; `progress(done,
-    total)` is called after every sample. Raises UserError where the disk is full or cannot be written, and
-    what reading `dataset` raises.
+    `dataset.classes` is stored too. `workers` threads read a few samples ahead of the writing. `progress(done, total)`
+    is called after every sample.
+
+    Raises:
+        UserError: If the disk is full or not writable, or reading `dataset` fails.
     """
     count, shape = len(dataset), tuple(dataset[0][0].shape)
     header = _header(count, shape, dataset.classes)
@@ -205,7 +214,7 @@ def _header(count: int, shape: tuple[int, ...], classes: Sequence[str]) -> bytes
 
 
 def _map(path: Path) -> tuple[Tensor, np.ndarray, tuple[str, ...]]:
-    """Images uint8 (N, 3, S, S) and labels int64 (N,), both on mapped pages, and the classes."""
+    """Maps a file: images uint8 (N, 3, S, S), labels int64 (N,), and classes."""
     foreign = UserError(f"{path} is not a file of packed pictures; make one with python -m dgn.data.packed")
     try:
         with open(path, "rb") as file:
@@ -230,14 +239,14 @@ def _map(path: Path) -> tuple[Tensor, np.ndarray, tuple[str, ...]]:
     whole = 8 + length + count * (8 + math.prod(shape))
     if size != whole:
         raise UserError(f"{path} is damaged: {size} bytes where {whole} were written; pack it again")
-    # "c": private pages that may be written to, as torch asks of what it wraps; the file stays as it is.
+    # "c" (copy on write): torch requires writable memory; the file is not changed.
     labels = np.memmap(path, "<i8", "c", 8 + length, (count,))
     images = np.memmap(path, np.uint8, "c", 8 + length + labels.nbytes, (count, *shape))
     return torch.from_numpy(images), labels, classes
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command: packs a folder and says what came of it."""
+    """The command: packs a folder and prints a summary."""
     parser = argparse.ArgumentParser(prog="python -m dgn.data.packed", description="Pack a folder of pictures.")
     parser.add_argument("--root", required=True, help="folder: ROOT/CLASS/** or pictures without classes")
     parser.add_argument("--val-root", help="pack this folder, with the classes of --root as labels")

@@ -1,5 +1,7 @@
-"""Public data sets as people have them on disk, through torchvision: it downloads, checks md5 sums and unpacks;
-pictures in files are then read by our own reader."""
+"""Public datasets through torchvision, which downloads them, checks md5 sums and unpacks.
+
+Images in files are then read by `dgn.data.images`.
+"""
 
 import os
 import socket
@@ -24,8 +26,14 @@ from dgn.files import cache_dir
 
 @dataclass(frozen=True)
 class PublicSet:
-    """kind: the class in torchvision.datasets. splits: those there are, the first for training, the second for
-    validation. files: what to put into the root by hand. options: what else the class can be told."""
+    """A public dataset.
+
+    Attributes:
+        kind: Name of the class in torchvision.datasets.
+        splits: Available splits; the first is for training, the second for validation.
+        files: The files to put into the root by hand.
+        options: Further arguments of the class.
+    """
 
     kind: str
     splits: tuple[str, ...]
@@ -77,7 +85,7 @@ PUBLIC: dict[str, PublicSet] = {
         "(from https://image-net.org, which asks for an account)",
     ),
 }
-"""Name -> where it comes from. Splits, files and md5 sums are torchvision's."""
+"""Datasets by name. Splits, files and md5 sums are those of torchvision."""
 
 
 def public_split(
@@ -88,14 +96,22 @@ def public_split(
     download: bool = True,
     options: Mapping[str, Any] | None = None,
 ) -> Stored | ImageFiles:
-    """One split of a public data set, with the names of its classes.
+    """Loads one split of a public dataset, with the names of its classes.
 
-    root: the folder that holds it or is to; None: `data` in the cache folder. download: fetch what is missing.
-    CIFAR's files are pickles: torchvision unpickles them once their md5 sums are those of the published files, and
-    not otherwise.
+    CIFAR's files are pickles: torchvision unpickles them only if their md5 sums are those of the published files.
 
-    Raises UserError for a data set, split or option that there is not, and, with what to put where, for one that is
-    neither in the root nor can be fetched."""
+    Args:
+        name: A key of `PUBLIC`.
+        split: One of its splits.
+        transform: The transform of the images.
+        root: Folder of the dataset; None: `data` in the cache folder.
+        download: Whether to download missing files.
+        options: Further arguments of torchvision's class.
+
+    Raises:
+        UserError: If the dataset, split or option does not exist, or if the dataset is neither in the root nor can be
+            downloaded (the message names the files to put there).
+    """
     if name not in PUBLIC:
         raise UserError(f"data.name={name!r} is none of the public data sets {', '.join(PUBLIC)}")
     known, options = PUBLIC[name], dict(options or {})
@@ -108,28 +124,28 @@ def public_split(
         return _imagenet_split(root, split, transform)
     chosen: dict[str, Any] = {"train": split == "train"} if name.startswith("cifar") else {"split": split}
     if name in ("flowers102", "imagenette", "places365"):
-        chosen["loader"] = str  # a picture's path stands for it here
+        chosen["loader"] = str  # load paths instead of images
     make = getattr(torchvision.datasets, known.kind)
     try:
-        found = make(root, **chosen, **options)
-    except Exception as error:  # torchvision's own list of what it raises is open
+        dataset = make(root, **chosen, **options)
+    except Exception as error:  # torchvision does not document what it raises
         if not download:
             raise _not_there(name, root, error, "set data.download=true, or ") from None
         with _told(name, root), _patience():
             root.mkdir(parents=True, exist_ok=True)
-            found = make(root, **chosen, **options, download=True)
-    classes = [_readable(label) for label in getattr(found, "classes", ())]
-    if hasattr(found, "loader"):
-        names, labels = zip(*(found[i] for i in range(len(found))), strict=True)
+            dataset = make(root, **chosen, **options, download=True)
+    classes = [_readable(label) for label in getattr(dataset, "classes", ())]
+    if hasattr(dataset, "loader"):
+        names, labels = zip(*(dataset[i] for i in range(len(dataset))), strict=True)
         return ImageFiles(root, [os.path.relpath(path, root) for path in names], np.array(labels), classes, transform)
-    labels = found.labels if name == "stl10" else found.targets
-    images = found.data if name == "stl10" else found.data.transpose(0, 3, 1, 2)
+    labels = dataset.labels if name == "stl10" else dataset.targets
+    images = dataset.data if name == "stl10" else dataset.data.transpose(0, 3, 1, 2)
     stored = torch.from_numpy(np.ascontiguousarray(images))
     return Stored(stored, torch.from_numpy(np.asarray(labels, dtype=np.int64)), classes, transform)
 
 
 def _imagenet_split(root: Path, split: str, transform: Transform) -> ImageFiles:
-    """ImageNet's folders; where there are only the archives, torchvision checks and unpacks them first."""
+    """Loads ImageNet's folders; torchvision checks and unpacks the archives first if the folders are missing."""
     if not (root / split).is_dir():
         archive = root / f"ILSVRC2012_img_{split}.tar"
         if not archive.is_file():
@@ -138,12 +154,12 @@ def _imagenet_split(root: Path, split: str, transform: Transform) -> ImageFiles:
             torchvision.datasets.ImageNet(root, split)
     sizes: dict[str, Any] = dict(image_size=transform.image_size, layout="classes", transform=transform)
     if split == "val" and (root / "train").is_dir():  # labelled as the training classes are
-        found = ImageFolder(root / "train", "val", val_root=root / "val", **sizes)
+        folder = ImageFolder(root / "train", "val", val_root=root / "val", **sizes)
     else:
-        found = ImageFolder(root / split, "all", **sizes)
+        folder = ImageFolder(root / split, "all", **sizes)
     names = _imagenet_names(root)
-    found.classes = tuple(names.get(wnid, wnid) for wnid in found.classes)
-    return found
+    folder.classes = tuple(names.get(wnid, wnid) for wnid in folder.classes)
+    return folder
 
 
 def _imagenet_names(root: Path) -> dict[str, str]:
@@ -161,19 +177,19 @@ def _imagenet_names(root: Path) -> dict[str, str]:
 
 
 def _readable(label: str | tuple[str, ...]) -> str:
-    """A class's name as a gallery shows it: the first of several; Places365's without its index letter."""
+    """A class name for display: the first of several names, without the index letter of Places365."""
     label = label[0] if isinstance(label, tuple | list) else label
     return label[3:] if label.startswith("/") and label[2:3] == "/" else label
 
 
 def _not_there(name: str, root: Path, reason: object, alternative: str) -> UserError:
-    said = next(iter(str(reason).splitlines()), type(reason).__name__)
-    return UserError(f"{name} cannot be had from {root}: {said}; {alternative}put there: {PUBLIC[name].files}")
+    cause = next(iter(str(reason).splitlines()), type(reason).__name__)
+    return UserError(f"{name} is not available from {root}: {cause}; {alternative}put there: {PUBLIC[name].files}")
 
 
 @contextmanager
 def _told(name: str, root: Path) -> Iterator[None]:
-    """What goes wrong inside torchvision, as one line with what to do."""
+    """Converts errors of torchvision to one line with the next step."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -184,7 +200,7 @@ def _told(name: str, root: Path) -> Iterator[None]:
 
 @contextmanager
 def _patience(seconds: float = 30.0) -> Iterator[None]:
-    """How long a server may be silent: torchvision itself would wait for ever."""
+    """Sets a socket timeout in seconds: torchvision itself would wait forever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

@@ -1,4 +1,4 @@
-"""Real images that preferred ones stand beside: read once, found again by their place."""
+"""Real images for comparison with preferred images: read once, accessed by position."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dgn.data.datamodule import ImageData, Stream, to_image_space
 
-_KEPT = 2**30  # bytes of pictures that are kept; more are read again each time
+_KEPT = 2**30  # bytes of images that are cached; larger sets are read again each time
 _BATCH = 64
 
 
@@ -37,20 +37,20 @@ class Reference:
         return (images for images, _ in self())
 
     def pick(self, places: Iterable[int]) -> dict[int, Tensor]:
-        """{place: its image (3, H, W)}; each is there once, however often it is asked for."""
+        """Returns the images (3, H, W) at the given positions, by position."""
         wanted, start = set(places), 0
-        found: dict[int, Tensor] = {}
+        picked: dict[int, Tensor] = {}
         for images, _ in self():
-            found |= {p: images[p - start].clone() for p in range(start, start + len(images)) if p in wanted}
+            picked |= {p: images[p - start].clone() for p in range(start, start + len(images)) if p in wanted}
             start += len(images)
-        return found
+        return picked
 
     def held_out(self, count: int) -> "Reference":
-        """As many images, or `count`, of those that were held out from training."""
+        """The same number of validation images, at most `count`."""
         return Reference(self._data, min(count, self._count), "val")
 
     def label(self, place: int) -> str:
-        """The name of an image's class; "" where classes have none."""
+        """The class name of an image; "" if classes have no names."""
         if not self.classes:
             return ""
         if not len(self._labels):
@@ -58,7 +58,7 @@ class Reference:
         return self.classes[int(self._labels[place])]
 
     def facets(self, places: Sequence[int]) -> list[str] | None:
-        """The kinds within their classes that images are of, where the data know them."""
+        """The facets (kinds within a class) of images, if the data define them; else None."""
         source = self._data.train_source if self._split == "train" else self._data.val_source
         known = getattr(source, "facets", None)
         if known is None or self._split != "train":

@@ -1,4 +1,4 @@
-"""Where images come from: each function makes an ImageData. A leaf of conf/data names one of them."""
+"""Image sources: each function creates an ImageData. Every leaf of conf/data names one of them."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -33,11 +33,16 @@ def doodles(
     cache: str | bool = "disk",
     seed: int = 0,
 ) -> ImageData:
-    """The embedded picture world (`dgn.data.doodles`).
+    """The embedded drawn images (`dgn.data.doodles`).
 
-    train_images, val_images: how many there are of each split. world: seed of the pictures themselves.
-    cache: "disk": draw all once, into the cache folder (`dgn.files.cache_dir`), and map them from there; "ram": keep
-    them in memory; "none": every image is drawn whenever it is asked for. True and False: "disk" and "none"."""
+    Args:
+        image_size: Side of the images in pixels.
+        batch_size, num_workers, seed: See `ImageData`.
+        train_images, val_images: Number of images of each split.
+        world: Seed of the drawings.
+        cache: "disk": draw all once into the cache folder (`dgn.files.cache_dir`) and map them from there; "ram":
+            keep them in memory; "none": draw an image at every access. True and False mean "disk" and "none".
+    """
     if isinstance(cache, bool):
         cache = "disk" if cache else "none"
     if cache not in ("none", "ram", "disk"):
@@ -64,8 +69,9 @@ def image_folder(
 ) -> ImageData:
     """A folder of class folders, or of images without classes (`dgn.data.image_folder.ImageFolder`).
 
-    A file that `python -m dgn.data.packed` wrote serves as root (and val_root) too. resize, mirror, square: as in
-    TrainTransform, the paper's augmentation; validation sees the centre. cache: as in `dgn.data.cache.cached`."""
+    root and val_root may also be files written by `python -m dgn.data.packed`. resize, mirror, square: see
+    `TrainTransform`, the paper's augmentation; validation uses the center crop. cache: see `dgn.data.cache.cached`.
+    """
     if root is None:
         raise UserError("data.root is not given; name the folder of images: data.root=FOLDER")
     common: dict[str, Any] = dict(image_size=image_size, val_fraction=val_fraction, seed=0)
@@ -130,8 +136,10 @@ def huggingface(
     val_images: int = 512,
     seed: int = 0,
 ) -> ImageData:
-    """Images from Hugging Face `datasets` (`dgn.data.huggingface.HuggingFace`). val_split: None: a seeded share
-    `val_fraction` of the training split."""
+    """Images from Hugging Face `datasets` (`dgn.data.huggingface.HuggingFace`).
+
+    val_split: None holds out a seeded share, `val_fraction`, of the training split.
+    """
     if root is None:
         raise UserError("data.root is not given; name the data set: data.root=NAME, a folder or a parquet file")
     columns = dict(subset=subset, image_column=image_column, label_column=label_column)
@@ -146,12 +154,21 @@ def huggingface(
 KNOWN: dict[str, Callable[..., ImageData]] = {
     f"{__name__}.{function.__name__}": function for function in (doodles, image_folder, public, huggingface)
 }
-"""What a prior file may ask for: names (`_target_`), never code."""
+"""The sources that a prior file may request by name (`_target_`); files never contain code."""
 
 
 def known(about: Mapping[str, Any]) -> ImageData | None:
-    """The images that a prior file says it was trained on (its `about["data"]`); None where it says none that is
-    ours. Nothing is decoded ahead or downloaded for it. Raises UserError where they cannot be had."""
+    """Opens the images on which a prior was trained, without downloading or decoding in advance.
+
+    Args:
+        about: The prior's `about["data"]`.
+
+    Returns:
+        The images; None if the file does not name one of `KNOWN`.
+
+    Raises:
+        UserError: If the images are not available.
+    """
     keys = {key: value for key, value in about.items() if key not in ("_target_", "classes")}
     make = KNOWN.get(str(about.get("_target_", "")))
     if make is None:
@@ -169,7 +186,7 @@ def known(about: Mapping[str, Any]) -> ImageData | None:
 
 
 def _drawn(source: Doodles, cache: str) -> Stored:
-    """All of a split, drawn once by every core and kept in one mapped file, or in memory."""
+    """All images of a split, drawn once on all cores and stored in one mapped file or in memory."""
     drawn = _pictures(source, cache)
     drawn.facets = source.facets
     return drawn

@@ -1,4 +1,4 @@
-"""What is done to a picture before a network sees it: one scale, then a square cut out of it."""
+"""Transforms of images before they enter a network: scaling, then a square crop."""
 
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from dgn.errors import UserError
 
 
 class Transform(Protocol):
-    """Makes (3, image_size, image_size) of an image, uint8 (3, H, W). generator: makes its choices; None: torch's."""
+    """Converts an image, uint8 (3, H, W), to (3, image_size, image_size). generator: None uses torch's."""
 
     image_size: int
     resize: int
@@ -30,14 +30,18 @@ _LONGEST = 8
 class TrainTransform:
     """The paper's augmentation: scale to `resize`, cut a random square of `image_size`, mirror half of them.
 
-    Called with an image, uint8 (3, H, W), and the generator that makes the choices, it returns uint8
-    (3, image_size, image_size), a view where it can be: batching copies it anyway. The same generator state
-    gives the same pixels. The image is scaled (bilinear,
-    antialiased, upwards too) until its short side is `resize`, or with `square` to resize x resize whatever
-    its shape was. `resize` defaults to image_size * 256 / 227, the paper's ratio. Of a picture more than eight
-    times as long as wide the middle is used.
+    Called with an image, uint8 (3, H, W), and a random generator, it returns uint8 (3, image_size, image_size),
+    possibly a view. The same generator state gives the same pixels. Scaling is bilinear and antialiased. Of an image
+    more than eight times as long as wide, the middle is used.
 
-    Raises UserError where `resize` is less than `image_size`.
+    Args:
+        image_size: Side of the crop in pixels.
+        resize: The short side after scaling, in pixels; None: image_size * 256 / 227, the paper's ratio.
+        mirror: Whether to mirror half of the images.
+        square: Whether to scale to resize x resize, whatever the aspect ratio.
+
+    Raises:
+        UserError: If `resize` is less than `image_size`.
     """
 
     def __init__(self, image_size: int, resize: int | None = None, mirror: bool = True, square: bool = False) -> None:
@@ -59,7 +63,7 @@ class TrainTransform:
 
 
 class EvalTransform:
-    """The same scale as TrainTransform and always the middle square; takes a generator and ignores it."""
+    """The scale of TrainTransform and the center crop; ignores the generator."""
 
     def __init__(self, image_size: int, resize: int | None = None, square: bool = False) -> None:
         self.image_size = image_size

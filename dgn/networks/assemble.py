@@ -1,4 +1,4 @@
-"""What all networks share: the settings, and how a module with weights becomes a FeatureNet."""
+"""The settings that all networks share, and the assembly of a module and its weights into a FeatureNet."""
 
 import difflib
 import json
@@ -23,17 +23,19 @@ State = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be said of any network: the keys of conf/network/keys.yaml.
+    """Settings of any network: the keys of conf/network/keys.yaml.
 
-    weights: None for random ones, drawn from seed; a file in any format of `dgn.networks.weights`; or a name that
-        the library has weights under. container, allow_missing, allow_unexpected: as `read_state_dict` and
-        `load_state_dict` have them.
-    classes: how many; None or "auto": as the weights say, else as published, else as the data say (data_classes).
-    labels: the classes' names, or a text file with one a line; None: as for classes.
-    input_size, mean, std, channel_order, value_range, fit, resize: what of the input space differs from the
-        network's own (`InputSpace`).
-    data_classes, data_size: class names and size of the images that the network is to work on, where neither
-        settings nor weights nor the network itself say.
+    Attributes:
+        weights: None for random weights, drawn from `seed`; a file in any format of `dgn.networks.weights`; or the
+            name of published weights of the library.
+        container, allow_missing, allow_unexpected: See `read_state_dict` and `load_state_dict`.
+        classes: Number of classes. None or "auto" takes it from the weights, else from the published network, else
+            from the data (`data_classes`).
+        labels: Class names, or a text file with one name per line. None: same order of sources as `classes`.
+        seed: Seed of the random weights.
+        input_size, mean, std, channel_order, value_range, fit, resize: Overrides of the network's own `InputSpace`.
+        data_classes: Class names of the data, used if settings, weights and network do not define them.
+        data_size: Image size of the data in pixels, used likewise.
     """
 
     weights: str | None = None
@@ -55,7 +57,16 @@ class Settings:
 
     @classmethod
     def of(cls, builder: str, own: Sequence[str], given: Mapping[str, Any]) -> "Settings":
-        """The settings in `given`. own: names of the builder's further ones. Raises UserError for one there is not."""
+        """Creates settings from keyword arguments.
+
+        Args:
+            builder: Name of the network's builder, for messages.
+            own: Names of the builder's additional settings.
+            given: The values by name; None counts as not given.
+
+        Raises:
+            UserError: If a setting does not exist or has a wrong type.
+        """
         known = [field.name for field in fields(cls)]
         for key in given:
             if key not in known:
@@ -74,12 +85,12 @@ class Settings:
 
     @property
     def space(self) -> dict[str, Any]:
-        """The settings of the input space that are given."""
+        """The overrides of the input space that are set."""
         keys = ("input_size", "mean", "std", "channel_order", "value_range", "fit", "resize")
         return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
 
     def given_labels(self) -> tuple[str, ...]:
-        """The labels that the settings name, from their file where they name one."""
+        """The labels of the settings, read from their file if `labels` is a path."""
         if not isinstance(self.labels, str):
             return tuple(map(str, self.labels or ()))
         try:
@@ -94,20 +105,25 @@ class Settings:
         return tuple(line.strip() for line in text.splitlines() if line.strip())
 
     def read(self, caffe: Callable[..., State] = named_blobs) -> State | None:
-        """The weights in the file that the settings name; None where they name none. caffe: as `read_weights`."""
+        """Reads the weights file; returns None if `weights` is None. caffe: see `read_weights`."""
         return None if self.weights is None else read_weights(self.weights, self.container, caffe)
 
 
 def _labels_of_json(tree: Any) -> tuple[str, ...]:
-    """Names in order, from a list of them, or from {number: name} or {name: number}. Of a list for one class, as in
-    torchvision's {"0": ["n01440764", "tench"]}, the last is the name. Raises ValueError for anything else."""
+    """Class names in order, from a list of names, {number: name} or {name: number}.
+
+    If the entry of a class is a list, as in torchvision's {"0": ["n01440764", "tench"]}, its last item is the name.
+
+    Raises:
+        ValueError: For any other structure.
+    """
     if isinstance(tree, Mapping):
         by_number = all(str(key).isdigit() for key in tree)
         numbered = tree.items() if by_number else [(value, key) for key, value in tree.items()]
-        places = {int(number): name for number, name in numbered}
-        if sorted(places) != list(range(len(tree))):
+        names_by_number = {int(number): name for number, name in numbered}
+        if sorted(names_by_number) != list(range(len(tree))):
             raise ValueError(f"classes are numbered from 0 to {len(tree) - 1}, each once")
-        tree = [places[number] for number in range(len(places))]
+        tree = [names_by_number[number] for number in range(len(names_by_number))]
     names = [entry[-1] if isinstance(entry, list) and entry else entry for entry in tree]
     if not all(isinstance(name, str | int | float) for name in names):
         raise ValueError("a class's name is a text")
@@ -115,7 +131,7 @@ def _labels_of_json(tree: Any) -> tuple[str, ...]:
 
 
 def arguments(args: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A builder's `args`, by name. Raises UserError for what is not a mapping."""
+    """Returns a builder's `args` as a dict. Raises UserError if it is not a mapping."""
     if not isinstance(args or {}, Mapping):
         raise UserError(f"args={args} must name what it gives: 'args={{depth: 3}}', or one by one +args.depth=3")
     return dict(args or {})
@@ -135,13 +151,26 @@ def assemble(
     counts_classes: bool = True,
     headless: bool = False,
 ) -> FeatureNet:
-    """The FeatureNet of a builder.
+    """Assembles the FeatureNet of a builder.
 
-    make: the module with so many classes, from torch's random state (0: it has its own count).
-    state: its weights, or None for random ones; adapt: brings their names and shapes to those of the module.
-    args: the builder's own arguments, for the spec. published, published_classes: labels and number of classes of
-    the published network. aliases: FeatureNet's. counts_classes: whether `make` wants to know.
-    headless: whether it was published without a layer of classes, and has none unless classes or labels are given.
+    Args:
+        builder: Name of the builder, for the spec and messages.
+        settings: The network's settings.
+        make: Creates the module for a number of classes (0: the module's own number), drawing weights from torch's
+            random state.
+        space: The network's own input space.
+        state: The weights, or None for random weights.
+        args: The builder's own arguments, for the spec.
+        published: Labels of the published network.
+        published_classes: Number of classes of the published network.
+        aliases: Aliases of layers, see `FeatureNet`.
+        adapt: Adapts names and shapes of the weights to those of the module.
+        counts_classes: Whether `make` needs the number of classes.
+        headless: Whether the network was published without a class layer; it gets one only if classes or labels are
+            given.
+
+    Raises:
+        UserError: If the number of classes is unknown or invalid, labels do not match it, or weights do not fit.
     """
     labels = settings.given_labels() or _labels_beside(settings.weights)
     headless = settings.classes == 0 or (headless and settings.classes is None and not labels)
@@ -158,10 +187,10 @@ def assemble(
 
     module = built(classes) if classes or not counts_classes else None
     if counts_classes and not headless and not settings.classes and not labels and state is not None:
-        # The file knows best how many classes its network has.
-        found = _classes_in(state, module if module is not None else built(1))
-        if found and found != classes:
-            classes, module = found, None
+        # The number of classes in the weights takes precedence over the published number.
+        stored_classes = _classes_in(state, module if module is not None else built(1))
+        if stored_classes and stored_classes != classes:
+            classes, module = stored_classes, None
     if counts_classes and not headless and not classes:
         labels = tuple(settings.data_classes)
         classes = len(labels)
@@ -183,27 +212,27 @@ def assemble(
 
 
 def _classes_in(state: State, module: nn.Module) -> int:
-    """How many classes the weights are for: rows of the weight that the module's last layer would take; 0: unknown."""
+    """Number of classes in the weights: rows of the weight of the module's last layer; 0 if unknown."""
     weighted = [name for name, m in module.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     heads = [value for key, value in state.items() if key.endswith(f"{weighted[-1]}.weight")] if weighted else []
     return len(heads[-1]) if heads and heads[-1].ndim else 0
 
 
 def _findable(weights: str | None) -> str | None:
-    """A weights file by its whole path, so that it is found from elsewhere as well; a name as it is."""
+    """The absolute path of a weights file, valid from any working directory; a name is returned unchanged."""
     path = None if weights is None else Path(weights).expanduser()
     return str(path.absolute()) if path is not None and path.is_file() else weights
 
 
 def _labels_beside(weights: str | Path | None) -> tuple[str, ...]:
-    """The labels in a safetensors file's header, as `save_network` writes them."""
+    """The labels in a safetensors file's header, as written by `save_network`."""
     if weights is None or not str(weights).endswith(".safetensors"):
         return ()
     try:
         with safe_open(weights, framework="pt") as file:
             return tuple(json.loads((file.metadata() or {}).get("labels", "[]")))
     except (SafetensorError, OSError, ValueError):
-        return ()  # read_weights says what is wrong with the file
+        return ()  # read_weights reports what is wrong with the file
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""CaffeNet, full size and mini: the network that the paper inverts, and its small sister for 64-px images.
+"""CaffeNet, full size and mini: the network that the paper inverts, and a small version for 64-px images.
 
 Topology (DeePSiM, Caffe's bvlc_reference_caffenet): conv1 .. conv5 with pooling before normalization after conv1
 and conv2, pool5, then fc6, fc7, fc8 and prob. Modules carry Caffe's names; as Caffe rectifies in place, the layer
@@ -20,7 +20,7 @@ RECTIFIED = {f"conv{i}": f"relu{i}" for i in range(1, 6)} | {"fc6": "relu6", "fc
 
 @dataclass(frozen=True)
 class CaffeNetSizes:
-    """What differs between the full and the mini CaffeNet; the topology does not."""
+    """Sizes that differ between the full and the mini CaffeNet; the topology is the same."""
 
     first_kernel: int = 11
     first_stride: int = 4
@@ -39,7 +39,7 @@ MINI = CaffeNetSizes(
     channels=(32, 64, 96, 96, 64),
     hidden=1024,
     pooled_side=4,
-    dropout=0.0,  # CaffeNet's 0.5 suits 60M weights; here it only takes information out of the codes
+    dropout=0.0,  # CaffeNet's 0.5 suits 60M weights; here it would only remove information from the codes
 )
 
 

@@ -1,4 +1,4 @@
-"""One's own network: code that a user names. No file is ever run because another file asks for it."""
+"""Custom networks: code that the user names. Code is never run because a file refers to it."""
 
 import hashlib
 import importlib
@@ -21,13 +21,20 @@ from dgn.networks.own_modules import OwnModules
 
 
 def custom(model: str | None = None, args: Mapping[str, Any] | None = None, **settings: Any) -> FeatureNet:
-    """A network from one's own code.
+    """Builds a network from the user's own code.
 
-    model: `package.module:callable` or `path/to/file.py:callable`, relative to the working folder; a function or an
-    nn.Module class that gives an nn.Module (or the module itself), which takes (N, 3, H, W). args: its arguments.
-    settings: `Settings`. Without further settings the network sees image space as it is: RGB, 0..1, mean 0, std 1;
-    at the size of the data's images, where there are data, else at any.
-    Raises UserError for code that cannot be found, does not run, or gives no nn.Module."""
+    By default the network's input is image space: RGB, 0..1, mean 0, std 1, at the size of the data's images if data
+    are given, else at any size.
+
+    Args:
+        model: `package.module:callable` or `path/to/file.py:callable`, relative to the working directory: a function
+            or class that returns an nn.Module, or the module itself. The module takes (N, 3, H, W).
+        args: Arguments of the callable.
+        settings: Fields of `Settings`.
+
+    Raises:
+        UserError: If the code is not found, fails, or does not return an nn.Module.
+    """
     given = Settings.of("custom", ("model", "args"), settings)
     if given.input_size is None and given.data_size is not None:
         given = replace(given, input_size=given.data_size)
@@ -46,23 +53,23 @@ def _made(model: str, args: Mapping[str, Any]) -> nn.Module:
     own = OwnModules(Path(file).parent if file.endswith(".py") else Path.cwd())
     with own.importable():
         module = _imported(model, file)
-        found: Any = module
+        value: Any = module
         for part in name.split("."):
-            if not hasattr(found, part):
+            if not hasattr(value, part):
                 public = [key for key in vars(module) if not key.startswith("_") and callable(vars(module)[key])]
                 raise UserError(
                     f"model={model}: {file} has no {name!r}; it has {', '.join(public) or 'nothing to call'}"
                 )
-            found = getattr(found, part)
-        if isinstance(found, nn.Module):
+            value = getattr(value, part)
+        if isinstance(value, nn.Module):
             if args:
                 raise UserError(f"model={model} is a module already and takes no args; name what makes it")
-            return own.wrap(found)
-        if not callable(found):
-            raise UserError(f"model={model} is a {type(found).__name__}; name a function or class that gives a module")
+            return own.wrap(value)
+        if not callable(value):
+            raise UserError(f"model={model} is a {type(value).__name__}; name a function or class that gives a module")
         try:
-            network = found(**args)
-        except Exception as error:  # anyone's code, whatever it raises
+            network = value(**args)
+        except Exception as error:  # user code can raise anything
             raise UserError(f"model={model} cannot be made with args={dict(args)}: {said(error)}") from error
     if not isinstance(network, nn.Module):
         raise UserError(f"model={model} gave a {type(network).__name__}; it must give a torch.nn.Module")
@@ -89,18 +96,18 @@ def _imported(model: str, file: str) -> ModuleType:
     try:
         if not file.endswith(".py"):
             return importlib.import_module(file)
-        # Another name for each folder: classes look their module up by it.
+        # A unique name per folder: classes look up their module by name.
         name = f"dgn_custom_{Path(file).stem}_{hashlib.sha256(str(Path(file).absolute()).encode()).hexdigest()[:8]}"
         spec = importlib.util.spec_from_file_location(name, file)
         if spec is None or spec.loader is None:
             raise ImportError(f"{file} cannot be loaded")
         module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module  # dataclasses and the like look their module up
+        sys.modules[name] = module  # dataclasses and others look up their module
         spec.loader.exec_module(module)
         return module
     except ModuleNotFoundError as error:
         if error.name and file.startswith(error.name):
             raise UserError(f"model={model}: no module {error.name!r}; check its name, or give a file") from None
         raise UserError(f"model={model} cannot be imported: {said(error)}") from error
-    except Exception as error:  # anyone's code, whatever it raises
+    except Exception as error:  # user code can raise anything
         raise UserError(f"model={model} cannot be imported: {said(error)}") from error

@@ -1,8 +1,8 @@
-"""The discriminator D: real images against generated ones, with or without the code (Dosovitskiy & Brox 2016).
+"""The discriminator D: classifies real and generated images, with or without the code (Dosovitskiy & Brox 2016).
 
 Published: conv 32 k7 s4 -> conv 64 k5 s1 -> conv 128 k3 s2 -> conv 256 k3 s1 -> conv 256 k3 s2, ReLU after each,
 no padding; average pooling; dropout 0.5 -> fc 256 -> ReLU -> dropout 0.5 -> fc 2 -> softmax. Conditioned on the
-code, two fully connected layers on it join D's pooled features.
+code, two fully connected layers process it, and their output is concatenated with D's pooled features.
 """
 
 import math
@@ -25,12 +25,19 @@ REAL, GENERATED = 1, 0
 
 
 class Discriminator(nn.Module):
-    """D.
+    """The discriminator D.
 
-    image_size: side of the images. plan: the architecture up to `fc 2`, or None for `auto_plan`.
-    width: scales the automatic plan. code_shape: of the codes to condition on; None: D sees the image alone.
-    code_units: units of the two fully connected layers on the code.
-    Weights are drawn as MSRA, scaled by 0.1 for the first convolution and the fully connected layers.
+    Weights use MSRA initialization, scaled by 0.1 for the first convolution and the fully connected layers.
+
+    Args:
+        image_size: Side of the images in pixels.
+        plan: The architecture up to `fc 2`; None: `auto_plan`.
+        width: Scales the automatic plan; 1 is the published size.
+        code_shape: Shape of the codes to condition on; None: D sees only the image.
+        code_units: Units of the two fully connected layers on the code.
+
+    Raises:
+        UserError: If the plan is not that of a discriminator.
     """
 
     def __init__(
@@ -77,9 +84,16 @@ class Discriminator(nn.Module):
         self._initialize()
 
     def forward(self, images: Tensor, codes: Tensor | None = None) -> Tensor:
-        """images: (N, 3, S, S) in image space; codes: (N, *code_shape) where D is conditioned -> logits (N, 2)
-        for (GENERATED, REAL)."""
-        # D's input is centred and of unit size, as a network's first layer likes it.
+        """Computes logits.
+
+        Args:
+            images: (N, 3, S, S) in image space.
+            codes: (N, *code_shape); required if D is conditioned.
+
+        Returns:
+            Logits (N, 2) for (GENERATED, REAL).
+        """
+        # D's input is centred and has about unit scale.
         images = 4 * at_least_float32(images) - 2
         with own_layers(images.device):
             features = self.image_layers(images)
@@ -99,8 +113,11 @@ class Discriminator(nn.Module):
 
 
 def auto_plan(image_size: int, width: float = 1.0) -> str:
-    """The published plan for images of 160 px and more; below that the same five convolutions with smaller first
-    kernels and strides and with padding, so that what is averaged at the end is still a map."""
+    """The published plan for images of 160 px and more.
+
+    For smaller images, the same five convolutions have smaller first kernels and strides, and padding, so that the
+    average pooling still receives a map.
+    """
     c = [scaled(n, width) for n in (32, 64, 128, 256, 256, 256)]
     if image_size >= 160:
         geometry = ("k7 s4 p0", "k5 s1 p0", "k3 s2 p0", "k3 s1 p0", "k3 s2 p0")

@@ -1,4 +1,4 @@
-"""Doubling: a map's side doubled by repeating pixels, then a 3x3 convolution, computed as one upconvolution."""
+"""Doubling: nearest-neighbour upsampling by 2 and a 3x3 convolution, computed as one upconvolution."""
 
 import torch
 import torch.nn.functional as F
@@ -9,9 +9,12 @@ class Doubling(nn.Module):
     """(N, in, H, W) -> (N, out, 2H, 2W): nearest-neighbour doubling and a 3x3 convolution of padding 1, no bias
     (Odena et al. 2016, "Deconvolution and checkerboard artifacts").
 
-    A repeated pixel meets up to four taps of the convolution. With these added up beforehand the two are a 4x4
-    upconvolution of stride 2, which costs 4 products an output pixel where the convolution of the doubled map costs 9.
-    weight: (out, in, 3, 3), the convolution's.
+    A repeated pixel is multiplied by up to four taps of the convolution. With these taps summed in advance, the two
+    operations are one 4x4 upconvolution of stride 2, which costs 4 products per output pixel instead of the 9 of a
+    convolution of the doubled map.
+
+    Attributes:
+        weight: (out, in, 3, 3), the weight of the convolution.
     """
 
     bias = None
@@ -30,5 +33,5 @@ class Doubling(nn.Module):
 
 
 _SUMS = torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 0.0]])
-"""Along one axis: which of the convolution's three taps add up to each of the upconvolution's four. Backwards, because
-an upconvolution scatters where a convolution gathers."""
+"""Along one axis: which of the convolution's three taps are summed for each of the upconvolution's four taps. The order
+is reversed, because an upconvolution scatters and a convolution gathers."""

@@ -1,4 +1,4 @@
-"""Dropout that does not depend on how a batch is divided: among processes, or in parts one after the other."""
+"""Dropout that does not depend on how a batch is split over processes or over accumulation steps."""
 
 from typing import ClassVar
 
@@ -8,12 +8,15 @@ from torch import Tensor, nn
 
 
 class SharedDropout(nn.Dropout):
-    """Dropout whose mask is drawn for the whole batch of a step, of which each forward pass keeps the rows of its own
-    images: row i of the batch is image i // processes of process i % processes, and a process's images come in equal
-    parts. All must draw from equally seeded generators. In one process and one part it is torch's, to the bit."""
+    """Dropout that draws its mask for the whole batch of a step; each forward pass uses the rows of its own images.
+
+    Row i of the batch is image i // processes of process i % processes, and the images of a process are split into
+    equal parts. All processes must draw from equally seeded generators. With one process and one part, the result is
+    bit-identical to torch.nn.Dropout.
+    """
 
     part: ClassVar[tuple[int, int]] = (0, 1)
-    """(index, number) of the part of the batch that forward passes see now; set by `dgn.training.accumulation`."""
+    """(index, count): the current part of the batch; set by `dgn.training.accumulation`."""
 
     def forward(self, input: Tensor) -> Tensor:
         distributed = dist.is_available() and dist.is_initialized()

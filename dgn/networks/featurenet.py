@@ -1,4 +1,4 @@
-"""FeatureNet: a fixed network seen from image space. Images in, named activations out, no deeper than asked.
+"""FeatureNet: a fixed network that maps images to named activations, and computes no deeper than needed.
 
 Encoder E, comparator C, target Phi and judge are all FeatureNets, so a network that works as one works as all four.
 """
@@ -29,19 +29,21 @@ from dgn.runs.programs import command
 class FeatureNet(nn.Module):
     """A fixed network, its own input space, and its layers by name.
 
-    network: any module from (N, 3, H, W) to something; it is put into evaluation mode and frozen, and stays so.
-    input_space: the way from image space to the network's input.
-    name: how messages call it. labels: the names of its classes, in order, if it has any. A name that comes twice
-        gets its class's number the second time: "crane (517)".
-    aliases: further names of layers, e.g. {"fc6": "relu6"}: Caffe rectifies in place, so its blob fc6 is what
-        our module relu6 gives.
-    spec: plain values from which `dgn.networks.zoo.build` makes the same network again.
-    probe_size: side of the probe image where the input space takes any size; as an attribute, its height and width.
-    classes_at: the layer that has a unit for each class; None: found (`class_layer`).
+    Activations are (N, units), (N, channels, height, width) or (N, tokens, units) for every network: maps that are
+    (N, height, width, channels), as in Swin and ConvNeXt, are permuted. `dgn.networks.layers` documents layer names.
 
-    Activations are (N, units), (N, channels, height, width) or (N, tokens, units), whatever the network itself
-    makes of maps: Swin's and ConvNeXt's (N, height, width, channels) come out as maps do elsewhere. How layers are
-    named stands in `dgn.networks.layers`.
+    Args:
+        network: Any module that takes (N, 3, H, W). It is frozen and stays in evaluation mode.
+        input_space: Conversion from image space to the network's input.
+        name: Name of the network in messages.
+        labels: Class names in order, if there are any. A repeated name gets its class number appended:
+            "crane (517)".
+        aliases: Additional names of layers, e.g. {"fc6": "relu6"}: Caffe rectifies in place, so its blob fc6 is the
+            output of our module relu6.
+        spec: Plain values from which `dgn.networks.zoo.build` builds the same network again.
+        probe_size: Side of the probe images in pixels if the input space accepts any size. The attribute holds
+            their height and width.
+        classes_at: The layer with one unit per class; None: detected (`class_layer`).
     """
 
     def __init__(
@@ -71,23 +73,23 @@ class FeatureNet(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the network is; the CPU where it has no tensors."""
+        """The network's device; the CPU if it has no tensors."""
         return self._tensor().device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the network's weights, which its inputs are brought to; float32 where it has none."""
+        """The dtype of the network's weights, to which its inputs are converted; float32 if it has none."""
         return self._tensor().dtype
 
     def train(self, mode: bool = True) -> "FeatureNet":
-        """A fixed network is always in evaluation mode, whatever module it is a part of."""
+        """Keeps evaluation mode, also if a parent module is set to training mode."""
         with suppress(NotImplementedError):  # torch.export's modules have one mode
             super().train(False)
         return self
 
     @property
     def headless(self) -> bool:
-        """Whether it is a network of features alone, without a layer of classes."""
+        """Whether the network has only features and no class layer."""
         return self.spec.get("classes") == 0
 
     @property
@@ -96,33 +98,43 @@ class FeatureNet(nn.Module):
         return isinstance(self.network, TorchScript)
 
     def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """images: (N, 3, H, W) in image space, or what `as_images` takes -> {layer as it was asked for: activations
-        (N, ...)}.
+        """Computes the activations of layers. Computation stops at the deepest of them.
 
-        Whatever the network computes in, images of float32 or less give float32 (images of float64 give float64).
+        Args:
+            images: (N, 3, H, W) in image space, or anything that `as_images` accepts.
+            layers: Names of layers.
 
-        Computation stops at the deepest of the layers. Raises UserError for a layer the network has not, and for
-        one that these images do not reach (a network may choose by what it sees)."""
+        Returns:
+            Activations (N, ...) by layer name. They are float32, or float64 for float64 images, whatever dtype the
+            network computes in.
+
+        Raises:
+            UserError: If the network has no such layer, or does not reach it with these images (control flow may
+                depend on the input).
+        """
         images = as_images(images) if isinstance(images, Tensor) else as_images(images).to(self.device)
         wanted = {name: self.layer(name) for name in layers}
         inputs = self.input_space.enter(images)
         captured = self._run(inputs, {self._base(layer.name) for layer in wanted.values()})
-        found = {}
+        activations = {}
         for name, layer in wanted.items():
             base = self._base(layer.name)
-            found[name] = captured[base] if base == layer.name else _pooled(captured[base], layer.name)
-        return found
+            activations[name] = captured[base] if base == layer.name else _pooled(captured[base], layer.name)
+        return activations
 
     def layers(self) -> dict[str, Layer]:
-        """Every layer by its own name, in the order of a forward pass; probe images find them, once. Further names
-        that `layer` knows: aliases, and any of these with `:class` or `:mean` behind it."""
+        """Returns every layer by name, in the order of a forward pass.
+
+        Layers are detected once, with probe images. `layer` also accepts aliases, and any name with the suffix
+        `:class` or `:mean`.
+        """
         if self._layers is None:
             height, width = self.probe_size
             self._layers = probe(self.network, self._run_probe, square=height == width)
         return self._layers
 
     def layer(self, name: str) -> Layer:
-        """The layer of that name (or alias). Raises UserError naming those there are."""
+        """Returns the layer of that name or alias. Raises UserError listing the layers if there is none."""
         layers, canonical = self.layers(), self._canonical(name)
         base = self._base(canonical)
         if base not in layers:
@@ -130,15 +142,16 @@ class FeatureNet(nn.Module):
         return layers[base] if base == canonical else self._pooled_layer(layers[base], canonical)
 
     def before_rectifier(self, name: str) -> str:
-        """The layer whose activations a ReLU makes into layer `name`'s; `name` itself where no ReLU made it.
+        """Returns the layer before the ReLU that computes layer `name`; `name` itself if it is not a ReLU's output.
 
-        A unit that a ReLU has silenced has no gradient to climb; DGN-AM's published search starts its backward
-        pass below the ReLU, and ours reads the unit there."""
+        A unit at 0 after a ReLU has no gradient. DGN-AM's published search starts its backward pass below the ReLU;
+        ours reads the unit there.
+        """
         layer = self.layer(name)
         base = self._base(layer.name)
         pooled = layer.name[len(base) :]
         if pooled == ":mean":
-            return layer.name  # the mean of rectified activations is no rectified mean
+            return layer.name  # the mean of rectified activations is not a rectified mean
         made_by = self.layers().get(self.layers()[base].same_as) or self.layers()[base]
         before = made_by.name + ":input"
         if made_by.port or made_by.entering or before not in self.layers() or not self._is_relu(made_by.module):
@@ -146,7 +159,7 @@ class FeatureNet(nn.Module):
         return before + pooled
 
     def trunk(self) -> str:
-        """The deepest layer that is still a map (or tokens): CaffeNet's pool5, the comparator's layer by default."""
+        """Returns the deepest layer that is a map or tokens: CaffeNet's pool5, the comparator's default layer."""
         maps = [name for name, layer in self.layers().items() if layer.plain and layer.is_map]
         if not maps:
             why = f" ({_SCRIPT})" if self.is_script else ""
@@ -154,7 +167,7 @@ class FeatureNet(nn.Module):
         return maps[-1]
 
     def class_layer(self) -> str:
-        """The last layer before any softmax whose activations are a vector, one unit a class."""
+        """Returns the last layer before a softmax whose activations are a vector with one unit per class."""
         if self.classes_at is not None:
             return self.layer(self.classes_at).name
         if self.headless:
@@ -170,14 +183,16 @@ class FeatureNet(nn.Module):
         if not vectors:
             unit = f"one unit for each of its {len(self.labels)} labels" if self.labels else "a vector of classes"
             raise UserError(f"{self.name} has no layer with {unit}; name its layer with layer=")
-        final = layers.get(OUTPUT)  # of several heads, the one whose result the network gives first
-        found = layers[final.same_as if final is not None and final.same_as in vectors else vectors[-1]]
-        inner = layers.get(found.same_as)
-        return inner.name if inner is not None and inner.plain else found.name
+        final = layers.get(OUTPUT)  # with several heads, the one that the network returns first
+        layer = layers[final.same_as if final is not None and final.same_as in vectors else vectors[-1]]
+        inner = layers.get(layer.same_as)
+        return inner.name if inner is not None and inner.plain else layer.name
 
     def code_layer(self) -> str:
-        """The layer to invert by default: what enters the layer of classes, as ResNet's pooled features; where that
-        is no layer of its own, the deepest map."""
+        """Returns the default layer to invert: the input of the class layer, such as ResNet's pooled features.
+
+        If that input is not a layer, it is the deepest map.
+        """
         if self.headless and self.classes_at is None:
             return OUTPUT if len(self.layer(OUTPUT).shape) == 1 else self.trunk()
         classes = self.class_layer()
@@ -185,22 +200,24 @@ class FeatureNet(nn.Module):
         return entering if classes != OUTPUT and entering in self.layers() else self.trunk()
 
     def labels_of(self, layer: str) -> tuple[str, ...]:
-        """The names of a layer's units: the labels for a class layer (before or after softmax), else none."""
+        """Returns the names of a layer's units: the labels for a class layer (before or after softmax), else ()."""
         shape = self.layer(layer).shape
         return self.labels if self.labels and shape == (len(self.labels),) else ()
 
     def receptive_field(self, layer: str) -> ReceptiveField | None:
-        """What part of the network's input the units of a layer see; None where it cannot be told. All layers' are
-        found together, in one more forward pass, when the first is asked for."""
+        """Returns the receptive field of a layer's units in the network's input; None if it is unknown.
+
+        The fields of all layers are computed in one forward pass at the first call.
+        """
         if self._fields is None:
             self._fields = receptive_fields(self.network, self.layers(), self._run_probe, self.probe_size)
-        found = self.layer(layer)
-        field = self._fields[self._base(found.name)]
-        pooled = found.name != self._base(found.name)
+        name = self.layer(layer).name
+        field = self._fields[self._base(name)]
+        pooled = name != self._base(name)
         return field.of_all() if field is not None and pooled else field
 
     def fingerprint(self) -> str:
-        """SHA-256 over names, shapes and values of all weights: whether two networks are the same network."""
+        """Returns the SHA-256 of names, shapes, dtypes and values of all weights, to compare two networks."""
         digest = hashlib.sha256()
         state = {name: value for name, value in self.network.state_dict().items() if isinstance(value, Tensor)}
         for name, tensor in sorted(state.items()):
@@ -209,7 +226,7 @@ class FeatureNet(nn.Module):
         return digest.hexdigest()
 
     def _tensor(self) -> Tensor:
-        """A tensor of the network of floating point: its first weight, else its first buffer."""
+        """The network's first floating-point parameter, else its first floating-point buffer."""
         tensors = itertools.chain(self.network.parameters(), self.network.buffers())
         return next((tensor for tensor in tensors if tensor.is_floating_point()), torch.zeros(()))
 
@@ -223,7 +240,7 @@ class FeatureNet(nn.Module):
         return self.aliases.get(base, base) + colon + rest
 
     def _base(self, canonical: str) -> str:
-        """The layer without `:class` or `:mean`, unless a module gives something of that name."""
+        """The name without `:class` or `:mean`, unless a module's output has that name."""
         name, _, last = canonical.rpartition(":")
         return name if last in POOLS and canonical not in self.layers() else canonical
 
@@ -250,9 +267,9 @@ class FeatureNet(nn.Module):
                 f"of images; {see}"
             )
         close = difflib.get_close_matches(name, names, n=4)
-        said = ", ".join(names if len(names) <= 40 else [*names[:12], "...", *names[-4:]])
+        listed = ", ".join(names if len(names) <= 40 else [*names[:12], "...", *names[-4:]])
         hint = f" (did you mean {' or '.join(close)}?)" if close else ""
-        return f"no layer {name!r} in {self.name}{hint}; layers: {said}; {see}"
+        return f"no layer {name!r} in {self.name}{hint}; layers: {listed}; {see}"
 
     def _run(self, inputs: Tensor, wanted: set[str]) -> dict[str, Tensor]:
         captured: dict[str, Tensor] = {}
@@ -288,7 +305,7 @@ class FeatureNet(nn.Module):
         return {name: activations.to(inputs.dtype) for name, activations in arranged.items()}
 
     def _call(self, inputs: Tensor) -> None:
-        """The network on its own inputs (N, 3, H, W), in its own type, and in low precision where the run has it."""
+        """Runs the network on its own inputs (N, 3, H, W), in its dtype or in the run's low precision."""
         with own_layers(inputs.device, self.dtype):
             self.network(inputs.to(self.dtype))
 
@@ -304,22 +321,22 @@ class FeatureNet(nn.Module):
     @torch.inference_mode(False)
     @torch.no_grad()
     def _run_probe(self, count: int = 2, larger: int = 0) -> None:
-        """The network on `count` of two probe images, its own size or so many pixels more."""
+        """Runs the network on `count` of two probe images, `larger` pixels larger than its own size."""
         height, width = self.probe_size
         noise = torch.rand(2, 3, height + larger, width + 2 * larger, generator=torch.Generator().manual_seed(0))
         images = noise[:count].to(self.device)
         space = replace(self.input_space, size=None) if larger else self.input_space
         try:
             self._call(space.enter(images))
-        except Exception as error:  # a network is anyone's code
+        except Exception as error:  # user code can raise anything
             if larger:
-                return  # the layers before have been seen
+                return  # the layers before the error have been recorded
             reason = why_it_fails(self.name, self.probe_size, error, lambda inputs: self._call(inputs.to(self.device)))
             raise UserError(reason) from error
 
 
 class TorchScript(nn.Module):
-    """Holds a scripted or traced network, which takes no hooks."""
+    """Wraps a scripted or traced network, which does not support hooks."""
 
     def __init__(self, script: nn.Module) -> None:
         super().__init__()
@@ -331,11 +348,11 @@ class TorchScript(nn.Module):
 
 _SCRIPT = "a TorchScript module shows its output alone; give the Python module to see its layers"
 POOLS = ("class", "mean")
-"""What may stand behind a layer's name and makes a vector of its map or tokens."""
+"""Suffixes of layer names that reduce a map or tokens to a vector."""
 
 
 class _Reached(BaseException):
-    """The deepest layer asked for has been computed. No error: a network that catches those must not catch this."""
+    """Raised when the deepest requested layer is computed. A BaseException, so that networks do not catch it."""
 
 
 def _pooled(activations: Tensor, name: str) -> Tensor:
@@ -346,8 +363,8 @@ def _pooled(activations: Tensor, name: str) -> Tensor:
 
 def _unique(labels: Sequence[str]) -> tuple[str, ...]:
     seen: set[str] = set()
-    found = []
+    unique = []
     for i, label in enumerate(labels):
-        found.append(f"{label} ({i})" if label in seen else str(label))
+        unique.append(f"{label} ({i})" if label in seen else str(label))
         seen.add(label)
-    return tuple(found)
+    return tuple(unique)

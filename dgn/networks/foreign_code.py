@@ -1,4 +1,4 @@
-"""A network is anyone's code: it is made ready to be held, and what it raises is said in one line."""
+"""Prepares networks written by others for a FeatureNet, and reports the errors of their code in one line."""
 
 import traceback
 from collections.abc import Callable
@@ -11,14 +11,18 @@ from torch import Tensor, nn
 from dgn.errors import UserError, first_line
 
 _SIZES = (224, 32, 64, 128, 28, 96, 256, 227, 299, 384, 48, 8, 16, 112, 160, 192, 240, 288, 320, 448, 512)
-"""Sides of images that a network which fails is tried with, the most usual first."""
+"""Image sides to try with a network that fails, most common first."""
 
 
 def why_it_fails(name: str, size: tuple[int, int], error: Exception, run: Callable[[Tensor], Any]) -> str:
-    """Why a network cannot be run on images of its size, in one line with the next step.
+    """Explains in one line, with the next step, why a network cannot be run on images of its size.
 
-    name, size: the network's, and the height and width of the images. error: what the attempt raised. run: the
-    network on its own input (N, channels, height, width)."""
+    Args:
+        name: The network's name.
+        size: Height and width of the images, in pixels.
+        error: The exception that was raised.
+        run: Runs the network on its own input (N, channels, height, width).
+    """
     height, width = size
     what = f"{name} cannot be run on images of {height}x{width} pixels"
     reasons = set()
@@ -33,14 +37,16 @@ def why_it_fails(name: str, size: tuple[int, int], error: Exception, run: Callab
                 f"{name} takes images of {channels} channel{'s' * (channels > 1)}, and images here have 3 (RGB): "
                 "put it into a module that makes its input of RGB, as images.mean(1, keepdim=True) does for grey ones"
             )
-    if len(reasons) > 1:  # the size changes what is wrong
-        return f"{what}: its own code raises {said(error)}; give the size that it takes with input_size=, or mend it"
+    if len(reasons) > 1:  # the error depends on the size
+        return f"{what}: its own code raises {said(error)}; give the size that it takes with input_size=, or fix it"
     return f"{what}: its own code raises {said(error)}; put that right there"
 
 
 def said(error: BaseException) -> str:
-    """An error of someone else's code in one line: its kind, its text, and the file and line of their code, or of the
-    library's where none of theirs is involved."""
+    """Formats an error of foreign code in one line: exception class, message, and file and line.
+
+    The location is the last frame in the user's own code, or in a library if the traceback has no such frame.
+    """
     frames = list(traceback.extract_tb(error.__traceback__))
     own = [frame for frame in frames if not _in_a_library(frame.filename)]
     frames = own or frames
@@ -58,20 +64,30 @@ def _in_a_library(filename: str) -> bool:
 
 @torch.no_grad()
 def _reason(run: Callable[[Tensor], Any], channels: int, height: int, width: int) -> str | None:
-    """Why the network does not run on images of that size; None where it does."""
+    """The error message of the network on images of that size; None if it runs."""
     try:
         run(torch.rand(2, channels, height, width, generator=torch.Generator().manual_seed(0)))
-    except Exception as error:  # a network is anyone's code
+    except Exception as error:  # user code can raise anything
         return first_line(error)
     return None
 
 
 def prepared(network: nn.Module, size: tuple[int, int]) -> nn.Module:
-    """The network as a FeatureNet can hold it: without torch.compile's and DataParallel's wrappers, whose layers have
-    other names; with the weights of lazy modules, which one dry run on `size` (height, width) makes; with copies of
-    weights that were made under torch.inference_mode(), which autograd refuses; and frozen.
+    """Prepares a network for a FeatureNet and freezes it.
 
-    Raises UserError where the dry run fails."""
+    Removes the wrappers of torch.compile and DataParallel, which change layer names. Initializes lazy modules with a
+    dry run. Copies weights that were created under torch.inference_mode(), which autograd rejects.
+
+    Args:
+        network: The module.
+        size: Height and width of the images of the dry run, in pixels.
+
+    Returns:
+        The network, frozen.
+
+    Raises:
+        UserError: If the dry run fails.
+    """
     while isinstance(network, torch._dynamo.OptimizedModule | nn.DataParallel):
         network = network._orig_mod if isinstance(network, torch._dynamo.OptimizedModule) else network.module
     with torch.inference_mode(False), torch.no_grad():
@@ -84,7 +100,7 @@ def prepared(network: nn.Module, size: tuple[int, int]) -> nn.Module:
             for name, buffer in list(module.named_buffers(recurse=False)):
                 if buffer.is_inference():
                     setattr(module, name, buffer.clone())
-    for parameter in network.parameters():  # a ScriptModule has no requires_grad_ of its own
+    for parameter in network.parameters():  # ScriptModule has no requires_grad_
         parameter.requires_grad_(False)
     return network
 
@@ -96,7 +112,7 @@ def _is_lazy(network: nn.Module) -> bool:
 def _dry_run(network: nn.Module, size: tuple[int, int]) -> None:
     try:
         network.train(False)(torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)))
-    except Exception as error:  # a network is anyone's code
+    except Exception as error:  # user code can raise anything
         raise UserError(
             f"lazy modules get their shapes in a first run, and that fails on images of {size[0]}x{size[1]} pixels: "
             f"{said(error)}; give the size that the network takes with input_size="

@@ -1,7 +1,7 @@
 """The upconvolutional generator G_l: codes of layer l in, images out (Dosovitskiy & Brox 2016, supplement).
 
-One builder makes every generator from a plan (`dgn.networks.plan`): the published DeePSiM networks', or one after
-their pattern (`dgn.networks.generator_plans`).
+Every generator is built from a plan (`dgn.networks.plan`): that of a published DeePSiM network, or an automatic plan
+that follows their pattern (`dgn.networks.generator_plans`).
 """
 
 import math
@@ -20,23 +20,28 @@ from dgn.networks.plan import Step, parse_plan, shape_after
 from dgn.networks.precision import full_precision, own_layers
 
 PUBLISHED_OUTPUT = InputSpace(mean=(104.0, 117.0, 123.0), channel_order="BGR", value_range=255.0)
-"""What the published generators give: BGR, 0..255, mean subtracted. Those that end in tanh have std 255."""
+"""Output of the published generators: BGR, 0..255, mean subtracted. Those that end in tanh have std 255."""
 
 
 class UpconvGenerator(nn.Module):
-    """G_l. Leaky ReLU 0.3 after every layer with weights but the last; from the first upconvolution on, no layer
-    carries a bias (the published parameter counts say so of the 3x3 convolutions in between as well).
+    """The generator G_l.
 
-    code_shape: of one code: (units,), (channels, height, width) or (tokens, units).
-    image_size: side of the square images it gives; what the plan gives beyond that is cropped around the centre.
-    plan: the architecture, or None for `auto_plan(code_shape, image_size, width, upconvolution)`.
-    width: scales the channels and units of the automatic plan; 1 is the published size.
-    upconvolution: of the automatic plan, "learned" or "interpolated".
-    output_space: how the last layer's numbers mean pixels.
-    normalize_codes: subtract each unit's mean and bring the code to unit scale before the first layer (set by
-        `set_code_statistics`). The paper feeds raw codes; other networks' codes have any scale, and this is what
-        lets one setting train for all of them.
-    Raises UserError where plan, code and image size do not go together.
+    Leaky ReLU 0.3 follows every layer with weights except the last. From the first upconvolution on, layers have no
+    bias (the published parameter counts show this for the 3x3 convolutions in between as well).
+
+    Args:
+        code_shape: Shape of one code: (units,), (channels, height, width) or (tokens, units).
+        image_size: Side of the square images in pixels; larger outputs of the plan are center-cropped.
+        plan: The architecture; None: `auto_plan(code_shape, image_size, width, upconvolution)`.
+        width: Scales channels and units of the automatic plan; 1 is the published size.
+        output_space: Conversion from the last layer's output to image space.
+        normalize_codes: Whether to subtract each unit's mean and scale the code to unit scale before the first layer
+            (set by `set_code_statistics`). The paper uses raw codes; normalization lets one training configuration
+            work for the codes of any network.
+        upconvolution: "learned" or "interpolated", for the automatic plan.
+
+    Raises:
+        UserError: If plan, code shape and image size do not match.
     """
 
     code_mean: Tensor
@@ -84,34 +89,43 @@ class UpconvGenerator(nn.Module):
         return images[..., edge : edge + self.image_size, edge : edge + self.image_size]
 
     def uncropped(self, codes: Tensor) -> Tensor:
-        """The same before the centre crop: (N, 3, uncropped_size, uncropped_size)."""
+        """Like `forward`, before the center crop: (N, 3, uncropped_size, uncropped_size)."""
         codes = self.normalized(codes)
         with own_layers(codes.device):
             raw = self.layers(codes)
         return self.output_space.leave(raw)
 
     def normalized(self, codes: Tensor) -> Tensor:
-        """codes (N, *code_shape) as they enter the first layer: normalized where `normalize_codes` says so."""
+        """Input of the first layer for codes (N, *code_shape): normalized if `normalize_codes` is set."""
         codes = codes.to(self.code_mean.dtype)
         return (codes - self.code_mean) * self.code_scale if self.normalize_codes else codes
 
     def upconvolutions(self) -> list[nn.Module]:
-        """The layers with weights from the first 4x4 upconvolution (`up`) on. The 3x3 convolutions of stride 1 between
-        the published networks' upconvolutions are Deconvolution layers as well, none of which DeePSiM decays."""
+        """Returns the layers with weights from the first 4x4 upconvolution (`up`) on.
+
+        The 3x3 convolutions of stride 1 between the published networks' upconvolutions are Deconvolution layers too;
+        DeePSiM applies weight decay to none of these.
+        """
         layers = list(self.layers)
         first = next((i for i, layer in enumerate(layers) if isinstance(layer, nn.ConvTranspose2d)), len(layers))
         return [layer for layer in layers[first:] if hasattr(layer, "weight")]
 
     def set_code_statistics(self, mean: Tensor, std: Tensor) -> None:
-        """mean, std: (*code_shape) over real images. Every unit's mean is removed and all are divided by one number,
-        the root mean square of their standard deviations: dividing each by its own would blow up the units that are
-        rarely active, and those that never are."""
+        """Sets the normalization of codes.
+
+        Each unit's mean is subtracted, and all units are divided by the root mean square of their standard
+        deviations. Dividing each unit by its own would amplify units that are rarely or never active.
+
+        Args:
+            mean: (*code_shape), means over real images.
+            std: (*code_shape), standard deviations over real images.
+        """
         scale = std.double().square().mean().sqrt().clamp_min(1e-12)
         self.code_mean.copy_(mean)
         self.code_scale.fill_(float(1 / scale))
 
     def spec(self) -> dict[str, Any]:
-        """Plain values from which the constructor makes the same network."""
+        """Returns plain values from which the constructor builds the same network."""
         return dict(
             code_shape=list(self.code_shape),
             image_size=self.image_size,
@@ -124,8 +138,14 @@ class UpconvGenerator(nn.Module):
 def published_generator(layer: str, code_shape: Sequence[int] | None = None, image_size: int = 227) -> UpconvGenerator:
     """The published generator of a CaffeNet layer: 256 px (240 for norm1 and norm2), centre-cropped to 227.
 
-    code_shape, image_size: of the encoder and the data that it is to be trained with, where it is: checked to be the
-    published ones. Raises UserError where they are not, and for a layer without a published generator."""
+    Args:
+        layer: A key of `PUBLISHED`.
+        code_shape: Shape of the encoder's codes, checked against the published shape.
+        image_size: Side of the data's images in pixels; must be 227.
+
+    Raises:
+        UserError: If the layer has no published generator, or shape or size differ from the published ones.
+    """
     if layer not in PUBLISHED:
         raise UserError(f"no published generator for layer {layer!r}; there are: {', '.join(PUBLISHED)}")
     published_shape, plan = PUBLISHED[layer]
@@ -215,8 +235,10 @@ def _modules(step: Step, before: tuple[int, ...], after: tuple[int, ...], bias: 
 
 
 def _initialize(module: nn.Module) -> None:
-    """MSRA for leaky ReLU 0.3, counting the inputs that reach one output: of an upconvolution's 4x4 taps with
-    stride 2, four."""
+    """MSRA initialization for leaky ReLU 0.3.
+
+    The fan-in counts the taps that reach one output: four of the 4x4 taps of an upconvolution with stride 2.
+    """
     if isinstance(module, nn.Linear | nn.Conv2d | Doubling):
         nn.init.kaiming_normal_(module.weight, a=0.3, nonlinearity="leaky_relu")
         if module.bias is not None:

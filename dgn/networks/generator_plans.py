@@ -1,5 +1,5 @@
-"""Plans of generators: the published ones of DeePSiM (Dosovitskiy & Brox 2016, supplement), and one after their
-pattern for a code of any shape and an image of any size."""
+"""Plans of generators: the published ones of DeePSiM (Dosovitskiy & Brox 2016, supplement), and
+automatic plans that follow their pattern, for any code shape and image size."""
 
 import math
 from collections.abc import Sequence
@@ -28,24 +28,31 @@ PUBLISHED: dict[str, tuple[tuple[int, ...], str]] = {
 """Layer of CaffeNet -> its code's shape and the published generator's plan (DeePSiM, supplement)."""
 
 _CHANNELS = {8: (256, 512), 16: (256, 256), 32: (128, 128), 64: (64, 0), 128: (32, 0), 256: (16, 0)}
-"""Side of the map -> channels of the upconvolution that reaches it and of the convolution behind it (0: none),
+"""Side of the map -> channels of the upconvolution that reaches it and of the convolution after it (0: none),
 as in the published generator of fc6."""
 
 UPCONVOLUTIONS = ("learned", "interpolated")
 
 
 def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, upconvolution: str = "learned") -> str:
-    """A plan after the published generators' pattern for any code and image size.
+    """Makes a plan that follows the published generators' pattern, for any code and image size.
 
     Vectors (and maps of one position) start in three fully connected layers and a reshape to a 4x4 .. 7x7 map;
     maps in three convolutions that bring them to a side from which doublings reach the image; tokens in a
     reshape to their grid first. The side doubles until it is at least the image's; the rest is cropped.
 
-    upconvolution: how the side doubles. "learned": as published, by 4x4 upconvolutions of stride 2, with 3x3
-    convolutions between them. "interpolated": pixels repeated, and a 3x3 convolution (Odena et al. 2016,
-    "Deconvolution and checkerboard artifacts"; `dgn.networks.doubling`): a short training does not get as far as to
-    unlearn the lattice that an upconvolution's overlapping taps leave in the image.
-    Raises UserError for any other, and for a width that is no positive number."""
+    Args:
+        code_shape: (units,), (channels, height, width) or (tokens, units).
+        image_size: Side of the images in pixels.
+        width: Scales channels and units; 1 is the published size.
+        upconvolution: How the side doubles. "learned": as published, by 4x4 upconvolutions of stride 2, with 3x3
+            convolutions between them. "interpolated": nearest-neighbour doubling and a 3x3 convolution (Odena et al.
+            2016, "Deconvolution and checkerboard artifacts"; `dgn.networks.doubling`): a short training does not
+            remove the checkerboard pattern caused by an upconvolution's overlapping taps.
+
+    Raises:
+        UserError: If `upconvolution` is neither of these, or `width` is not a positive number.
+    """
     if upconvolution not in UPCONVOLUTIONS:
         raise UserError(f"generator.upconvolution={upconvolution!r}: give {' or '.join(UPCONVOLUTIONS)}")
     shape = tuple(code_shape)
@@ -78,13 +85,12 @@ def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, up
 
 
 def _smallest_start(image_size: int) -> int:
-    """The side in 4 .. 7 that doublings bring to the image's side with the least to crop."""
+    """The side in 4 .. 7 from which doublings reach the image's side with the smallest crop."""
     return min(range(4, 8), key=lambda side: side * 2 ** math.ceil(math.log2(max(1, image_size / side))))
 
 
 def _largest_start(side: int, image_size: int) -> int:
-    """The largest side not above `side` from which doublings reach the image with less than one row a doubling
-    to spare."""
+    """The largest side up to `side` from which doublings reach the image with less than one surplus row each."""
     ups = 0
     while math.ceil(image_size / 2**ups) > side:
         ups += 1

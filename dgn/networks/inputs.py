@@ -1,7 +1,7 @@
-"""The way from image space to a network's own input, and back.
+"""Conversion from image space to a network's own input, and back.
 
-Image space is RGB, float, [0, 1], NCHW, everywhere. What a network was trained on (its size, mean and standard
-deviation, channel order, 0..1 or 0..255) is known here and nowhere else.
+Image space is RGB, float, [0, 1], NCHW, everywhere. The conventions of a network's training (size, mean and standard
+deviation, channel order, 0..1 or 0..255) are used only here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,15 +20,19 @@ from dgn.networks.precision import full_precision
 class InputSpace:
     """A network's own input: input = (value_range * image - mean) / std, in the network's channel order.
 
-    size: height and width that the network takes, pixels; None: any size, images enter as they are.
-    mean, std: per channel, in the network's channel order and value range.
-    channel_order: "RGB" or "BGR".
-    value_range: what image space's 1.0 is to the network: 1.0 or 255.0.
-    fit: how images of another size are brought to `size`: "resize" (the whole image, antialiased) or "crop" (the
-        centre; the paper's 256 -> 227; images smaller than `size` are resized).
-    resize: with fit="crop", the short side that images are resized to before, as published networks' evaluation
-        does (224 of 256); None: they are cropped as they are.
-    interpolation: "bilinear" or "bicubic".
+    Attributes:
+        size: Height and width of the network's input, in pixels; None accepts any size without resizing.
+        mean, std: Per channel, in the network's channel order and value range.
+        channel_order: "RGB" or "BGR".
+        value_range: The network's value for 1.0 in image space: 1.0 or 255.0.
+        fit: How images of another size are fitted to `size`: "resize" (the whole image, antialiased) or "crop" (the
+            centre; the paper's 256 -> 227; images smaller than `size` are resized).
+        resize: With fit="crop", the short side in pixels to which images are resized before the crop, as in the
+            evaluation of published networks (224 of 256); None crops without resizing.
+        interpolation: "bilinear" or "bicubic".
+
+    Raises:
+        UserError: If a value is invalid.
     """
 
     size: tuple[int, int] | None = None
@@ -75,8 +79,15 @@ class InputSpace:
         return images.flip(1) if self.channel_order == "BGR" else images
 
     def part_of(self, region: Sequence[float], image_size: tuple[int, int]) -> tuple[float, float, float, float]:
-        """(top, left, bottom, right) in pixels of the input -> the same part of an image of `image_size` (height,
-        width) that enters, in its pixels."""
+        """Maps a region of the network's input to the same region of an image.
+
+        Args:
+            region: (top, left, bottom, right) in pixels of the input.
+            image_size: Height and width of the image, in pixels.
+
+        Returns:
+            (top, left, bottom, right) in pixels of the image.
+        """
         if self.size is None or tuple(image_size) == self.size:
             y0, x0, y1, x1 = region
             return y0, x0, y1, x1
@@ -101,9 +112,11 @@ class InputSpace:
         fit: str | None = None,
         resize: int | None = None,
     ) -> "InputSpace":
-        """The same with what is not None replaced: the keys that encoder, comparator, target and judge share.
+        """Returns a copy with all values replaced that are not None.
 
-        A `resize` that is not given keeps its proportion to the input size."""
+        The arguments are the keys shared by encoder, comparator, target and judge. If `resize` is None, it is scaled
+        with the input size.
+        """
         if isinstance(input_size, int):
             input_size = (input_size, input_size)
         pixels = isinstance(input_size, Sequence) and all(isinstance(side, int) and side > 0 for side in input_size)
@@ -119,7 +132,7 @@ class InputSpace:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "InputSpace":
-        """What `to_dict` gave, also after a journey through JSON or YAML. Raises UserError for an unknown key."""
+        """Inverse of `to_dict`, also after JSON or YAML. Raises UserError for an unknown key."""
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in values.items()}
         try:
             return cls(**given)
@@ -134,7 +147,7 @@ class InputSpace:
             return images
         h, w = self.size
         if self.fit == "crop":
-            # The sides as torchvision's Resize has them, the corner as its CenterCrop.
+            # Rounds sides as torchvision's Resize does, and the corner as its CenterCrop does.
             images = self._interpolated(images, self._before_crop(images.shape[-2:]))
             height, width = images.shape[-2:]
             if height >= h and width >= w:
@@ -158,8 +171,10 @@ class InputSpace:
 
 
 def _per_channel(values: Sequence[float], like: Tensor) -> Tensor:
-    """(3, 1, 1), filled on the device of `like`: a tensor that is made of a list is copied there from the host, which
-    makes the host wait for a GPU at every step."""
+    """Tensor (3, 1, 1), filled on the device of `like`.
+
+    A tensor created from a list would be copied from the host, which synchronizes with the GPU at every step.
+    """
     return torch.cat([like.new_full((1, 1, 1), value) for value in values])
 
 
@@ -173,5 +188,5 @@ def _is_number(value: Any) -> bool:
 
 
 def _said(value: Any) -> str:
-    """A value as it is written on a command line."""
+    """Formats a value as on a command line."""
     return f"[{','.join(map(str, value))}]" if isinstance(value, list | tuple) else str(value)

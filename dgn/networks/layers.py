@@ -1,12 +1,11 @@
-"""Layers: what there is to see in a network, found by running it once; their names; and how what a module gives
-becomes activations (N, ...).
+"""Layers of a network: found by running it once, named, and read as activations (N, ...).
 
-A layer's name is its module's, with up to three things behind it:
+A layer's name is its module's name, followed by up to three suffixes:
 
-    layer4.1.conv2           what the module gives (of several tensors, the first)
-    layer4.1.relu@0          what it gave when it was called for the first time; without @, the last
-    fc:input                 what enters the module
-    backbone:1  head:aux     a further tensor of a module that gives a tuple, list or dict
+    layer4.1.conv2           the module's output (the first tensor of several)
+    layer4.1.relu@0          the output of its first call; without @, of its last call
+    fc:input                 the module's input
+    backbone:1  head:aux     another tensor of a module that returns a tuple, list or dict
     encoder.ln:class         the class token of tokens, a vector
     layer4:mean              the mean over a map's positions, or over tokens: a vector
 """
@@ -21,24 +20,30 @@ import torch
 from torch import Tensor, nn
 
 OUTPUT = "output"
-"""The name of what the network as a whole gives."""
+"""The name of the output of the whole network."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a network, as probe images met it.
+    """One layer of a network, as observed with probe images.
 
-    name: as above. shape: of its activations, without the batch: (units,), (channels, height, width) or
-        (tokens, units). kind: the module's class.
-    module, entering, port, call: where it is read: the module's own name, at its input or its output, which tensor
-        of several, and at which call (None: the last).
-    calls: how often a forward pass calls the module.
-    overwritten: whether the network later changes this tensor in place, so that it must be copied to be kept.
-    channels_last: whether the module gives (N, height, width, channels), as Swin's and ConvNeXt's blocks do.
-    batch_axis, windows: where the module's tensor has the images, and how many of its rows belong to one image
-        (Swin's attention sees windows); they become tokens.
-    same_as: the innermost layer that gave this very tensor, at the call that gave it: `layer4` gives what
-        `layer4.1.relu` gave in its last call, `layer4.0.relu@0:input` what `layer4.0.bn1` gave.
+    Attributes:
+        name: The layer's name, see the module's docstring.
+        shape: Shape of the activations without the batch: (units,), (channels, height, width) or (tokens, units).
+        kind: The module's class name.
+        module: The name of the module at which the layer is read.
+        entering: Whether it is the module's input instead of its output.
+        port: Which of several tensors it is; "" for the first.
+        call: At which call of the module it is read; None for the last.
+        calls: How often a forward pass calls the module.
+        overwritten: Whether the network later changes this tensor in place, so that it must be copied.
+        channels_last: Whether the module returns (N, height, width, channels), as Swin's and ConvNeXt's blocks do.
+        batch_axis: The batch dimension of the module's tensor.
+        windows: How many rows of the batch dimension belong to one image (Swin's attention works on windows); they
+            become tokens.
+        same_as: The innermost layer that returned the same tensor, at the call that returned it: `layer4` returns
+            the output of the last call of `layer4.1.relu`, and `layer4.0.relu@0:input` is the output of
+            `layer4.0.bn1`.
     """
 
     name: str
@@ -57,25 +62,25 @@ class Layer:
 
     @property
     def units(self) -> int:
-        """Units of the layer: its channels for a map, its features for a vector or tokens."""
+        """Number of units: the channels of a map, the features of a vector or of tokens."""
         return self.shape[0] if len(self.shape) == 3 else self.shape[-1]
 
     @property
     def plain(self) -> bool:
-        """Whether it is simply what a module of the network gives."""
+        """Whether it is the output of a module, without any suffix."""
         return self.name == self.module != OUTPUT
 
     @property
     def is_map(self) -> bool:
-        """Whether it has positions: a map of more than one, or tokens."""
+        """Whether it has several positions: a map larger than 1x1, or more than one token."""
         return (len(self.shape) == 3 and min(self.shape[1:]) > 1) or (len(self.shape) == 2 and self.shape[0] > 1)
 
     def take(self, value: Any) -> Tensor | None:
-        """The layer's tensor in what enters or leaves the module."""
+        """Selects the layer's tensor from the module's input or output."""
         return dict(tensors_of(value)).get(self.port)
 
     def arrange(self, tensor: Tensor, images: int) -> Tensor:
-        """The module's tensor for so many images -> activations (N, *shape)."""
+        """Converts the module's tensor for `images` images to activations (N, *shape)."""
         tensor = tensor.movedim(self.batch_axis, 0)
         if self.windows > 1:
             further = tensor.shape[1:]
@@ -85,18 +90,26 @@ class Layer:
 
 
 def probe(network: nn.Module, run: Callable[[int, int], None], square: bool) -> dict[str, Layer]:
-    """Every layer that a forward pass meets, by name, in the order in which they are last given.
+    """Finds every layer of a forward pass.
 
-    run: runs the network on so many images, so many pixels larger than its own size. square: whether they are."""
-    found = _observe(network, lambda: run(2, 0))
-    plain = {key: note for key, note in found.items() if note.tensor.shape[0] == 2}
-    if len(plain) < len(found):
-        # A tensor that has its images elsewhere: one image tells where.
-        plain |= _with_other_batches(found, _observe(network, lambda: run(1, 0)))
-        plain = {key: plain[key] for key in found if key in plain}
+    Args:
+        network: The network.
+        run: Runs the network on a number of images that are a number of pixels larger than the network's own size.
+        square: Whether these images are square.
+
+    Returns:
+        The layers by name, in the order of their last call.
+    """
+    notes = _observe(network, lambda: run(2, 0))
+    plain = {key: note for key, note in notes.items() if note.tensor.shape[0] == 2}
+    if len(plain) < len(notes):
+        # Some tensors have their batch dimension elsewhere: a run with one image shows where.
+        plain |= _with_other_batches(notes, _observe(network, lambda: run(1, 0)))
+        plain = {key: plain[key] for key in notes if key in plain}
     layers = {key: note.layer for key, note in plain.items()}
-    # On square images the two sides that are equal are height and width; where all three are, another size tells.
-    unclear = [key for key, one in layers.items() if len(one.shape) == 3 and (not square or len(set(one.shape)) == 1)]
+    # With square images, the two equal sides are height and width; if all three are equal, another image size decides.
+    maps = {key: layer.shape for key, layer in layers.items() if len(layer.shape) == 3}
+    unclear = [key for key, shape in maps.items() if not square or len(set(shape)) == 1]
     larger = _observe(network, lambda: run(2, 64)) if any(max(layers[key].shape) > 1 for key in unclear) else {}
     for key, layer in layers.items():
         if len(layer.shape) == 3 and layer.windows == 1 and layer.batch_axis == 0:
@@ -107,8 +120,10 @@ def probe(network: nn.Module, run: Callable[[int, int], None], square: bool) -> 
 
 
 def tensors_of(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The tensors in what a module takes or gives, each with its port: "" for the first, then its place among the
-    others: `1`, `aux`, `0.1`."""
+    """Yields the tensors in a module's input or output with their ports.
+
+    The port is "" for the first tensor, and the path to it for the others: `1`, `aux`, `0.1`.
+    """
     for i, (port, tensor) in enumerate(_walk(value, path)):
         yield (port if i else "", tensor)
 
@@ -119,7 +134,7 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Tensor]]:
         return
     if is_dataclass(value) and not isinstance(value, type | Mapping):
         value = {entry.name: getattr(value, entry.name) for entry in fields(value)}
-    if hasattr(value, "_asdict"):  # a named tuple, and transformers' outputs that are made like one
+    if hasattr(value, "_asdict"):  # named tuples, and outputs of transformers that resemble them
         value = value._asdict()
     entries = (
         value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, tuple | list) else ()
@@ -136,10 +151,10 @@ class _Note:
 
 
 def _observe(network: nn.Module, run: Callable[[], None]) -> dict[str, _Note]:
-    """What a forward pass gives, module by module. Where `run` ends early, what came before that."""
+    """Records the inputs and outputs of all modules in a forward pass, up to the point where `run` ends."""
     notes: dict[str, _Note] = {}
     calls: dict[tuple[str, bool], int] = defaultdict(int)
-    alive: list[Tensor] = []  # so that no two tensors have one id
+    alive: list[Tensor] = []  # keeps ids unique
     first: dict[tuple[int, int], tuple[str, int, str]] = {}  # by tensor and version: module, call, ending
     source: dict[str, tuple[str, int, str]] = {}
 
@@ -151,7 +166,7 @@ def _observe(network: nn.Module, run: Callable[[], None]) -> dict[str, _Note]:
                 continue
             ending = (":input" if entering else "") + (f":{port}" if port else "")
             alive.append(tensor)
-            version = -1 if tensor.is_inference() else tensor._version  # -1: it is not counted
+            version = -1 if tensor.is_inference() else tensor._version  # -1: no version counter
             if not entering and version >= 0:
                 first.setdefault((id(tensor), version), (module, call, ending))
             for name, which in ((f"{module}@{call}{ending}", call), (module + ending, None)):
@@ -163,7 +178,7 @@ def _observe(network: nn.Module, run: Callable[[], None]) -> dict[str, _Note]:
     with ExitStack() as hooks, torch.no_grad():
         for name, module in network.named_modules():
             if isinstance(module, torch.jit.ScriptModule):
-                continue  # it takes no hooks
+                continue  # does not support hooks
             name, kind = name or OUTPUT, type(module).__name__
             pre = module.register_forward_pre_hook(
                 lambda _, args, kwargs, n=name, k=kind: note(n, k, True, (*args, *kwargs.values())), with_kwargs=True
@@ -177,22 +192,25 @@ def _observe(network: nn.Module, run: Callable[[], None]) -> dict[str, _Note]:
         last = call + 1 == calls[module, False]
         return module + ending if last else f"{module}@{call}{ending}"
 
-    found = {}
+    observed = {}
     for name, entry in notes.items():
         layer, count = entry.layer, calls[entry.layer.module, entry.layer.entering]
         if layer.call is not None and count == 1:
-            continue  # called once: the name without @ says it
+            continue  # called once: the name without @ is enough
         changed = entry.version < 0 or entry.tensor._version != entry.version
         same_as = name_of(*source[name]) if source[name][0] else ""
         entry.layer = replace(layer, calls=count, overwritten=changed, same_as=same_as)
-        found[name] = entry
-    return found
+        observed[name] = entry
+    return observed
 
 
 def _with_other_batches(of_two: Mapping[str, _Note], of_one: Mapping[str, _Note]) -> dict[str, _Note]:
-    """The layers whose images are not simply the first axis: one axis is twice as long for two images as for one,
-    and what belongs to the first image comes first. Others (tables of positions) belong to no image."""
-    found = {}
+    """The layers whose batch dimension is not simply the first.
+
+    One dimension is twice as long for two images as for one, and the entries of the first image come first. Other
+    tensors (position embeddings) belong to no image and are left out.
+    """
+    layers = {}
     for key, two in of_two.items():
         one = of_one.get(key)
         if two.tensor.shape[0] == 2 or one is None or one.tensor.ndim != two.tensor.ndim:
@@ -205,8 +223,8 @@ def _with_other_batches(of_two: Mapping[str, _Note], of_one: Mapping[str, _Note]
         if (axis and windows > 1) or not torch.allclose(mine, one.tensor, rtol=1e-2, atol=1e-3, equal_nan=True):
             continue
         layer = replace(two.layer, batch_axis=axis, windows=windows)
-        found[key] = replace(two, layer=replace(layer, shape=tuple(layer.arrange(one.tensor, 1).shape[1:])))
-    return found
+        layers[key] = replace(two, layer=replace(layer, shape=tuple(layer.arrange(one.tensor, 1).shape[1:])))
+    return layers
 
 
 def _is_channels_last(shape: tuple[int, ...], larger: tuple[int, ...] | None, unclear: bool) -> bool:

@@ -1,5 +1,7 @@
-"""Networks of torchvision and timm by name, as their libraries publish them: weights, input size, crop, mean,
-standard deviation and class names travel with the model."""
+"""Networks of torchvision and timm by name, as published by these libraries.
+
+Weights, input size, crop, mean, standard deviation and class names come with the model.
+"""
 
 import difflib
 import math
@@ -27,13 +29,20 @@ from dgn.runs.ranks import interactive
 
 
 def torchvision(name: str | None = None, args: Mapping[str, Any] | None = None, **settings: Any) -> FeatureNet:
-    """Any classification model of torchvision.
+    """Builds any classification model of torchvision.
 
-    name: as `torchvision.models.list_models` has it. args: further arguments of its builder. settings: `Settings`;
-    weights may be DEFAULT or any name that the model's weights have (IMAGENET1K_V1), which are downloaded when they
-    are not in torch.hub's folder. Input size, crop, mean, std and labels are those of the weights' own transforms,
-    of the default weights' where weights is None or a file.
-    Raises UserError for a name there is not, and where weights cannot be had."""
+    Input size, crop, mean, std and labels are those of the weights' own transforms, or of the default weights'
+    transforms if weights is None or a file.
+
+    Args:
+        name: A name from `torchvision.models.list_models`.
+        args: Further arguments of the model's builder.
+        settings: Fields of `Settings`. weights may also be DEFAULT or the name of any of the model's weights
+            (IMAGENET1K_V1), which are downloaded if they are not in torch.hub's folder.
+
+    Raises:
+        UserError: If the name is unknown or the weights are not available.
+    """
     args, given = arguments(args), Settings.of("torchvision", ("name", "args"), settings)
     name = _known("torchvision", name, models.list_models(module=models))
     entries = models.get_model_weights(name)
@@ -54,7 +63,7 @@ def torchvision(name: str | None = None, args: Mapping[str, Any] | None = None, 
     def make(classes: int) -> nn.Module:
         wanted = {"num_classes": classes, **_published_args(name, state is not None), **args}
         height, width = space.overridden(**given.space).size or (224, 224)
-        # Whether a model is made for one size, and how that is called, only calling it tells.
+        # Only calling the builder tells whether a model has a fixed size and what that argument is called.
         sizes: list[dict[str, Any]] = [{"image_size": height}] if height == width else []
         for size in [*sizes, {"input_size": (height, width)}, {}]:
             try:
@@ -62,9 +71,10 @@ def torchvision(name: str | None = None, args: Mapping[str, Any] | None = None, 
             except TypeError as error:
                 reason = error
             except (ValueError, AssertionError) as error:
-                said = first_line(error)
+                cause = first_line(error)
                 raise UserError(
-                    f"torchvision's {name} cannot be made for {height}x{width} pixels ({said}); give another input_size"
+                    f"torchvision's {name} cannot be made for {height}x{width} pixels ({cause}); "
+                    "give another input_size"
                 ) from None
         raise UserError(f"torchvision's {name} does not take these args ({reason}); args={args}")
 
@@ -75,18 +85,25 @@ def torchvision(name: str | None = None, args: Mapping[str, Any] | None = None, 
 
 
 def timm(name: str | None = None, args: Mapping[str, Any] | None = None, **settings: Any) -> FeatureNet:
-    """Any model of timm.
+    """Builds any model of timm.
 
-    name: as `timm.list_models` has it, with or without a tag (`resnet50`, `resnet50.a1_in1k`). args: further
-    arguments of `timm.create_model`. settings: `Settings`; weights may be DEFAULT or a tag, which are downloaded
-    when they are not in the Hugging Face cache. Input size, crop, mean and std are those of its pretrained_cfg.
-    Raises UserError where timm is not installed, for a name there is not, and where weights cannot be had."""
+    Input size, crop, mean and std are those of the model's pretrained_cfg.
+
+    Args:
+        name: A name from `timm.list_models`, with or without a tag (`resnet50`, `resnet50.a1_in1k`).
+        args: Further arguments of `timm.create_model`.
+        settings: Fields of `Settings`. weights may also be DEFAULT or a tag, which are downloaded if they are not in
+            the Hugging Face cache.
+
+    Raises:
+        UserError: If timm is not installed, the name is unknown, or the weights are not available.
+    """
     try:
         import timm as library
     except ImportError:
         raise UserError("encoder, comparator, target or judge=timm needs timm: pip install 'dgn[timm]'") from None
     args, given = arguments(args), Settings.of("timm", ("name", "args"), settings)
-    name = re.sub(r"^(hf[-_]hub:)?(timm/)?", "", str(name or "").strip())  # as the hub writes it
+    name = re.sub(r"^(hf[-_]hub:)?(timm/)?", "", str(name or "").strip())  # the hub's spelling
     bare, _, tag = _known("timm", name, library.list_models(), lambda n: library.is_model(n)).partition(".")
     tags = [full.partition(".")[2] for full in library.list_pretrained(f"{bare}.*")]
     pretrained = str(given.weights).upper() == "DEFAULT" or given.weights in tags
@@ -120,14 +137,14 @@ def timm(name: str | None = None, args: Mapping[str, Any] | None = None, **setti
 
 def _known(library: str, name: str | None, names: Sequence[str], is_model: Any = None) -> str:
     wanted = str(name or "").strip()
-    found = wanted.lower() if library == "torchvision" else wanted
-    if found in names or (is_model is not None and found and is_model(found)):
-        return found
+    name = wanted.lower() if library == "torchvision" else wanted
+    if name in names or (is_model is not None and name and is_model(name)):
+        return name
     near = difflib.get_close_matches(wanted.lower(), names, 5)
-    said = f"did you mean {', '.join(near)}?" if near else f"for example {', '.join(names[:: max(1, len(names) // 8)])}"
+    hint = f"did you mean {', '.join(near)}?" if near else f"for example {', '.join(names[:: max(1, len(names) // 8)])}"
     if not wanted:
-        raise UserError(f"which model of {library}? give its name, name=...; {said}")
-    raise UserError(f"{library} has no classification model {wanted!r}; {said}")
+        raise UserError(f"which model of {library}? give its name, name=...; {hint}")
+    raise UserError(f"{library} has no classification model {wanted!r}; {hint}")
 
 
 def _check_file(weights: str | Path, names: Sequence[str]) -> None:
@@ -136,7 +153,7 @@ def _check_file(weights: str | Path, names: Sequence[str]) -> None:
 
 
 def _entry(entries: Any, weights: str | None) -> Any:
-    """The member of a model's weights that is named, by DEFAULT or its own name; None for no weights or a file."""
+    """The entry of a model's weights named DEFAULT or by its own name; None for no weights or a file."""
     wanted = str(weights).rpartition("_Weights.")[2].upper()
     if wanted == "DEFAULT" and len(entries):
         return entries.DEFAULT
@@ -144,7 +161,7 @@ def _entry(entries: Any, weights: str | None) -> Any:
 
 
 def _downloaded(url: str, what: str) -> Path:
-    """The file that a URL of torchvision's stands for, in torch.hub's folder, fetched if it is not there yet."""
+    """The path of a torchvision weights file in torch.hub's folder; downloads it if it is missing."""
     name = url.rpartition("/")[2]
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
     if path.is_file():
@@ -179,12 +196,15 @@ _WITH_HEADS = ("googlenet", "inception_v3")
 
 
 def _published_args(name: str, loaded: bool) -> dict[str, Any]:
-    """GoogLeNet and Inception were published with an input of their own behind the usual normalization; their
-    auxiliary heads are there only where the weights (or args) have them."""
+    """Arguments with which GoogLeNet and Inception were published.
+
+    They transform their input after the usual normalization. Their auxiliary heads are built only if the weights (or
+    args) have them.
+    """
     return {"transform_input": True, "aux_logits": False, "init_weights": not loaded} if name in _WITH_HEADS else {}
 
 
-# Names that published files have and today's modules have not: DenseNet's of 2017, ViT's of 2022.
+# Parameter names in published files that differ from today's modules: DenseNet's of 2017, ViT's of 2022.
 _OLD_NAMES = (
     (re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)"), r"\1\2"),
     (re.compile(r"(\.mlp)\.linear_1\."), r"\1.0."),
@@ -201,7 +221,7 @@ def _as_the_module(module: nn.Module, state: Mapping[str, Tensor]) -> Mapping[st
         named[key] = value
     there, here = named.get("encoder.pos_embedding"), own.get("encoder.pos_embedding")
     if there is not None and here is not None and there.shape != here.shape and there.shape[2:] == here.shape[2:]:
-        # A ViT at another image size: its table of positions is resampled, as when it is fine-tuned there.
+        # A ViT at another image size: its position embeddings are resampled, as for fine-tuning.
         return interpolate_embeddings(module.image_size, module.patch_size, named)
     return named
 
@@ -211,7 +231,7 @@ def _created(library: Any, name: str, args: Mapping[str, Any], pretrained: bool 
         return library.create_model(name, pretrained=pretrained, **args)
     except TypeError as error:
         raise UserError(f"timm's {name} does not take these args ({error}); args={dict(args)}") from None
-    except Exception as error:  # the hub's clients have no common kind of error
+    except Exception as error:  # the hub's clients share no exception class
         reason = first_line(error).partition(". ")[0]
         if not pretrained:
             raise UserError(f"timm's {name} cannot be made ({reason}); args={dict(args)}") from None
@@ -224,8 +244,10 @@ def _created(library: Any, name: str, args: Mapping[str, Any], pretrained: bool 
 
 @contextmanager
 def _no_long_waits() -> Iterator[None]:
-    """Where the hub's name is not even known, there is no network: look into its cache alone, rather than try for
-    most of a minute."""
+    """Makes the hub's client use its cache only if the hub's host name does not resolve.
+
+    Without a network, its retries would take most of a minute.
+    """
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
@@ -256,7 +278,7 @@ def _timm_space(config: Mapping[str, Any]) -> InputSpace:
 
 
 def _timm_labels(library: Any, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Class names: the configuration's own, or those of the ImageNet set whose size it has."""
+    """Class names: those of the configuration, or those of the ImageNet subset with the same number of classes."""
     if config.get("label_names"):
         return tuple(config["label_names"])
     subset = library.data.infer_imagenet_subset(config)

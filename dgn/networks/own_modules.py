@@ -1,7 +1,7 @@
-"""Modules that lie beside a file of one's own code: importable while that code runs, and by nobody else.
+"""Modules in the folder of a user's code file: importable while that code runs, and only by that code.
 
-Two files in two folders may each import a `utils`. Python keeps the first of that name for everybody; here each file
-has its own.
+Two files in two folders may each import a `utils`. Python keeps one module of that name per process; here each file
+gets the module of its own folder.
 """
 
 import sys
@@ -16,7 +16,7 @@ from torch import nn
 
 
 class OwnModules:
-    """The modules of one folder, and of what the code there adds to sys.path, as one file of code sees them."""
+    """The modules of one folder, and of the paths that the code there adds to sys.path."""
 
     def __init__(self, folder: Path) -> None:
         self._paths = [str(folder.absolute())]
@@ -25,8 +25,10 @@ class OwnModules:
 
     @contextmanager
     def importable(self) -> Iterator[None]:
-        """Within it, the folder comes first in sys.path, and its modules hide others of their names. Afterwards
-        sys.path and sys.modules are as before, but for what was imported from elsewhere."""
+        """Context in which the folder comes first in sys.path and its modules hide others of the same names.
+
+        On exit, sys.path and sys.modules are restored, except for modules that were imported from elsewhere.
+        """
         path_before = list(sys.path)
         sys.path[:0] = self._paths
         known, tops = set(sys.modules), {top for top in self._offers() if self._hides(top)}
@@ -44,10 +46,10 @@ class OwnModules:
             sys.path[:] = path_before
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network, whose forward finds the folder's modules too, where it imports them only then."""
+        """Returns the network with a forward that can import the folder's modules when it is called."""
         importable = self.importable
         if "forward" in vars(network) or isinstance(network, torch.jit.ScriptModule):
-            return network  # there is no method of the class to stand in for
+            return network  # the class has no forward method to replace
         kind = type(network)
         forward = kind.forward
 
@@ -59,13 +61,13 @@ class OwnModules:
         return network
 
     def _keep(self, new: Sequence[str], path_before: Sequence[str]) -> None:
-        """Takes those of the modules that were imported out of sys.modules that are the folder's."""
+        """Moves the folder's own modules among the newly imported ones out of sys.modules."""
         self._paths += [entry for entry in sys.path if entry not in path_before and entry not in self._paths]
         ours = {name for name in new if "." not in name and self._is_own(sys.modules[name])}
         for name in new:
             if name in self._modules or name.partition(".")[0] in ours:
                 self._modules[name] = sys.modules.pop(name)
-                if _entry_of(self._modules[name]) in path_before:  # anybody can import what lies there
+                if _entry_of(self._modules[name]) in path_before:  # importable by everyone from there
                     sys.modules[name] = self._modules[name]
 
     def _offers(self) -> set[str]:
@@ -77,11 +79,11 @@ class OwnModules:
         return set().union(*self._names.values())
 
     def _hides(self, top: str) -> bool:
-        """Whether the folder's module of that name takes the place of one that is loaded from elsewhere."""
+        """Whether the folder's module of that name must replace one that was loaded from elsewhere."""
         if top not in sys.modules or top in sys.stdlib_module_names or top == "dgn" or self._is_own(sys.modules[top]):
             return False
-        places = [Path(path, top) for path in self._paths]
-        regular = any(place.with_name(f"{top}.py").is_file() or (place / "__init__.py").is_file() for place in places)
+        packages = [Path(path, top) for path in self._paths]
+        regular = any(path.with_name(f"{top}.py").is_file() or (path / "__init__.py").is_file() for path in packages)
         # A folder without __init__.py gives way to a regular module of that name elsewhere, as in Python.
         return regular or getattr(sys.modules[top], "__file__", None) is None
 
@@ -90,7 +92,7 @@ class OwnModules:
 
 
 def _entry_of(module: ModuleType) -> str:
-    """The entry of sys.path that a module was found in; "" where it was not found in one."""
+    """The entry of sys.path in which a module was found; "" if there is none."""
     inside, file = list(getattr(module, "__path__", [])), getattr(module, "__file__", None)
     where = inside[0] if inside else file
     parents = Path(where).absolute().parents if where else ()

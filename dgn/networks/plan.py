@@ -1,19 +1,19 @@
-"""Plans: an architecture in one line that reads as the paper's tables do.
+"""Plans: an architecture in one line, written like the tables of the paper.
 
     fc 4096, fc 4096, fc 4096, reshape 256x4x4, up 256, conv 512, up 256, conv 256, up 128, conv 128, up 64, up 32, up 3
 
-fc N          fully connected layer to N units (of all there is, flattened)
+fc N          fully connected layer to N units (the input is flattened)
 reshape CxHxW a vector as a map
-grid HxW      tokens (H*W + k, D) as a map: patches in their places, the k further tokens (class token) as channels
-              that are the same everywhere
-resize HxW    bilinear, for maps that no convolution brings to the size wanted
-conv C        convolution to C channels, 3x3, stride 1, padding 1; `k2 s2 p0` behind it say otherwise
+grid HxW      tokens (H*W + k, D) as a map: patches at their positions, the k other tokens (class token) as channels
+              that are constant over the map
+resize HxW    bilinear resizing, for sizes that no convolution gives
+conv C        convolution to C channels, 3x3, stride 1, padding 1; a suffix such as `k2 s2 p0` changes these
 up C          upconvolution to C channels: transposed convolution, 4x4, stride 2, padding 1, no bias: twice the size
-double C      twice the size, then a 3x3 convolution to C channels, no bias: what `up` is with taps that leave no
-              lattice
+double C      nearest-neighbour doubling, then a 3x3 convolution to C channels, no bias: like `up`, without
+              checkerboard artifacts
 average       mean over the map
 dropout P     dropout with probability P
-tanh, sigmoid what it says
+tanh, sigmoid the activation function
 """
 
 import math
@@ -25,7 +25,13 @@ from dgn.errors import UserError
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a plan. kind: its first word; size: what follows it; kernel, stride, padding: of `conv`."""
+    """One step of a plan.
+
+    Attributes:
+        kind: The step's first word.
+        size: The numbers after it.
+        kernel, stride, padding: Geometry of `conv`, in pixels.
+    """
 
     kind: str
     size: tuple[float, ...] = ()
@@ -39,12 +45,12 @@ class Step:
 
     @property
     def doubles(self) -> bool:
-        """Whether it makes a map twice its size."""
+        """Whether the step doubles the size of a map."""
         return self.kind in ("up", "double")
 
     @property
     def width(self) -> int:
-        """Units or channels that a step with weights gives."""
+        """Number of output units or channels of a step with weights."""
         return int(self.size[0])
 
 
@@ -56,7 +62,7 @@ _SIZES |= {"tanh": 0, "sigmoid": 0}
 
 
 def parse_plan(plan: str) -> tuple[Step, ...]:
-    """The steps of a plan. Raises UserError naming the step that cannot be read."""
+    """Parses a plan into steps. Raises UserError naming a step that cannot be read."""
     steps = []
     for text in plan.split(","):
         match = _STEP.match(text.strip())
@@ -74,7 +80,7 @@ def parse_plan(plan: str) -> tuple[Step, ...]:
 
 
 def shape_after(step: Step, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape (without batch) that a step makes of `shape`. Raises UserError where they do not go together."""
+    """The output shape (without batch) of a step for input `shape`. Raises UserError if the step does not fit it."""
     kind = step.kind
     if kind in ("tanh", "sigmoid", "dropout"):
         return shape
@@ -102,8 +108,11 @@ def shape_after(step: Step, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def scaled(published: int, width: float) -> int:
-    """Channels or units of an automatic plan: the published number times `width`, in eights and at least 8.
-    Raises UserError where width is no positive number."""
+    """Number of channels or units of an automatic plan: `published` times `width`, a multiple of 8 and at least 8.
+
+    Raises:
+        UserError: If `width` is not a positive number.
+    """
     if not 0 < width < math.inf:
         raise UserError(f"width={width}: give a number above 0; 1 is the published number of channels and units")
     return max(8, round(published * width / 8) * 8)
@@ -112,4 +121,4 @@ def scaled(published: int, width: float) -> int:
 def _check(fits: bool, step: Step, shape: tuple[int, ...]) -> None:
     if not fits:
         size = "x".join(f"{n:g}" for n in step.size)
-        raise UserError(f"plan step `{step.kind} {size}` does not fit what comes to it: {'x'.join(map(str, shape))}")
+        raise UserError(f"plan step `{step.kind} {size}` does not fit its input: {'x'.join(map(str, shape))}")

@@ -1,7 +1,7 @@
-"""Whether a network is usable in a role, and if not why.
+"""Checks whether a network is usable in a role, and explains why if it is not.
 
-`check` runs once where a network becomes encoder, comparator, target or judge: two small forward passes, and a backward
-pass where the role needs a gradient. Only a network that fails is looked at more closely, to name the cause.
+`check` runs once when a network becomes encoder, comparator, target or judge: two small forward passes, and a backward
+pass if the role needs a gradient. Only a network that fails is examined further, to name the cause.
 """
 
 import traceback
@@ -20,16 +20,24 @@ from dgn.networks.foreign_code import said
 from dgn.networks.layers import OUTPUT, tensors_of
 
 NEEDS_GRADIENT = ("comparator", "target")
-"""Roles in which the images are changed along a gradient that passes through the network."""
+"""Roles in which images are optimized along a gradient that passes through the network."""
 
 
 def check(net: FeatureNet, role: str, layers: Sequence[str]) -> None:
-    """Raises UserError, in one line with cause and next step, where `net` cannot be used as `role`.
+    """Checks that `net` can be used as `role`.
 
-    role: "encoder", "comparator", "target" or "judge". layers: those that the role reads. Looked at are: that two
-    images and one image give activations of the layers' shapes, that these are finite, and in the roles of
-    `NEEDS_GRADIENT` that the gradient of every layer reaches the images. A network that has passed is not looked at
-    again for the same layers."""
+    Two images and one image must give activations of the layers' shapes, these must be finite, and in the roles of
+    `NEEDS_GRADIENT` the gradient of every layer must reach the images. The result is cached: a network that has
+    passed is not checked again for the same layers.
+
+    Args:
+        net: The network.
+        role: "encoder", "comparator", "target" or "judge".
+        layers: The layers that the role reads.
+
+    Raises:
+        UserError: If `net` cannot be used; one line with the cause and the next step.
+    """
     gradient = role in NEEDS_GRADIENT
     passed = _PASSED.setdefault(net, set())
     wanted = [name for name in dict.fromkeys(layers) if (name, gradient) not in passed]
@@ -37,14 +45,14 @@ def check(net: FeatureNet, role: str, layers: Sequence[str]) -> None:
         return
     with torch.inference_mode(False), torch.enable_grad():
         images = _images(net, 2).requires_grad_(gradient)
-        found = _activations(net, images, wanted, role)
+        activations = _activations(net, images, wanted, role)
         single = _activations(net, _images(net, 1), wanted, role)
         for name in wanted:
-            _check_shapes(net, role, name, found[name], single[name])
-            _check_finite(net, role, name, found[name])
+            _check_shapes(net, role, name, activations[name], single[name])
+            _check_finite(net, role, name, activations[name])
             _check_finite(net, role, name, single[name])
         for name in wanted if gradient else ():
-            _check_gradient(net, role, name, images, found[name])
+            _check_gradient(net, role, name, images, activations[name])
     passed.update((name, gradient) for name in wanted)
 
 
@@ -61,7 +69,7 @@ def _activations(net: FeatureNet, images: Tensor, layers: Sequence[str], role: s
         return net(images, layers)
     except UserError:
         raise
-    except Exception as error:  # a network is anyone's code
+    except Exception as error:  # user code can raise anything
         batch = "one image" if len(images) == 1 else f"a batch of {len(images)} images"
         grad = " with a gradient" if images.requires_grad else ""
         raise UserError(
@@ -86,7 +94,7 @@ def _check_shapes(net: FeatureNet, role: str, name: str, two: Tensor, one: Tenso
 
 def _check_finite(net: FeatureNet, role: str, name: str, activations: Tensor) -> None:
     finite = activations.isfinite()
-    if bool(finite.all()) or (role == "target" and bool(finite.any())):  # a search says which of its units are not
+    if bool(finite.all()) or (role == "target" and bool(finite.any())):  # the search reports which units are not finite
         return
     bad = next((key for key, value in net.network.state_dict().items() if _not_finite(value)), None)
     if bad is not None:
@@ -108,8 +116,10 @@ def _not_finite(value: Any) -> bool:
 
 
 def _check_gradient(net: FeatureNet, role: str, name: str, images: Tensor, activations: Tensor) -> None:
-    """The gradient of the layer must reach the images. Units that are silent on both images (a rectifier's) have none
-    that could be seen here: a search says so itself."""
+    """Checks that the gradient of the layer reaches the images.
+
+    Units of a rectifier that are 0 on both images have no gradient to check here; the search reports these itself.
+    """
     cause = ""
     if activations.requires_grad:
         try:
@@ -137,13 +147,13 @@ _CAUSES = {
     "inference": "computed under torch.inference_mode()",
     "no_grad": "computed under torch.no_grad()",
     "detached": "by detach(), .data, a round trip through numpy or a cast to whole numbers",
-    "zero": "a step whose gradient is 0 everywhere, as rounding, sign or a comparison",
+    "zero": "a step whose gradient is 0 everywhere, such as rounding, sign or a comparison",
 }
 
 
 @dataclass(frozen=True)
 class _Event:
-    """A module that is entered or left, as a forward pass with gradients meets it."""
+    """The entry or exit of a module, recorded during a forward pass with gradients."""
 
     where: str
     kind: str
@@ -168,7 +178,7 @@ def _watch(net: FeatureNet, images: Tensor) -> list[_Event]:
     with ExitStack() as hooks:
         for name, module in net.network.named_modules():
             if isinstance(module, torch.jit.ScriptModule):
-                continue  # it takes no hooks
+                continue  # does not support hooks
             name, kind = name or OUTPUT, type(module).__name__
             before = module.register_forward_pre_hook(
                 lambda _, args, kwargs, n=name, k=kind: note(n, k, False, (*args, *kwargs.values())), with_kwargs=True
@@ -190,7 +200,7 @@ def _grad_mode() -> str:
 
 
 def _lost(net: FeatureNet, name: str) -> tuple[str, str]:
-    """Where the gradient of a layer is lost on its way to the images, and why."""
+    """Returns where the gradient of a layer is lost on its way to the images, and why."""
     images = _images(net, 2).requires_grad_(True)
     events = _watch(net, images)
     module, entering = net.layer(name).module, net.layer(name).entering
@@ -231,8 +241,8 @@ def _called(event: _Event) -> str:
 
 
 def _gradient(tensor: Tensor, images: Tensor) -> Tensor | None:
-    """Of a random weighting of a tensor's entries, in which nothing cancels that is not 0."""
+    """The gradient of a randomly weighted sum of a tensor's entries; random weights keep entries from cancelling."""
     weights = torch.rand(tensor.shape, generator=torch.Generator().manual_seed(2)).to(tensor) + 0.5
     signs = torch.randint(0, 2, tensor.shape, generator=torch.Generator().manual_seed(3)).to(tensor) * 2 - 1
-    (found,) = torch.autograd.grad((tensor * weights * signs).sum(), images, retain_graph=True, allow_unused=True)
-    return found
+    (gradient,) = torch.autograd.grad((tensor * weights * signs).sum(), images, retain_graph=True, allow_unused=True)
+    return gradient

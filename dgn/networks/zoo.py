@@ -1,8 +1,8 @@
-"""Networks by name: each function makes a FeatureNet and writes down how (`spec`), so that `build` can again.
+"""Networks by name: each function builds a FeatureNet and records how (`spec`), so that `build` can rebuild it.
 
 All share one schema (`dgn.networks.assemble.Settings`, the keys of conf/network/keys.yaml): weights and how strictly
-they are read, classes and labels, and what of the input space differs from the network's own. Networks of
-torchvision and timm are in `dgn.networks.libraries`, one's own in `dgn.networks.custom`.
+they are loaded, classes and labels, and overrides of the input space. Networks of torchvision and timm are in
+`dgn.networks.libraries`, custom ones in `dgn.networks.custom`.
 """
 
 import json
@@ -29,7 +29,10 @@ from dgn.runs.programs import hydra_text
 def mini_caffenet(classes: int | str | None = None, **settings: Any) -> FeatureNet:
     """CaffeNet's topology and layer names for 64-px images, small enough for a CPU (`caffenet.MINI`).
 
-    classes: number of labels; None: of the labels given or stored with the weights. settings: `Settings`."""
+    Args:
+        classes: Number of classes; None takes it from the labels that are given or stored with the weights.
+        settings: Fields of `Settings`.
+    """
     given = Settings.of("mini_caffenet", (), settings | {"classes": classes})
     space = InputSpace(size=(64, 64), mean=(0.5,) * 3, std=(0.25,) * 3)
     state = given.read(caffenet_state)
@@ -39,7 +42,10 @@ def mini_caffenet(classes: int | str | None = None, **settings: Any) -> FeatureN
 def caffenet(classes: int | str | None = None, **settings: Any) -> FeatureNet:
     """The full CaffeNet: 227 px (the paper's centre crop of larger images), BGR, 0..255, mean 104/117/123.
 
-    classes: None: 1000, or as many as the weights have. settings: `Settings`; weights also from a .caffemodel."""
+    Args:
+        classes: Number of classes; None takes it from the weights, else 1000.
+        settings: Fields of `Settings`; weights may also be a .caffemodel.
+    """
     given = Settings.of("caffenet", (), settings | {"classes": classes})
     space = InputSpace((227, 227), (104.0, 117.0, 123.0), channel_order="BGR", value_range=255.0, fit="crop")
     state = given.read(caffenet_state)
@@ -48,8 +54,15 @@ def caffenet(classes: int | str | None = None, **settings: Any) -> FeatureNet:
 
 
 def mini_resnet(classes: int | str | None = None, width: int = 32, **settings: Any) -> FeatureNet:
-    """A small residual network (He et al. 2016; torchvision's BasicBlock) for 64-px images: the embedded world's
-    judge, which shares neither weights nor architecture with MiniCaffeNet. width: channels of its first layers."""
+    """A small residual network (He et al. 2016; torchvision's BasicBlock) for 64-px images.
+
+    It is the judge of the embedded data, and shares neither weights nor architecture with MiniCaffeNet.
+
+    Args:
+        classes: Number of classes; None takes it from the labels that are given or stored with the weights.
+        width: Number of channels of the first layers.
+        settings: Fields of `Settings`.
+    """
     given = Settings.of("mini_resnet", ("width",), settings | {"classes": classes})
     space = InputSpace(size=(64, 64), mean=(0.5,) * 3, std=(0.25,) * 3)
     make = lambda n: _resnet_layers(width, n)  # noqa: E731
@@ -63,11 +76,11 @@ BUILDERS: dict[str, Callable[..., FeatureNet]] = {
     "torchvision": torchvision,
     "timm": timm,
 }
-"""What a prior file may ask for: names, never code."""
+"""The builders that a prior file may request by name; files never contain code."""
 
 
 def build(spec: Mapping[str, Any]) -> FeatureNet:
-    """The network that a FeatureNet's `spec` describes. Raises UserError for a builder that is not in BUILDERS."""
+    """Builds the network described by a FeatureNet's `spec`. Raises UserError if its builder is not in BUILDERS."""
     args = dict(spec)
     name = args.pop("builder", None)
     if name == "custom":
@@ -78,35 +91,46 @@ def build(spec: Mapping[str, Any]) -> FeatureNet:
 
 
 def named(spec: Mapping[str, Any], role: str = "target") -> str:
-    """How a command line names the network of a spec: `target=custom target.model=nets.py:make target.weights=...`,
-    with all that was not left as it is."""
+    """Formats a spec as command-line overrides, leaving out defaults.
+
+    For example `target=custom target.model=nets.py:make target.weights=...`.
+
+    Args:
+        spec: The `spec` of a FeatureNet.
+        role: The config group: "target", "encoder", "comparator" or "judge".
+    """
     few = len(spec.get("labels", ())) <= _FEW
     words = [f"{role}={spec.get('builder')}"]
     for key, value in spec.items():
         if isinstance(value, Mapping):
             words += [f"+{role}.{key}.{inner}={_typed(value[inner])}" for inner in value]
         elif key == "weights" and value is None and spec.get("builder") != "custom":
-            words.append(f"{role}.weights=null")  # where that is not what is taken by default
+            words.append(f"{role}.weights=null")  # null is not the default here
         elif key == "builder" or value in (None, [], "") or (key, value) == ("seed", 0):
-            continue  # as it is without
+            continue  # the default
         elif few or key not in ("labels", "classes"):
             words.append(f"{role}.{key}={_typed(value)}")
     return shlex.join(words)
 
 
-_FEW = 100  # labels, and no more, are for a command line; ImageNet's come with the networks that have them
+_FEW = 100  # most labels that are written on a command line; ImageNet's labels come with the networks
 
 
 def _typed(value: Any) -> str:
-    """A value as it is typed on a command line: quoted only where it holds more than a word."""
+    """Formats a value for a command line, quoted only if it is more than a word."""
     if isinstance(value, list):
         return f"[{','.join(map(_typed, value))}]"
     return hydra_text(value) if isinstance(value, str) else json.dumps(value)
 
 
 def save_network(net: FeatureNet, path: str | Path, about: Mapping[str, Any] | None = None) -> None:
-    """Writes the network's weights as safetensors, its labels (and `about`, plain values) in the header; whole or
-    not at all."""
+    """Writes the network's weights as a safetensors file, atomically.
+
+    Args:
+        net: The network; its labels are stored in the file's header.
+        path: The file.
+        about: Plain values that are also stored in the header.
+    """
     tensors = {name: t.detach().cpu().contiguous() for name, t in net.network.state_dict().items()}
     header = {"labels": json.dumps(list(net.labels)), "about": json.dumps(dict(about or {}))}
     write_whole(path, save(tensors, metadata=header))

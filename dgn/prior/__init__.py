@@ -1,4 +1,4 @@
-"""The prior: what passes from training to visualizing, and the ways in which priors are found, imported and shared."""
+"""The prior, the result of training and the input of visualization: finding, importing and sharing priors."""
 
 from dgn.prior.generator_prior import Prior
 from dgn.prior.location import find_prior

@@ -1,4 +1,4 @@
-"""The model card of a prior that is shared: what it inverts, how well, what it paints, how it was made."""
+"""The model card of a shared prior: what it inverts, how well, generated images, and how it was trained."""
 
 import json
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ _MEASURED = {
     "val/feature_distance": "between the comparator's features of image and reconstruction, relative; 0: the same",
     "val/code_error": "between the codes of image and reconstruction, relative; 0: the same",
 }
-"""Metric -> what it is, in words."""
-_PRIVATE = ("logger", "resume", "comparison", "hydra")  # settings that say where one worked, not what was made
+"""Descriptions of metrics by name."""
+_PRIVATE = ("logger", "resume", "comparison", "hydra")  # settings of the training environment, irrelevant for the prior
 
 
 def write_card(path: Path, folder: Path, repository: str) -> None:
-    """README.md of a prior for the hub, with the pictures that it shows, into the folder."""
+    """Writes the README.md of a prior for the hub, and its images, to the folder."""
     prior = Prior.load(path)
     samples = prior.decode(prior.sample(8))
     save_png(make_grid(samples, nrow=8, padding=2, pad_value=1.0), folder / "samples.png")
@@ -105,7 +105,7 @@ def _numbers(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _block(text: str, language: str) -> list[str]:
-    """A block of code, fenced by more backquotes than there are in it: a prior's header is anyone's text."""
+    """A code block with a longer fence than any in the text, as a prior's header is untrusted."""
     fence = "```"
     while fence in text:
         fence += "`"

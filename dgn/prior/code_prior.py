@@ -1,7 +1,7 @@
-"""A prior over codes: a denoising autoencoder that knows which codes real images have (Nguyen et al. 2017, PPGN-h).
+"""A prior over codes: a denoising autoencoder fitted to the codes of real images (Nguyen et al. 2017, PPGN-h).
 
-What it changes a code to is likelier than the code: DAE(y) - y is proportional to the gradient of log p(y) (Alain &
-Bengio 2014). It is one file beside the prior whose codes it was fitted to, and opens as safely.
+Its output is more likely than its input: DAE(y) - y is proportional to the gradient of log p(y) (Alain & Bengio 2014).
+It is stored in one file beside the prior to whose codes it was fitted, and is as safe to load.
 """
 
 import itertools
@@ -31,10 +31,13 @@ _WIDEST = 4096
 
 
 class CodeAutoencoder(nn.Module):
-    """Seven fully connected layers, from codes (N, *code_shape) to codes. Units are counted in deviations from their
-    mean, and a rectified code comes out rectified.
+    """Seven fully connected layers from codes (N, *code_shape) to codes, which are normalized inside.
 
-    width: of the hidden layers, against the published shape scaled to the code (of at most 4096 units)."""
+    Args:
+        code_shape: Shape of one code.
+        width: Scales the hidden layers; 1 is the published shape scaled to the code (of at most 4096 units).
+        rectified: Whether codes are rectified; outputs are then clamped at 0.
+    """
 
     mean: Tensor
     scale: Tensor
@@ -58,32 +61,42 @@ class CodeAutoencoder(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
-        """mean, std: (*code_shape), over real images. All units are divided by one number, the root mean square of
-        their standard deviations."""
+        """Sets the normalization: all units are divided by the root mean square of their standard deviations.
+
+        Args:
+            mean: (*code_shape), means over real images.
+            std: (*code_shape), standard deviations over real images.
+        """
         self.mean.copy_(mean)
         self.scale.fill_(float(std.double().square().mean().sqrt().clamp_min(1e-12)))
 
     @full_precision
     def forward(self, codes: Tensor) -> Tensor:
-        found = self.layers(((codes - self.mean) / self.scale).flatten(1)).view(codes.shape) * self.scale + self.mean
-        return found.clamp_min(0) if self.rectified else found
+        normalized = ((codes - self.mean) / self.scale).flatten(1)
+        denoised = self.layers(normalized).view(codes.shape) * self.scale + self.mean
+        return denoised.clamp_min(0) if self.rectified else denoised
 
     def spec(self) -> dict[str, Any]:
-        """Plain values from which the constructor makes the same network."""
+        """Returns plain values from which the constructor builds the same network."""
         return dict(code_shape=list(self.code_shape), width=self.width, rectified=self.rectified)
 
 
 @dataclass
 class CodePrior:
-    """autoencoder: fitted to the codes of real images. about: plain values: `layer` and `encoder` (its fingerprint) of
-    the codes, `noise`, `data`, `metrics`, `config`. source: the file it came from."""
+    """A prior over codes.
+
+    Attributes:
+        autoencoder: Fitted to the codes of real images.
+        about: Plain values: `layer` and `encoder` (its fingerprint) of the codes, `noise`, `data`, `metrics`, `config`.
+        source: The file from which it was loaded.
+    """
 
     autoencoder: CodeAutoencoder
     about: dict[str, Any] = field(default_factory=dict)
     source: str = "code prior"
 
     def denoise(self, codes: Tensor) -> Tensor:
-        """codes (N, *code_shape) -> likelier ones."""
+        """Maps codes (N, *code_shape) to more likely ones."""
         return self.autoencoder(codes)
 
     def to(self, device: torch.device | str) -> "CodePrior":
@@ -91,7 +104,7 @@ class CodePrior:
         return self
 
     def fits(self, prior: Prior) -> bool:
-        """Whether the prior's codes are those it was fitted to: of the same encoder's same layer."""
+        """Whether it was fitted to the prior's codes: same encoder and same layer."""
         return self.about == {**self.about, **_codes_of(prior)}
 
     def check(self, prior: Prior) -> None:
@@ -103,7 +116,7 @@ class CodePrior:
             )
 
     def save(self, path: str | Path) -> None:
-        """Writes the file, whole or not at all."""
+        """Writes the file atomically."""
         tensors = {name: t.detach().cpu().contiguous().clone() for name, t in self.autoencoder.state_dict().items()}
         header = {"format": _FORMAT, "autoencoder": self.autoencoder.spec(), "about": self.about}
         write_whole(path, save(tensors, metadata={_HEADER: json.dumps(header)}))
@@ -124,7 +137,7 @@ class CodePrior:
         if not isinstance(header, Mapping) or header.get("format") != _FORMAT:
             raise UserError(f"{path} is no code prior; `{command('train', 'task=code_prior')}` makes one")
         try:
-            with torch.device("meta"):  # nothing is allocated before the file is seen to hold it
+            with torch.device("meta"):  # allocates nothing before the file is validated
                 autoencoder = CodeAutoencoder(**header["autoencoder"])
             autoencoder.load_state_dict(tensors, assign=True)
             about = dict(header["about"])
@@ -134,7 +147,7 @@ class CodePrior:
 
 
 def about_codes(prior: Prior) -> dict[str, Any]:
-    """What a code prior says of the codes it was fitted to."""
+    """The description of a prior's codes that a code prior stores."""
     return _codes_of(prior) | {"data": prior.about.get("data", {})}
 
 

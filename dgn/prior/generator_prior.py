@@ -1,8 +1,8 @@
-"""The prior: a generator, what every code unit does on real images, and what it was trained on. One file.
+"""The prior: a generator, the statistics of code units over real images, and metadata of training, in one file.
 
 `prior.safetensors` holds the generator's weights (`generator.*`), the code statistics (`statistics.*`), for small
-encoders the encoder's weights (`encoder.*`), and a JSON header. Loading it executes nothing: no pickle, and the
-header names builders, never code.
+encoders the encoder's weights (`encoder.*`), and a JSON header. Loading it executes no code: there is no pickle, and
+the header only names builders.
 """
 
 import json
@@ -79,9 +79,11 @@ class Prior:
         return low.to(self.device), high.to(self.device)
 
     def sample(self, count: int, seed: int = 0) -> Tensor:
-        """codes (count, *code_shape), each unit drawn from the normal distribution of its own mean and standard
-        deviation and clipped to its bounds. Units are independent, which real codes' are not: a start for a search
-        rather than an image."""
+        """Samples codes (count, *code_shape) from each unit's normal distribution, clipped to its bounds.
+
+        Units are sampled independently, unlike in real codes: samples are starting points of a search rather than
+        realistic images.
+        """
         noise = torch.randn((count, *self.code_shape), generator=torch.Generator().manual_seed(seed))
         codes = (self.statistics.mean + self.statistics.std * noise).to(self.device)
         return torch.maximum(torch.minimum(codes, self.bounds()[1]), self.bounds()[0])
@@ -93,9 +95,11 @@ class Prior:
         return self.encoder_net()(as_images(images).to(self.device), [self.layer])[self.layer].float()
 
     def encoder_net(self) -> FeatureNet:
-        """The network that this prior inverts, checked by its fingerprint to be that very one.
+        """Returns the network that this prior inverts, verified by its fingerprint.
 
-        Raises UserError where it cannot be had, and says how to name it: code of one's own is not in the file."""
+        Raises:
+            UserError: If it is not available; the message explains how to name it, as custom code is not in the file.
+        """
         if self._encoder is None:
             known = self.about["encoder"]
             offered = [net for net in self._offered if net.fingerprint() == known["fingerprint"]]
@@ -135,7 +139,7 @@ class Prior:
         return net.to(self.device)
 
     def save(self, path: str | Path) -> None:
-        """Writes the prior file, whole or not at all."""
+        """Writes the prior file atomically."""
         tensors = {f"generator.{k}": v for k, v in self.generator.state_dict().items()}
         statistics = {k: v for k, v in vars(self.statistics).items() if isinstance(v, Tensor)}
         tensors |= {f"statistics.{k}": v for k, v in statistics.items()}
@@ -197,7 +201,7 @@ class Prior:
     @classmethod
     @torch.inference_mode(False)
     def from_checkpoint(cls, path: str | Path, device: torch.device | str = "cpu") -> "Prior":
-        """The prior that a training run's checkpoint would end in, were it to end there."""
+        """Returns the prior of a training run's checkpoint."""
         try:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
             about, spec, state = (
@@ -260,8 +264,8 @@ def _require_types(about: dict[str, Any]) -> None:
             raise TypeError(f"about.{name} is {value!r}")
 
 
-def _check_shapes(path: str | Path, found: dict[str, Tensor], expected: dict[str, Any]) -> None:
-    wrong = [name for name in expected if name not in found or found[name].shape != expected[name]]
-    wrong += [name for name in found if name not in expected]
+def _check_shapes(path: str | Path, tensors: dict[str, Tensor], expected: dict[str, Any]) -> None:
+    wrong = [name for name in expected if name not in tensors or tensors[name].shape != expected[name]]
+    wrong += [name for name in tensors if name not in expected]
     if wrong:
         raise UserError(f"{path} is damaged: {len(wrong)} tensors are missing or of another size, first {wrong[0]!r}")

@@ -1,9 +1,9 @@
-"""Priors that others made: fetched from the Hugging Face hub and from the artifacts of Weights & Biases.
+"""Shared priors: downloaded from the Hugging Face hub or from the artifacts of Weights & Biases.
 
     prior=hf:USER/NAME[@REVISION]                  a repository on the hub
-    prior=wandb:ENTITY/PROJECT/NAME[:ALIAS]        an artifact; ALIAS: latest where none is given
+    prior=wandb:ENTITY/PROJECT/NAME[:ALIAS]        an artifact; ALIAS defaults to latest
 
-A prior file is data: opening one executes nothing, whoever made it.
+A prior file is data: opening it never executes code.
 """
 
 import logging
@@ -21,12 +21,12 @@ _FORMS = "hf:USER/NAME[@REVISION] or wandb:ENTITY/PROJECT/NAME[:ALIAS]"
 
 
 def is_shared(where: str | Path | None) -> TypeGuard[str]:
-    """Whether `prior=` names a place on the network, not on the disk."""
+    """Whether `prior=` names a shared prior instead of a local file."""
     return where is not None and str(where).startswith(("hf:", "wandb:"))
 
 
 def fetch(where: str) -> Path:
-    """The prior file of a shared name, downloaded unless it is here. Raises UserError where it cannot be had."""
+    """Returns the prior file of a shared name, downloaded if needed. Raises UserError if it is not available."""
     kind, _, name = where.partition(":")
     if kind == "hf" and (match := re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", name)):
         return _from_hub(match[1], match[2])
@@ -37,8 +37,8 @@ def fetch(where: str) -> Path:
 
 def _from_hub(repository: str, revision: str | None) -> Path:
     hub = hub_library()
-    hub.logging.set_verbosity_error()  # where it does not answer, that is said once, below
-    for client in ("httpx", "httpx2"):  # which tell of every request
+    hub.logging.set_verbosity_error()  # errors are reported once, below
+    for client in ("httpx", "httpx2"):  # these log every request
         logging.getLogger(client).setLevel(logging.WARNING)
     name = f"prior=hf:{repository}" + (f"@{revision}" if revision else "")
     away = unreachable()
@@ -58,9 +58,9 @@ def _why_not(kinds: Any, error: Exception, revision: str | None) -> str:
     if isinstance(error, kinds.EntryNotFoundError) and not isinstance(error, kinds.LocalEntryNotFoundError):
         return f": there is no {PRIOR} in that repository; name one that dgn.prior.sharing has made"
     if isinstance(error, kinds.GatedRepoError):
-        return ": its owner lets in who asks; ask on its page, then `hf auth login`"
+        return ": access must be requested on its page; then run `hf auth login`"
     if isinstance(error, kinds.RepositoryNotFoundError):
-        return ": no such repository, or one for its members alone; check the name, or `hf auth login`"
+        return ": no such repository, or it is private; check the name, or `hf auth login`"
     return f" ({reason_of(error)}); check the name, the network and `hf auth login`"
 
 
@@ -69,11 +69,11 @@ def _from_wandb(name: str) -> Path:
 
     try:
         artifact = wandb.Api(timeout=30).artifact(name, type="prior")
-        # By its digest: an alias that moves on finds the new file.
+        # Cached by digest, so that an alias that moves gets the new file.
         folder = cache_dir() / "wandb" / re.sub(r"[^\w.-]", "_", f"{name}-{artifact.digest}")
         if not (folder / PRIOR).is_file():
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder.parent) as aside:  # a download that breaks leaves nothing
+            with tempfile.TemporaryDirectory(dir=folder.parent) as aside:  # an interrupted download leaves no files
                 there = Path(artifact.download(root=f"{aside}/files")) / PRIOR
                 if there.is_file():
                     folder.mkdir(exist_ok=True)
@@ -99,7 +99,7 @@ def hub_library() -> Any:
 
 
 def reason_of(error: BaseException) -> str:
-    """The first line that says something, and the second where the first is an HTTP status alone."""
+    """The first informative line of an error, with the second if the first is only an HTTP status."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = [line for line in lines if not line.startswith(("(Request ID", "http"))][:2]
-    return " ".join(said if said and len(said[0]) < 40 else said[:1]) or type(error).__name__
+    lines = [line for line in lines if not line.startswith(("(Request ID", "http"))][:2]
+    return " ".join(lines if lines and len(lines[0]) < 40 else lines[:1]) or type(error).__name__

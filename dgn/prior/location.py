@@ -1,4 +1,4 @@
-"""Where a prior is: the file that `prior=` means."""
+"""Finds the file that `prior=` refers to."""
 
 from pathlib import Path
 
@@ -9,18 +9,24 @@ from dgn.runs.programs import command
 
 
 def find_prior(where: str | None) -> Path:
-    """The prior file, or the checkpoint, that `prior=` means: a prior file, a checkpoint, a run's folder (its prior,
-    else its last checkpoint), `wandb:` or `hf:` and a name there (`dgn.prior.sharing`), or None for the newest under
-    outputs/. Raises UserError where there is none."""
+    """Finds the prior file or checkpoint that `prior=` refers to.
+
+    Args:
+        where: A prior file, a checkpoint, a run's folder (its prior, else its last checkpoint), `wandb:` or `hf:` and
+            a name there (`dgn.prior.hub`), or None for the newest prior under outputs/.
+
+    Raises:
+        UserError: If there is none.
+    """
     if is_shared(where):
         return fetch(where)
     if where is None:
-        found = [*OUTPUTS.glob(f"*/*/{PRIOR}"), *OUTPUTS.glob(f"*/{PRIOR}"), *OUTPUTS.glob(f"multirun/*/*/{PRIOR}")]
-        if not found:
+        priors = [*OUTPUTS.glob(f"*/*/{PRIOR}"), *OUTPUTS.glob(f"*/{PRIOR}"), *OUTPUTS.glob(f"multirun/*/*/{PRIOR}")]
+        if not priors:
             raise UserError(
                 f"no prior under {OUTPUTS}/; make one with `{command('train')}`, or name one with prior=FILE_OR_FOLDER"
             )
-        return max(found, key=lambda path: path.stat().st_mtime)
+        return max(priors, key=lambda path: path.stat().st_mtime)
     path = Path(where)
     if path.is_dir():
         for name in (PRIOR, CHECKPOINT):

@@ -2,7 +2,7 @@
 
     python -m dgn.prior.published fc6 generator.caffemodel --range fc6.txt --caffenet FILE --out fc6.safetensors
 
-What comes out is a prior like any other: `python visualize.py prior=fc6.safetensors`.
+The result is an ordinary prior: `python visualize.py prior=fc6.safetensors`.
 """
 
 import argparse
@@ -31,10 +31,10 @@ from dgn.prior.statistics import UnitStatistics, measure
 from dgn.runs.threads import processors
 
 ALIASES = {"conv5": "pool5"}
-"""DGN-AM calls the prior that inverts pool5, behind conv5, "conv5"."""
+"""DGN-AM calls the prior that inverts pool5 "conv5"."""
 
 _LARGEST_RANGE = 64
-"""Bytes a number takes at most in a range file; a file beyond that is something else and is not read."""
+"""Maximum bytes per number in a range file; larger files are not read."""
 
 
 def import_generator(
@@ -46,16 +46,22 @@ def import_generator(
     labels: Sequence[str] = (),
     count: int = 2000,
 ) -> Prior:
-    """The prior that a published generator is.
+    """Imports a published generator as a prior.
 
-    layer: of CaffeNet, that the generator inverts (a key of PUBLISHED, or of ALIASES). weights: .caffemodel, or a
-    PyTorch state dict made from one (`dgn.networks.weights.deepsim` says how its layers may be called).
-    The code's bounds come from range_file, as published with DGN-AM (`read_range`), or are computed over `count`
-    images of the folder `images`, for which caffenet_weights are needed. caffenet_weights: CaffeNet's own, to
-    which the prior then refers for encoding images and as the target by default. labels: the names of fc8's units.
+    Args:
+        layer: The layer of CaffeNet that the generator inverts (a key of PUBLISHED or of ALIASES).
+        weights: A .caffemodel, or a PyTorch state dict converted from one (`dgn.networks.weights.deepsim` documents
+            the names of its layers).
+        range_file: The code's bounds, as published with DGN-AM (`read_range`).
+        images: Instead of range_file: a folder of images over which the bounds are computed; needs
+            caffenet_weights.
+        caffenet_weights: CaffeNet's own weights, which the prior then uses to encode images and as default target.
+        labels: Names of fc8's units.
+        count: Number of images over which the bounds are computed.
 
-    Raises UserError where a file is missing, damaged or of something else; where the weights are another layer's
-    generator, says which.
+    Raises:
+        UserError: If a file is missing, damaged or of another kind. If the weights are another layer's generator,
+            the message names that layer.
     """
     layer = ALIASES.get(layer, layer)
     if layer not in PUBLISHED:
@@ -110,11 +116,13 @@ def read_range(path: str | Path, layer: str) -> Tensor:
 
 
 def statistics_of_range(bounds: Tensor) -> UnitStatistics:
-    """Statistics whose bounds at 3 sigma are [0, bounds], to the bit. A range file does not part mean and sigma:
-    sigma is taken as twice the mean, which is about what the rectified units of a CaffeNet show (count 0: nothing
-    was measured here)."""
+    """Returns statistics whose bounds at 3 sigma are exactly [0, bounds].
+
+    A range file does not contain mean and sigma separately: sigma is set to twice the mean, which is typical of
+    CaffeNet's rectified units. count is 0, as nothing was measured.
+    """
     std = bounds * (2 / 7)
-    mean = bounds - 3.0 * std  # exact in floating point (Sterbenz), and so is the way back
+    mean = bounds - 3.0 * std  # exact in floating point (Sterbenz), and so is the inverse
     return UnitStatistics(mean, std, torch.zeros_like(bounds), bounds.clone(), 0)
 
 
@@ -175,8 +183,8 @@ def _load_generator(layer: str, path: Path) -> UpconvGenerator:
             ) from None
         fits = [name for name in PUBLISHED if name != layer and _fits(name, weights, str(path))]
         if fits:
-            said = f"{path} is not the generator of {layer}: its weights fit {' and '.join(fits)}"
-            raise UserError(f"{said}; name that layer") from None
+            message = f"{path} is not the generator of {layer}: its weights fit {' and '.join(fits)}"
+            raise UserError(f"{message}; name that layer") from None
         raise UserError(f"{error} (it fits no other published generator either)") from None
     if bad := [name for name, value in state.items() if not value.isfinite().all()]:
         raise UserError(f"{path} is damaged: {bad[0]} and {len(bad) - 1} more hold values that are not finite")
@@ -196,7 +204,7 @@ def _read(path: Path) -> Weights:
 
 
 CAFFENETS_OWN = {"conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"}
-"""Layers that no generator has all of."""
+"""Layers that identify CaffeNet itself: no generator has all of them."""
 
 
 def _fitted(layer: str, weights: Weights, source: str) -> tuple[UpconvGenerator, dict[str, Tensor]]:
@@ -225,10 +233,10 @@ def _measured(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data = image_folder(**where, num_workers=min(8, processors()))
     batches = (images.to(device) for images, _ in data.real_images(count, "val"))
-    found = measure(encoder.to(device), [layer], batches)[layer]
+    statistics = measure(encoder.to(device), [layer], batches)[layer]
     encoder.cpu()
     classes = list(data.classes)
-    return found, {"_target_": "dgn.data.sources.image_folder", **where, "classes": classes}
+    return statistics, {"_target_": "dgn.data.sources.image_folder", **where, "classes": classes}
 
 
 def _say(prior: Prior) -> None:

@@ -1,4 +1,4 @@
-"""Priors for others: shared on the Hugging Face hub.
+"""Sharing of priors on the Hugging Face hub.
 
 python -m dgn.prior.sharing RUN_OR_PRIOR USER/NAME [--private]
 """
@@ -18,8 +18,19 @@ from dgn.runs.folders import PRIOR
 
 
 def push(path: str | Path, repository: str, private: bool = False) -> str:
-    """Shares a prior on the hub, with a model card made of what the file says and of pictures that it paints; returns
-    the page's address. path: a prior file or a run's folder. repository: USER/NAME; made where it is not there."""
+    """Uploads a prior to the hub, with a model card made from the file's header and generated images.
+
+    Args:
+        path: A prior file or a run's folder.
+        repository: USER/NAME; created if it does not exist.
+        private: Whether a new repository is private.
+
+    Returns:
+        The URL of the repository.
+
+    Raises:
+        UserError: If the name is invalid, or the hub is unreachable or rejects the upload.
+    """
     hub = hub_library()
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise UserError(f"{repository!r} is no repository of the hub; give USER/NAME")
@@ -34,7 +45,7 @@ def push(path: str | Path, repository: str, private: bool = False) -> str:
         try:
             api = hub.HfApi()
             api.create_repo(repository, private=private, exist_ok=True)
-            # One commit, so that no prior is there without its card.
+            # One commit, so that a prior never exists without its card.
             added = [hub.CommitOperationAdd(name, str(file)) for name, file in sorted(files.items())]
             api.create_commit(repository, added, commit_message="Prior and model card, by dgn")
         except Exception as error:  # the hub's errors, and those of the network below it
@@ -51,7 +62,7 @@ def main() -> None:
         prog="python -m dgn.prior.sharing", description="Share a prior on the Hugging Face hub."
     )
     parser.add_argument("prior", help="a prior file or a run's folder")
-    parser.add_argument("repository", help="USER/NAME on the hub; made where it is not there")
+    parser.add_argument("repository", help="USER/NAME on the hub; created if it does not exist")
     parser.add_argument("--private", action="store_true", help="a new repository that only you can see")
     given = parser.parse_args()
     try:

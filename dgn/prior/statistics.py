@@ -1,4 +1,4 @@
-"""What every unit of a layer does on real images: mean, standard deviation, least, greatest."""
+"""Statistics of a layer's units over real images: mean, standard deviation, minimum, maximum."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from dgn.networks.precision import full_precision
 
 @dataclass
 class UnitStatistics:
-    """Of one layer's units over `count` real images. All tensors (*layer shape), float32, on the CPU."""
+    """Statistics of one layer's units over `count` real images; tensors (*layer shape), float32, on the CPU."""
 
     mean: Tensor
     std: Tensor
@@ -22,17 +22,20 @@ class UnitStatistics:
 
     @property
     def rectified(self) -> bool:
-        """Whether no unit was ever below zero: the code is what a ReLU gave."""
+        """Whether no unit was ever negative, as after a ReLU."""
         return bool((self.min >= 0).all())
 
     @property
     def total_variance(self) -> float:
-        """Sum over the units of their variance: E |y - E y|^2."""
+        """Sum of the units' variances: E |y - E y|^2."""
         return float(self.std.double().square().sum())
 
     def bounds(self, sigmas: float = 3.0) -> tuple[Tensor, Tensor]:
-        """Where DGN-AM clips each unit: [0, mean + 3 sigma] for rectified codes (Nguyen et al. 2016, 2.4),
-        mean -+ 3 sigma for others. Units that never vary stay at their one value."""
+        """Returns the lower and upper bounds to which DGN-AM clips each unit, each (*layer shape).
+
+        They are [0, mean + sigmas * sigma] for rectified codes (Nguyen et al. 2016, 2.4; 3 sigma) and
+        mean -+ sigmas * sigma for others. Units that never vary keep their value.
+        """
         high = self.mean + sigmas * self.std
         low = torch.zeros_like(high) if self.rectified else self.mean - sigmas * self.std
         return low, high
@@ -41,8 +44,15 @@ class UnitStatistics:
 @torch.no_grad()
 @full_precision
 def measure(net: FeatureNet, layers: Sequence[str], batches: Iterable[Tensor]) -> Mapping[str, UnitStatistics]:
-    """Statistics of the layers over batches of images (N, 3, H, W) in image space, in one pass, in float64
-    (batch means and squared deviations merged as in Chan, Golub & LeVeque 1979)."""
+    """Computes the statistics of layers in one pass over images, in float64.
+
+    Batch means and squared deviations are merged as in Chan, Golub & LeVeque (1979).
+
+    Args:
+        net: The network.
+        layers: Names of its layers.
+        batches: Images (N, 3, H, W) in image space.
+    """
     running: dict[str, _Running] = {layer: _Running() for layer in layers}
     for images in batches:
         for layer, activations in net(images, layers).items():

@@ -179,7 +179,7 @@ def test_one_bad_file_of_twenty_is_an_error(tmp_path):
     for i in range(20):
         write(tmp_path / f"{i:02}.png")
     (tmp_path / "04.png").write_bytes(b"")
-    with pytest.raises(UserError, match=r"1 of the 20 pictures .* such as .*04.png; mend or remove"):
+    with pytest.raises(UserError, match=r"1 of the 20 pictures .* such as .*04.png; fix or remove"):
         levels(ImageFolder(tmp_path, "all", image_size=6))
 
 

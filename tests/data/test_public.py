@@ -87,7 +87,7 @@ def test_cifars_pickles_are_not_opened_before_their_md5_sums_are_right(tmp_path,
             return (open, (str(tmp_path / "ran"), "w"))
 
     (tmp_path / "cifar-10-batches-py" / "data_batch_3").write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(UserError, match="cifar10 cannot be had from"):
+    with pytest.raises(UserError, match="cifar10 is not available from"):
         public_split("cifar10", "train", GRAY, tmp_path)
     assert not (tmp_path / "ran").exists()
 

@@ -1,9 +1,9 @@
-"""Receptive fields: what part of its input each unit of a network sees.
+"""Receptive fields: the part of a network's input on which each unit depends.
 
-Where an axis of a tensor still has places, place i depends on input pixels low + jump * i .. high + jump * i; where
-it has none any more (pooled, flattened into a fully connected layer), on low .. high. Borders are not cut off: a
-field may reach beyond the image, as published sizes do (CaffeNet's pool5: 195 pixels). `dgn.networks.receptive.tracing`
-finds them.
+If an axis of a tensor has positions, position i depends on input pixels low + jump * i .. high + jump * i; if it has
+none (after pooling or flattening into a fully connected layer), on low .. high. Fields are not clipped at the borders:
+they may extend beyond the image, as in published sizes (CaffeNet's pool5: 195 pixels).
+`dgn.networks.receptive.tracing` computes them.
 """
 
 import math
@@ -39,7 +39,7 @@ class Track:
         return self.dim
 
     def of_all(self, exact: bool = True) -> "Track":
-        """What all its places see together."""
+        """The union of the fields of all positions."""
         high = self.high + self.jump * (self.length - 1)
         return Track(None, 1, 0, self.low, high, exact=self.exact and exact)
 
@@ -65,30 +65,30 @@ class ReceptiveField:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of what one unit sees, borders not cut off."""
+        """Height and width of one unit's field, in input pixels, not clipped at the borders."""
         height, width = (math.floor(t.high + _EPS) - math.ceil(t.low - _EPS) + 1 for t in (self.rows, self.columns))
         return height, width
 
     @property
     def stride(self) -> tuple[float, float]:
-        """By how many pixels the fields of neighbours are apart; 0 where the layer has no places along an axis."""
+        """Distance between the fields of neighbouring units, in pixels; 0 along an axis without positions."""
         return self.rows.jump, self.columns.jump
 
     @property
     def offset(self) -> tuple[float, float]:
-        """Row and column of the first pixel that the unit at (0, 0) sees; negative: in the padding."""
+        """Row and column of the first pixel of the field of unit (0, 0); negative values lie in the padding."""
         return self.rows.low, self.columns.low
 
     @property
     def everywhere(self) -> bool:
-        """Whether every unit sees all of the input."""
+        """Whether the field of every unit is the whole input."""
         return all(
             t.low + t.jump * (t.length - 1) <= 0 and t.high >= side - 1
             for t, side in zip((self.rows, self.columns), self.input_size, strict=True)
         )
 
     def of_all(self) -> "ReceptiveField":
-        """What all the layer's positions see together."""
+        """The union of the fields of all positions of the layer."""
         return ReceptiveField(self.rows.of_all(), self.columns.of_all(), self.input_size)
 
     def region(self, position: Sequence[int] | None = None) -> tuple[int, int, int, int]:

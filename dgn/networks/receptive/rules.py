@@ -38,10 +38,10 @@ class Operation:
             return union([track.of_all(exact=False) for track, _ in sources])
         if name in ("cat", "stack"):
             return rule(sources)
-        found = []
+        tracks = []
         for track, shape in sources:
-            found.append(track if track.dim is None else rule(track, shape))
-        return union(found)
+            tracks.append(track if track.dim is None else rule(track, shape))
+        return union(tracks)
 
     def arg(self, name: str, default: Any = None) -> Any:
         """An argument by its name in the operation's schema."""
@@ -182,7 +182,7 @@ class Operation:
 
     def after_cat(self, sources: Sequence[tuple[Track, torch.Size]]) -> Track:
         dim = self.arg("dim") % self.out.ndim
-        found, place = [], 0
+        joined, place = [], 0
         known = [tracks[self.axis] if (tracks := self.tracks(t)) else None for t in self.arg("tensors")]
         for track, tensor in zip(known, self.arg("tensors"), strict=True):
             if track is not None and track.dim == dim:
@@ -192,9 +192,9 @@ class Operation:
                 )
                 track = replace(track, shift=track.shift + place) if alone else track.of_all(exact=False)
             if track is not None:
-                found.append(track)
+                joined.append(track)
             place += tensor.shape[dim]
-        return union(found)
+        return union(joined)
 
     def after_stack(self, sources: Sequence[tuple[Track, torch.Size]]) -> Track:
         dim = self.arg("dim") % self.out.ndim

@@ -1,7 +1,7 @@
 """Finds the receptive fields of a network's layers.
 
-One forward pass, in which every operation says which input rows and columns its results depend on, so that branches,
-shortcuts and what a forward does without modules are followed, whatever the weights are.
+In one forward pass, every operation records the input rows and columns on which its results depend. This covers
+branches, shortcuts and operations outside modules, and does not depend on the weights.
 """
 
 import weakref
@@ -22,7 +22,7 @@ def receptive_fields(
 ) -> dict[str, ReceptiveField | None]:
     """The field of every layer. run: runs the network on so many images of input_size, whose tensor is the first
     that enters the network."""
-    found: dict[str, ReceptiveField | None] = dict.fromkeys(layers)
+    fields: dict[str, ReceptiveField | None] = dict.fromkeys(layers)
     at: dict[tuple[str, bool], list[Layer]] = {}
     for layer in layers.values():
         at.setdefault((layer.module, layer.entering), []).append(layer)
@@ -39,7 +39,7 @@ def receptive_fields(
             known = tracing.of(tensor) if tensor is not None else None
             if known is not None:
                 rows, columns = (_of_layer(track, layer) for track in known)
-                found[layer.name] = ReceptiveField(rows, columns, input_size)
+                fields[layer.name] = ReceptiveField(rows, columns, input_size)
 
     with ExitStack() as hooks:
         for point in at:
@@ -54,7 +54,7 @@ def receptive_fields(
             hooks.callback(hook.remove)
         with tracing:
             run(1)
-    return found
+    return fields
 
 
 def _of_layer(track: Track, layer: Layer) -> Track:
@@ -68,7 +68,7 @@ def _of_layer(track: Track, layer: Layer) -> Track:
 
 
 class _Tracing(TorchDispatchMode):
-    """Runs operations as they are, and keeps for each tensor what it depends on."""
+    """Runs operations unchanged, and records what each tensor depends on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class _Tracing(TorchDispatchMode):
         self._keep(images, (Track(2, height, 1, 0, 0), Track(3, width, 1, 0, 0)))
 
     def of(self, tensor: Tensor) -> Tracks | None:
-        """What a tensor depends on; None: on nothing that was followed."""
+        """The track of a tensor; None if it depends on no input that was traced."""
         there = self._known.get(id(tensor))
         return there[1] if there is not None and there[0]() is tensor else None
 

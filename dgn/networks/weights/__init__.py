@@ -1,4 +1,4 @@
-"""Reading weights as people have them, from files that are not trusted."""
+"""Reading of weights from untrusted files in common formats."""
 
 from dgn.networks.weights.caffemodel import CaffeLayer, read_caffemodel
 from dgn.networks.weights.deepsim import (

@@ -8,7 +8,7 @@ two ways. So the same layer goes by several names, and its weight comes in two l
 
 The 3x3 layers that do not upsample ("conv5_1") are Deconvolution layers in the published prototxts, and transposed
 convolutions in most translations. With stride 1 such a layer is a convolution with its kernel turned by 180
-degrees and its channel axes swapped, which is how it is handed on where a Conv2d is expected.
+degrees and its channel axes swapped, and is converted to that if a Conv2d is expected.
 """
 
 import re
@@ -23,7 +23,7 @@ from dgn.networks.weights.caffemodel import CaffeLayer
 from dgn.networks.weights.text import short
 
 Weights = Mapping[str, Tensor] | Mapping[str, CaffeLayer]
-"""What read_state_dict or read_caffemodel returns."""
+"""Return type of read_state_dict or read_caffemodel."""
 
 
 class ExpectedLayer(NamedTuple):
@@ -163,15 +163,15 @@ _STRIDE_ONE = re.compile(r"conv([0-5])_1")
 
 
 def _rank(name: str) -> tuple[int, ...] | None:
-    """The place in a generator that a published name stands for; None for other names."""
-    if found := _FULLY_CONNECTED.fullmatch(name):
-        return 0, 7 - int(found[1])
-    if found := _FIRST_CONV.fullmatch(name):
-        return 0, int(found[1])
-    if found := _UPCONV.fullmatch(name):
-        return 1, 5 - int(found[1]), int(found[2] or 0)
-    if found := _STRIDE_ONE.fullmatch(name):
-        return 1, 5 - int(found[1]), 1
+    """The position in a generator of a published layer name; None for other names."""
+    if match := _FULLY_CONNECTED.fullmatch(name):
+        return 0, 7 - int(match[1])
+    if match := _FIRST_CONV.fullmatch(name):
+        return 0, int(match[1])
+    if match := _UPCONV.fullmatch(name):
+        return 1, 5 - int(match[1]), int(match[2] or 0)
+    if match := _STRIDE_ONE.fullmatch(name):
+        return 1, 5 - int(match[1]), 1
     return None
 
 
@@ -215,7 +215,7 @@ def _from_state(state: Mapping[str, Tensor], source: str) -> list[GeneratorLayer
 
 def _kinds(weights: Mapping[str, Tensor]) -> dict[str, str]:
     """What kind each layer of a translation is, by its name, and by its shape where the name leaves it open."""
-    stride_one = {name: found[1] for name in weights if (found := _STRIDE_ONE.fullmatch(name))}
+    stride_one = {name: match[1] for name in weights if (match := _STRIDE_ONE.fullmatch(name))}
     if any(name.startswith("tconv") for name in weights):
         open_kind = "conv"  # this translation calls a layer tconv5_1 where it is a transposed convolution
     else:

@@ -1,4 +1,4 @@
-"""A state dict into a module: all of it or nothing, whatever wrappers have put before its names."""
+"""Loads a state dict into a module, all of it or nothing, ignoring prefixes added by wrappers."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""The first look at a weights file, shared by its readers: what a user gets wrong before any parsing."""
+"""Checks of a weights file before parsing, shared by all readers."""
 
 from pathlib import Path
 

@@ -1,5 +1,7 @@
-"""Weights as people have them: from PyTorch checkpoints and safetensors, whatever the weights are wrapped in, to a
-flat dict of named tensors, without executing anything that a file says."""
+"""Reads PyTorch checkpoints and safetensors into a flat dict of named tensors.
+
+Containers around the weights are opened. Code in a file is never executed.
+"""
 
 import argparse
 import re
@@ -46,7 +48,7 @@ def read_state_dict(path: str | Path, container: str | None = None) -> dict[str,
 
 
 def _read(path: Path) -> object:
-    """What the file holds, by its first bytes: safetensors, or a pickle in a zip archive, or a bare pickle."""
+    """Reads the file by its first bytes: safetensors, a pickle in a zip archive, or a bare pickle."""
     with path.open("rb") as file:
         start = file.read(9)
     is_safetensors = start[8:] == b"{"  # behind the header's length, its JSON
@@ -78,10 +80,10 @@ def _needs_execution(message: str) -> str | None:
         return "is a TorchScript archive"
     if "legacy .tar" in message:
         return "is in torch's format of 2016"
-    if found := re.search(r"[Uu]nsupported (?:global|class|GLOBAL)\W+(?:GLOBAL )?([\w.]+)", message):
-        return f"holds more than tensors ({short(found[1])})"
+    if match := re.search(r"[Uu]nsupported (?:global|class|GLOBAL)\W+(?:GLOBAL )?([\w.]+)", message):
+        return f"holds more than tensors ({short(match[1])})"
     # Opcodes of pickle protocols 4 and 5, which torch.save does not write unless told to.
-    if (found := re.search(r"Unsupported operand (\d+)", message)) and 140 <= int(found[1]) <= 151:
+    if (match := re.search(r"Unsupported operand (\d+)", message)) and 140 <= int(match[1]) <= 151:
         return "is pickled by a newer protocol than torch.save's own"
     return None
 
@@ -107,11 +109,11 @@ def _open_containers(content: object, path: Path) -> dict[str, Tensor]:
 
 def _named_container(content: object, container: str, path: Path) -> dict[str, Tensor]:
     """What `container` names in the file: a container, one in another, or a prefix of the names."""
-    found = content
+    inside = content
     for name in container.split("."):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    if isinstance(found, Mapping) and any(True for _ in _tensors(found)):
-        return _open_containers(found, path)
+        inside = inside.get(name) if isinstance(inside, Mapping) else None
+    if isinstance(inside, Mapping) and any(True for _ in _tensors(inside)):
+        return _open_containers(inside, path)
     inner = _containers(content)
     for held in (content, *inner.values()):
         names = dict(_tensors(held)) if isinstance(held, Mapping) else {}
