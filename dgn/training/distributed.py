@@ -1,7 +1,7 @@
-"""Replicas: every process trains its own copy of the networks on its share of each batch, and all copies stay equal.
+"""Data-parallel training: each process trains a copy of the networks on its share of each batch.
 
-The step (`dgn.training.inversion`) takes its gradients with `autograd.grad`, which DistributedDataParallel's hooks
-do not see; so gradients are averaged here, in the open, and nothing is wrapped.
+The training step (`dgn.training.inversion`) computes gradients with `autograd.grad`, which does not trigger the hooks
+of DistributedDataParallel. Gradients are therefore averaged explicitly here, and the module is not wrapped.
 """
 
 import functools
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 
 class Replicas(DDPStrategy):
-    """Lightning's DDP strategy without the wrapper: the module averages its own gradients (`average_gradients`).
-    All processes start from rank 0's networks."""
+    """Lightning's DDP strategy without the DistributedDataParallel wrapper.
+
+    The module averages its gradients itself (`average_gradients`). All processes start from the networks of rank 0.
+    """
 
     def configure_ddp(self) -> None:
         assert self.model is not None  # Lightning has connected it
@@ -24,14 +26,19 @@ class Replicas(DDPStrategy):
 
 
 def processes() -> tuple[int, int]:
-    """(rank, number) of the processes that train together; (0, 1) where this one trains alone."""
+    """Returns (rank, world size) of distributed training, or (0, 1) if there is only this process."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
 
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Makes every gradient the mean over the processes, in one message. With equal shares of a batch and losses that
-    are means over images, that is the gradient of the whole batch."""
+    """Replaces every gradient by its mean over the processes, with one all-reduce.
+
+    With equal shares of a batch and losses that are means over images, the mean is the gradient of the whole batch.
+
+    Args:
+        parameters: The parameters; those without a gradient are skipped.
+    """
     number = processes()[1]
     gradients = [p.grad for p in parameters if p.grad is not None]
     if number == 1 or not gradients:
@@ -43,7 +50,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def average(scalars: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """{name: 0-d tensor} -> their means over the processes, in one message."""
+    """Returns the means of 0-d tensors {name: value} over the processes, with one all-reduce."""
     number = processes()[1]
     if number == 1:
         return dict(scalars)
@@ -53,19 +60,19 @@ def average(scalars: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def any_process(flag: bool) -> bool:
-    """Whether the flag is set in any of the processes: an answer that all of them get."""
+    """Returns, in all processes, whether the flag is set in any of them."""
     if processes()[1] == 1:
         return flag
-    found = torch.tensor(int(flag))
-    dist.all_reduce(found, dist.ReduceOp.MAX, group=_hosts(dist.group.WORLD))
-    return bool(found)
+    largest = torch.tensor(int(flag))
+    dist.all_reduce(largest, dist.ReduceOp.MAX, group=_hosts(dist.group.WORLD))
+    return bool(largest)
 
 
 @functools.cache
 def _hosts(world: dist.ProcessGroup) -> dist.ProcessGroup:
-    """The same processes, talking over the hosts' network: a question there does not make the GPU wait."""
+    """Returns a gloo group of the same processes, whose collectives run on the CPU without a GPU synchronization."""
     if dist.get_backend(world) == "gloo":
         return world
     hosts = dist.new_group(backend="gloo")
-    assert isinstance(hosts, dist.ProcessGroup)  # a number stands for a group that this process is not of
+    assert isinstance(hosts, dist.ProcessGroup)  # new_group returns a number to processes outside the group
     return hosts

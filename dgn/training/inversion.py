@@ -1,9 +1,9 @@
 """Inversion: training G_l to invert layer l of E, against D (Dosovitskiy & Brox 2016, section 3).
 
-One step reads as the algorithm does: encode, generate, compare, judge, learn. Where several processes train together
-each does this with its share of the batch; losses and gradients are means over all of them before anything follows
-from them, so that all agree on who learns and on every weight. With `accumulate`, each does it with one part of its
-share after the other, and learns from the means over the parts.
+A training step follows the algorithm: encode, generate, compare, judge, learn. In distributed training, each process
+runs these steps on its share of the batch. Losses and gradients are averaged over all processes before they are used,
+so that all processes update the same networks and keep equal weights. With `accumulate`, each process splits its share
+into parts, runs them in sequence and learns from the means over the parts.
 """
 
 import math
@@ -37,10 +37,20 @@ from dgn.training.weight_average import WeightAverage
 
 @dataclass(frozen=True)
 class LossWeights:
-    """L = image * L_img + feature * L_feat + adversarial * L_adv, in the paper's terms (`dgn.training.losses`).
+    """Weights of the three losses, at the paper's scale (`dgn.training.losses`).
 
-    The defaults are the paper's. adversarial = 0 trains without a discriminator. raw_features: features enter as they
-    are, as the paper's pool5 do, and not at the variance of CaffeNet's pool5. balance: when D and G learn.
+    L = image * L_img + feature * L_feat + adversarial * L_adv. The defaults are the paper's.
+
+    Args:
+        image: Weight of L_img.
+        feature: Weight of L_feat.
+        adversarial: Weight of L_adv. 0 trains without a discriminator.
+        raw_features: If True, uses the comparator's features unscaled, as the paper does with pool5. If False, scales
+            them to the variance of CaffeNet's pool5.
+        balance: Decides in which steps D and G learn.
+
+    Raises:
+        UserError: If a weight is negative or not finite, or if all weights are 0.
     """
 
     image: float = 2e-6
@@ -60,8 +70,17 @@ class LossWeights:
 
 @dataclass
 class Networks:
-    """Who plays. comparator None: the encoder's own trunk, so that one pass over real images gives codes and
-    features. feature_scales: {comparator layer: factor} of `dgn.training.losses.feature_scales`."""
+    """The four networks of a training run: encoder E, generator G, discriminator D and comparator C.
+
+    Args:
+        encoder: E, the network to invert. Frozen.
+        layer: The layer of E that G inverts.
+        generator: G, which maps codes to images.
+        discriminator: D, or None to train without one.
+        comparator: C. None uses the encoder, so that one pass over real images gives both codes and features. Frozen.
+        comparator_layers: The layers of C whose features are compared.
+        feature_scales: {comparator layer: factor}, from `dgn.training.losses.feature_scales`.
+    """
 
     encoder: FeatureNet
     layer: str
@@ -77,25 +96,35 @@ Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRSchedule
 
 
 class Inversion(pl.LightningModule):
-    """The LightningModule.
+    """LightningModule that trains a generator to invert a layer of the encoder.
 
-    networks: E, G, D, C. statistics: of the codes over real images; they travel with every checkpoint.
-    optimizer, schedule: makers; one Adam holds G's and D's parameters, and whoever is frozen in a step has no
-    gradients, which Adam passes over. So the trainer's global_step is the number of iterations.
-    ema_decay: of the average of G's weights that the prior holds (0: none; the prior holds G itself).
-    seed: of what is random in a step (D's dropout): a function of (seed, step), so that a resumed run draws what the
-    uninterrupted one would, and several processes what one would.
-    compile: torch.compile for G and D.
-    accumulate: into how many equal parts the batch of a step is divided, whose gradients are added up: the same step
-        as without, in the memory of one part (no network that learns here has batch normalization).
-    gradient_clip: the largest norm of G's gradients, and of D's; None: any.
-    discriminator_update: "joint": D and G take their gradients from the same passes of D and are updated together;
-        "before": D is updated before G's gradient is taken, which needs a third pass of D, as in the published loop.
-    about, encoder_tensors: what the prior says of itself, and the encoder's weights where it carries them
-        (`dgn.prior.Prior`); in every checkpoint, so that each is a prior too.
+    Args:
+        networks: E, G, D and C.
+        statistics: Statistics of the codes over real images. Saved in every checkpoint.
+        optimizer: Builds the optimizer from parameter groups. One Adam holds the parameters of both G and D. A network
+            that is frozen in a step has no gradients, and Adam skips its parameters. The trainer's global_step is
+            therefore the number of iterations.
+        schedule: Builds the learning-rate schedule of the optimizer.
+        weights: Weights of the losses. None uses the paper's.
+        ema_decay: Decay of the moving average of G's weights, which the prior holds. 0 keeps no average; the prior
+            then holds G itself.
+        seed: Seed of the randomness in a step (D's dropout). Random numbers are a function of (seed, step), so that a
+            resumed run draws the same numbers as an uninterrupted one, and several processes the same as one.
+        compile: If True, compiles G and D with torch.compile.
+        accumulate: Number of equal parts into which the batch is divided; their gradients are accumulated. The result
+            is that of the whole batch, with the memory of one part (no trained network has batch normalization).
+        gradient_clip: Maximum norm of G's gradients, and separately of D's. None does not clip.
+        discriminator_update: "joint" takes the gradients of D and G from the same passes of D and updates both
+            together. "before" updates D before it takes G's gradient, as in the published loop, which needs a third
+            pass of D.
+        about: Description of the prior (`dgn.prior.Prior`). Saved in every checkpoint, so that a checkpoint is a prior.
+        encoder_tensors: The encoder's weights, if the prior includes them. Saved in every checkpoint.
+
+    Raises:
+        UserError: If discriminator_update is unknown, or is "before" with accumulate > 1.
     """
 
-    strict_loading = False  # E and C are fixed: checkpoints leave them out.
+    strict_loading = False  # checkpoints leave out E and C, which are frozen
 
     def __init__(
         self,
@@ -143,7 +172,7 @@ class Inversion(pl.LightningModule):
 
     @property
     def best_generator(self) -> UpconvGenerator:
-        """The generator that a prior holds: the average of the weights, or the weights where none is kept."""
+        """The generator that a prior holds: the averaged one, or `generator` if no average is kept."""
         return cast(UpconvGenerator, self.average.module) if self.average is not None else self.generator
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
@@ -195,23 +224,35 @@ class Inversion(pl.LightningModule):
         self.note(self.readback.finish())
 
     def encode(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """images (N, 3, H, W) -> codes (N, *code_shape) and comparator features {layer: (N, ...)}: one pass of the
-        network where E and C are the same. Neither carries a gradient."""
+        """Computes codes and comparator features, without gradients. Takes one pass if E and C are the same network.
+
+        Args:
+            images: Real images in image space, (N, 3, H, W).
+
+        Returns:
+            The codes, (N, *code_shape) in float32, and the comparator's features, {layer: (N, ...)}.
+        """
         with torch.no_grad():
             if self.comparator is None:
-                found = self.encoder(images, [self.layer, *self.comparator_layers])
-                features = {layer: found[layer] for layer in self.comparator_layers}
-                return found[self.layer].float(), features
+                activations = self.encoder(images, [self.layer, *self.comparator_layers])
+                features = {layer: activations[layer] for layer in self.comparator_layers}
+                return activations[self.layer].float(), features
             codes = self.encoder(images, [self.layer])[self.layer]
             return codes.float(), self.comparator(images, self.comparator_layers)
 
     def compare(self, images: Tensor) -> dict[str, Tensor]:
-        """images (N, 3, H, W) -> comparator features {layer: (N, ...)}, differentiable."""
+        """Returns the comparator's features of images (N, 3, H, W) as {layer: (N, ...)}, differentiable."""
         return (self.comparator or self.encoder)(images, self.comparator_layers)
 
     def update_discriminator(self, discriminator: Discriminator, loss: Tensor) -> None:
-        """A step of D alone, before G's gradient is taken (discriminator.update=before). Lightning's global_step does
-        not count it, so that it remains the number of iterations."""
+        """Updates D alone, before G's gradient is taken (discriminator.update=before).
+
+        Lightning's global_step does not count this update, and so remains the number of iterations.
+
+        Args:
+            discriminator: D.
+            loss: D's loss, a scalar.
+        """
         optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
         add_gradients(loss, discriminator)
         average_gradients(discriminator.parameters())
@@ -220,8 +261,14 @@ class Inversion(pl.LightningModule):
         optimizer.zero_grad(set_to_none=True)
 
     def note(self, measured: dict[str, float]) -> None:
-        """Takes an iteration's measures as numbers: decides which networks learn next, and logs them. Raises
-        NonFiniteLoss where one is not finite."""
+        """Logs the losses of an iteration and decides which networks learn in the next one.
+
+        Args:
+            measured: {name: value} of the losses and the feature distance.
+
+        Raises:
+            NonFiniteLoss: If a value is not finite.
+        """
         if not all(math.isfinite(value) for value in measured.values()):
             raise NonFiniteLoss(self.global_step, measured)
         others = {"train/lr": schedule_of(self).get_last_lr()[0]}
@@ -241,14 +288,14 @@ class Inversion(pl.LightningModule):
         images = batch[0]
         codes, features = self.encode(images)
         generated = self.best_generator(codes).clamp(0, 1)
-        found = self.encoder(generated, [self.layer])[self.layer].float()
+        generated_codes = self.encoder(generated, [self.layer])[self.layer].float()
         compared = self.compare(generated)
         error = (generated - images).square().flatten(1).mean(1)
         distance = relative_distance(compared, features)
         log: dict[str, Any] = dict(on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
         self.log("val/psnr", (-10 * error.clamp_min(1e-12).log10()).mean(), **log)
         self.log("val/feature_distance", distance.mean(), **log)
-        self.log("val/code_error", _relative(found, codes).mean(), **log)
+        self.log("val/code_error", _relative(generated_codes, codes).mean(), **log)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         groups = [
@@ -259,7 +306,7 @@ class Inversion(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": self.make_schedule(optimizer)}
 
     def prior(self) -> Prior:
-        """What has been trained so far, as a prior."""
+        """Returns the current state of training as a prior."""
         return Prior(self.best_generator, self.statistics, self.about, self.encoder_tensors)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,15 +1,15 @@
-"""The three losses of DeePSiM in the paper's terms, whatever the image's size and the comparator's scale.
+"""The three losses of DeePSiM at the paper's scale, for any image size and any comparator.
 
     L = 2e-6 * L_img + 0.01 * L_feat + 100 * L_adv          (Dosovitskiy & Brox 2016, 3; the published loop)
 
 with Caffe's Euclidean loss, sum of squared differences / (2 * batch size), on 227x227x3 pixels in 0..255 and on
-CaffeNet's raw pool5 activations. So that the weights keep that meaning elsewhere, each loss is stated at the
-paper's scale:
+CaffeNet's raw pool5 activations. Each loss is rescaled to these conditions, so that the paper's weights apply to other
+image sizes and comparators:
 
-L_img   pixels count in 0..255, and the sum over them is scaled to 227*227*3 terms.
+L_img   pixels are in 0..255, and the sum over them is scaled to 227*227*3 terms.
 L_feat  the comparator's features are scaled so that their total variance over real images is that of CaffeNet's
         pool5 (`PAPER_FEATURE_VARIANCE`); several layers share it equally.
-L_adv   a mean over images already.
+L_adv   is a mean over images and needs no scaling.
 """
 
 import math
@@ -31,40 +31,70 @@ twice the mean) sigma = b / 3.5."""
 
 @full_precision
 def euclidean(a: Tensor, b: Tensor) -> Tensor:
-    """Caffe's EuclideanLoss of (N, ...) against (N, ...): sum of squared differences / (2 N). A scalar, float32."""
+    """Caffe's EuclideanLoss: sum of squared differences / (2 N).
+
+    Args:
+        a: (N, ...).
+        b: Same shape as `a`.
+
+    Returns:
+        A scalar, in float32.
+    """
     return (a - b).square().sum() / (2 * len(a))
 
 
 def image_loss(generated: Tensor, real: Tensor) -> Tensor:
-    """L_img of images (N, 3, H, W) in image space, as for the paper's 227x227 pixels in 0..255."""
+    """L_img of images (N, 3, H, W) in image space, scaled to the paper's 227x227 pixels in 0..255."""
     return 255**2 * PAPER_PIXELS / real[0].numel() * euclidean(generated, real)
 
 
 def psnr_of(loss_image: float) -> float:
-    """The peak signal-to-noise ratio, in dB, of the mean squared error that an L_img of `image_loss` stands for."""
+    """Converts an L_img from `image_loss` to the peak signal-to-noise ratio in dB."""
     return -10 * math.log10(max(2 * loss_image / (255**2 * PAPER_PIXELS), 1e-12))
 
 
 def feature_loss(generated: Mapping[str, Tensor], real: Mapping[str, Tensor], scales: Mapping[str, float]) -> Tensor:
-    """L_feat of comparator features {layer: (N, ...)}; scales: {layer: factor} from `feature_scales`."""
+    """L_feat, summed over the comparator's layers.
+
+    Args:
+        generated: Features of the generated images, {layer: (N, ...)}.
+        real: Features of the real images, {layer: (N, ...)}.
+        scales: {layer: factor} from `feature_scales`.
+
+    Returns:
+        A scalar.
+    """
     first, *others = (scales[layer] * euclidean(generated[layer], real[layer]) for layer in real)
     return sum(others, first)
 
 
 def feature_scales(total_variances: Mapping[str, float]) -> dict[str, float]:
-    """{layer: sum of its units' variances over real images} -> {layer: factor of its Euclidean loss}, such that
-    all layers together weigh what CaffeNet's pool5 does. A layer that does not vary gets no weight."""
+    """Computes factors that give all layers together the total variance of CaffeNet's pool5.
+
+    Args:
+        total_variances: {layer: sum over its units of their variance over real images}.
+
+    Returns:
+        {layer: factor of its Euclidean loss}; 0 for a layer that does not vary.
+    """
     share = PAPER_FEATURE_VARIANCE / len(total_variances)
     return {layer: share / variance if variance > 0 else 0.0 for layer, variance in total_variances.items()}
 
 
 @full_precision
 def discriminator_loss(logits: Tensor, label: int) -> Tensor:
-    """Cross entropy of D's logits (N, 2) with all N images being `label` (REAL or GENERATED): -log D(x), or
-    -log(1 - D(G(y)))."""
+    """Cross entropy of D's logits for images of one class: -log D(x) or -log(1 - D(G(y))).
+
+    Args:
+        logits: (N, 2).
+        label: REAL or GENERATED, the class of all N images.
+
+    Returns:
+        The mean over images, a scalar.
+    """
     return F.cross_entropy(logits, logits.new_full((len(logits),), label, dtype=torch.long))
 
 
 def adversarial_loss(logits_generated: Tensor) -> Tensor:
-    """L_adv, non-saturating: the generated images under the opposite label, -log D(G(y))."""
+    """L_adv in its non-saturating form, -log D(G(y)): the loss of generated images (logits (N, 2)) labelled REAL."""
     return discriminator_loss(logits_generated, REAL)
