@@ -1,4 +1,4 @@
-"""What happens around the training steps: checkpoints and interruptions, progress, reconstructions."""
+"""Callbacks of training: checkpoints and interruptions, progress, reconstructions."""
 
 import datetime
 import os
@@ -25,8 +25,10 @@ from dgn.training.distributed import any_process
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints appear whole or not at all, so that the last good one survives a kill at any moment. When last.ckpt
-    is replaced, the one that was there is kept as previous.ckpt."""
+    """Writes checkpoints atomically, so that the last complete one survives a kill at any moment.
+
+    When last.ckpt is replaced, the former one is kept as previous.ckpt.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         with written_aside(path) as aside:
@@ -36,15 +38,21 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Interruption:
-    """Ctrl-C and SIGTERM within the block are noted, for the run to end where nothing is lost. A second one does not
-    wait. SIGTERM that someone else takes already (submitit, whose jobs are requeued) stays theirs."""
+    """Context manager that records SIGINT (Ctrl-C) and SIGTERM, so that training can stop after saving a checkpoint.
+
+    A second signal ends the process at once. A SIGTERM handler that was installed by other code stays in place
+    (submitit's, which requeues its jobs).
+
+    Attributes:
+        received: The number of the signal that was received, or None.
+    """
 
     received: int | None = None
 
     def __enter__(self) -> "Interruption":
-        theirs = signal.getsignal(signal.SIGTERM)
+        installed = signal.getsignal(signal.SIGTERM)
         numbers = [signal.SIGINT]
-        if theirs == signal.SIG_DFL or getattr(theirs, "__module__", "").startswith("dgn."):
+        if installed == signal.SIG_DFL or getattr(installed, "__module__", "").startswith("dgn."):
             numbers.append(signal.SIGTERM)
         if threading.current_thread() is not threading.main_thread():
             numbers = []
@@ -57,7 +65,7 @@ class Interruption:
             signal.signal(number, handler)
 
     def take(self) -> None:
-        """Takes the signals, again where something has taken them since (Lightning does as a fit begins)."""
+        """Installs the signal handlers, again if they were replaced (Lightning does so when a fit begins)."""
         for number in self._before:
             signal.signal(number, self._receive)
 
@@ -69,9 +77,19 @@ class Interruption:
 
 
 class Checkpoints(pl.Callback):
-    """Writes checkpoints/last.ckpt every `every_n_steps` steps (0: never) and at the last; after an interruption, at
-    the end of the step under way, in all processes the same; then the run ends with `Interrupted`. command: how to
-    resume it."""
+    """Writes checkpoints/last.ckpt regularly, at the last step and after an interruption.
+
+    After an interruption of any process, all processes save at the end of the current step and raise `Interrupted`.
+
+    Args:
+        folder: The run's folder.
+        every_n_steps: Steps between checkpoints. 0 saves only at the last step and after an interruption.
+        command: The command that resumes the run, for the message.
+        interruption: The signals received so far.
+
+    Raises:
+        Interrupted: In training, after an interruption.
+    """
 
     def __init__(self, folder: Path, every_n_steps: int, command: str, interruption: Interruption) -> None:
         self.path, self.every_n_steps, self.command = folder / CHECKPOINT, every_n_steps, command
@@ -93,7 +111,7 @@ class Checkpoints(pl.Callback):
         self.interruption.take()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # After the last step no other comes, at whose end the run could stop. What it has learned is saved.
+        # No step follows the last validation, so an interruption during it is handled here. The weights are saved already.
         last = trainer.global_step >= trainer.max_steps
         if last and any_process(self.interruption.received is not None):
             self._end(trainer.global_step)
@@ -102,26 +120,31 @@ class Checkpoints(pl.Callback):
         self._save(trainer, pl_module)
 
     def _end(self, step: int) -> None:
-        number = self.interruption.received or signal.SIGINT  # where another process was told, this one was not
+        number = self.interruption.received or signal.SIGINT  # None if only another process received a signal
         raise Interrupted(number, f"stopped at step {step}; go on with: {self.command}")
 
     def _save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._saved_at == trainer.global_step:
             return
         if not all(bool(p.isfinite().all()) for p in pl_module.parameters() if p.requires_grad):
-            return  # the step's losses were finite and its weights are not: the next step says so
+            return  # weights became non-finite after finite losses: the next step raises NonFiniteLoss
         trainer.save_checkpoint(self.path)
         self._saved_at = trainer.global_step
 
 
 class LastValidation(pl.Callback):
-    """Remembers the last validation: at which step it was, and what it found."""
+    """Stores the step and the metrics of the last validation.
+
+    Attributes:
+        step: The step of the last validation, or None.
+        found: {name: value} of its metrics (val/...).
+    """
 
     step: int | None = None
     found: Mapping[str, float] = {}
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Lightning logs a validation after the fit one step later than one of the same moment within it.
+        # Lightning logs a validation after the fit one step later than the same validation within the fit.
         if trainer.state.fn == TrainerFn.VALIDATING:
             pl_module.log("step", float(trainer.global_step - 1), batch_size=1)
 
@@ -133,8 +156,14 @@ class LastValidation(pl.Callback):
 
 
 class Throughput(pl.Callback):
-    """Logs train/images_per_second and, where no progress bar can be shown, prints a line: the step, the metrics that a
-    bar would show, images/s and the time left. Every so many steps; 0: never."""
+    """Logs train/images_per_second, and prints lines of progress if no progress bar is shown.
+
+    A line has the step, the metrics of the progress bar, images/s and the time left.
+
+    Args:
+        every_n_steps: Steps between two measurements. 0 disables them.
+        lines: If True, prints a line for each measurement.
+    """
 
     def __init__(self, every_n_steps: int, lines: bool) -> None:
         self.every_n_steps, self.lines = every_n_steps, lines
@@ -162,12 +191,12 @@ class Throughput(pl.Callback):
             print(f"  step {step}/{trainer.max_steps}  {shown}  {rate:.0f} images/s  {left} left", flush=True)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Validation's time is not the steps' time.
+        # Excludes the time of the validation from the rate.
         self._images, self._since = 0, time.perf_counter()
 
 
 class Progress(pl.callbacks.RichProgressBar):
-    """The bar that a terminal shows: the step, what a person can read of how training goes, and images/s."""
+    """Progress bar of training: the step, the readable metrics and images/s."""
 
     def __init__(self) -> None:
         super().__init__(leave=True, theme=RichProgressBarTheme(metrics_format=".3g"))
@@ -182,14 +211,21 @@ class Progress(pl.callbacks.RichProgressBar):
 
 
 def _short(name: str) -> str:
-    """A metric's name on the screen."""
+    """Returns the display name of a metric."""
     short = {"train/images_per_second": "images/s", "train/psnr": "PSNR", "train/feature_distance": "feature distance"}
     return short.get(name, name.removeprefix("train/").removeprefix("loss_"))
 
 
 class Reconstructions(pl.Callback):
-    """At each validation: reconstructions/step_NNNNNN.png, real images over G(E(x)), the same images each time; and
-    the same picture through every logger that takes images."""
+    """Saves reconstructions of the same real images at each validation.
+
+    The picture shows the real images x above G(E(x)). It is written to reconstructions/step_NNNNNN.png and to every
+    logger that supports images.
+
+    Args:
+        folder: The run's folder.
+        images: Real images in image space, (N, 3, H, W).
+    """
 
     def __init__(self, folder: Path, images: Tensor) -> None:
         self.folder, self.images = folder / "reconstructions", images
@@ -199,7 +235,7 @@ class Reconstructions(pl.Callback):
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
         images = self.images.to(pl_module.device)
-        module: Any = pl_module  # dgn.training.inversion.Inversion, which needs this file's errors
+        module: Any = pl_module  # a dgn.training.inversion.Inversion, untyped to avoid an import cycle
         codes, _ = module.encode(images)
         grid = reconstruction_grid(images.cpu(), module.best_generator(codes).float().clamp(0, 1).cpu())
         step = trainer.global_step

@@ -1,4 +1,4 @@
-"""Classification: fitting any network to any labelled images, so that there is an encoder to invert."""
+"""Classification: trains a network on labelled images, to obtain an encoder to invert."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,15 +18,20 @@ from dgn.training.step_log import log_step
 
 
 class Classification(pl.LightningModule):
-    """The LightningModule: cross entropy on the logits of a FeatureNet's class layer.
+    """LightningModule that trains a classifier with cross entropy on the logits of its class layer.
 
-    net: the network to fit; its class layer has a unit for each class. optimizer, schedule: makers, as for
-    Inversion. seed: of dropout, a function of (seed, step, rank). label_smoothing: of the cross entropy.
-    augmentation: of the images of a training step, drawing from torch's generator, seeded as dropout is.
-    accumulate: into how many equal parts the batch of a step is divided, whose gradients are added up. The step is that
-        of the whole batch, but for a network's batch normalization, which sees a part at a time, and for dropout that
-        is not `SharedDropout`, whose masks are others.
-    gradient_clip: the largest norm of the gradients; None: any.
+    Args:
+        net: The network to train. Its class layer has one unit for each class.
+        optimizer: Builds the optimizer from parameter groups, as for Inversion.
+        schedule: Builds the learning-rate schedule, as for Inversion.
+        seed: Seed of dropout and augmentation; random numbers are a function of (seed, step, rank).
+        label_smoothing: Label smoothing of the cross entropy.
+        augmentation: Applied to the images of a training step. It draws from torch's default generator, which is
+            seeded in each step.
+        accumulate: Number of equal parts into which the batch is divided; their gradients are accumulated. The result
+            is that of the whole batch, except that batch normalization sees one part at a time, and that dropout
+            other than `SharedDropout` draws different masks.
+        gradient_clip: Maximum norm of the gradients. None does not clip.
     """
 
     def __init__(
@@ -45,7 +50,7 @@ class Classification(pl.LightningModule):
         self.accumulate, self.gradient_clip = accumulate, gradient_clip
         self.net = net
         self.layer = net.class_layer()
-        # A FeatureNet keeps its network fixed and in evaluation mode; here it is what learns.
+        # A FeatureNet freezes its network in evaluation mode; here the network is trained.
         self.network: nn.Module = net.network.requires_grad_(True)
         self.make_optimizer, self.make_schedule = optimizer, schedule
         self.seed, self.label_smoothing, self.augmentation = seed, label_smoothing, augmentation
@@ -59,9 +64,9 @@ class Classification(pl.LightningModule):
         optimizer = optimizer_of(self)
         optimizer.zero_grad(set_to_none=True)
         mean = torch.zeros((), device=self.device)
-        for part, answers in parts((images, labels), self.accumulate):
+        for part, part_labels in parts((images, labels), self.accumulate):
             logits = self.net(part, [self.layer])[self.layer]
-            loss = F.cross_entropy(logits, answers, label_smoothing=self.label_smoothing) / self.accumulate
+            loss = F.cross_entropy(logits, part_labels, label_smoothing=self.label_smoothing) / self.accumulate
             self.manual_backward(loss)
             mean += loss.detach()
         log_step(self, self.global_step + 1, {"train/loss": average({"loss": mean})["loss"]}, shown=True)
@@ -82,7 +87,7 @@ class Classification(pl.LightningModule):
         self.log("val/loss", F.cross_entropy(logits, labels), **log)
 
     def on_fit_end(self) -> None:
-        """Fixed again, as every FeatureNet is outside this module."""
+        """Freezes the network again, as in every FeatureNet outside this module."""
         self.network.eval().requires_grad_(False)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

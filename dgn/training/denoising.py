@@ -1,4 +1,4 @@
-"""Fitting the prior over codes: real codes, noise on them, and the way back (Nguyen et al. 2017, PPGN-h)."""
+"""Trains the prior over codes: a denoising autoencoder of real codes (Nguyen et al. 2017, PPGN-h)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,12 +20,20 @@ from dgn.training.step_log import log_step
 
 
 class Denoising(pl.LightningModule):
-    """The LightningModule: mean squared error between a code and what the autoencoder makes of the code and noise,
-    both counted in the codes' own scale.
+    """LightningModule that trains a denoising autoencoder of codes.
 
-    noise: standard deviation of what is added, in root mean square standard deviations of the code's units.
-    optimizer, schedule: makers, as for Inversion. seed: of the noise, a function of (seed, step, rank).
-    accumulate, gradient_clip: as for Inversion.
+    The loss is the mean squared error between a code and its reconstruction from the noisy code, both divided by the
+    autoencoder's scale.
+
+    Args:
+        autoencoder: The autoencoder to train.
+        optimizer: Builds the optimizer from parameter groups, as for Inversion.
+        schedule: Builds the learning-rate schedule, as for Inversion.
+        noise: Standard deviation of the added noise, in units of the root mean square of the units' standard
+            deviations.
+        seed: Seed of the noise, which is a function of (seed, step, rank).
+        accumulate: Number of parts of a batch, as for Inversion.
+        gradient_clip: Maximum norm of the gradients, as for Inversion.
     """
 
     def __init__(
@@ -46,7 +54,15 @@ class Denoising(pl.LightningModule):
         self.noise, self.seed = noise, seed
 
     def error(self, codes: Tensor, noise: Tensor) -> Tensor:
-        """|DAE(y + noise) - y|^2 a unit, in variances of the code; the noise itself has `self.noise`^2."""
+        """Mean of |DAE(y + noise) - y|^2 per unit, in units of the code's variance; the noise's is `self.noise`^2.
+
+        Args:
+            codes: Codes y, (N, *code_shape).
+            noise: Standard normal noise of the same shape.
+
+        Returns:
+            A scalar.
+        """
         scale = self.autoencoder.scale
         noisy = codes + self.noise * scale * noise
         return F.mse_loss(self.autoencoder(noisy) / scale, codes / scale)
@@ -81,7 +97,7 @@ class Denoising(pl.LightningModule):
 
 
 class Codes(Dataset):
-    """Codes of real images, as a source of the training stream: (code, 0)."""
+    """Dataset of the codes of real images; items are (code, 0)."""
 
     def __init__(self, codes: Tensor) -> None:
         self.codes = codes
@@ -94,7 +110,7 @@ class Codes(Dataset):
 
 
 class CodeData(ImageData):
-    """The training stream over codes instead of images."""
+    """Data module whose batches hold codes instead of images."""
 
     def __init__(self, train: Tensor, val: Tensor, batch_size: int = 64, seed: int = 0) -> None:
         super().__init__(Codes(train), Codes(val), 0, batch_size, val_images=len(val), seed=seed)

@@ -323,7 +323,7 @@ class Inversion(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["state_dict"]
-        if "average.n_averaged" in state:  # as torch's AveragedModel called it, in checkpoints made before
+        if "average.n_averaged" in state:  # the key in older checkpoints, from torch's AveragedModel
             state["average._extra_state"] = state.pop("average.n_averaged")
         self.balance.load_state_dict(checkpoint["balance"])
         self.statistics = UnitStatistics(**checkpoint["code_statistics"])
@@ -331,7 +331,12 @@ class Inversion(pl.LightningModule):
 
 
 class NonFiniteLoss(Exception):
-    """A loss became NaN or infinite. step: the iteration; losses: all that was measured in it, by name."""
+    """A loss is NaN or infinite.
+
+    Args:
+        step: The iteration.
+        losses: {name: value} of everything measured in that iteration.
+    """
 
     def __init__(self, step: int, losses: Mapping[str, float]) -> None:
         self.step, self.losses = step, dict(losses)
@@ -339,21 +344,28 @@ class NonFiniteLoss(Exception):
 
 
 def add_gradients(loss: Tensor, network: nn.Module, keep_graph: bool = False) -> None:
-    """Adds the loss's gradients for this network's parameters alone to those they have: G's loss passes through D and
-    C, and leaves no gradient in them."""
+    """Accumulates the gradients of a loss in the parameters of one network only.
+
+    G's loss is backpropagated through D and C, but leaves no gradients in them.
+
+    Args:
+        loss: A scalar.
+        network: The network whose parameters get the gradients.
+        keep_graph: If True, keeps the autograd graph for a further backward pass.
+    """
     parameters = list(network.parameters())
     gradients = torch.autograd.grad(loss, parameters, retain_graph=keep_graph)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         if parameter.grad is not None:
             parameter.grad.add_(gradient)
             continue
-        # In the parameter's own memory layout: the fused Adam walks through memory, whatever the strides.
+        # Fused Adam ignores strides, so the gradient must have the memory layout of its parameter.
         same = gradient.stride() == parameter.stride()
         parameter.grad = gradient if same else torch.empty_like(parameter).copy_(gradient)
 
 
 def _decay_groups(network: nn.Module | None, spared: Sequence[nn.Module] = ()) -> list[dict[str, Any]]:
-    """Parameters with weight decay and without: biases and the spared layers have none."""
+    """Returns parameter groups with and without weight decay; biases and spared layers have no decay."""
     if network is None:
         return []
     decayed: list[nn.Parameter] = []
@@ -367,11 +379,19 @@ def _decay_groups(network: nn.Module | None, spared: Sequence[nn.Module] = ()) -
 
 @torch.no_grad()
 def relative_distance(generated: Mapping[str, Tensor], real: Mapping[str, Tensor]) -> Tensor:
-    """|C(G(y)) - C(x)| / |C(x)| of each of N images, averaged over the comparator's layers: (N,)."""
+    """Relative distance |C(G(y)) - C(x)| / |C(x)| of each image, averaged over the comparator's layers.
+
+    Args:
+        generated: Features of the generated images, {layer: (N, ...)}.
+        real: Features of the real images, {layer: (N, ...)}.
+
+    Returns:
+        The distances, (N,).
+    """
     return torch.stack([_relative(generated[layer], real[layer]) for layer in real]).mean(0)
 
 
 def _relative(a: Tensor, b: Tensor) -> Tensor:
-    """|a - b| / |b| of each of N: (N,)."""
+    """Returns |a - b| / |b| for each row of (N, ...): (N,)."""
     a, b = a.float().flatten(1), b.float().flatten(1)
     return (a - b).norm(dim=1) / b.norm(dim=1).clamp_min(1e-12)

@@ -1,4 +1,4 @@
-"""What a training step has to report, on its way to the loggers and to the bar."""
+"""Logging of the metrics of a training step, for the loggers and the progress bar."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,16 @@ from torch import Tensor
 
 
 def log_step(module: pl.LightningModule, step: int, metrics: Mapping[str, float | Tensor], shown: bool = False) -> None:
-    """Lightning's `log`, at the steps whose metrics the loggers take: every `trainer.log_every_n_steps`-th.
+    """Calls Lightning's `log` every `trainer.log_every_n_steps` steps only, when the loggers record the metrics.
 
-    Called at every step, `log` takes about half a millisecond a metric, on a GPU a copy to the device too, for values
-    that nobody sees. step: iterations done, this one among them. metrics: {name: number}. shown: by the progress bar,
-    too.
+    A call of `log` takes about half a millisecond per metric, and on a GPU also a copy to the device; at other steps
+    its values would be discarded.
+
+    Args:
+        module: The module that trains.
+        step: Number of iterations so far, including this one.
+        metrics: {name: number}.
+        shown: If True, also shows the metrics in the progress bar.
     """
     every: int = getattr(module.trainer, "log_every_n_steps")  # noqa: B009 (Lightning sets it without declaring it)
     if every and step % every == 0:
