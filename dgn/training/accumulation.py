@@ -9,11 +9,22 @@ from dgn.networks.dropout import SharedDropout
 
 
 def parts(batch: Sequence[Tensor], count: int) -> Iterator[tuple[Tensor, ...]]:
-    """A step's batch in `count` equal parts, one after the other; with gradients of loss / count added up over them,
-    the step is that of the whole batch in the memory of one part.
+    """Yields the batch of a step in equal parts.
 
-    batch: tensors (N, ...), N a multiple of count. Every part starts from the same random state, from which
-    `SharedDropout` draws the mask of the whole batch and takes the part's rows."""
+    With the gradients of loss / count accumulated over the parts, the step equals that of the whole batch, with the
+    memory of one part. Every part starts from the same random state, from which `SharedDropout` draws the mask of the
+    whole batch and takes the rows of the part.
+
+    Args:
+        batch: Tensors (N, ...).
+        count: Number of parts.
+
+    Yields:
+        The tensors of a part, (N / count, ...).
+
+    Raises:
+        ValueError: If N is not a multiple of count.
+    """
     if count == 1:
         yield tuple(batch)
         return
@@ -31,8 +42,7 @@ def parts(batch: Sequence[Tensor], count: int) -> Iterator[tuple[Tensor, ...]]:
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], norm: float | None) -> None:
-    """Scales the gradients of one network down to `norm` where their norm, over all its parameters, is greater.
-    None: leaves them."""
+    """Clips the total norm of the gradients of a network to `norm`; None does not clip."""
     if norm is not None:
         nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], norm)
 

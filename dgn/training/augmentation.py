@@ -1,4 +1,4 @@
-"""Augmentation of a batch of images where it is used, on whatever device: each image is changed in its own way."""
+"""Augmentation of a batch of images on its device, with independent random numbers for each image."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,16 @@ from dgn.networks.precision import full_precision
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What a classifier is shown instead of an image: turned, scaled, shifted, mirrored, blurred, in another light.
+    """Random geometric and photometric changes of images; all draws are from torch's default generator.
 
-    rotation: at most so many degrees either way. scale: sides times 1 / (1 + scale) .. 1 + scale. shift: at most this
-    share of a side. mirror: half of the images. What moves in from outside is reflected.
-    blur: standard deviation in pixels of the strongest; an image is a random mixture of itself and that.
-    light: each colour times 1 - light .. 1 + light, and as much of it added.
-    Every draw is from torch's own generator.
+    Args:
+        rotation: Maximum rotation in degrees, in either direction.
+        scale: Sides are multiplied by 1 / (1 + scale) .. 1 + scale.
+        shift: Maximum shift as a fraction of a side. Pixels from outside the image are reflected.
+        mirror: If True, mirrors half of the images.
+        blur: Standard deviation in pixels of the strongest blur. The result is a random mixture of the image and its
+            blurred copy.
+        light: Each colour channel is multiplied by 1 - light .. 1 + light, and shifted by -light / 2 .. light / 2.
     """
 
     rotation: float = 0.0
@@ -29,7 +32,7 @@ class Augmentation:
 
     @full_precision
     def __call__(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) in image space -> the same, in [0, 1]."""
+        """Augments images (N, 3, H, W) in image space; returns the same shape, in [0, 1]."""
         if self.rotation or self.scale or self.shift or self.mirror:
             images = self._moved(images)
         if self.blur:
@@ -61,10 +64,10 @@ class Augmentation:
 
 @full_precision
 def blurred(images: Tensor, sigma: float) -> Tensor:
-    """(N, C, H, W) under a Gaussian of standard deviation `sigma` pixels, borders repeated."""
+    """Blurs (N, C, H, W) with a Gaussian of standard deviation `sigma` pixels and replicated borders."""
     reach = max(1, round(3 * sigma))
-    places = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
-    kernel = torch.exp(-places.square() / (2 * sigma**2))
+    offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-offsets.square() / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, -1)
     padded = F.pad(images, (reach,) * 4, mode="replicate")
     across = F.conv2d(padded, kernel[:, :, None, :], groups=images.shape[1])

@@ -8,12 +8,20 @@ from dgn.errors import UserError
 
 @dataclass
 class Balance:
-    """After each iteration, with r = (L_D(real) + L_D(generated)) / L_adv:
+    """Decides after each iteration which networks learn, from r = (L_D(real) + L_D(generated)) / L_adv.
 
-    r < 0.1 freezes D (and G learns); a frozen D learns again once r > 0.5; r > 10 freezes G (and D learns), until
-    the next switch. The gap between 0.1 and 0.5 is the hysteresis: between them nothing changes.
-    discriminator_wins, discriminator_returns, generator_wins: these three thresholds; the defaults are the published
-    ones. Raises UserError for thresholds that are not in this order.
+    r < 0.1 freezes D, and G learns. A frozen D learns again once r > 0.5. r > 10 freezes G, and D learns, until the
+    next switch. The gap between 0.1 and 0.5 is a hysteresis in which nothing changes.
+
+    Args:
+        discriminator_wins: Ratio below which D is frozen; 0.1 in the published loop.
+        discriminator_returns: Ratio above which a frozen D learns again; 0.5 in the published loop.
+        generator_wins: Ratio above which G is frozen; 10 in the published loop.
+        generator_learns: Whether G learns in the next iteration.
+        discriminator_learns: Whether D learns in the next iteration.
+
+    Raises:
+        UserError: If the thresholds are not in ascending order.
     """
 
     discriminator_wins: float = 0.1
@@ -31,7 +39,15 @@ class Balance:
             )
 
     def update(self, loss_discriminator: float, loss_adversarial: float) -> float:
-        """Takes an iteration's losses, L_D(real) + L_D(generated) and L_adv; returns their ratio r."""
+        """Updates which networks learn.
+
+        Args:
+            loss_discriminator: L_D(real) + L_D(generated) of the iteration.
+            loss_adversarial: L_adv of the iteration.
+
+        Returns:
+            Their ratio r.
+        """
         ratio = loss_discriminator / max(loss_adversarial, 1e-12)
         if ratio < self.discriminator_wins and self.discriminator_learns:
             self.discriminator_learns, self.generator_learns = False, True
@@ -42,7 +58,7 @@ class Balance:
         return ratio
 
     def state_dict(self) -> dict[str, bool]:
-        """Which of the two learn. The thresholds are settings."""
+        """Returns which networks learn; the thresholds are settings and not part of the state."""
         return {"generator_learns": self.generator_learns, "discriminator_learns": self.discriminator_learns}
 
     def load_state_dict(self, state: Mapping[str, float | bool]) -> None:

@@ -111,7 +111,7 @@ class Checkpoints(pl.Callback):
         self.interruption.take()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # No step follows the last validation, so an interruption during it is handled here. The weights are saved already.
+        # No step follows the last validation, so an interruption during it is handled here. The checkpoint exists.
         last = trainer.global_step >= trainer.max_steps
         if last and any_process(self.interruption.received is not None):
             self._end(trainer.global_step)

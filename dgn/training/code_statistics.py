@@ -1,4 +1,4 @@
-"""What training measures before its first step: the codes over real images, and the scale of the feature loss."""
+"""Measurements before training: statistics of the codes over real images, and scales of the feature loss."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,7 +35,7 @@ def code_statistics(
         batches = (batch.to(device) for batch, _ in data.real_images(images, split))
         return measure(net, list(dict.fromkeys(layers)), batches)
 
-    # As in training, one pass serves both where they are one network; and no more than a batch is held.
+    # As in training, one pass measures both if they are the same network. Only one batch is held in memory.
     statistics = measured(encoder, [layer, *comparator_layers] if comparator is encoder else [layer])
     codes = statistics[layer]
     if not (codes.std.isfinite().all() and codes.mean.isfinite().all()):
@@ -49,8 +49,18 @@ def code_statistics(
 
 
 def saved_statistics(checkpoint: Path, layer: str) -> tuple[UnitStatistics, dict[str, float]] | None:
-    """What `code_statistics` gave when the run of a checkpoint began; None where that run inverts another layer. Raises
-    UserError for a checkpoint that is damaged."""
+    """Reads the result of `code_statistics` from a checkpoint.
+
+    Args:
+        checkpoint: The checkpoint.
+        layer: The encoder's layer to invert.
+
+    Returns:
+        The statistics and the feature scales, or None if the checkpoint's run inverts another layer.
+
+    Raises:
+        UserError: If the checkpoint is damaged.
+    """
     saved = read_checkpoint(checkpoint)
     if saved["prior"]["about"]["layer"] != layer:
         return None

@@ -14,14 +14,15 @@ Name = Literal["32-true", "bf16-mixed"]
 FULL: Name = "32-true"
 LOW: Name = "bf16-mixed"
 _NAMES: dict[str, Name] = {"32": FULL, "32-true": FULL, "bf16": LOW, "bf16-mixed": LOW}
-"""What Lightning calls them, and our names."""
+"""Lightning's names, and the names used here."""
 
 
 class OwnLayers(Precision):
     """Lightning's precision for networks whose own layers alone compute in low precision.
 
     Lightning's `MixedPrecision` puts the whole step under autocast, losses and resizing too. Validation is in float32,
-    as the prior is used."""
+    in which the prior is used.
+    """
 
     precision: Name = FULL
 
@@ -52,7 +53,7 @@ def resolve_precision(precision: str | int, accelerator: str = "auto") -> Name:
 
 
 def has_bf16(device: str | None = None) -> bool:
-    """Whether the device (None: the GPU where there is one, else the CPU) computes in bf16 in hardware."""
+    """Returns whether a device computes in bf16 in hardware; None is the GPU if available, else the CPU."""
     if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_capability()[0] >= 8
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()

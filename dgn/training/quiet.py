@@ -1,4 +1,4 @@
-"""What Lightning says to developers, and users need not read."""
+"""Filters for Lightning's messages that concern developers only."""
 
 import logging
 import warnings

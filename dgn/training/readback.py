@@ -1,4 +1,4 @@
-"""A step's losses as Python numbers, without making the GPU wait for the host."""
+"""Reads the losses of a step as Python numbers, without stalling the GPU."""
 
 from collections.abc import Mapping
 
@@ -27,7 +27,7 @@ class Readback:
         self._copies.append((host, arrived))
 
     def finish(self) -> dict[str, float]:
-        """{name: mean over the step's parts} of what `start` was given."""
+        """Waits for the copies; returns {name: mean over the parts of the step} of the scalars given to `start`."""
         for _, arrived in self._copies:
             if arrived is not None:
                 arrived.synchronize()

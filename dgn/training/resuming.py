@@ -1,4 +1,4 @@
-"""The checkpoint that a run is resumed from: found, read, and of the same networks."""
+"""Finds, reads and checks the checkpoint from which a run is resumed."""
 
 import logging
 import shlex
@@ -18,14 +18,16 @@ log = logging.getLogger(__name__)
 
 
 def checkpoint_of(folder: Path) -> Path | None:
-    """The checkpoint to resume a run's folder from: the last, or the one before where the last is missing; None where
-    there is none."""
+    """Returns the last checkpoint of a run's folder, or the previous one if it is missing, or None."""
     return next((path for path in (folder / CHECKPOINT, folder / PREVIOUS) if path.is_file()), None)
 
 
 def check_checkpoint(folder: Path) -> None:
-    """Raises UserError where the checkpoint to resume a run's folder from is damaged: cut off, or with a byte changed.
-    Reads it once, from end to end."""
+    """Checks the checkpoint of a run's folder by reading the whole file once.
+
+    Raises:
+        UserError: If the checkpoint is truncated or corrupted.
+    """
     path = checkpoint_of(folder)
     if path is None:
         return
@@ -42,7 +44,11 @@ def check_checkpoint(folder: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint, whose tensors are read from the file when they are needed. Raises UserError where it is damaged."""
+    """Loads a checkpoint; its tensors are memory-mapped.
+
+    Raises:
+        UserError: If the checkpoint is damaged.
+    """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # torch.load has no closed list of what a damaged file makes it raise
@@ -54,24 +60,29 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def damaged(path: Path, reason: str) -> UserError:
-    """What to say of a checkpoint that cannot be read: why, and how to resume without it."""
+    """Returns the error for a checkpoint that cannot be read, with the reason and how to resume without it."""
     folder, earlier = path.parent.parent, path.with_name(PREVIOUS.name)
-    said = f"{path} cannot be read: {reason}"
+    message = f"{path} cannot be read: {reason}"
     if path.name == CHECKPOINT.name and earlier.is_file():
         try:
             step = read_checkpoint(earlier)["global_step"]
         except UserError:
-            said += f", and neither can {earlier}"
+            message += f", and neither can {earlier}"
         else:
             move = shlex.join(["mv", str(earlier), str(path)])
             again = command("train", *own_configs_flag(), f"resume={folder}")
-            return UserError(f"{said}. To resume from the checkpoint before it, of step {step}: {move} && {again}")
-    return UserError(f"{said}. Start a new run without resume=, or remove {path.parent} to train this one from step 0")
+            return UserError(f"{message}. To resume from the checkpoint before it, of step {step}: {move} && {again}")
+    return UserError(
+        f"{message}. Start a new run without resume=, or remove {path.parent} to train this one from step 0"
+    )
 
 
 def check_same_networks(path: Path, module: pl.LightningModule) -> None:
-    """Raises UserError where a checkpoint is of other networks than the module's: of another encoder or layer, with
-    other parameters or other shapes."""
+    """Checks that a checkpoint has the networks of the module.
+
+    Raises:
+        UserError: If the encoder, its layer, or the parameters' names or shapes differ.
+    """
     checkpoint = read_checkpoint(path)
     difference = _encoder_difference(checkpoint, module) or _shape_difference(checkpoint, module)
     if difference:
@@ -112,4 +123,4 @@ def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 _FIXED = ("encoder.", "comparator.")
-"""Networks that do not learn: an Inversion's checkpoint leaves them out."""
+"""Prefixes of frozen networks, which an Inversion's checkpoint leaves out."""

@@ -13,19 +13,28 @@ from dgn.errors import UserError
 
 
 def optimizer_of(module: pl.LightningModule) -> LightningOptimizer:
-    """The one optimizer that a module trains with."""
+    """Returns the optimizer of a module."""
     return cast(LightningOptimizer, module.optimizers())
 
 
 def schedule_of(module: pl.LightningModule) -> LRScheduler:
-    """The one schedule of a module that trains."""
+    """Returns the learning-rate schedule of a module."""
     return cast(LRScheduler, module.lr_schedulers())
 
 
 def halve(optimizer: Optimizer, max_steps: int, at: Sequence[float], factor: float = 0.5, warmup: int = 0) -> LambdaLR:
-    """The paper's schedule: the learning rate times `factor` at each of `at`, which are steps (>= 1) or fractions
-    of max_steps (< 1). DeePSiM: 300k, 500k, 700k, 900k of 1M. warmup: steps over which the rate first rises from
-    nothing (the paper has none)."""
+    """The paper's schedule: multiplies the learning rate by `factor` at given steps.
+
+    Args:
+        optimizer: The optimizer.
+        max_steps: Length of the run in steps.
+        at: Steps (>= 1) or fractions of max_steps (< 1). DeePSiM: 300k, 500k, 700k, 900k of 1M.
+        factor: Factor of the learning rate.
+        warmup: Steps of a linear warmup from 0. The paper has none.
+
+    Raises:
+        UserError: If an element of `at` is not positive.
+    """
     if any(place <= 0 for place in at):
         raise UserError(f"schedule at={list(at)} holds a place that is not positive; give steps or fractions below 1")
     places = [round(place * max_steps) if place < 1 else int(place) for place in at]
@@ -38,8 +47,15 @@ def halve(optimizer: Optimizer, max_steps: int, at: Sequence[float], factor: flo
 
 
 def one_cycle(optimizer: Optimizer, max_steps: int, warmup: float = 0.2) -> LambdaLR:
-    """Up to the learning rate over the first `warmup` of the run, then down to nothing, both along a cosine
-    (Smith 2018): what fits a small classifier in the fewest steps."""
+    """One-cycle schedule (Smith 2018), which trains a small classifier in the fewest steps.
+
+    The learning rate rises to its maximum and then falls to 0, both along a cosine.
+
+    Args:
+        optimizer: The optimizer.
+        max_steps: Length of the run in steps.
+        warmup: Fraction of the run in which the rate rises.
+    """
     peak = max(1, round(warmup * max_steps))
 
     def rate(step: int) -> float:

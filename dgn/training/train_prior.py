@@ -1,7 +1,7 @@
 """A prior in one call from Python, without a config or a folder.
 
-It trains as `python train.py` does, with the same defaults: the same arguments give the same weights. A run that can be
-interrupted and resumed, that logs or that trains on several devices is train.py's.
+Training is the same as with `python train.py`, with the same defaults: the same arguments give the same weights. Use
+train.py to resume interrupted runs, to log metrics or to train on several devices.
 """
 
 import warnings
@@ -27,7 +27,7 @@ from dgn.training.quiet import quieten_lightning
 from dgn.training.schedules import halve
 
 SMALL_ENCODER = 64 * 2**20
-"""Bytes of an encoder that a prior carries unless told not to."""
+"""Maximum size in bytes of an encoder that a prior includes by default."""
 
 
 def train_prior(
@@ -50,16 +50,30 @@ def train_prior(
 ) -> Prior:
     """Trains a generator to invert a layer of the encoder (Dosovitskiy & Brox 2016); returns the prior, on the CPU.
 
-    encoder: E (`dgn.networks.libraries.torchvision`, `dgn.networks.custom.custom`, ...). data: the images
-    (`dgn.data.sources`). layer: of the encoder; None: what enters its layer of classes. steps: updates of G and D.
-    comparator: C; None: the encoder. comparator_layers: where reconstructions are compared; None: the deepest map.
-    weights: of the three losses; None: train.py's. width: of G and D, as a share of the paper's.
-    lr, ema_decay: of Adam, and of the average of G's weights that the prior holds; statistics_images: real images over
-    which the codes are measured. accelerator, precision: as trainer.accelerator and trainer.precision of train.py.
-    progress: shows a progress bar.
+    Args:
+        encoder: E (`dgn.networks.libraries.torchvision`, `dgn.networks.custom.custom`, ...).
+        data: The images (`dgn.data.sources`).
+        layer: The encoder's layer to invert. None is the input of its class layer.
+        steps: Updates of G and D.
+        comparator: C. None is the encoder.
+        comparator_layers: The layers whose features are compared. None is the deepest feature map.
+        weights: Weights of the three losses. None uses those of train.py.
+        width: Width of G and D, as a fraction of the paper's.
+        lr: Learning rate of Adam.
+        ema_decay: Decay of the average of G's weights, which the prior holds.
+        statistics_images: Number of real images over which the codes are measured.
+        seed: Seed of the weights and of the training steps.
+        accelerator: As trainer.accelerator of train.py.
+        precision: As trainer.precision of train.py.
+        progress: If True, shows a progress bar.
 
-    The prior's `about["metrics"]` has what validation measured. Raises UserError for a layer that is not there, and for
-    codes that cannot be inverted (not finite, or the same for all images), and where a loss becomes infinite."""
+    Returns:
+        The prior, whose `about["metrics"]` holds the metrics of the validation.
+
+    Raises:
+        UserError: If the layer does not exist, the codes cannot be inverted (not finite, or equal for all images), or
+            a loss is not finite.
+    """
     if steps < 1:
         raise UserError(f"steps={steps} must be at least 1")
     layer = encoder.code_layer() if layer is None else layer
@@ -113,8 +127,15 @@ def train_prior(
 
 
 def carried_tensors(encoder: FeatureNet, carried: bool | None = None) -> dict[str, Tensor]:
-    """The encoder's weights as its prior carries them, on the CPU. carried: None: where they are at most
-    SMALL_ENCODER bytes; True, False: always, never ({})."""
+    """Returns the encoder's weights that a prior includes, on the CPU.
+
+    Args:
+        encoder: The encoder.
+        carried: True includes the weights, False does not. None includes them if they have at most SMALL_ENCODER bytes.
+
+    Returns:
+        {name: tensor}; empty if the weights are not included.
+    """
     state = encoder.network.state_dict()
     if carried is None:
         carried = sum(tensor.numel() * tensor.element_size() for tensor in state.values()) <= SMALL_ENCODER

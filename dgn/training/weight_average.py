@@ -1,4 +1,4 @@
-"""The average of G's weights over the steps, which is what a prior holds."""
+"""Moving average of the generator's weights, which the prior holds."""
 
 import copy
 
@@ -22,7 +22,7 @@ class WeightAverage(nn.Module):
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Takes the network's weights into the average."""
+        """Updates the average with the current weights of the network."""
         rate = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 1.0
         torch._foreach_lerp_(list(self.module.parameters()), list(network.parameters()), rate)
         self.updates += 1
