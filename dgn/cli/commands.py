@@ -1,4 +1,4 @@
-"""The three programs. train.py, visualize.py and compare.py start the same from a checkout."""
+"""The three programs: train.py, visualize.py and compare.py."""
 
 from pathlib import Path
 
@@ -10,13 +10,16 @@ from dgn.cli.entry import entry_point
 from dgn.runs.folders import measured, result
 from dgn.runs.ranks import rank
 
-# What a program needs of this package is imported when it runs, so that `--help` does not wait for torch.
+# Modules that import torch are imported inside the functions, so that `--help` is fast.
 
 
 @entry_point("train")
 def train(config: DictConfig) -> float | None:
-    """Fits what the task names, or resumes it; prints the file's path. Returns what a sweeper optimizes:
-    config.metric; None where layers were only listed."""
+    """Trains the model of the task, or resumes its training, and prints the path of the result.
+
+    Returns:
+        The value of config.metric, which a sweeper optimizes; None if the command only lists layers.
+    """
     folder = Path(HydraConfig.get().runtime.output_dir)
     config = resumed(config, folder)
     if config.encoder.get("layers") is not None or config.comparator.get("layers") == "list":
@@ -39,7 +42,7 @@ def train(config: DictConfig) -> float | None:
 
 @entry_point("visualize")
 def visualize(config: DictConfig) -> None:
-    """Shows what units prefer to see; prints the gallery's page."""
+    """Synthesizes preferred images of units and prints the path of the gallery."""
     from dgn.cli.visualize import visualize as make_gallery
 
     page = make_gallery(config, Path(HydraConfig.get().runtime.output_dir))
@@ -49,7 +52,7 @@ def visualize(config: DictConfig) -> None:
 
 @entry_point("compare", positional="runs")
 def compare(config: DictConfig) -> None:
-    """Sets runs side by side; prints the comparison's page."""
+    """Compares runs and prints the path of the comparison."""
     from dgn.cli.compare import compare as make_comparison
 
     print(make_comparison(config, Path(HydraConfig.get().runtime.output_dir)))

@@ -1,4 +1,4 @@
-"""An entry point: Hydra's command line, with words that a user types, errors in one line, and interruptions."""
+"""Entry points: Hydra's command line with positional arguments, one-line errors and handling of interruptions."""
 
 import json
 import logging
@@ -40,17 +40,21 @@ _MENDABLE = (UserError, HydraException, OmegaConfBaseException)
 
 
 def entry_point(name: str, positional: str | None = None) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
-    """Makes a function of a config the command line of conf/NAME.yaml, in which words without a key are the list
-    `positional`. What a user can mend is said in one line,
-    with exit status 2; an interrupted run says how to go on, with status 128 + signal.
+    """Decorator that turns a function of a config into the command line of conf/NAME.yaml.
 
-    In a multirun a job that fails, whatever the reason, leaves word in its folder, and the others go on; the command
-    ends with status 1."""
+    User errors are printed in one line, with exit status 2. An interrupted run prints the command that resumes it, with
+    exit status 128 + signal. A job of a multirun that fails writes failed.json to its folder; the other jobs continue,
+    and the exit status is 1.
+
+    Args:
+        name: Name of the config in conf/.
+        positional: The key that holds the arguments without a key, as a list. None accepts no such arguments.
+    """
     register_resolvers()
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], Any]:
         def command_line() -> None:
-            os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole; here they become one line
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors unchanged; they are formatted below
             ended: list[BaseException] = []
             bugs: list[Exception] = []
             several = bool({"-m", "--multirun"} & set(sys.argv))
@@ -64,7 +68,7 @@ def entry_point(name: str, positional: str | None = None) -> Callable[[Callable[
                 if not several:
                     _warn_of_unused(HydraConfig.get().overrides.hydra)
                 if multiprocessing.get_start_method(allow_none=True) == "loky":  # in a process of joblib's launcher
-                    # Its children would be joblib's, which neither data loaders nor `run_in_processes` can start.
+                    # Reset, as data loaders and `run_in_processes` cannot start processes with joblib's method.
                     multiprocessing.set_start_method(None, force=True)
                 try:
                     refuse_former_targets(OmegaConf.to_container(config))
@@ -72,17 +76,17 @@ def entry_point(name: str, positional: str | None = None) -> Callable[[Callable[
                 except (Interrupted, KeyboardInterrupt) as error:
                     ended.append(error)
                     if several:
-                        raise KeyboardInterrupt from error  # the one thing that Hydra lets end a multirun
+                        raise KeyboardInterrupt from error  # the only exception with which Hydra ends a multirun
                 except Exception as error:
-                    found = error if isinstance(error, UserError) else wrong_kind(name) or error
-                    if not several and not isinstance(found, _MENDABLE):
+                    failure = error if isinstance(error, UserError) else wrong_kind(name) or error
+                    if not several and not isinstance(failure, _MENDABLE):
                         bugs.append(error)
                         raise
-                    ended.append(found)  # Hydra would print a line of its own
-                    if isinstance(found, OtherRun) and several:
-                        raise  # a finished run may be there: no word is left, and nothing compared
+                    ended.append(failure)  # not raised, as Hydra would print an additional line
+                    if isinstance(failure, OtherRun) and several:
+                        raise  # the folder may hold a finished run: no failed.json is written, nothing is compared
                     if several:
-                        _leave_word(folder, found, name)
+                        _leave_word(folder, failure, name)
                 return None
 
             failed: list[Path] = []
@@ -95,14 +99,14 @@ def entry_point(name: str, positional: str | None = None) -> Callable[[Callable[
                     hydra.main(version_base="1.3", config_path=str(package_configs()), config_name=name)(job)()
             except (KeyboardInterrupt, Interrupted) as error:
                 stopped = next((e for e in ended if isinstance(e, Interrupted)), error)
-                said, status = _last_words(stopped, name)
+                message, status = _last_words(stopped, name)
                 if several:
-                    said = said.replace(NOTHING_SAVED, "stopped")
-                    said += "; the multirun goes on with the same command and resume=auto"
-                _end(said, status)
+                    message = message.replace(NOTHING_SAVED, "stopped")
+                    message += "; the multirun goes on with the same command and resume=auto"
+                _end(message, status)
             except _MENDABLE as error:
                 _end(*_last_words(error, name))
-            except Exception as error:  # Hydra's, or of the launcher and the sweeper that it runs
+            except Exception as error:  # raised by Hydra, its launcher or its sweeper
                 if error in bugs:
                     raise
                 _end(*(_last_words(ended[0], name) if ended else (f"error: {of_hydra(error, several)}", 2)))
@@ -119,14 +123,14 @@ def entry_point(name: str, positional: str | None = None) -> Callable[[Callable[
 
 
 def _warn_of_unused(overrides: Sequence[str]) -> None:
-    """Warns of a launcher or a sweeper that is chosen for a single run, where Hydra uses neither."""
+    """Warns if a launcher or a sweeper is selected for a single run, in which Hydra ignores them."""
     for override in overrides:
         if override.split("=")[0].lstrip("+") in ("hydra/launcher", "hydra/sweeper"):
             log.warning("%s is not used: it is for a multirun; add -m to the command", override)
 
 
 def _of_a_further_process() -> list[str]:
-    """What Hydra is told in a process that a launcher started beside that of rank 0, which alone writes."""
+    """Returns the overrides that stop Hydra from writing files in processes other than rank 0."""
     if rank() == 0:
         return []
     if {"-m", "--multirun"} & set(sys.argv):
@@ -136,7 +140,7 @@ def _of_a_further_process() -> list[str]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends the program as Ctrl-C does, until a run takes both to save itself first."""
+    """Makes SIGTERM end the program as Ctrl-C does, until training installs handlers that save a checkpoint first."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -152,28 +156,27 @@ def _terminable() -> Iterator[None]:
 
 
 def _leave_word(folder: Path, error: Exception, name: str) -> None:
-    """failed.json in the folder of a multirun's job: what went wrong, for the comparison and for whoever looks."""
+    """Writes failed.json, with the error and its traceback, to the folder of a multirun's job."""
     expected = isinstance(error, _MENDABLE)
-    said = _last_words(error, name)[0] if expected else f"error: {type(error).__name__}: {error}"
-    told = "" if expected else "".join(traceback.format_exception(error))
-    write_whole(folder / FAILED, json.dumps({"error": said.removeprefix("error: "), "traceback": told}, indent=1))
-    log.error("%s%s; the other jobs go on", f"{told}\n" if told else "", said)
+    message = _last_words(error, name)[0] if expected else f"error: {type(error).__name__}: {error}"
+    trace = "" if expected else "".join(traceback.format_exception(error))
+    write_whole(folder / FAILED, json.dumps({"error": message.removeprefix("error: "), "traceback": trace}, indent=1))
+    log.error("%s%s; the other jobs go on", f"{trace}\n" if trace else "", message)
 
 
 def _last_words(error: BaseException, name: str) -> tuple[str, int]:
-    """What to say of the end of a run, and the exit status."""
+    """Returns the message with which a run ends, and the exit status."""
     if isinstance(error, Interrupted):
         return str(error), 128 + error.signal
     if isinstance(error, KeyboardInterrupt):
         return NOTHING_SAVED, 130
-    ours: BaseException | None = error
-    while ours is not None and not isinstance(ours, UserError):
-        ours = ours.__cause__ or ours.__context__  # where Hydra has wrapped it
-    if ours is None:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, UserError):
+        cause = cause.__cause__ or cause.__context__  # Hydra may have wrapped the UserError
+    if cause is None:
         return f"error: {explain(error, name)}", 2
-    error = ours
-    # What a data worker raises comes with the worker's traceback; the last line is ours.
-    return f"error: {str(error).strip().splitlines()[-1].removeprefix('dgn.errors.UserError: ')}", 2
+    # An error from a data worker includes the worker's traceback; its last line is the message.
+    return f"error: {str(cause).strip().splitlines()[-1].removeprefix('dgn.errors.UserError: ')}", 2
 
 
 def _end(message: str, status: int) -> None:

@@ -1,4 +1,4 @@
-"""Run folders: where runs are, which can be gone on with, and which holds the newest prior."""
+"""Run folders: their files, the folder to resume, and the results of a run."""
 
 import datetime
 import itertools
@@ -25,8 +25,15 @@ MULTIRUN = "multirun.yaml"
 
 
 def new_folder(task: str, name: str | None = None) -> Path:
-    """outputs/TASK/DATE_TIME, made here and now: of runs that begin in the same second each gets its own. With a name
-    (that several processes of one run agree on), outputs/TASK/NAME. Raises UserError where it cannot be made."""
+    """Creates the folder of a new run, outputs/TASK/DATE_TIME, with a suffix if it exists.
+
+    Args:
+        task: The task.
+        name: Name shared by the processes of a run. If given, returns outputs/TASK/NAME without creating it.
+
+    Raises:
+        UserError: If the folder cannot be created.
+    """
     if name is not None:
         return OUTPUTS / task / name
     stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
@@ -45,8 +52,17 @@ def new_folder(task: str, name: str | None = None) -> Path:
 
 
 def folder_to_resume(resume: str | None) -> Path | None:
-    """The run folder that `resume=` means: a folder, or `auto` for the newest unfinished run under outputs/ (None
-    where there is none: then a new one begins). Raises UserError for a folder that is no run's."""
+    """Returns the run folder to resume.
+
+    Args:
+        resume: A run's folder, or "auto" for the newest unfinished run under outputs/.
+
+    Returns:
+        The folder, or None to start a new run.
+
+    Raises:
+        UserError: If `resume` is not a run's folder.
+    """
     if resume is None:
         return None
     if resume == "auto":
@@ -61,43 +77,57 @@ def folder_to_resume(resume: str | None) -> Path | None:
 
 
 def command_of(folder: Path) -> str:
-    """The command that started the run of a folder: the first line of its config."""
+    """Returns the command that started a run, from the first line of its config."""
     return (folder / CONFIG).read_text().splitlines()[0].removeprefix("# ")
 
 
 def finished(folder: Path) -> bool:
-    """Whether a training run has come to its end."""
+    """Returns whether a training run is finished."""
     return (folder / METRICS).is_file()
 
 
 def holds_run(folder: Path) -> bool:
-    """Whether a folder holds something of a training run: a checkpoint, or metrics. One that failed, or was stopped,
-    before its first checkpoint has left neither, and its folder can be used for another."""
+    """Returns whether a folder holds a checkpoint or metrics of a training run.
+
+    A run that ended before its first checkpoint has neither, and its folder can be used again.
+    """
     return any((folder / name).is_file() for name in (METRICS, CHECKPOINT, PREVIOUS))
 
 
 def result(folder: Path, steps: int) -> Path | None:
-    """What a run of so many steps has made, where it has come to its end; else None."""
+    """Returns the result file of a run that has finished at least `steps` steps, else None."""
     if not finished(folder) or json.loads((folder / METRICS).read_text()).get("steps", 0) < steps:
         return None
     return next((folder / name for name in (PRIOR, ENCODER, CODE_PRIOR) if (folder / name).is_file()), None)
 
 
 def measured(folder: Path, metric: str) -> float:
-    """A metric of a finished run; NaN for one of validation's where the run did not validate. Raises UserError for one
-    that it has not."""
-    found = json.loads((folder / METRICS).read_text())
-    if metric.startswith("val/") and not any(name.startswith("val/") for name in found):
+    """Returns a metric of a finished run; NaN for a validation metric if the run did not validate.
+
+    Raises:
+        UserError: If the run has no such metric.
+    """
+    metrics = json.loads((folder / METRICS).read_text())
+    if metric.startswith("val/") and not any(name.startswith("val/") for name in metrics):
         return math.nan
-    if metric not in found:
-        raise UserError(f"metric={metric}: this run measured {', '.join(found)}; choose one of these")
-    return float(found[metric])
+    if metric not in metrics:
+        raise UserError(f"metric={metric}: this run measured {', '.join(metrics)}; choose one of these")
+    return float(metrics[metric])
 
 
 def multirun_to_resume(resume: str | None, overrides: Iterable[str]) -> Path | None:
-    """The folder of the multirun to go on with: the one that is named, or with resume=auto the newest that the same
-    command (but for `resume`) started; None where there is none: then a new one begins. Raises UserError for a folder
-    that is no multirun's."""
+    """Returns the folder of the multirun to resume.
+
+    Args:
+        resume: A multirun's folder, or "auto" for the newest that the same command (except `resume`) started.
+        overrides: Overrides of the command line.
+
+    Returns:
+        The folder, or None to start a new multirun.
+
+    Raises:
+        UserError: If `resume` is not a multirun's folder.
+    """
     if resume is None:
         return None
     if resume != "auto":
@@ -107,16 +137,16 @@ def multirun_to_resume(resume: str | None, overrides: Iterable[str]) -> Path | N
                 "or auto for the newest that the same command began"
             )
         return Path(resume)
-    found = [
+    same_command = [
         path
         for path in OUTPUTS.glob(f"multirun/*/{MULTIRUN}")
         if _told(yaml.safe_load(path.read_text())["hydra"]["overrides"]["task"]) == _told(overrides)
     ]
-    return max((path.parent for path in found), key=lambda folder: folder.name, default=None)
+    return max((path.parent for path in same_command), key=lambda folder: folder.name, default=None)
 
 
 def numbered(multirun: Path) -> list[Path]:
-    """The folders of a multirun's jobs, in the order of their numbers."""
+    """Returns the folders of a multirun's jobs, ordered by number."""
     return sorted((f for f in multirun.iterdir() if f.is_dir() and f.name.isdigit()), key=lambda f: int(f.name))
 
 
