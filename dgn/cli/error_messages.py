@@ -1,4 +1,4 @@
-"""What Hydra's errors, and those of wrong settings, come to in a line that a user can do something with."""
+"""One-line messages for Hydra's errors and for wrong settings."""
 
 import difflib
 import re
@@ -15,20 +15,20 @@ from dgn.errors import UserError, first_line
 from dgn.runs.programs import command, own_configs
 
 _OF_HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
-"""Choices that have no file of ours."""
+"""Choices that Hydra provides without a file in conf/."""
 _RENAMED = {"loss=deepsim": "loss=short has its weights, for short trainings; loss=paper has the paper's"}
-"""Former choices, and what to choose now."""
+"""Former choices and their replacements."""
 _WORDS_TOO = ("trainer.devices", "video")
-"""Keys that take words beside the number, or true and false, that they have by default."""
+"""Keys that accept words besides the type of their default (a number or a boolean)."""
 
 
 def explain(error: BaseException, name: str) -> str:
-    """Hydra's message in one line, with the nearest key for one that there is not."""
+    """Returns Hydra's message in one line, with the closest existing key if a key is unknown."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(("full_key", "object_type", "reference_type"))]
-    lines = [line for line in lines if not line.startswith(("Config search path", "provider="))]  # Hydra's own affair
-    said = "; ".join(dict.fromkeys(lines)) or type(error).__name__
-    if match := re.search(r"Could not override '([^']+)'", said):
+    lines = [line for line in lines if not line.startswith(("Config search path", "provider="))]  # internal to Hydra
+    message = "; ".join(dict.fromkeys(lines)) or type(error).__name__
+    if match := re.search(r"Could not override '([^']+)'", message):
         if match[1].startswith("trainer."):
             from dgn.cli.trainer_arguments import argument_to_add  # here, as it imports Lightning
 
@@ -39,7 +39,7 @@ def explain(error: BaseException, name: str) -> str:
         near = difflib.get_close_matches(match[1], known, 3) or [k for k in known if k.rsplit(".", 1)[-1] == last][:3]
         hint = f"did you mean {' or '.join(near)}?" if near else f"keys: {', '.join(k for k in known if '.' not in k)}"
         return f"no key {match[1]!r}; {hint} See {command(name, '--help')}"
-    if match := re.search(r"Could not (?:find|load) '(\S+)/([^/']+)'", said):
+    if match := re.search(r"Could not (?:find|load) '(\S+)/([^/']+)'", message):
         group, given = match.groups()
         if renamed := _RENAMED.get(f"{group}={given}"):
             return f"{group}={given} has been renamed: {renamed}"
@@ -50,39 +50,39 @@ def explain(error: BaseException, name: str) -> str:
             folders = f"conf/{group}" + ("" if own is None else f", nor of {own / group}")
             hint = f"did you mean {near[0]}? There" if near else "there"
             return f"{group}={given}: no such file of {folders}; {hint} are {', '.join(there)}"
-    if match := re.search(r"hydra_plugins\.hydra_(\w+)_(launcher|sweeper)|hydra/sweeper/(sampler)", said):
+    if match := re.search(r"hydra_plugins\.hydra_(\w+)_(launcher|sweeper)|hydra/sweeper/(sampler)", message):
         extra = {"launcher": "cluster"}.get(match[2], "sweep")
         return f"{match[1] or 'optuna'} is not installed: pip install 'dgn[{extra}]' ({lines[0]})"
-    if "Missing mandatory value" in said:
-        key = getattr(error, "full_key", None) or said.split(":")[-1].strip()
+    if "Missing mandatory value" in message:
+        key = getattr(error, "full_key", None) or message.split(":")[-1].strip()
         return f"{key} is not given; set it with {key}=VALUE (see {command(name, '--help')})"
-    return f"{said}; see {command(name, '--help')}"
+    return f"{message}; see {command(name, '--help')}"
 
 
 def of_hydra(error: Exception, several: bool) -> str:
-    """What to say where no job could begin, or none came to its end."""
-    said = f"{type(error).__name__}: {first_line(error)}"
-    if "srun" in said or "slurm" in said.lower():
+    """Returns the message for a command in which no job could start or finish."""
+    message = f"{type(error).__name__}: {first_line(error)}"
+    if "srun" in message or "slurm" in message.lower():
         return (
             "hydra/launcher=submitit_slurm needs SLURM, and there is none here; hydra/launcher=submitit_local "
             "runs the same way on this machine"
         )
     if isinstance(error, OSError):
-        return f"{said}; give hydra.{'sweep' if several else 'run'}.dir a folder that can be written"
+        return f"{message}; give hydra.{'sweep' if several else 'run'}.dir a folder that can be written"
     where = "hydra.launcher.* and hydra.sweeper.* (docs/many-runs.md)" if several else "the settings"
-    return f"{said}; check {where}"
+    return f"{message}; check {where}"
 
 
 def wrong_kind(name: str) -> UserError | None:
     """Where something failed for which a setting may be the reason: the first word of the command line that gives
     text where the config has a number, or true or false."""
-    said = HydraConfig.get().overrides.task
-    chosen = [word for word in said if is_group(word.split("=")[0].lstrip("+~"))]
+    overrides = HydraConfig.get().overrides.task
+    chosen = [word for word in overrides if is_group(word.split("=")[0].lstrip("+~"))]
     try:
         usual = compose(name, chosen)
     except Exception:  # what is chosen cannot be had either: the error that there is says more
         return None
-    for word in said:
+    for word in overrides:
         key, _, given = word.partition("=")
         default = None if word in chosen or key[:1] in "+~" or key in _WORDS_TOO else OmegaConf.select(usual, key)
         if isinstance(default, bool | int | float) and isinstance(yaml.safe_load(given or "null"), str):

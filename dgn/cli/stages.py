@@ -1,4 +1,4 @@
-"""From a method's config to the stages of a search: the four choices, each made for its setting."""
+"""Builds the stages of a search from a method's config: objective, parametrization, regularizers and update."""
 
 import itertools
 from collections.abc import Sequence
@@ -17,20 +17,28 @@ _CHOICES = ("objective", "parametrization", "regularizers", "update")
 
 
 def method_for(method: DictConfig, start: str, steps: int | None, overrides: Sequence[str] = ()) -> DictConfig:
-    """The method as a run uses it: with what it changes where the search starts from a real image, and with so many
-    steps in all, divided among its stages as its own are. overrides: of the command line; what they say of the method
-    stays whatever the start."""
+    """Returns the method's config with the changes for its start and with the number of steps.
+
+    Args:
+        method: The method's config.
+        start: Where the searches start. For a real image, applies the method's `from_image` settings.
+        steps: Total number of steps, divided among the stages in the method's proportions. None keeps the method's.
+        overrides: Overrides of the command line; those of the method take precedence over `from_image`.
+
+    Raises:
+        UserError: If the number of steps is less than 1.
+    """
     method = method.copy()
     if start not in ("noise", "sample"):
-        said = [o.lstrip("+").removeprefix("method.") for o in overrides if o.lstrip("+").startswith("method.")]
-        method = _merged(method, method.get("from_image") or {}, OmegaConf.from_dotlist(said))
+        changes = [o.lstrip("+").removeprefix("method.") for o in overrides if o.lstrip("+").startswith("method.")]
+        method = _merged(method, method.get("from_image") or {}, OmegaConf.from_dotlist(changes))
     if steps is not None:
         method.steps = steps
     if method.steps < 1:
         raise UserError(f"steps={method.steps} must be at least 1")
     stages = method.get("stages") or []
     ends = list(itertools.accumulate((stage.steps for stage in stages), initial=0))
-    # Rounded where stages end, so that the sum is what was asked for.
+    # The ends of the stages are rounded, so that the steps add up to method.steps.
     ends = [round(end * method.steps / ends[-1]) for end in ends] if stages else ends
     for stage, (first, last) in zip(stages, itertools.pairwise(ends), strict=True):
         stage.steps = last - first
@@ -38,8 +46,11 @@ def method_for(method: DictConfig, start: str, steps: int | None, overrides: Seq
 
 
 def stages_of(method: DictConfig, setting: Setting) -> list[Stage]:
-    """A method's stages. What a stage does not say is the method's; a parametrization that stays the same is the same
-    object, so that its parameters go on. A part that is `_partial_` is made with the setting."""
+    """Builds the stages of a method.
+
+    A stage inherits the method's settings. Stages with equal parametrizations share one object, so that its parameters
+    carry over. A part that is `_partial_` is called with the setting.
+    """
     base = OmegaConf.create({key: method[key] for key in _CHOICES if key in method} | {"steps": method.steps})
     made: dict[str, Any] = {}
     stages = []

@@ -1,4 +1,4 @@
-"""Where metrics, pictures and priors go besides the run's folder: CSV, TensorBoard, Weights & Biases.
+"""Loggers of metrics, images and priors: CSV, TensorBoard, Weights & Biases.
 
 All of it goes through Lightning's loggers; what is W&B's own is in `dgn.runs.wandb`. A run there is one job: it is
 begun here, and ended here (`logged`), so that the next job of the same process gets a run of its own.
@@ -60,13 +60,16 @@ def logged(makers: Sequence[Any], config: Mapping[str, Any]) -> Iterator[list[Lo
 
 
 def csv_logger(folder: str | Path) -> CSVLogger:
-    """metrics.csv in the folder. A run that is gone on with keeps what it had logged up to there."""
+    """Logs to metrics.csv in the folder. A resumed run keeps the rows up to its checkpoint."""
     return _GoingOn(str(folder), name="", version="")
 
 
 def tensorboard_logger(folder: str | Path) -> TensorBoardLogger:
-    """Event files in the folder; those of a run that is gone on with hide what comes again. Raises UserError where
-    tensorboard is not installed."""
+    """Logs to event files in the folder. A resumed run hides the events after its checkpoint.
+
+    Raises:
+        UserError: If tensorboard is not installed.
+    """
     try:
         return _Purging(str(folder), name="", version="", default_hp_metric=False)
     except ModuleNotFoundError:
@@ -155,7 +158,7 @@ def _log_prior(logger: WandbRun, path: Path, about: Mapping[str, Any]) -> None:
 
 
 class _GoingOn(CSVLogger):
-    """Lightning's CSVLogger deletes the file that is there; this one keeps its rows up to where the run goes on."""
+    """CSVLogger that keeps the existing rows up to the step at which a run is resumed; Lightning's deletes them."""
 
     _earlier: Sequence[dict[str, str]] = ()
 

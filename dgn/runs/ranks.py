@@ -1,6 +1,6 @@
-"""Which of the processes of a run this one is, and what they agree on.
+"""Ranks of the processes of a run, and the folder that they share.
 
-A process that a launcher (torchrun, srun) or `dgn.runs.processes` started as one of several finds its place in the
+A process that was started by a launcher (torchrun, srun) or by `dgn.runs.processes` reads its rank from the
 environment.
 """
 
@@ -14,27 +14,27 @@ from dgn.errors import UserError
 
 
 def rank() -> int:
-    """Which of the processes of a run this one is; 0 where there is one."""
+    """Returns the rank of this process; 0 if it is the only one."""
     return _place()[0]
 
 
 def world_size() -> int:
-    """How many processes train together; 1 where nobody started several."""
+    """Returns the number of processes of the run; 1 without a launcher."""
     return _place()[1]
 
 
 def local_rank() -> int:
-    """Which of the run's processes on this machine this one is."""
+    """Returns the rank of this process among those on its machine."""
     return int(os.environ.get("LOCAL_RANK") or (os.environ.get("SLURM_LOCALID", "0") if _srun() else "0"))
 
 
 def started_by_launcher() -> bool:
-    """Whether torchrun, srun or `run_in_processes` started this process as one of several."""
+    """Returns whether torchrun, srun or `run_in_processes` started this process as one of several."""
     return "RANK" in os.environ or _srun()
 
 
 def processes_per_node() -> tuple[int, int]:
-    """(processes on each machine, machines) of a run that a launcher started."""
+    """Returns (processes per machine, machines) of a run that a launcher started."""
     if "RANK" in os.environ:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
         return local, max(1, int(os.environ.get("WORLD_SIZE", "1")) // local)
@@ -43,10 +43,15 @@ def processes_per_node() -> tuple[int, int]:
 
 
 def agreed(choose: Callable[[str | None], Path]) -> Path:
-    """A folder that all processes of a run name alike: rank 0 chooses, and the others are told.
+    """Returns the same folder in all processes of a run: rank 0 chooses it and sends it to the others.
 
-    choose: gives the folder; under srun, where nobody can be told, it is given a name that is the job's. Raises
-    UserError where processes of another launcher cannot be told."""
+    Args:
+        choose: Returns the folder. Under srun, where the processes cannot communicate yet, it is called in each with a
+            name made from the job's id; otherwise with None.
+
+    Raises:
+        UserError: If the processes were started by another launcher, through which they cannot communicate.
+    """
     if world_size() == 1:
         return choose(None)
     if "RANK" not in os.environ:
@@ -64,7 +69,7 @@ def agreed(choose: Callable[[str | None], Path]) -> Path:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Within the block this process is the only one of its run: for a small training that one of several does first."""
+    """Context in which this process is the only one of its run, for a small training by one process of several."""
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "SLURM_STEP_ID", "SLURM_NTASKS")
     held = {name: os.environ.pop(name) for name in (*names, "TORCHELASTIC_RUN_ID") if name in os.environ}
     try:
@@ -86,5 +91,5 @@ def _srun() -> bool:
 
 
 def interactive() -> bool:
-    """Whether a progress bar can be shown."""
+    """Returns whether a progress bar can be shown."""
     return sys.stdout.isatty()
