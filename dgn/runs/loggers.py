@@ -104,7 +104,7 @@ def wandb_logger(
 def log_pictures(
     loggers: Sequence[Logger], key: str, images: Sequence[Tensor], captions: Sequence[str], step: int | None = None
 ) -> None:
-    """Images (3, H, W) in image space, with a caption each, through every logger that takes images."""
+    """Logs images (3, H, W) in image space, with captions, to every logger that supports images."""
     for logger in loggers:
         if isinstance(logger, WandbRun):
             logger.log_image(key, list(images), step=step, caption=list(captions))
@@ -131,7 +131,7 @@ def log_prior(loggers: Sequence[Logger], path: Path, about: Mapping[str, Any]) -
 
 
 def artifact_name(*parts: str) -> str:
-    """The parts as W&B takes them for a name: letters and digits of ASCII, `-`, `_` and `.`, at most 128 characters."""
+    """Joins the parts to a valid W&B name: letters and digits of ASCII, `-`, `_` and `.`, at most 128 characters."""
     return re.sub(r"[^A-Za-z0-9_.-]", "-", "-".join(map(str, parts)))[:128]
 
 
@@ -175,7 +175,7 @@ class _GoingOn(CSVLogger):
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         _ = self.experiment
         if step is not None and any(int(row["step"]) >= step for row in self._earlier):
-            # What had been logged after the checkpoint that the run goes on from comes again.
+            # Rows after the checkpoint from which the run is resumed are logged again.
             self._experiment = None
             same = {"step", *metrics}
             self._keep(
@@ -193,8 +193,7 @@ class _GoingOn(CSVLogger):
 
 
 class _Purging(TensorBoardLogger):
-    """Lightning's TensorBoardLogger, which in a run that is gone on with tells readers that what was logged after the
-    checkpoint comes again."""
+    """TensorBoardLogger that, in a resumed run, purges the events logged after the checkpoint."""
 
     _begun = False
 
