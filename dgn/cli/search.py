@@ -46,26 +46,26 @@ def contenders_of(
 ) -> list[Contender]:
     """Every method with every prior; methods that search no codes once. overrides: of the command line, which are
     each method's. reference: real images, which searches may start from."""
-    found = []
+    contenders = []
     for method in methods_of(config, overrides):
         pairs: list[tuple[Prior | None, str]] = [(None, "")]
         if searches_codes(method):
             pairs = list(zip(priors, names_of(list(priors)), strict=True)) or pairs
         for prior, name in pairs:
             start = "facets" if config.facets is not None else start_of(config, method, prior, reference)
-            found.append(Contender(method_for(method, start, config.steps, overrides), prior, name, start))
-    return found
+            contenders.append(Contender(method_for(method, start, config.steps, overrides), prior, name, start))
+    return contenders
 
 
 def methods_of(config: DictConfig, overrides: Sequence[str]) -> list[DictConfig]:
     """The methods of a config: `method`, and what `methods` names beside it, as if each had been chosen alone."""
     named = list(config.get("methods") or [])
     others = [o for o in overrides if o.split("=")[0].lstrip("+") not in ("method", "methods")]
-    found = [config.method, *(compose("visualize", [*others, f"method={name}"]).method for name in named)]
-    names = [method.name for method in found]
+    methods = [config.method, *(compose("visualize", [*others, f"method={name}"]).method for name in named)]
+    names = [method.name for method in methods]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"method=[{','.join(names)}] has {twice} twice; name each method once")
-    return found
+    return methods
 
 
 def searches_codes(method: DictConfig) -> bool:
@@ -85,8 +85,21 @@ def search(
     starts: Starts | None = None,
     film: Film | None = None,
 ) -> Preferred:
-    """A method, applied: one image for each objective and seed. data: real images for what a method measures of them.
-    starts: each objective's own, where the contender's searches start from such."""
+    """Runs the searches of a contender: one image for each objective and seed.
+
+    Args:
+        config: The config of visualize.
+        contender: The method and the prior.
+        target: The network whose units are visualized.
+        objectives: The objectives.
+        seeds: The seeds of each objective.
+        data: Real images on which a method measures statistics.
+        starts: Starting points for each objective, if the searches start from real images.
+        film: Records the searches, if given.
+
+    Returns:
+        The preferred images.
+    """
     method, prior = contender.method, contender.prior
     begin: str | Tensor | Starts = starts or contender.start
     if isinstance(begin, str) and begin not in ("noise", "sample"):
@@ -111,9 +124,9 @@ def load_code_prior(where: str | None, prior: Prior) -> CodePrior:
         path = from_here(where)
         return CodePrior.load(path / CODE_PRIOR if path.is_dir() else path)
     for path in sorted(Path(OUTPUTS).glob(f"*/*/{CODE_PRIOR}"), key=lambda path: path.stat().st_mtime, reverse=True):
-        found = CodePrior.load(path)
-        if found.fits(prior):
-            return found
+        code_prior = CodePrior.load(path)
+        if code_prior.fits(prior):
+            return code_prior
     raise UserError(
         f"this method needs a prior over the codes of {prior.source}, and {OUTPUTS}/ holds none; fit one with "
         f"`{command('train', 'task=code_prior', f'prior={prior.source}')}`, or name one with code_prior=FILE"

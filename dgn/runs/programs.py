@@ -1,4 +1,4 @@
-"""How this session was started, and so what it tells the user to type: `dgn-train`, or `python train.py`."""
+"""Commands for messages, in the form in which the program was started: `dgn-train` or `python train.py`."""
 
 import os
 import re
@@ -56,7 +56,7 @@ def hydra_text(text: str) -> str:
 def quoted(text: str) -> str:
     """The text in quotation marks, as Hydra reads them."""
     # Backslashes stand for themselves but before a quotation mark, where each is written twice.
-    escaped = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + (r"\'" if found[2] else ""), text)
+    escaped = re.sub(r"(\\*)('|$)", lambda match: 2 * match[1] + (r"\'" if match[2] else ""), text)
     return f"'{escaped}'"
 
 
