@@ -1,4 +1,4 @@
-"""facets=k: a unit's real images in k kinds, each of which starts a search (Nguyen, Yosinski & Clune 2016)."""
+"""facets=k: clusters a unit's real images; each cluster starts a search (Nguyen, Yosinski & Clune 2016)."""
 
 import json
 import logging
@@ -33,21 +33,31 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class UnitFacets:
-    """places: of the unit's real images in the reference; images (N, 3, H, W); found: their facets."""
+    """The facets of one unit.
+
+    Args:
+        places: indices of the unit's real images in the reference.
+        images: (N, 3, H, W), these images.
+        found: their facets.
+    """
 
     places: list[int]
     images: Tensor
     found: Facets
 
     def name(self, seed: int) -> str:
-        """What a search's facet is called: seed s starts in facet s."""
+        """Returns the name of a search's facet: seed s starts in facet s modulo the number of facets."""
         return f"facet {seed % len(self.found.facets) + 1}"
 
 
 def facets_of(
     config: DictConfig, target: FeatureNet, objectives: Sequence[Objective], reference: Reference | None
 ) -> dict[Objective, UnitFacets]:
-    """The facets of every objective's real images: of a class's own, by their codes in config.facet_layer."""
+    """Returns the facets of every objective's real images, clustered by their codes in config.facet_layer.
+
+    Raises:
+        UserError: without real images, for facets below 1, or if a unit has too few images.
+    """
     if config.facets < 1:
         raise UserError(f"facets={config.facets}: the number of facets must be at least 1")
     if reference is None:
@@ -73,7 +83,7 @@ def facets_of(
 
 
 def starts_of(facets: Mapping[Objective, UnitFacets], prior: Prior | None) -> Starts:
-    """Where each facet's search starts: the mean of its 15 most typical images, or of their codes in the prior."""
+    """Returns the start of each facet's search: the mean of its 15 most typical images, or of their codes."""
     images = {o: f.found.starts(f.images) for o, f in facets.items()}
     if prior is None:
         return Starts(images, {})
@@ -89,13 +99,13 @@ def starts_of(facets: Mapping[Objective, UnitFacets], prior: Prior | None) -> St
 def with_facets(
     notes: Mapping[str, UnitNotes], facets: Mapping[Objective, UnitFacets], reference: Reference
 ) -> dict[str, UnitNotes]:
-    """The units' notes with each facet's most typical real images."""
+    """Returns the units' notes with the most typical real images of each facet."""
     found = dict(notes)
     for objective, unit in facets.items():
         shown = {}
         for i, facet in enumerate(unit.found.facets):
-            some = [RealImage(unit.images[n], reference.label(unit.places[n])) for n in facet.nearest(_SHOWN)]
-            shown[f"facet {i + 1}"] = some
+            typical = [RealImage(unit.images[n], reference.label(unit.places[n])) for n in facet.nearest(_SHOWN)]
+            shown[f"facet {i + 1}"] = typical
         found[str(objective)] = replace(found.get(str(objective), UnitNotes()), facets=shown)
     return found
 
@@ -107,9 +117,18 @@ def write_facets(
     judge: FeatureNet | None,
     made: Mapping[str, tuple[Tensor, Sequence[Objective]]],
 ) -> None:
-    """Writes facets.json: each unit's facets and their shares, and where the true kinds are known (doodles) how well
-    they match (adjusted Rand index) and of which kinds there is a preferred image that is recognized as such, for each
-    method in `made` ({its title: images and their objectives})."""
+    """Writes facets.json with the facets of each unit and their shares.
+
+    If the true facets are known (doodles), it also contains the adjusted Rand index, and for each method the facets
+    that have a preferred image recognized as such.
+
+    Args:
+        folder: where the file is written.
+        facets: of each objective.
+        reference: the real images.
+        judge: the network that recognizes facets, if there is one.
+        made: {method's title: (images, their objectives)}.
+    """
     report: dict[str, Any] = {"units": {}}
     indices: list[float] = []
     for objective, unit in facets.items():
@@ -135,7 +154,7 @@ def _shown(
     facets: Mapping[Objective, UnitFacets],
     made: Mapping[str, tuple[Tensor, Sequence[Objective]]],
 ) -> dict[str, dict]:
-    """{method: {class: {kind: how many of its preferred images show it}}} and how many classes have every kind."""
+    """Returns for each method the number of images per class and facet, and of classes with all facets."""
     classes = [o.label for o in facets if o.label in CLASSES]
     size = int(next(iter(facets.values())).images.shape[-1])
     experts = doodle_facet_judges(judge, classes, size)

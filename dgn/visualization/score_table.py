@@ -1,4 +1,4 @@
-"""The table of method against method, as the gallery shows what `dgn.metrics` measured."""
+"""The table that compares methods in the gallery, from the scores of `dgn.metrics`."""
 
 from dgn.metrics.scorer import REAL
 from dgn.metrics.scores import Measured, Scores
@@ -15,7 +15,7 @@ _METRICS = {
     "diversity": Metric("diversity", "", about="distance between seeds, that between real images being 1"),
     "nearest_pixels": Metric("nearest real", "", about="distance to the nearest real image, in pixels"),
 }
-"""What the page shows of the figures of docs/metrics.md, in this order; scores.csv has them all."""
+"""The metrics of docs/metrics.md that the page shows, in this order; scores.csv contains all of them."""
 
 _NOTE = (
     "Intervals are over units. Real images, the last row, are held-out ones, scored by the same code; the fewer "
@@ -25,7 +25,12 @@ _NOTE = (
 
 
 def comparison(scores: Scores, nearest_code: str) -> Comparison:
-    """nearest_code: the layer in whose codes the nearest real image is looked for, shown beside that in pixels."""
+    """Returns the comparison of the scored methods.
+
+    Args:
+        scores: of every method.
+        nearest_code: the layer whose codes are used for the distance to the nearest real image.
+    """
     shown = dict(_METRICS)
     about = f"distance to the nearest real image, in codes of {nearest_code}"
     shown[f"nearest_{nearest_code}"] = Metric(f"nearest real ({nearest_code})", "", about=about)
@@ -50,7 +55,7 @@ def _contender(scores: Scores, row: Measured, shown: dict[str, Metric]) -> Conte
 
 
 class _Plain:
-    """A figure without an interval."""
+    """A value without a confidence interval."""
 
     low = high = None
 

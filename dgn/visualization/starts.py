@@ -1,4 +1,4 @@
-"""start=real: every search begins near real images that excite its unit."""
+"""start=real: each search starts near real images that excite its unit."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,10 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 
 AVERAGED = 15
-"""Real images that a start is the mean of, as multifaceted feature visualization has it (Nguyen et al. 2016)."""
+"""Real images averaged for a start, as in multifaceted feature visualization (Nguyen et al. 2016)."""
 _LEAST = 50
-"""Real images of a unit that is no class: a tenth of all, and at least so many, those that excite it most."""
-_MEMORY = 2**29  # bytes of codes that are looked through; of larger codes fewer images are
+"""Smallest number of real images of a unit that is not a class; otherwise a tenth of all, with the highest values."""
+_MEMORY = 2**29  # bytes of codes that are kept; for larger codes, fewer images are used
 
 
 @torch.no_grad()
@@ -29,10 +29,16 @@ def near_real(
     seeds: Sequence[int],
     reference: Reference,
 ) -> Starts:
-    """For each objective and seed the mean code, in the prior's space, of one of the unit's real images and those most
-    like it, 15 in all; for methods without codes the mean image of 15 that are alike to the target. Which image is the
-    seed's alone to say."""
-    found: dict[Objective, Tensor] = {}
+    """Returns a start near real images for each objective and seed.
+
+    With a prior, the start is the mean code of one of the unit's real images and its nearest neighbours in the prior's
+    code space, 15 images in total. Without a prior, it is the mean image of 15 neighbours in the target's codes. The
+    first image depends only on the seed.
+
+    Raises:
+        UserError: if no codes of an objective's images fit in memory.
+    """
+    starts: dict[Objective, Tensor] = {}
     own = own_images(target, objectives, reference, fewest=1)
     vectors = _vectors(target, prior, reference, {place for places in own.values() for place in places})
     for objective, places in own.items():
@@ -41,16 +47,17 @@ def near_real(
             raise UserError(f"start=real: no room for codes of {objective.label}'s images; give start=noise")
         order = torch.randperm(len(places), generator=torch.Generator().manual_seed(0)).tolist()
         codes = torch.stack([vectors[place] for place in places])
-        alike = []
+        neighbours = []
         for seed in seeds:
             away = torch.cdist(codes[order[seed % len(order)]].flatten()[None], codes.flatten(1))[0]
-            alike.append(away.argsort(stable=True)[:AVERAGED].tolist())
+            neighbours.append(away.argsort(stable=True)[:AVERAGED].tolist())
         if prior is not None:
-            found[objective] = torch.stack([codes[some].mean(0) for some in alike])
+            starts[objective] = torch.stack([codes[rows].mean(0) for rows in neighbours])
         else:
-            images = reference.pick(places[i] for some in alike for i in some)
-            found[objective] = torch.stack([torch.stack([images[places[i]] for i in some]).mean(0) for some in alike])
-    return Starts({}, found, list(seeds)) if prior is not None else Starts(found, {}, list(seeds))
+            images = reference.pick(places[i] for rows in neighbours for i in rows)
+            means = [torch.stack([images[places[i]] for i in rows]).mean(0) for rows in neighbours]
+            starts[objective] = torch.stack(means)
+    return Starts({}, starts, list(seeds)) if prior is not None else Starts(starts, {}, list(seeds))
 
 
 def own_images(
@@ -59,8 +66,11 @@ def own_images(
     reference: Reference,
     fewest: int = 0,
 ) -> dict[Objective, list[int]]:
-    """Places of a class's images; of any other objective, and of classes with fewer images than `fewest`, of those that
-    excite it most."""
+    """Returns the indices of each objective's real images in the reference.
+
+    These are the images of the class. For objectives that are not a class, and for classes with fewer than `fewest`
+    images, they are the images with the highest values.
+    """
     labels = torch.cat([labels for _, labels in reference()])
     found: dict[Objective, list[int]] = {}
     others = []
@@ -78,15 +88,15 @@ def own_images(
 
 
 def _vectors(target: FeatureNet, prior: Prior | None, reference: Reference, wanted: set[int]) -> dict[int, Tensor]:
-    """Of the real images at these places, as far as they fit: their codes of the prior, else of the target."""
+    """Returns the codes, of the prior or else the target, of the wanted images, as many as fit in memory."""
     found: dict[int, Tensor] = {}
     device = prior.device if prior is not None else target.device
     layer, start, used = target.code_layer(), 0, 0
     for images in reference.images():
         rows = [i for i in range(len(images)) if start + i in wanted]
         if rows:
-            some = images[rows].to(device)
-            codes = (prior.encode(some) if prior is not None else target(some, [layer])[layer]).float().cpu()
+            selected = images[rows].to(device)
+            codes = (prior.encode(selected) if prior is not None else target(selected, [layer])[layer]).float().cpu()
             found |= {start + i: code for i, code in zip(rows, codes, strict=True)}
             used += codes.numel() * codes.element_size()
         start += len(images)

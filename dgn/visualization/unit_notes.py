@@ -1,4 +1,4 @@
-"""What stands beside a unit's preferred images: the real images that excite it most, and what of them it answers to."""
+"""The notes of a unit: the real images that excite it most, and the regions that its activation depends on."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,15 +18,15 @@ from dgn.networks.receptive.field import region
 from dgn.report.contents import Box, RealImage, UnitNotes
 
 _MOST_MASKED = 24
-"""Units whose images are masked where masks=auto: each image costs as many passes as it has patches."""
+"""Largest number of units with masks for masks=auto: an image needs one forward pass for each patch."""
 _PATCHES = 9
-"""Patches side by side, each half over the next, unless config says otherwise: a tenth of the published passes."""
+"""Default number of patches per side; patches overlap by half. Needs a tenth of the published forward passes."""
 
 
 def notes_of(
     config: DictConfig, target: FeatureNet, objectives: Sequence[Objective], reference: Reference
 ) -> dict[str, UnitNotes]:
-    """{objective: its real images that excite it most}. config: top_images, masks, occlusion."""
+    """Returns {objective: its top real images}, according to config.top_images, config.masks and config.occlusion."""
     if config.top_images < 0:
         raise UserError(f"top_images={config.top_images}: give a number of real images for each unit, 0 for none")
     if not config.top_images:
@@ -47,8 +47,10 @@ def notes_of(
 
 
 def field_of(target: FeatureNet, objective: Objective, size: tuple[int, int]) -> Box | None:
-    """The receptive field of a unit of a map in an image (height, width) that is shown to the target; None for what
-    sees everything, and for sums."""
+    """Returns the receptive field of a feature map's unit in an image of size (height, width).
+
+    Returns None if it covers the image, and for objectives that are not a single unit.
+    """
     unit = single_unit(objective)
     if unit is None or unit.position is None or unit.position == "mean":
         return None
@@ -58,7 +60,7 @@ def field_of(target: FeatureNet, objective: Objective, size: tuple[int, int]) ->
 
 
 def single_unit(objective: Objective) -> Unit | None:
-    """The unit that an objective is, where it is one."""
+    """Returns the unit of an objective that consists of one unit of positive weight, else None."""
     ((weight, term), *more) = objective.terms
     return term if not more and weight > 0 and isinstance(term, Unit) else None
 
@@ -66,7 +68,7 @@ def single_unit(objective: Objective) -> Unit | None:
 def _ranked(
     target: FeatureNet, objectives: Sequence[Objective], reference: Reference, k: int
 ) -> dict[Objective, TopImages]:
-    """Units of maps wherever in an image they are most excited; sums and other objectives by their values."""
+    """Ranks images for units by their maximum over positions, and for other objectives by their values."""
     units = {o: unit for o in objectives if (unit := single_unit(o)) is not None}
     found = (
         dict(zip(units, top_images(target, list(units.values()), reference.images(), k), strict=True)) if units else {}
@@ -84,7 +86,7 @@ def _ranked(
 def _masks(
     config: DictConfig, target: FeatureNet, ranked: Mapping[Objective, TopImages], pool: Mapping[int, Tensor]
 ) -> dict[tuple[str, int], Tensor]:
-    """{(objective, row): where its activation depends on that top image (H, W)}, where config.masks says so."""
+    """Returns {(objective, row): mask (H, W) of what its activation depends on in the top image}, if enabled."""
     classes = target.class_layer() if target.labels else None
     wanted = {o: (f.unit, f) for o, f in ranked.items() if f.unit is not None}
     if config.masks == "auto":
