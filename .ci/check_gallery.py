@@ -15,7 +15,7 @@ def main(folder: Path) -> None:
     missing = [row["image"] for row in rows if not (folder / row["image"]).is_file()]
     if missing:
         sys.exit(f"{folder}: {len(missing)} pictures are missing, first {missing[0]}")
-    recognized = [row["recognized"] == "True" for row in rows]
+    recognized = [row["recognized"] == "true" for row in rows]
     share = sum(recognized) / len(recognized)
     print(f"{folder}: {sum(recognized)} of {len(recognized)} preferred images are recognized")
     if share < LEAST:
