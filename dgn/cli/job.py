@@ -24,7 +24,7 @@ def run(config: DictConfig, folder: Path) -> Path:
     count = processes_to_start(config.trainer)
     local = processes_per_node()[0] if started_by_launcher() else 1
     config.threads = use_threads(config.threads, _recorded_threads(folder), local)
-    log.info("Computing with %d threads", config.threads)
+    log.info("Computing with %d thread%s", config.threads, "s" * (config.threads > 1))
     if count == 1:
         return instantiate(config.task)(config, folder)
     # The processes get values, as nothing there could resolve Hydra's.
