@@ -57,7 +57,8 @@ _MORE_IS_BETTER = {
 
 def compare(config: DictConfig, folder: Path) -> Path:
     """Compares the runs of config.runs; writes the page, the table and the figure into the folder; returns the page's
-    path. Raises UserError where a folder is no run's."""
+    path. Raises UserError where a folder is no run's.
+    """
     check(config)
     if OmegaConf.is_missing(config, "runs"):
         raise UserError(f"no runs to compare: {command('compare')} RUN RUN ... (folders, or folders of multiruns)")

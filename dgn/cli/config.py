@@ -21,7 +21,8 @@ from dgn.runs.ranks import agreed
 
 def register_resolvers() -> None:
     """`${run_dir:${resume},train}`: the folder to resume, or a new one under outputs/. `${sweep_dir:...}`: the same
-    of a multirun, whose jobs are in numbered folders in it. `${command:train}`: how a user here starts that program."""
+    of a multirun, whose jobs are in numbered folders in it. `${command:train}`: how a user here starts that program.
+    """
     OmegaConf.register_new_resolver(
         "run_dir",
         lambda resume, task: str(agreed(lambda name: folder_to_resume(resume) or new_folder(task, name))),
@@ -54,7 +55,8 @@ def compose(name: str, overrides: Iterable[str]) -> DictConfig:
 def resumed(config: DictConfig, folder: Path) -> DictConfig:
     """The config to run with, where `folder` has a run already. With `resume=FOLDER`, that run's, with what the command
     line changes now. Where the command says everything again (a multirun's job, a requeued one), `config` itself.
-    Raises OtherRun for settings that are those of another run."""
+    Raises OtherRun for settings that are those of another run.
+    """
     if not (folder / CONFIG).is_file():
         return config
     says_all = config.resume is None or HydraConfig.get().mode == RunMode.MULTIRUN

@@ -75,7 +75,8 @@ def of_hydra(error: Exception, several: bool) -> str:
 
 def wrong_kind(name: str) -> UserError | None:
     """Where something failed for which a setting may be the reason: the first word of the command line that gives
-    text where the config has a number, or true or false."""
+    text where the config has a number, or true or false.
+    """
     overrides = HydraConfig.get().overrides.task
     chosen = [word for word in overrides if is_group(word.split("=")[0].lstrip("+~"))]
     try:

@@ -33,7 +33,8 @@ from dgn.runs.ranks import interactive
 @dataclass(frozen=True)
 class Contender:
     """A column of the gallery: a method (of `dgn.cli.stages.method_for`) and the prior whose codes it searches,
-    which columns call `name`; None and "" for methods that search none. start: where its searches start."""
+    which columns call `name`; None and "" for methods that search none. start: where its searches start.
+    """
 
     method: DictConfig
     prior: Prior | None
@@ -45,7 +46,8 @@ def contenders_of(
     config: DictConfig, priors: Sequence[Prior], overrides: Sequence[str], reference: Reference | None
 ) -> list[Contender]:
     """Every method with every prior; methods that search no codes once. overrides: of the command line, which are
-    each method's. reference: real images, which searches may start from."""
+    each method's. reference: real images, which searches may start from.
+    """
     contenders = []
     for method in methods_of(config, overrides):
         pairs: list[tuple[Prior | None, str]] = [(None, "")]
@@ -119,7 +121,8 @@ def search(
 
 def load_code_prior(where: str | None, prior: Prior) -> CodePrior:
     """The prior over codes that `code_prior=` means: a file, a run's folder, or None for the newest under outputs/ that
-    was fitted to this prior's codes."""
+    was fitted to this prior's codes.
+    """
     if where is not None:
         path = from_here(where)
         return CodePrior.load(path / CODE_PRIOR if path.is_dir() else path)
@@ -143,7 +146,8 @@ def _progress(steps: Iterable[int], total: int) -> Iterable[int]:
 
 def start_of(config: DictConfig, method: DictConfig, prior: Prior | None, reference: Reference | None) -> str:
     """Where a method's searches start: config.start; where that is auto, where the method's own file says, as far as
-    real images, and the prior's encoder, are at hand. Raises UserError for start=real without real images."""
+    real images, and the prior's encoder, are at hand. Raises UserError for start=real without real images.
+    """
     asked = config.start != "auto"
     start = config.start if asked else method.get("start", "noise")
     if start != "real":

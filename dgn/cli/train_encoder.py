@@ -10,5 +10,6 @@ from dgn.cli.networks import network
 
 def fit_encoder(config: DictConfig, folder: Path) -> Path:
     """Fits config.encoder to config.data; writes encoder.safetensors (weights, labels, how it was made),
-    metrics.json and the checkpoint into the folder; returns the first's path."""
+    metrics.json and the checkpoint into the folder; returns the first's path.
+    """
     return fit_classifier(config, folder, network)

@@ -68,7 +68,8 @@ class Found:
 def visualize(config: DictConfig, folder: Path) -> Path | None:
     """Maximizes config.units by every method through every prior, measures what came out and writes the gallery into
     the folder; returns the page's path. With target.layers=list (or judge.layers=list), prints that network's layers
-    instead."""
+    instead.
+    """
     check_loggers(config.logger)
     device = device_of(config.device)
     if (listed := asked_to_list(config, "target", "judge")) is not None:

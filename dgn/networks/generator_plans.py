@@ -1,5 +1,6 @@
 """Plans of generators: the published ones of DeePSiM (Dosovitskiy & Brox 2016, supplement), and
-automatic plans that follow their pattern, for any code shape and image size."""
+automatic plans that follow their pattern, for any code shape and image size.
+"""
 
 import math
 from collections.abc import Sequence

@@ -33,7 +33,8 @@ _HEADER, _FORMAT = "dgn_prior", 1
 class Prior:
     """generator: G_l, from codes to image space. statistics: of the code's units over real images. about: plain
     values: `layer` (of the encoder), `encoder` ({spec, fingerprint, name}), `data`, `training`, `metrics`, `config`.
-    encoder: the network that the codes come from, once it is known (`Prior.encoder_net`)."""
+    encoder: the network that the codes come from, once it is known (`Prior.encoder_net`).
+    """
 
     generator: UpconvGenerator
     statistics: UnitStatistics
@@ -68,13 +69,15 @@ class Prior:
         return self
 
     def decode(self, codes: Tensor) -> Tensor:
-        """codes (N, *code_shape) -> images (N, 3, image_size, image_size) in image space, in [0, 1].
-        Differentiable."""
+        """Codes (N, *code_shape) -> images (N, 3, image_size, image_size) in image space, in [0, 1].
+        Differentiable.
+        """
         return self.generator(codes).clamp(0, 1)
 
     def bounds(self, sigmas: float = 3.0) -> tuple[Tensor, Tensor]:
         """(low, high) of every code unit, each (*code_shape): [0, mean + sigmas * std] for rectified codes,
-        mean -+ sigmas * std for others (Nguyen et al. 2016, 2.4)."""
+        mean -+ sigmas * std for others (Nguyen et al. 2016, 2.4).
+        """
         low, high = self.statistics.bounds(sigmas)
         return low.to(self.device), high.to(self.device)
 
@@ -90,8 +93,9 @@ class Prior:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """images (N, 3, H, W) in image space, or what `as_images` takes -> codes (N, *code_shape), where the encoder
-        can be had."""
+        """Images (N, 3, H, W) in image space, or what `as_images` takes -> codes (N, *code_shape), where the encoder
+        can be had.
+        """
         return self.encoder_net()(as_images(images).to(self.device), [self.layer])[self.layer].float()
 
     def encoder_net(self) -> FeatureNet:
@@ -112,7 +116,8 @@ class Prior:
 
     def offer(self, net: FeatureNet) -> None:
         """Takes `net` for the encoder if it turns out to be that very network: the way for one made by code of one's
-        own, which no file runs by itself."""
+        own, which no file runs by itself.
+        """
         self._offered.append(net)
 
     def _built_encoder(self, known: dict[str, Any]) -> FeatureNet:
@@ -153,7 +158,8 @@ class Prior:
     @torch.inference_mode(False)  # weights made under it would be of no use to autograd
     def load(cls, path: str | Path, device: torch.device | str = "cpu") -> "Prior":
         """Reads a prior file; path: the file, or `hf:` or `wandb:` and a name there (`dgn.prior.hub`). Raises UserError
-        for one that is missing, truncated, foreign or inconsistent."""
+        for one that is missing, truncated, foreign or inconsistent.
+        """
         if is_shared(path):
             return cls._load_shared(str(path), device)
         header, tensors = _read(Path(path))

@@ -72,7 +72,8 @@ def processors() -> int:
 @functools.cache  # the jobs of a multirun ask again
 def threads_here() -> int:
     """How many threads this process should compute with: one for each processor that it may use (its affinity and
-    the quota of its container), or fewer, where other processes use them and fewer threads are faster."""
+    the quota of its container), or fewer, where other processes use them and fewer threads are faster.
+    """
     import torch
 
     allowed = processors()
@@ -100,7 +101,8 @@ def _candidates(allowed: int) -> list[int]:
 
 def _times(candidates: list[int], rounds: int = 5) -> dict[int, float]:
     """Seconds that a small training step takes with each number of threads: medians of rounds that take turns, as
-    neighbours come and go. About a second in all."""
+    neighbours come and go. About a second in all.
+    """
     import torch
 
     compute = _small_step()

@@ -31,7 +31,8 @@ INK: Colour = (0.13, 0.12, 0.16)
 
 class Dice:
     """Random choices, drawn in blocks from one seeded generator: a Python float costs far less than a call
-    of the generator, and a picture takes about two hundred of them."""
+    of the generator, and a picture takes about two hundred of them.
+    """
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
@@ -157,7 +158,8 @@ def rotation(degrees: float) -> np.ndarray:
 
 def mirrored(half: list[tuple[float, float]], flip: tuple[int, int] = (-1, 1)) -> list[tuple[float, float]]:
     """A symmetric outline from its right half, top to bottom; flip=(1, -1): from its upper half. Points on
-    the axis are not repeated."""
+    the axis are not repeated.
+    """
     other = [(x * flip[0], y * flip[1]) for x, y in reversed(half)]
     return half + [p for p in other if p not in half]
 

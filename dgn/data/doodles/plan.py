@@ -14,7 +14,8 @@ from dgn.data.doodles.scene import Scene, choose_scene
 @dataclass(frozen=True)
 class Thing:
     """A class: how each facet is drawn (the function returns the colour one would call it by), how far it
-    naturally leans (degrees), and where it is typically seen."""
+    naturally leans (degrees), and where it is typically seen.
+    """
 
     facets: dict[str, Callable[[Sketch, Dice], Colour]]
     lean: float

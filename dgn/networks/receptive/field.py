@@ -52,7 +52,8 @@ class Track:
 @dataclass(frozen=True)
 class ReceptiveField:
     """Of one layer. rows, columns: what its places along each axis of the input see; input_size: of the input,
-    height and width."""
+    height and width.
+    """
 
     rows: Track
     columns: Track
@@ -95,7 +96,8 @@ class ReceptiveField:
         """(top, left, bottom, right) of what the unit at a position sees, cut off at the input's borders; bottom and
         right are the first that it does not see, so that image[:, top:bottom, left:right] is it.
 
-        position: (row, column) of a map, (token,) of tokens, None for a vector or for all positions together."""
+        position: (row, column) of a map, (token,) of tokens, None for a vector or for all positions together.
+        """
         edges = []
         for axis, (track, side) in enumerate(zip((self.rows, self.columns), self.input_size, strict=True)):
             low, high = track.low, track.high
@@ -118,7 +120,8 @@ def region(net: Any, layer: str, position: Sequence[int] | str | None = None) ->
     sees: image[..., top:bottom, left:right]. The whole image where that cannot be told.
 
     net: a FeatureNet. position: (row, column) of a map, (token,) of tokens, "mean" or None for all together, as
-    `Unit.position` has it."""
+    `Unit.position` has it.
+    """
     field = net.receptive_field(layer)
     if field is None:
         height, width = net.probe_size
