@@ -59,8 +59,10 @@ def _as_hydra_reads(argument: str) -> list[str]:
 
 
 def _quoted(argument: str) -> str:
-    """`units=conv5:12@4,4` is one value to us; Hydra would read a sweep over two, and know no softmax(fc8:house) in a
-    list. What is quoted already stays, in a list too.
+    """The argument quoted where Hydra would not read it as one value.
+
+    `units=conv5:12@4,4` is one value here; Hydra would read a sweep over two, and does not accept softmax(fc8:house) in
+    a list. What is quoted already is left as it is, in a list too.
     """
     key, equals, value = argument.partition("=")
     if key != "units" or not equals or value[:1] in ("", "'", '"'):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 class Replicas(DDPStrategy):
     """Lightning's DDP strategy without the wrapper: the module averages its own gradients (`average_gradients`).
+
     All processes start from rank 0's networks.
     """
 

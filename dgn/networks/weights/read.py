@@ -13,8 +13,9 @@ from dgn.networks.weights.text import short
 
 
 def named_blobs(layers: Mapping[str, CaffeLayer], *, source: str) -> dict[str, Tensor]:
-    """A .caffemodel's layers as a state dict: NAME.weight and NAME.bias, for networks whose modules carry Caffe's
-    names. The leading ones of old files' shapes are dropped. Errors: UserError for a layer with other blobs.
+    """A .caffemodel's layers as a state dict: NAME.weight and NAME.bias, for networks with Caffe's module names.
+
+    The leading ones of old files' shapes are dropped. Raises UserError for a layer with other blobs.
     """
     state: dict[str, Tensor] = {}
     for name, layer in layers.items():
