@@ -216,7 +216,7 @@ def schedule(config: DictConfig) -> Any:
 def processes_to_start(trainer: DictConfig) -> int:
     """How many processes this one has to start for a trainer's config; 1: it trains itself.
 
-    Raises UserError where the devices are not there, or another machine's processes are not ours to start.
+    Raises UserError where the devices are not there, or another machine's processes would have to be started.
     """
     if started_by_launcher():
         return 1

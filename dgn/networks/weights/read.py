@@ -36,8 +36,8 @@ def read_weights(
 ) -> Mapping[str, Tensor]:
     """The named tensors of a weights file: .caffemodel by its ending, others by their content (`read_state_dict`).
 
-    container: of a checkpoint with several sets of weights, which. caffe: what makes names of a .caffemodel's
-    layers (`dgn.networks.weights.deepsim.caffenet_state` for CaffeNet). Errors: UserError.
+    container: which set of weights to read of a checkpoint with several. caffe: makes a state dict of a .caffemodel's
+    layers (`dgn.networks.weights.deepsim.caffenet_state` for CaffeNet). Raises UserError.
     """
     if Path(path).suffix.lower() == ".caffemodel":
         return caffe(read_caffemodel(path), source=str(path))
