@@ -1,5 +1,7 @@
-"""Fit a prior to a network's layer (task=prior), or a classifier to invert (task=encoder): what the command `dgn-train`
-does, from a checkout. `--help` explains."""
+"""Fit a prior to a network's layer (task=prior), or a classifier to invert (task=encoder).
+
+What the command `dgn-train` does, from a checkout. `--help` explains.
+"""
 
 from dgn.cli.commands import train
 

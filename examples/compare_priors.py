@@ -1,4 +1,4 @@
-"""Compares priors of one network: python examples/compare_priors.py fc8:all PRIOR PRIOR"""
+"""Compares priors of one network: python examples/compare_priors.py fc8:all PRIOR PRIOR."""
 
 import sys
 

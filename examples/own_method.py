@@ -1,4 +1,4 @@
-"""A custom method, sparse codes with Adam: python examples/own_method.py, in the folder of prior.safetensors"""
+"""A custom method, sparse codes with Adam: python examples/own_method.py, in the folder of prior.safetensors."""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""Trains a prior for a torchvision network: python examples/torchvision_prior.py [STEPS IMAGES]"""
+"""Trains a prior for a torchvision network: python examples/torchvision_prior.py [STEPS IMAGES]."""
 
 import sys
 

@@ -164,8 +164,10 @@ def maximize(
 
 
 def default_stage(target: FeatureNet, prior: Prior) -> Stage:
-    """The search that visualize.py runs by default, conf/method/dgn_am_short.yaml, from noise: DGN-AM with steps that
-    suit priors trained for minutes. `dgn.dgn_am` is the published search."""
+    """The search that visualize.py runs by default, conf/method/dgn_am_short.yaml, from noise.
+
+    DGN-AM with steps that suit priors trained for minutes. `dgn.dgn_am` is the published search.
+    """
     update = partial(NormalizedAscent, first=4.0)
     return Stage(Code(Setting(target, prior)), update, [Decay(0.9), Clip()], steps=60)
 

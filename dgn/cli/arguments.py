@@ -15,7 +15,8 @@ def hydra_arguments(typed: Sequence[str], positional: str | None = None) -> list
     """The arguments in Hydra's terms. --config-dir is applied here and left out.
 
     positional: the key whose list is made of the words that are neither KEY=VALUE nor flags; None: there are none.
-    Raises UserError for a folder of configs that does not exist and for method=[]."""
+    Raises UserError for a folder of configs that does not exist and for method=[].
+    """
     folder, arguments = _without_config_dir(typed)
     use_own_configs(folder)
     if positional is not None:
@@ -58,8 +59,11 @@ def _as_hydra_reads(argument: str) -> list[str]:
 
 
 def _quoted(argument: str) -> str:
-    """`units=conv5:12@4,4` is one value to us; Hydra would read a sweep over two, and know no softmax(fc8:house) in a
-    list. What is quoted already stays, in a list too."""
+    """The argument quoted where Hydra would not read it as one value.
+
+    `units=conv5:12@4,4` is one value here; Hydra would read a sweep over two, and does not accept softmax(fc8:house) in
+    a list. What is quoted already is left as it is, in a list too.
+    """
     key, equals, value = argument.partition("=")
     if key != "units" or not equals or value[:1] in ("", "'", '"'):
         return as_typed(argument)

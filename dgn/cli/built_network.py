@@ -15,9 +15,11 @@ _ROLE_KEYS = ("layer", "layers", "trunk")
 
 
 def built_network(config: DictConfig, data: ImageData | None = None, image_size: int | None = None) -> FeatureNet:
-    """The FeatureNet of an encoder, comparator, target or judge config, whose weights are at hand. data: whose classes
-    and image size it has where neither config nor weights nor the network itself say. image_size: the same, where
-    there are no data."""
+    """The FeatureNet of an encoder, comparator, target or judge config, whose weights exist already.
+
+    data: whose classes and image size the network has where neither config nor weights nor the network itself give
+    them. image_size: the same, where there are no data.
+    """
     config = config.copy()
     with open_dict(config):
         for key in _ROLE_KEYS:

@@ -26,9 +26,11 @@ _MEASURES = ("val/accuracy", "val/loss", "parameters")
 
 
 def fit_classifier(config: DictConfig, folder: Path, network: Callable[[DictConfig, ImageData], FeatureNet]) -> Path:
-    """Fits config.encoder to config.data; writes encoder.safetensors (weights, labels, how it was made),
-    metrics.json and the checkpoint into the folder; returns the first's path. network: builds the network of a config
-    for the data."""
+    """Fits config.encoder to config.data; returns the path of encoder.safetensors.
+
+    Writes encoder.safetensors (weights, labels, how it was made), metrics.json and the checkpoint into the folder.
+    network: builds the network of a config for the data.
+    """
     common.start(config, folder, _MEASURES)
     pl.seed_everything(config.seed, verbose=False)
     data = instantiate(config.data)

@@ -15,8 +15,10 @@ from dgn.runs.ranks import rank
 
 @entry_point("train")
 def train(config: DictConfig) -> float | None:
-    """Fits what the task names, or resumes it; prints the file's path. Returns what a sweeper optimizes:
-    config.metric; None where layers were only listed."""
+    """Fits what the task names, or resumes it; prints the file's path.
+
+    Returns what a sweeper optimizes: config.metric; None where layers were only listed.
+    """
     folder = Path(HydraConfig.get().runtime.output_dir)
     config = resumed(config, folder)
     if config.encoder.get("layers") is not None or config.comparator.get("layers") == "list":

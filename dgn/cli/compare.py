@@ -56,8 +56,10 @@ _MORE_IS_BETTER = {
 
 
 def compare(config: DictConfig, folder: Path) -> Path:
-    """Compares the runs of config.runs; writes the page, the table and the figure into the folder; returns the page's
-    path. Raises UserError where a folder is no run's."""
+    """Compares the runs of config.runs; returns the page's path.
+
+    Writes the page, the table and the figure into the folder. Raises UserError where a folder is not that of a run.
+    """
     check(config)
     if OmegaConf.is_missing(config, "runs"):
         raise UserError(f"no runs to compare: {command('compare')} RUN RUN ... (folders, or folders of multiruns)")

@@ -20,8 +20,11 @@ from dgn.runs.ranks import agreed
 
 
 def register_resolvers() -> None:
-    """`${run_dir:${resume},train}`: the folder to resume, or a new one under outputs/. `${sweep_dir:...}`: the same
-    of a multirun, whose jobs are in numbered folders in it. `${command:train}`: how a user here starts that program."""
+    """Registers the resolvers that the config files use.
+
+    `${run_dir:${resume},train}`: the folder to resume, or a new one under outputs/. `${sweep_dir:...}`: the same of a
+    multirun, whose jobs are in numbered folders in it. `${command:train}`: how a user here starts that program.
+    """
     OmegaConf.register_new_resolver(
         "run_dir",
         lambda resume, task: str(agreed(lambda name: folder_to_resume(resume) or new_folder(task, name))),
@@ -52,9 +55,12 @@ def compose(name: str, overrides: Iterable[str]) -> DictConfig:
 
 
 def resumed(config: DictConfig, folder: Path) -> DictConfig:
-    """The config to run with, where `folder` has a run already. With `resume=FOLDER`, that run's, with what the command
-    line changes now. Where the command says everything again (a multirun's job, a requeued one), `config` itself.
-    Raises OtherRun for settings that are those of another run."""
+    """The config to run with, where `folder` has a run already.
+
+    With `resume=FOLDER`, it is that run's, with what the command line changes now. Where the command gives all settings
+    again (a multirun's job, a requeued one), it is `config` itself. Raises OtherRun for settings that are those of
+    another run.
+    """
     if not (folder / CONFIG).is_file():
         return config
     says_all = config.resume is None or HydraConfig.get().mode == RunMode.MULTIRUN

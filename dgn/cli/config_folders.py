@@ -16,16 +16,21 @@ from dgn.runs.programs import CONFIG_DIR, own_configs
 
 
 def package_configs() -> Path:
-    """The folder of dgn's own config files: inside the package where that is installed; in a checkout, and in an
-    editable installation of it, the top-level conf/."""
+    """The folder of dgn's own config files.
+
+    It is inside the package where that is installed; in a checkout, and in an editable installation of it, it is the
+    top-level conf/.
+    """
     package = Path(__file__).resolve().parents[1]
     installed = package / "conf"
     return installed if installed.is_dir() else package.parent / "conf"
 
 
 def use_own_configs(folder: str | None) -> None:
-    """Puts a folder before the package's from here on; None: the one that $DGN_CONFIG_DIR names, if it does. Raises
-    UserError where there is no such folder."""
+    """Puts a folder before the package's from here on; None: the one that $DGN_CONFIG_DIR names, if it is set.
+
+    Raises UserError where there is no such folder.
+    """
     name, given = ("--config-dir", folder) if folder is not None else (CONFIG_DIR, os.environ.get(CONFIG_DIR))
     if given is None:
         return
@@ -57,9 +62,12 @@ def choices(group: str) -> list[str]:
 
 
 def prepare_hydra() -> None:
-    """Makes Hydra look into the user's folder first, and Python into it last: what a config file names by `_target_`
-    may be a module beside it. Also makes room for our files, and the user's, for launchers and sweepers: plugins
-    register configs of their own under the same names, which Hydra would merge with them."""
+    """Makes Hydra search the user's folder first, and Python search it last.
+
+    What a config file names by `_target_` may be a module beside it. Also makes room for our files, and the user's, for
+    launchers and sweepers: plugins register configs of their own under the same names, which Hydra would merge with
+    them.
+    """
     Plugins.instance().register(_OwnConfigsFirst)
     own = own_configs()
     if own is not None and str(own) not in sys.path:

@@ -27,8 +27,11 @@ _RECIPES = {"dgn.networks.zoo.mini_caffenet": "encoder", "dgn.networks.zoo.mini_
 
 
 def embedded_weights(target: str) -> Path:
-    """The file of an embedded network's weights. Where there is none of today's recipe, fits it first (about a
-    minute) and says so. target: the `_target_` of the network's config."""
+    """The file of an embedded network's weights.
+
+    Where there is none of the present recipe, fits it first (about a minute) and logs that. target: the `_target_` of
+    the network's config.
+    """
     if target not in _RECIPES:
         raise UserError(f"weights=embedded: {target} is not of the embedded world; give a weights file, or null")
     recipe = _RECIPES[target]

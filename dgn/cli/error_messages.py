@@ -74,8 +74,10 @@ def of_hydra(error: Exception, several: bool) -> str:
 
 
 def wrong_kind(name: str) -> UserError | None:
-    """Where something failed for which a setting may be the reason: the first word of the command line that gives
-    text where the config has a number, or true or false."""
+    """The error for a setting of the wrong kind, which may be the reason for another failure; None if there is none.
+
+    Names the first word of the command line that gives text where the config has a number, or true or false.
+    """
     overrides = HydraConfig.get().overrides.task
     chosen = [word for word in overrides if is_group(word.split("=")[0].lstrip("+~"))]
     try:

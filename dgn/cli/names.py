@@ -25,7 +25,8 @@ def as_typed(argument: str) -> str:
     """An argument KEY=VALUE, quoted where Hydra would read another value than the text that was typed.
 
     `encoder.layer=1.10` is a layer's name, and to Hydra the number 1.1; `prior=runs/epoch=3.ckpt` and
-    `data.root=Bilder/Häuser (alt)` are paths, and to Hydra no value at all. What is quoted already stays."""
+    `data.root=Bilder/Häuser (alt)` are paths, and to Hydra no value at all. What is quoted already is left as it is.
+    """
     key, equals, value = argument.partition("=")
     if not equals or not _KEY.fullmatch(key) or not value or value[0] in "'\"{$":
         return argument
@@ -48,7 +49,8 @@ def is_name(key: str) -> bool:
 def with_names(config: DictConfig) -> DictConfig:
     """The config with names that a file holds as whole numbers as text, in place: `layer: 5` is layer "5".
 
-    Raises UserError for other numbers: 1.10 has been read as 1.1, and nobody knows which was written."""
+    Raises UserError for other numbers: 1.10 is read as 1.1, and which of the two was written is lost.
+    """
     for key, node, entry in _leaves(config, ""):
         value = node[entry]
         if isinstance(value, bool | float) and not (key in TOP_NAMES and isinstance(value, bool)):

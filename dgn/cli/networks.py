@@ -14,9 +14,11 @@ from dgn.runs.ranks import interactive
 
 
 def network(config: DictConfig, data: ImageData | None = None, image_size: int | None = None) -> FeatureNet:
-    """The FeatureNet of an encoder, comparator, target or judge config. `weights: embedded` are fitted first where
-    they are not there yet. data: whose classes and image size it has where neither config nor weights nor the
-    network itself say. image_size: the same, where there are no data."""
+    """The FeatureNet of an encoder, comparator, target or judge config.
+
+    `weights: embedded` are fitted first where they do not exist yet. data: whose classes and image size the network has
+    where neither config nor weights nor the network itself give them. image_size: the same, where there are no data.
+    """
     if config.get("weights") == "embedded":
         config = config.copy()
         config.weights = str(embedded_weights(config._target_))

@@ -35,8 +35,10 @@ def device_of(name: str) -> torch.device:
 
 
 def load_prior(where: str | None, device: torch.device | str = "cpu") -> Prior:
-    """The prior that one name of `prior=` means: a prior file, a checkpoint, a run's folder, a shared one, or None for
-    the newest."""
+    """The prior that one name of `prior=` means.
+
+    where: a prior file, a checkpoint, a run's folder, a shared one, or None for the newest.
+    """
     if is_shared(where):
         return Prior.load(where, device)
     path = find_prior(where if where is None else str(from_here(where)))
@@ -44,8 +46,11 @@ def load_prior(where: str | None, device: torch.device | str = "cpu") -> Prior:
 
 
 def priors_of(config: DictConfig, device: torch.device) -> list[Prior]:
-    """The priors that `prior=` means, one or a list. Where none is named and the target is another network, which
-    methods on pixels can show without any: the newest, or none."""
+    """The priors that `prior=` means, one or a list.
+
+    Where none is named and the target is another network, which methods on pixels can show without any: the newest, or
+    none.
+    """
     given = config.prior
     names = list(given) if OmegaConf.is_list(given) else [given]
     if not names:
@@ -137,8 +142,10 @@ def own_data(prior: Prior) -> tuple[ImageData | None, str]:
 
 
 def names_of(priors: list[Prior]) -> list[str]:
-    """What columns and tables call the priors: the layer that each inverts, with its run's folder or file where two
-    invert the same."""
+    """The names of the priors in columns and tables.
+
+    A name is the layer that the prior inverts, with its run's folder or file where two invert the same.
+    """
     layers = [prior.layer for prior in priors]
     paths = [Path(prior.source) for prior in priors]
     folders = [

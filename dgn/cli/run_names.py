@@ -21,8 +21,13 @@ _NOT_COMPARED = ("resume", "logger", "comparison", "checkpoint", "hydra")
 
 @dataclass(frozen=True)
 class Settings:
-    """config: the run's, as plain values. choices: {group: the file that was chosen of it}. given: the keys that its
-    command set. Empty where the folder does not say."""
+    """The settings of a run.
+
+    Attributes:
+        config: The run's config, as plain values.
+        choices: {group: the file that was chosen of it}.
+        given: The keys that its command set. Empty where the folder does not record them.
+    """
 
     config: Mapping[str, Any]
     choices: Mapping[str, str]
@@ -40,10 +45,11 @@ def settings_of(run: Path) -> Settings:
 
 
 def name_runs(runs: Sequence[str], settings: Sequence[Settings]) -> tuple[list[str], list[dict[str, Any]]]:
-    """A name for each run, and {setting: value} for the settings in which any two of them differ. runs: what each is
-    called where its settings do not tell it from the others.
+    """A name for each run, and {setting: value} for the settings in which any two of them differ.
 
-    Where they differ in a choice (`encoder=mini_resnet`), that stands for all that follows from it."""
+    runs: the name of each where its settings do not distinguish it from the others. Where they differ in a choice
+    (`encoder=mini_resnet`), that stands for all that follows from it.
+    """
     known = [of for of in settings if of.config]
     keys = _differing(known)
     groups = [g for g in _groups(known) if len({of.choices.get(g) for of in known}) > 1]

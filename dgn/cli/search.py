@@ -32,8 +32,11 @@ from dgn.runs.ranks import interactive
 
 @dataclass(frozen=True)
 class Contender:
-    """A column of the gallery: a method (of `dgn.cli.stages.method_for`) and the prior whose codes it searches,
-    which columns call `name`; None and "" for methods that search none. start: where its searches start."""
+    """A column of the gallery: a method and the prior whose codes it searches.
+
+    The method is one of `dgn.cli.stages.method_for`. Columns call the prior `name`; prior and name are None and "" for
+    methods that search no codes. start: where its searches start.
+    """
 
     method: DictConfig
     prior: Prior | None
@@ -44,8 +47,10 @@ class Contender:
 def contenders_of(
     config: DictConfig, priors: Sequence[Prior], overrides: Sequence[str], reference: Reference | None
 ) -> list[Contender]:
-    """Every method with every prior; methods that search no codes once. overrides: of the command line, which are
-    each method's. reference: real images, which searches may start from."""
+    """Every method with every prior; methods that search no codes once.
+
+    overrides: of the command line, which apply to each method. reference: real images, which searches may start from.
+    """
     contenders = []
     for method in methods_of(config, overrides):
         pairs: list[tuple[Prior | None, str]] = [(None, "")]
@@ -118,8 +123,10 @@ def search(
 
 
 def load_code_prior(where: str | None, prior: Prior) -> CodePrior:
-    """The prior over codes that `code_prior=` means: a file, a run's folder, or None for the newest under outputs/ that
-    was fitted to this prior's codes."""
+    """The prior over codes that `code_prior=` means.
+
+    where: a file, a run's folder, or None for the newest under outputs/ that was fitted to this prior's codes.
+    """
     if where is not None:
         path = from_here(where)
         return CodePrior.load(path / CODE_PRIOR if path.is_dir() else path)
@@ -142,8 +149,11 @@ def _progress(steps: Iterable[int], total: int) -> Iterable[int]:
 
 
 def start_of(config: DictConfig, method: DictConfig, prior: Prior | None, reference: Reference | None) -> str:
-    """Where a method's searches start: config.start; where that is auto, where the method's own file says, as far as
-    real images, and the prior's encoder, are at hand. Raises UserError for start=real without real images."""
+    """Where a method's searches start.
+
+    It is config.start; where that is auto, it is what the method's own file gives, as far as real images, and the
+    prior's encoder, are available. Raises UserError for start=real without real images.
+    """
     asked = config.start != "auto"
     start = config.start if asked else method.get("start", "noise")
     if start != "real":

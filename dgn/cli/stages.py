@@ -17,9 +17,11 @@ _CHOICES = ("objective", "parametrization", "regularizers", "update")
 
 
 def method_for(method: DictConfig, start: str, steps: int | None, overrides: Sequence[str] = ()) -> DictConfig:
-    """The method as a run uses it: with what it changes where the search starts from a real image, and with so many
-    steps in all, divided among its stages as its own are. overrides: of the command line; what they say of the method
-    stays whatever the start."""
+    """The method as a run uses it.
+
+    With what it changes where the search starts from a real image, and with `steps` steps in all, divided among its
+    stages as its own are. overrides: of the command line; those of the method apply whatever the start.
+    """
     method = method.copy()
     if start not in ("noise", "sample"):
         given = [o.lstrip("+").removeprefix("method.") for o in overrides if o.lstrip("+").startswith("method.")]
@@ -38,8 +40,11 @@ def method_for(method: DictConfig, start: str, steps: int | None, overrides: Seq
 
 
 def stages_of(method: DictConfig, setting: Setting) -> list[Stage]:
-    """A method's stages. What a stage does not say is the method's; a parametrization that stays the same is the same
-    object, so that its parameters go on. A part that is `_partial_` is made with the setting."""
+    """A method's stages.
+
+    What a stage does not set is the method's. A parametrization that stays the same is the same object, so that its
+    parameters are kept. A part that is `_partial_` is made with the setting.
+    """
     base = OmegaConf.create({key: method[key] for key in _CHOICES if key in method} | {"steps": method.steps})
     made: dict[str, Any] = {}
     stages = []

@@ -27,8 +27,11 @@ _MEASURES = ("val/noise_left", "val/loss", "total_seconds")
 
 
 def fit_code_prior(config: DictConfig, folder: Path) -> Path:
-    """Fits a prior over the codes of config.prior to the codes of the images that it was trained on; writes
-    code_prior.safetensors, metrics.json and the checkpoint into the folder; returns the first's path."""
+    """Fits a prior over the codes of config.prior; returns the path of code_prior.safetensors.
+
+    The codes are those of the images that config.prior was trained on. Writes code_prior.safetensors, metrics.json and
+    the checkpoint into the folder.
+    """
     began = time.perf_counter()
     if config.code_prior.noise <= 0 or config.code_prior.images < 2:
         raise UserError("code_prior.noise must be positive and code_prior.images at least 2")

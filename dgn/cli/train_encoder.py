@@ -9,6 +9,8 @@ from dgn.cli.networks import network
 
 
 def fit_encoder(config: DictConfig, folder: Path) -> Path:
-    """Fits config.encoder to config.data; writes encoder.safetensors (weights, labels, how it was made),
-    metrics.json and the checkpoint into the folder; returns the first's path."""
+    """Fits config.encoder to config.data; returns the path of encoder.safetensors.
+
+    Writes encoder.safetensors (weights, labels, how it was made), metrics.json and the checkpoint into the folder.
+    """
     return fit_classifier(config, folder, network)

@@ -32,8 +32,10 @@ _MEASURES = ("val/psnr", "val/feature_distance", "val/code_error", "generator_pa
 
 
 def fit_prior(config: DictConfig, folder: Path) -> Path:
-    """Trains G to invert config.encoder.layer; writes the prior, metrics.json, checkpoints and reconstructions into
-    the folder; returns the prior's path."""
+    """Trains G to invert config.encoder.layer; returns the prior's path.
+
+    Writes the prior, metrics.json, checkpoints and reconstructions into the folder.
+    """
     began = time.perf_counter()
     command = common.start(config, folder, _MEASURES)
     data = instantiate(config.data)

@@ -152,11 +152,13 @@ def make_trainer(
 
 
 def fit(trainer: pl.Trainer, module: pl.LightningModule, data: ImageData, folder: Path) -> dict[str, Any]:
-    """Fits from the run's last checkpoint, if there is one; validates at the end, unless trainer.limit_val_batches is
-    0; returns the metrics.
+    """Fits from the run's last checkpoint, if there is one; returns the metrics.
+
+    Validates at the end, unless trainer.limit_val_batches is 0.
 
     Raises UserError for a checkpoint that is damaged or of other networks, for what Lightning refuses as it begins, and
-    where a loss is not finite, naming the step, the terms and the last good checkpoint."""
+    where a loss is not finite, naming the step, the terms and the last good checkpoint.
+    """
     path = folder / CHECKPOINT
     checkpoint = checkpoint_of(folder)
     if checkpoint is not None:
@@ -184,8 +186,10 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: ImageData, folder
 
 
 def step_settings(config: DictConfig) -> dict[str, Any]:
-    """accumulate and gradient_clip, for the LightningModules of all tasks. Raises UserError for wrong ones. (Configs
-    saved by earlier versions have neither.)"""
+    """The settings `accumulate` and `gradient_clip`, for the LightningModules of all tasks.
+
+    Raises UserError for wrong ones. (Configs saved by earlier versions have neither.)
+    """
     accumulate, clip = config.get("accumulate", 1), config.get("gradient_clip")
     if not isinstance(accumulate, int) or isinstance(accumulate, bool) or accumulate < 1:
         raise UserError(f"accumulate={accumulate}: give a number of batches, at least 1")
@@ -196,8 +200,10 @@ def step_settings(config: DictConfig) -> dict[str, Any]:
 
 
 def said_of(metrics: Mapping[str, float], **formats: str) -> str:
-    """What a run's last line says of the metrics that it has. formats: {a metric of validation, without val/: how it is
-    said}."""
+    """The text of a run's last line about the metrics that it has.
+
+    formats: {a metric of validation, without val/: its format string}.
+    """
     parts = [form % metrics[f"val/{name}"] for name, form in formats.items() if f"val/{name}" in metrics]
     return ", ".join(parts) or "not validated (trainer.limit_val_batches=0)"
 
@@ -210,7 +216,8 @@ def schedule(config: DictConfig) -> Any:
 def processes_to_start(trainer: DictConfig) -> int:
     """How many processes this one has to start for a trainer's config; 1: it trains itself.
 
-    Raises UserError where the devices are not there, or another machine's processes are not ours to start."""
+    Raises UserError where the devices are not there, or another machine's processes would have to be started.
+    """
     if started_by_launcher():
         return 1
     cpu, there = trainer.accelerator == "cpu", torch.cuda.device_count()
@@ -268,8 +275,11 @@ def _distinct_gpus(numbers: Sequence[int], there: int) -> int:
 
 
 def _placement(trainer: DictConfig) -> dict[str, Any]:
-    """What Lightning must be told of where it runs, beyond the config: with a launcher, what that has started. A list
-    of GPUs stays: process i of this machine computes on the list's i-th."""
+    """The arguments of Lightning's Trainer for where it runs, beyond the config.
+
+    With a launcher, they are what the launcher has started. A list of GPUs is kept: process i of this machine computes
+    on the list's i-th.
+    """
     gpus = list(trainer.devices) if OmegaConf.is_list(trainer.devices) and trainer.accelerator != "cpu" else None
     if trainer.get("strategy") in (None, "auto"):
         return {"devices": gpus} if gpus else {}

@@ -1,5 +1,7 @@
-"""Arguments of Lightning's Trainer that a user adds with +trainer.KEY=VALUE: passed on, merged with ours, or refused
-early if this program has another key for them."""
+"""Arguments of Lightning's Trainer that a user adds with +trainer.KEY=VALUE.
+
+They are passed on, merged with ours, or refused early if this program has another key for them.
+"""
 
 import difflib
 import inspect
@@ -57,10 +59,13 @@ _PLUGIN_KINDS = (CheckpointIO, ClusterEnvironment, LayerSync, Precision)
 
 
 def check_trainer(config: DictConfig, measures: Sequence[str]) -> None:
-    """Raises UserError for a key of config.trainer that Lightning's Trainer does not have or that has another name
-    here, and for values that would be refused, or end in an error, when the run is under way.
+    """Raises UserError for wrong keys and values of config.trainer.
 
-    measures: what the task's validation measures, for callbacks that monitor it."""
+    Wrong keys are those that Lightning's Trainer does not have or that have another name here. Wrong values are those
+    that would be refused, or end in an error, when the run is under way.
+
+    measures: what the task's validation measures, for callbacks that monitor it.
+    """
     trainer = plain(config.trainer)
     parameters = inspect.signature(get_class(trainer.pop("_target_"))).parameters
     for key, value in trainer.items():
@@ -95,8 +100,10 @@ def unknown_argument(key: str, parameters: Mapping[str, Any], config: Mapping[st
 
 
 def argument_to_add(key: str) -> str | None:
-    """What to say of trainer.KEY, which the config does not have, where it is an argument of Lightning's Trainer; else
-    None."""
+    """The message about trainer.KEY, which the config does not have.
+
+    None unless it is an argument of Lightning's Trainer.
+    """
     if key in _OURS:
         return f"trainer.{key}: {_OURS[key]}"
     if key in inspect.signature(pl.Trainer.__init__).parameters:
@@ -110,8 +117,11 @@ def callbacks_of(trainer: DictConfig) -> list[pl.Callback]:
 
 
 def merged_plugins(trainer: DictConfig, ours: Sequence[Any]) -> list[Any]:
-    """The plugins of a trainer's config, and those of ours whose place none of them takes. What wraps a CheckpointIO,
-    as AsyncCheckpointIO, wraps ours. Raises UserError where one cannot be made."""
+    """The plugins of a trainer's config, and those of ours whose place none of them takes.
+
+    A plugin that wraps a CheckpointIO, as AsyncCheckpointIO does, wraps ours. Raises UserError where one cannot be
+    made.
+    """
     theirs = [_made(settings, _PLUGIN_KINDS, "trainer.plugins") for settings in _given(trainer, "plugins")]
     for plugin in theirs:
         if isinstance(plugin, Precision):

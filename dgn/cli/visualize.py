@@ -66,9 +66,11 @@ class Found:
 
 
 def visualize(config: DictConfig, folder: Path) -> Path | None:
-    """Maximizes config.units by every method through every prior, measures what came out and writes the gallery into
-    the folder; returns the page's path. With target.layers=list (or judge.layers=list), prints that network's layers
-    instead."""
+    """Maximizes config.units by every method through every prior; returns the page's path.
+
+    Measures the results and writes the gallery into the folder. With target.layers=list (or judge.layers=list), prints
+    that network's layers instead.
+    """
     check_loggers(config.logger)
     device = device_of(config.device)
     if (listed := asked_to_list(config, "target", "judge")) is not None:

@@ -146,7 +146,8 @@ class Stream(Dataset):
     """An endless shuffled stream over a source: sample n is a function of (seed, n).
 
     Every len(source) samples are a permutation of the source, drawn from (seed, epoch); augmentation is drawn from
-    (seed, n)."""
+    (seed, n).
+    """
 
     def __init__(self, source: Source, seed: int) -> None:
         self.source, self.seed = source, seed
@@ -174,7 +175,8 @@ class Stream(Dataset):
 class StepBatches:
     """Batch sampler: the stream's positions of steps first .. last for one of `world` processes.
 
-    Its length counts from step 0, as the trainer does."""
+    Its length counts from step 0, as the trainer does.
+    """
 
     def __init__(self, batch_size: int, first: int, last: int, rank: int = 0, world: int = 1) -> None:
         self.batch_size, self.first, self.last, self.rank, self.world = batch_size, first, last, rank, world

@@ -243,7 +243,8 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
     """Pillow clips these modes when it converts them, so they are scaled here to 0 .. 255.
 
     Whole numbers are of 0 .. 65535. Floating-point numbers have no range of their own: it is the smallest of 0 .. 1,
-    0 .. 255 and 0 .. 65535 that holds all of the picture."""
+    0 .. 255 and 0 .. 65535 that holds all of the picture.
+    """
     tops = (1, 255, 65535) if values.dtype.kind == "f" else (65535,)
     low, high = values.min(), values.max()  # NaN where any value is
     slack = 1e-4  # relative tolerance for rounding
@@ -275,7 +276,7 @@ def reconstruction_grid(real: Tensor, reconstructed: Tensor, columns: int = 8) -
 
 
 def pictures(images: Tensor) -> Iterator[Image.Image]:
-    """float (N, 3, H, W) in image space, on any device -> N pictures of 8 bits; values outside [0, 1] are clamped."""
+    """Float (N, 3, H, W) in image space, on any device -> N pictures of 8 bits; values outside [0, 1] are clamped."""
     for batch in images.split(64):  # in batches: one at a time takes longer than writing the files
         levels = batch.detach().float().clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).contiguous().cpu()
         yield from map(Image.fromarray, levels.numpy())

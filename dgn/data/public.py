@@ -163,8 +163,11 @@ def _imagenet_split(root: Path, split: str, transform: Transform) -> ImageFiles:
 
 
 def _imagenet_names(root: Path) -> dict[str, str]:
-    """WordNet id -> the class's first name, from the devkit (as torchvision keeps it) or one of the two lists that
-    go with ImageNet; empty where there is neither."""
+    """WordNet id -> the class's first name.
+
+    From the devkit (as torchvision keeps it) or one of the two lists that come with ImageNet; empty where there is
+    neither.
+    """
     if (root / _imagenet.META_FILE).is_file():
         with _told("imagenet", root):
             return {wnid: _readable(names) for wnid, names in _imagenet.load_meta_file(root)[0].items()}

@@ -37,11 +37,14 @@ def doodles(
 
     Args:
         image_size: Side of the images in pixels.
-        batch_size, num_workers, seed: See `ImageData`.
-        train_images, val_images: Number of images of each split.
+        batch_size: See `ImageData`.
+        num_workers: See `ImageData`.
+        train_images: Number of images of the train split.
+        val_images: Number of images of the val split.
         world: Seed of the drawings.
         cache: "disk": draw all once into the cache folder (`dgn.files.cache_dir`) and map them from there; "ram":
             keep them in memory; "none": draw an image at every access. True and False mean "disk" and "none".
+        seed: See `ImageData`.
     """
     if isinstance(cache, bool):
         cache = "disk" if cache else "none"

@@ -44,8 +44,10 @@ MINI = CaffeNetSizes(
 
 
 def caffenet_layers(sizes: CaffeNetSizes, classes: int) -> nn.Sequential:
-    """The layers in Caffe's order and names. Input: (N, 3, 227, 227) for FULL, (N, 3, 64, 64) for MINI;
-    output: class probabilities (N, classes)."""
+    """The layers in Caffe's order and names.
+
+    Input: (N, 3, 227, 227) for FULL, (N, 3, 64, 64) for MINI; output: class probabilities (N, classes).
+    """
     c1, c2, c3, c4, c5 = sizes.channels
     features = c5 * sizes.pooled_side**2
     named: list[tuple[str, nn.Module]] = [

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 
 class Doubling(nn.Module):
-    """(N, in, H, W) -> (N, out, 2H, 2W): nearest-neighbour doubling and a 3x3 convolution of padding 1, no bias
-    (Odena et al. 2016, "Deconvolution and checkerboard artifacts").
+    """(N, in, H, W) -> (N, out, 2H, 2W): nearest-neighbour doubling and a 3x3 convolution of padding 1, no bias.
+
+    The layer is that of Odena et al. 2016, "Deconvolution and checkerboard artifacts".
 
     A repeated pixel is multiplied by up to four taps of the convolution. With these taps summed in advance, the two
     operations are one 4x4 upconvolution of stride 2, which costs 4 products per output pixel instead of the 9 of a

@@ -1,5 +1,7 @@
-"""Plans of generators: the published ones of DeePSiM (Dosovitskiy & Brox 2016, supplement), and
-automatic plans that follow their pattern, for any code shape and image size."""
+"""Plans of generators: the published ones, and automatic ones for any code shape and image size.
+
+The published plans are those of DeePSiM (Dosovitskiy & Brox 2016, supplement); the automatic ones follow their pattern.
+"""
 
 import math
 from collections.abc import Sequence

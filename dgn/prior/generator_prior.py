@@ -31,9 +31,16 @@ _HEADER, _FORMAT = "dgn_prior", 1
 
 @dataclass
 class Prior:
-    """generator: G_l, from codes to image space. statistics: of the code's units over real images. about: plain
-    values: `layer` (of the encoder), `encoder` ({spec, fingerprint, name}), `data`, `training`, `metrics`, `config`.
-    encoder: the network that the codes come from, once it is known (`Prior.encoder_net`)."""
+    """A generator network as a prior: G_l, with what is known of the codes that it takes.
+
+    Attributes:
+        generator: G_l, from codes to image space.
+        statistics: Of the code's units over real images.
+        about: Plain values: `layer` (of the encoder), `encoder` ({spec, fingerprint, name}), `data`, `training`,
+            `metrics`, `config`.
+
+    The encoder, the network that the codes come from, is given by `Prior.encoder_net` once it is known.
+    """
 
     generator: UpconvGenerator
     statistics: UnitStatistics
@@ -68,13 +75,17 @@ class Prior:
         return self
 
     def decode(self, codes: Tensor) -> Tensor:
-        """codes (N, *code_shape) -> images (N, 3, image_size, image_size) in image space, in [0, 1].
-        Differentiable."""
+        """Codes (N, *code_shape) -> images (N, 3, image_size, image_size) in image space, in [0, 1].
+
+        Differentiable.
+        """
         return self.generator(codes).clamp(0, 1)
 
     def bounds(self, sigmas: float = 3.0) -> tuple[Tensor, Tensor]:
-        """(low, high) of every code unit, each (*code_shape): [0, mean + sigmas * std] for rectified codes,
-        mean -+ sigmas * std for others (Nguyen et al. 2016, 2.4)."""
+        """(low, high) of every code unit, each (*code_shape).
+
+        [0, mean + sigmas * std] for rectified codes, mean -+ sigmas * std for others (Nguyen et al. 2016, 2.4).
+        """
         low, high = self.statistics.bounds(sigmas)
         return low.to(self.device), high.to(self.device)
 
@@ -90,8 +101,10 @@ class Prior:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """images (N, 3, H, W) in image space, or what `as_images` takes -> codes (N, *code_shape), where the encoder
-        can be had."""
+        """Images (N, 3, H, W) in image space, or what `as_images` takes -> codes (N, *code_shape).
+
+        Works where the encoder is available.
+        """
         return self.encoder_net()(as_images(images).to(self.device), [self.layer])[self.layer].float()
 
     def encoder_net(self) -> FeatureNet:
@@ -111,8 +124,10 @@ class Prior:
         return net is self._encoder or net.fingerprint() == self.about["encoder"]["fingerprint"]
 
     def offer(self, net: FeatureNet) -> None:
-        """Takes `net` for the encoder if it turns out to be that very network: the way for one made by code of one's
-        own, which no file runs by itself."""
+        """Takes `net` as the encoder if it is the network that this prior inverts.
+
+        For a network made by the user's own code, which no file runs by itself.
+        """
         self._offered.append(net)
 
     def _built_encoder(self, known: dict[str, Any]) -> FeatureNet:
@@ -152,8 +167,11 @@ class Prior:
     @classmethod
     @torch.inference_mode(False)  # weights made under it would be of no use to autograd
     def load(cls, path: str | Path, device: torch.device | str = "cpu") -> "Prior":
-        """Reads a prior file; path: the file, or `hf:` or `wandb:` and a name there (`dgn.prior.hub`). Raises UserError
-        for one that is missing, truncated, foreign or inconsistent."""
+        """Reads a prior file.
+
+        path: the file, or `hf:` or `wandb:` and a name there (`dgn.prior.hub`). Raises UserError for a file that is
+        missing, truncated, foreign or inconsistent.
+        """
         if is_shared(path):
             return cls._load_shared(str(path), device)
         header, tensors = _read(Path(path))

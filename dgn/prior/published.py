@@ -88,10 +88,12 @@ def import_generator(
 
 
 def read_range(path: str | Path, layer: str) -> Tensor:
-    """The upper bound of every unit of the layer's code, (*code_shape): a text of numbers, as published with DGN-AM
-    (one line, unit by unit, mean + 3 sigma rounded up).
+    """The upper bound of every unit of the layer's code, (*code_shape).
 
-    Raises UserError for a file that is not such a text, and for one of another layer, saying which."""
+    The file is a text of numbers, as published with DGN-AM (one line, unit by unit, mean + 3 sigma rounded up).
+
+    Raises UserError for a file that is not such a text, and for one of another layer, naming that layer.
+    """
     path, shape = Path(path).expanduser(), PUBLISHED[layer][0]
     units = {name: math.prod(code_shape) for name, (code_shape, _) in PUBLISHED.items()}
     try:
@@ -161,8 +163,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def read_labels(path: str | Path) -> list[str]:
-    """The names of classes, a line each; what a line of synset_words.txt has before the name ("n01440764 tench,
-    Tinca tinca") and after its first comma is left out."""
+    """The names of classes, a line each.
+
+    What a line of synset_words.txt has before the name ("n01440764 tench, Tinca tinca") and after its first comma is
+    left out.
+    """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -194,8 +199,10 @@ def _load_generator(layer: str, path: Path) -> UpconvGenerator:
 
 
 def _read(path: Path) -> Weights:
-    """The layers or tensors in a file of any format, by its first bytes: torch's archives and pickles and safetensors
-    are told by theirs, and what else there is can only be Caffe's."""
+    """The layers or tensors in a file of any format, recognized by its first bytes.
+
+    torch's archives and pickles and safetensors are recognized by theirs; any other file can only be Caffe's.
+    """
     with weights_file(path).open("rb") as file:
         start = file.read(9)
     if path.suffix != ".caffemodel" and (start.startswith((b"PK", b"\x80")) or start[8:] == b"{"):

@@ -16,10 +16,13 @@ def note_program() -> None:
 
 
 def command(name: str, *arguments: str) -> str:
-    """The shell command that runs a program with these arguments, in the form in which this session was started:
-    `python visualize.py` (with its folder) after `python train.py`; else `dgn-visualize`, which every installation has.
+    """The shell command that runs a program with these arguments, in the form in which this session was started.
 
-    name: train, visualize or compare."""
+    That is `python visualize.py` (with its folder) after `python train.py`; else `dgn-visualize`, which every
+    installation has.
+
+    name: train, visualize or compare.
+    """
     started_as = Path(os.environ.get(_STARTED_AS, sys.argv[0]))
     in_checkout = started_as.name in _FILES
     program = ["python", str(started_as.with_name(f"{name}.py"))] if in_checkout else [f"dgn-{name}"]
@@ -37,8 +40,10 @@ def own_configs() -> Path | None:
 
 
 def own_configs_flag() -> list[str]:
-    """The argument that makes a command find the user's folder again, to be put into commands that a user is given.
-    Relative where the folder is below the current one."""
+    """The argument that makes a command find the user's folder again, for commands shown to a user.
+
+    The folder is relative where it is below the current one.
+    """
     folder = own_configs()
     if folder is None:
         return []
@@ -47,8 +52,11 @@ def own_configs_flag() -> list[str]:
 
 
 def hydra_text(text: str) -> str:
-    """A text as a command's KEY=VALUE takes it for this very text: quoted where Hydra would read something else, a
-    number, null, a sweep or nothing at all. Not yet quoted for the shell."""
+    """A text as the VALUE of a command's KEY=VALUE, so that Hydra reads this very text.
+
+    Quoted where Hydra would read something else, a number, null, a sweep or nothing at all. Not yet quoted for the
+    shell.
+    """
     plain = re.fullmatch(r"[A-Za-z_/.][\w./@:+*-]*", text, re.ASCII) and text.lower() not in _VALUES
     return text if plain and not re.fullmatch(r"[._]*[\d_.]+([eE].*)?", text) else quoted(text)
 

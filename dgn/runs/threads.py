@@ -71,8 +71,11 @@ def processors() -> int:
 
 @functools.cache  # the jobs of a multirun ask again
 def threads_here() -> int:
-    """How many threads this process should compute with: one for each processor that it may use (its affinity and
-    the quota of its container), or fewer, where other processes use them and fewer threads are faster."""
+    """How many threads this process should compute with.
+
+    One for each processor that it may use (its affinity and the quota of its container), or fewer, where other
+    processes use them and fewer threads are faster.
+    """
     import torch
 
     allowed = processors()
@@ -99,8 +102,10 @@ def _candidates(allowed: int) -> list[int]:
 
 
 def _times(candidates: list[int], rounds: int = 5) -> dict[int, float]:
-    """Seconds that a small training step takes with each number of threads: medians of rounds that take turns, as
-    neighbours come and go. About a second in all."""
+    """Seconds that a small training step takes with each number of threads.
+
+    Medians of rounds that take turns, as other processes come and go. Takes about a second in all.
+    """
     import torch
 
     compute = _small_step()

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 class Replicas(DDPStrategy):
     """Lightning's DDP strategy without the wrapper: the module averages its own gradients (`average_gradients`).
-    All processes start from rank 0's networks."""
+
+    All processes start from rank 0's networks.
+    """
 
     def configure_ddp(self) -> None:
         assert self.model is not None  # Lightning has connected it

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class WeightAverage(nn.Module):
-    """An exponential moving average of a network's weights that follows faster at first:
+    """An exponential moving average of a network's weights that follows faster at first.
 
         w <- d w + (1 - d) w_now,   d = min(decay, (1 + t) / (10 + t)) at update t; the first update copies.
 

@@ -13,8 +13,13 @@ from dgn.data.doodles.scene import Scene, choose_scene
 
 @dataclass(frozen=True)
 class Thing:
-    """A class: how each facet is drawn (the function returns the colour one would call it by), how far it
-    naturally leans (degrees), and where it is typically seen."""
+    """A class of drawings.
+
+    Attributes:
+        facets: How each facet is drawn; the function returns the colour one would call it by.
+        lean: How far it naturally leans, in degrees.
+        scenes: Where it is typically seen.
+    """
 
     facets: dict[str, Callable[[Sketch, Dice], Colour]]
     lean: float

@@ -51,8 +51,13 @@ class Track:
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """Of one layer. rows, columns: what its places along each axis of the input see; input_size: of the input,
-    height and width."""
+    """The receptive field of one layer.
+
+    Attributes:
+        rows: What its places along the vertical axis of the input see.
+        columns: The same along the horizontal axis.
+        input_size: Height and width of the input.
+    """
 
     rows: Track
     columns: Track
@@ -92,10 +97,12 @@ class ReceptiveField:
         return ReceptiveField(self.rows.of_all(), self.columns.of_all(), self.input_size)
 
     def region(self, position: Sequence[int] | None = None) -> tuple[int, int, int, int]:
-        """(top, left, bottom, right) of what the unit at a position sees, cut off at the input's borders; bottom and
-        right are the first that it does not see, so that image[:, top:bottom, left:right] is it.
+        """(top, left, bottom, right) of what the unit at a position sees, cut off at the input's borders.
 
-        position: (row, column) of a map, (token,) of tokens, None for a vector or for all positions together."""
+        bottom and right are the first that it does not see, so that the region is image[:, top:bottom, left:right].
+
+        position: (row, column) of a map, (token,) of tokens, None for a vector or for all positions together.
+        """
         edges = []
         for axis, (track, side) in enumerate(zip((self.rows, self.columns), self.input_size, strict=True)):
             low, high = track.low, track.high
@@ -114,11 +121,14 @@ class ReceptiveField:
 
 
 def region(net: Any, layer: str, position: Sequence[int] | str | None = None) -> tuple[int, int, int, int]:
-    """(top, left, bottom, right), in pixels of an image of the network's input size, of what the unit of a layer
-    sees: image[..., top:bottom, left:right]. The whole image where that cannot be told.
+    """(top, left, bottom, right), in pixels of the network's input, of what the unit of a layer sees.
+
+    In an image of the network's input size, the region is image[..., top:bottom, left:right]. It is the whole image
+    where it cannot be determined.
 
     net: a FeatureNet. position: (row, column) of a map, (token,) of tokens, "mean" or None for all together, as
-    `Unit.position` has it."""
+    `Unit.position` has it.
+    """
     field = net.receptive_field(layer)
     if field is None:
         height, width = net.probe_size

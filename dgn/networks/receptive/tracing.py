@@ -20,8 +20,11 @@ from dgn.networks.receptive.rules import Operation, Tracks
 def receptive_fields(
     network: nn.Module, layers: Mapping[str, Layer], run: Callable[[int], None], input_size: tuple[int, int]
 ) -> dict[str, ReceptiveField | None]:
-    """The field of every layer. run: runs the network on so many images of input_size, whose tensor is the first
-    that enters the network."""
+    """The field of every layer.
+
+    run: runs the network on as many images of input_size as it is given; their tensor is the first that enters the
+    network.
+    """
     fields: dict[str, ReceptiveField | None] = dict.fromkeys(layers)
     at: dict[tuple[str, bool], list[Layer]] = {}
     for layer in layers.values():

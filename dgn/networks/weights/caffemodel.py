@@ -144,8 +144,10 @@ class _Wire:
             return np.frombuffer(self.buffer, dtype, count, first).astype(np.float32)
 
     def unpacked_numbers(self, dtype: str, tag_at: int, stop: int, end: int) -> tuple[np.ndarray, int]:
-        """The run of unpacked numbers whose first tag is at `tag_at` and whose first value ends at `stop`, as
-        float32, and the position behind the run. (A field a number: one Python step for each would take minutes.)
+        """The run of unpacked numbers, as float32, and the position behind the run.
+
+        The first tag is at `tag_at`, and the first value ends at `stop`. Each number is a field of its own: one Python
+        step for each would take minutes.
         """
         self.fields_left -= 100  # about what a run costs, however short; whoever writes numbers so writes one
         size, stride = np.dtype(dtype).itemsize, stop - tag_at

@@ -27,9 +27,12 @@ Weights = Mapping[str, Tensor] | Mapping[str, CaffeLayer]
 
 
 class ExpectedLayer(NamedTuple):
-    """A layer that weights are wanted for. weight: its shape, as torch has it for its kind ("linear", "conv" or
-    "upconv", a transposed convolution). Without a kind it is "linear" for two dimensions, "upconv" for a 4x4
-    kernel and "conv" for another, which holds in all published generators."""
+    """A layer that weights are wanted for.
+
+    weight: its shape, as torch has it for its kind ("linear", "conv" or "upconv", a transposed convolution). Without a
+    kind it is "linear" for two dimensions, "upconv" for a 4x4 kernel and "conv" for another, which holds in all
+    published generators.
+    """
 
     name: str
     weight: tuple[int, ...]

@@ -14,8 +14,10 @@ _NOT_WEIGHTS = {
 
 
 def weights_file(path: str | Path) -> Path:
-    """`path` with ~ expanded, once it is known to be a readable file with something in it that is not one of
-    the usual wrong things (a web page, a git-lfs pointer, HDF5). Errors: UserError."""
+    """`path` with ~ expanded, checked to be a readable file that is not empty.
+
+    Raises UserError for other paths and for the usual wrong files (a web page, a git-lfs pointer, HDF5).
+    """
     path = Path(path).expanduser()
     if not path.exists():
         raise UserError(f"no weights file {path}: check the path (working directory: {Path.cwd()})")

@@ -13,8 +13,10 @@ from dgn.networks.weights.text import short
 
 
 def named_blobs(layers: Mapping[str, CaffeLayer], *, source: str) -> dict[str, Tensor]:
-    """A .caffemodel's layers as a state dict: NAME.weight and NAME.bias, for networks whose modules carry Caffe's
-    names. The leading ones of old files' shapes are dropped. Errors: UserError for a layer with other blobs."""
+    """A .caffemodel's layers as a state dict: NAME.weight and NAME.bias, for networks with Caffe's module names.
+
+    The leading ones of old files' shapes are dropped. Raises UserError for a layer with other blobs.
+    """
     state: dict[str, Tensor] = {}
     for name, layer in layers.items():
         weight, *biases = (torch.from_numpy(blob) for blob in layer.blobs)
@@ -34,8 +36,9 @@ def read_weights(
 ) -> Mapping[str, Tensor]:
     """The named tensors of a weights file: .caffemodel by its ending, others by their content (`read_state_dict`).
 
-    container: of a checkpoint with several sets of weights, which. caffe: what makes names of a .caffemodel's
-    layers (`dgn.networks.weights.deepsim.caffenet_state` for CaffeNet). Errors: UserError."""
+    container: which set of weights to read of a checkpoint with several. caffe: makes a state dict of a .caffemodel's
+    layers (`dgn.networks.weights.deepsim.caffenet_state` for CaffeNet). Raises UserError.
+    """
     if Path(path).suffix.lower() == ".caffemodel":
         return caffe(read_caffemodel(path), source=str(path))
     return read_state_dict(path, container)
