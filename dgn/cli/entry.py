@@ -36,7 +36,7 @@ from dgn.runs.threads import wait_briefly
 
 log = logging.getLogger(__name__)
 
-_MENDABLE = (UserError, HydraException, OmegaConfBaseException)
+_EXPECTED = (UserError, HydraException, OmegaConfBaseException)
 
 
 def entry_point(name: str, positional: str | None = None) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
@@ -51,75 +51,108 @@ def entry_point(name: str, positional: str | None = None) -> Callable[[Callable[
         positional: The key whose list is made of the words without a key.
     """
     register_resolvers()
+    return lambda main: lambda: _CommandLine(name, positional, main).run()
 
-    def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], Any]:
-        def command_line() -> None:
-            os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole; here they become one line
-            ended: list[BaseException] = []
-            bugs: list[Exception] = []
-            several = bool({"-m", "--multirun"} & set(sys.argv))
 
-            def job(config: DictConfig) -> Any:
-                folder = Path(HydraConfig.get().runtime.output_dir)
-                nonlocal several
-                several = HydraConfig.get().mode == RunMode.MULTIRUN
-                (folder / FAILED).unlink(missing_ok=True)
-                prepare_hydra()  # a launcher may have started this process
-                if not several:
-                    _warn_of_unused(HydraConfig.get().overrides.hydra)
-                if multiprocessing.get_start_method(allow_none=True) == "loky":  # in a process of joblib's launcher
-                    # Its children would be joblib's, which neither data loaders nor `run_in_processes` can start.
-                    multiprocessing.set_start_method(None, force=True)
-                try:
-                    refuse_former_targets(OmegaConf.to_container(config))
-                    return main(with_names(config))
-                except (Interrupted, KeyboardInterrupt) as error:
-                    ended.append(error)
-                    if several:
-                        raise KeyboardInterrupt from error  # the one thing that Hydra lets end a multirun
-                except Exception as error:
-                    found = error if isinstance(error, UserError) else wrong_kind(name) or error
-                    if not several and not isinstance(found, _MENDABLE):
-                        bugs.append(error)
-                        raise
-                    ended.append(found)  # Hydra would print a line of its own
-                    if isinstance(found, OtherRun) and several:
-                        raise  # a finished run may be there: no word is left, and nothing compared
-                    if several:
-                        _leave_word(folder, found, name)
-                return None
+class _CommandLine:
+    """One session of a program, from the words that a user typed to the exit status.
 
-            failed: list[Path] = []
-            try:
-                note_program()
-                wait_briefly()
-                sys.argv[1:] = hydra_arguments(sys.argv[1:], positional) + _of_a_further_process()
-                prepare_hydra()
-                with _terminable(), watching(failed):
-                    hydra.main(version_base="1.3", config_path=str(package_configs()), config_name=name)(job)()
-            except (KeyboardInterrupt, Interrupted) as error:
-                stopped = next((e for e in ended if isinstance(e, Interrupted)), error)
-                message, status = _last_words(stopped, name)
-                if several:
-                    message = message.replace(NOTHING_SAVED, "stopped")
-                    message += "; resume the multirun with the same command and resume=auto"
-                _end(message, status)
-            except _MENDABLE as error:
-                _end(*_last_words(error, name))
-            except Exception as error:  # Hydra's, or of the launcher and the sweeper that it runs
-                if error in bugs:
-                    raise
-                _end(*(_last_words(ended[0], name) if ended else (f"error: {of_hydra(error, several)}", 2)))
-            if failed:
-                jobs = [folder for folder in failed if folder.name.isdigit()]
-                parts = [f"{len(jobs)} of the jobs failed: {', '.join(map(str, jobs))}"] if jobs else []
-                _end("; ".join(parts + ["the comparison failed"] * (len(jobs) < len(failed))), 1)
-            if ended and not failed:
-                _end(*_last_words(ended[0], name))
+    Attributes:
+        several: Whether it is a multirun.
+        failures: What ended its jobs and will be printed, in order.
+        bugs: Errors of ours, which keep their traceback.
+        failed_jobs: Folders in which a job of a multirun, or its comparison, failed.
+    """
 
-        return command_line
+    def __init__(self, name: str, positional: str | None, main: Callable[[DictConfig], Any]) -> None:
+        self.name, self.positional, self.main = name, positional, main
+        self.several = bool({"-m", "--multirun"} & set(sys.argv))
+        self.failures: list[BaseException] = []
+        self.bugs: list[BaseException] = []
+        self.failed_jobs: list[Path] = []
 
-    return decorate
+    def run(self) -> None:
+        """Runs the job, or the jobs of a multirun. Exits with a message where something went wrong."""
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole; here they become one line
+        try:
+            self._prepare()
+            with _terminable(), watching(self.failed_jobs):
+                hydra.main(version_base="1.3", config_path=str(package_configs()), config_name=self.name)(self.job)()
+        except (KeyboardInterrupt, Interrupted) as error:
+            self._end_interrupted(error)
+        except _EXPECTED as error:
+            _end(*_ending(error, self.name))
+        except Exception as error:
+            if error in self.bugs:
+                raise
+            self._end_in_hydra(error)
+        self._end_failed()
+
+    def job(self, config: DictConfig) -> Any:
+        """One job: what Hydra calls with the config, in a multirun once for each, maybe in another process."""
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        self.several = HydraConfig.get().mode == RunMode.MULTIRUN
+        (folder / FAILED).unlink(missing_ok=True)
+        prepare_hydra()  # a launcher may have started this process
+        if not self.several:
+            _warn_of_unused(HydraConfig.get().overrides.hydra)
+        if multiprocessing.get_start_method(allow_none=True) == "loky":  # in a process of joblib's launcher
+            # Its children would be joblib's, which neither data loaders nor `run_in_processes` can start.
+            multiprocessing.set_start_method(None, force=True)
+        try:
+            refuse_former_targets(OmegaConf.to_container(config))
+            return self.main(with_names(config))
+        except (Interrupted, KeyboardInterrupt) as error:
+            self.failures.append(error)
+            if self.several:
+                raise KeyboardInterrupt from error  # the one thing that Hydra lets end a multirun
+        except Exception as error:
+            self._job_failed(error, folder)
+        return None
+
+    def _prepare(self) -> None:
+        """What must be known before Hydra reads the arguments and before torch is imported."""
+        note_program()
+        wait_briefly()
+        sys.argv[1:] = hydra_arguments(sys.argv[1:], self.positional) + _of_a_further_process()
+        prepare_hydra()
+
+    def _job_failed(self, error: Exception, folder: Path) -> None:
+        """Keeps the error to be printed at the end, as Hydra would print a line of its own; raises a bug as it is."""
+        failure = error if isinstance(error, UserError) else wrong_kind(self.name) or error
+        if not self.several and not isinstance(failure, _EXPECTED):
+            self.bugs.append(error)
+            raise error
+        self.failures.append(failure)
+        if self.several:
+            if isinstance(failure, OtherRun):
+                raise failure  # the folder may hold a finished run: it is left as it is, and nothing is compared
+            _write_failed(folder, failure, self.name)
+
+    def _end_interrupted(self, error: BaseException) -> None:
+        interrupted = next((failure for failure in self.failures if isinstance(failure, Interrupted)), error)
+        message, status = _ending(interrupted, self.name)
+        if self.several:
+            message = message.replace(NOTHING_SAVED, "stopped")
+            message += "; resume the multirun with the same command and resume=auto"
+        _end(message, status)
+
+    def _end_in_hydra(self, error: Exception) -> None:
+        """Ends after an error of Hydra, or of the launcher and the sweeper that it runs."""
+        if self.failures:
+            _end(*_ending(self.failures[0], self.name))
+        _end(f"error: {of_hydra(error, self.several)}", 2)
+
+    def _end_failed(self) -> None:
+        """Ends with an error where a job has failed."""
+        if self.failed_jobs:
+            jobs = [folder for folder in self.failed_jobs if folder.name.isdigit()]
+            parts = [f"{len(jobs)} of the jobs failed: {', '.join(map(str, jobs))}"] if jobs else []
+            if len(jobs) < len(self.failed_jobs):
+                parts.append("the comparison failed")
+            _end("; ".join(parts), 1)
+        if self.failures:
+            _end(*_ending(self.failures[0], self.name))
 
 
 def _warn_of_unused(overrides: Sequence[str]) -> None:
@@ -155,16 +188,16 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _leave_word(folder: Path, error: Exception, name: str) -> None:
+def _write_failed(folder: Path, error: Exception, name: str) -> None:
     """Writes failed.json, with the error and its traceback, into the folder of a multirun's job."""
-    expected = isinstance(error, _MENDABLE)
-    message = _last_words(error, name)[0] if expected else f"error: {type(error).__name__}: {error}"
+    expected = isinstance(error, _EXPECTED)
+    message = _ending(error, name)[0] if expected else f"error: {type(error).__name__}: {error}"
     trace = "" if expected else "".join(traceback.format_exception(error))
     write_whole(folder / FAILED, json.dumps({"error": message.removeprefix("error: "), "traceback": trace}, indent=1))
     log.error("%s%s; the other jobs continue", f"{trace}\n" if trace else "", message)
 
 
-def _last_words(error: BaseException, name: str) -> tuple[str, int]:
+def _ending(error: BaseException, name: str) -> tuple[str, int]:
     """Returns the message about the end of a run, and the exit status."""
     if isinstance(error, Interrupted):
         return str(error), 128 + error.signal
