@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,10 @@ class _CommandLine:
             multiprocessing.set_start_method(None, force=True)
         try:
             refuse_former_targets(OmegaConf.to_container(config))
-            return self.main(with_names(config))
+            # Paths are relative to where the command was started, also with hydra.job.chdir=true; outputs have
+            # absolute paths.
+            with chdir(HydraConfig.get().runtime.cwd):
+                return self.main(with_names(config))
         except (Interrupted, KeyboardInterrupt) as error:
             self.failures.append(error)
             if self.several:
