@@ -159,15 +159,28 @@ class FeatureNet(nn.Module):
         return before + pooled
 
     def trunk(self) -> str:
-        """Returns the deepest layer that is a map or tokens: CaffeNet's pool5, the comparator's default layer."""
+        """Returns the deepest layer that is a map or tokens: CaffeNet's pool5, the comparator's default layer.
+
+        The layers inside attention pooling (its keys and their norm) are not part of the trunk.
+        """
         maps = [name for name, layer in self.layers().items() if layer.plain and layer.is_map]
+        poolings = self._token_poolings(maps)
+        maps = [name for name in maps if not name.startswith(poolings)]
         if not maps:
             why = f" ({_SCRIPT})" if self.is_script else ""
             raise UserError(f"{self.name} has no layer with a map or tokens{why}; name a layer yourself")
         return maps[-1]
 
     def class_layer(self) -> str:
-        """Returns the last layer before a softmax whose activations are a vector with one unit per class."""
+        """Returns the last layer before a softmax whose activations are a vector with one unit per class.
+
+        It is `output` if the network computes it from several heads (their mean), or without a module (cosine
+        similarities) and has as many labels.
+
+        Raises:
+            UserError: If there is no such layer, or if the network has no labels and computes its output without a
+                module.
+        """
         if self.classes_at is not None:
             return self.layer(self.classes_at).name
         if self.headless:
@@ -177,13 +190,23 @@ class FeatureNet(nn.Module):
             )
         layers = self.layers()
         vectors = [n for n, one in layers.items() if len(one.shape) == 1 and one.kind not in ("Softmax", "LogSoftmax")]
-        vectors = [n for n in vectors if layers[n].plain] or [n for n in vectors if "@" not in n]
         if self.labels:
             vectors = [n for n in vectors if layers[n].units == len(self.labels)]
+        vectors = [n for n in vectors if layers[n].plain] or [n for n in vectors if "@" not in n]
         if not vectors:
             unit = f"one unit for each of its {len(self.labels)} labels" if self.labels else "a vector of classes"
             raise UserError(f"{self.name} has no layer with {unit}; name its layer with layer=")
         final = layers.get(OUTPUT)  # with several heads, the one that the network returns first
+        if final is not None and len(final.shape) == 1 and final.same_as in ("", OUTPUT):
+            if len(self._heads(final.units)) > 1 or (self.labels and OUTPUT in vectors):
+                return OUTPUT
+            plain = [n for n in vectors if layers[n].plain]
+            vectors = [n for n in vectors if layers[n].units == final.units]
+            if plain and not vectors:
+                raise UserError(
+                    f"{self.name} has no class layer: no module computes its {final.units} outputs, and it has no "
+                    "labels; name a layer, as in units=output:all, or give labels"
+                )
         layer = layers[final.same_as if final is not None and final.same_as in vectors else vectors[-1]]
         inner = layers.get(layer.same_as)
         return inner.name if inner is not None and inner.plain else layer.name
@@ -195,7 +218,12 @@ class FeatureNet(nn.Module):
         """
         if self.headless and self.classes_at is None:
             return OUTPUT if len(self.layer(OUTPUT).shape) == 1 else self.trunk()
-        classes = self.class_layer()
+        try:
+            classes = self.class_layer()
+        except UserError:
+            if self.classes_at is not None or self.labels:
+                raise
+            return self.trunk()
         entering = classes + ":input"
         return entering if classes != OUTPUT and entering in self.layers() else self.trunk()
 
@@ -224,6 +252,29 @@ class FeatureNet(nn.Module):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype};".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
+
+    def _token_poolings(self, maps: Sequence[str]) -> tuple[str, ...]:
+        """The name prefixes of modules that reduce tokens to a vector and hold few of the network's maps."""
+        layers = self.layers()
+        prefixes = []
+        for name, layer in layers.items():
+            entering = layers.get(f"{name}:input")
+            if not layer.plain or layer.is_map or entering is None or len(entering.shape) != 2:
+                continue
+            inside = sum(other.startswith(f"{name}.") for other in maps)
+            if entering.is_map and 2 * inside < len(maps):  # a wrapper around the whole trunk holds most of them
+                prefixes.append(f"{name}.")
+        return tuple(prefixes)
+
+    def _heads(self, units: int) -> list[str]:
+        """The linear layers with that many units that start from features of another number, as parallel heads do."""
+        layers = self.layers()
+        linear = [name for name, layer in layers.items() if layer.plain and layer.kind == "Linear"]
+        return [
+            name
+            for name in linear
+            if len(layers[name].shape) == 1 and layers[name].units == units != layers[f"{name}:input"].units
+        ]
 
     def _tensor(self) -> Tensor:
         """The network's first floating-point parameter, else its first floating-point buffer."""

@@ -1,0 +1,99 @@
+"""The class layer and the trunk of networks whose ends are no single module."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import normalize
+
+from dgn.errors import UserError
+from dgn.networks.featurenet import FeatureNet
+from dgn.networks.inputs import InputSpace
+
+LABELS = [f"class {i}" for i in range(10)]
+
+
+class Cosine(nn.Module):
+    """Compares image features to ten class vectors, as CLIP does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 16, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        self.text = nn.Parameter(torch.randn(10, 64))
+
+    def forward(self, x):
+        return normalize(self.features(x)) @ normalize(self.text).T
+
+
+class Pooling(nn.Module):
+    """Attention pooling with one learned query."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = nn.Parameter(torch.randn(1, 1, 12))
+        self.k, self.k_norm = nn.Linear(12, 12), nn.LayerNorm(12)
+
+    def forward(self, tokens):
+        weights = (self.query @ self.k_norm(self.k(tokens)).mT).softmax(-1)
+        return (weights @ tokens)[:, 0]
+
+
+class Transformer(nn.Module):
+    """A small ViT: attention pooling, and one head or two whose mean is returned."""
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 12, 4, 4)
+        self.blocks = nn.Sequential(*(nn.Sequential(nn.Linear(12, 12), nn.GELU()) for _ in range(2)))
+        self.norm = nn.LayerNorm(12)
+        self.attn_pool = Pooling()
+        self.heads = nn.ModuleList(nn.Linear(12, 10) for _ in range(heads))
+
+    def forward(self, x):
+        tokens = self.norm(self.blocks(self.patches(x).flatten(2).mT))
+        pooled = self.attn_pool(tokens)
+        results = [head(pooled) for head in self.heads]
+        return results[0] if len(results) == 1 else (results[0] + results[1]) / 2
+
+
+def net_of(network, labels=()):
+    return FeatureNet(network, InputSpace(), "own", labels=labels, probe_size=16)
+
+
+def test_computed_classes_are_the_output_if_there_are_as_many_labels():
+    net = net_of(Cosine(), LABELS)
+    assert net.class_layer() == "output"
+    assert net.labels_of("output") == tuple(LABELS)
+
+
+def test_features_are_not_shown_as_classes():
+    net = net_of(Cosine())
+    with pytest.raises(UserError, match=r"no class layer.*units=output:all"):
+        net.class_layer()
+    assert net.code_layer() == net.trunk() == "features.2"
+
+
+@pytest.mark.parametrize("labels", [(), LABELS])
+def test_the_class_layer_of_two_heads_is_what_the_network_returns(labels):
+    net = net_of(Transformer(2), labels)
+    assert net.class_layer() == "output"
+    assert net_of(Transformer(1), labels).class_layer() == "heads.0"
+
+
+def test_a_softmax_without_a_module_is_not_the_class_layer():
+    class Softmax(Cosine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(64, 10)
+
+        def forward(self, x):
+            return self.fc(self.features(x)).softmax(1)
+
+    assert net_of(Softmax()).class_layer() == "fc"
+    assert net_of(Softmax(), LABELS).class_layer() == "fc"
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_the_trunk_is_not_inside_attention_pooling(wrapped):
+    network = Transformer(1)
+    net = net_of(nn.Sequential(nn.Identity(), network) if wrapped else network)
+    assert net.trunk().removeprefix("1.") == "norm"
