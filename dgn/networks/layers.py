@@ -12,7 +12,7 @@ A layer's name is its module's name, followed by up to three suffixes:
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -143,6 +143,29 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Tensor]]:
         yield from _walk(inner, f"{path}.{name}" if path else str(name))
 
 
+@contextmanager
+def watched(network: nn.Module, note: Callable[[str, str, bool, Any], None]) -> Iterator[None]:
+    """Within the block, calls of the network pass what enters and leaves each of its modules to `note`.
+
+    Args:
+        network: The network. Its TorchScript modules are left out, as they do not support hooks.
+        note: Called with the module's name (`OUTPUT` for the network itself), its class's name, whether the value
+            enters the module, and the value.
+    """
+    with ExitStack() as hooks:
+        for name, module in network.named_modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                continue
+            name, kind = name or OUTPUT, type(module).__name__
+            pre = module.register_forward_pre_hook(
+                lambda _, args, kwargs, n=name, k=kind: note(n, k, True, (*args, *kwargs.values())), with_kwargs=True
+            )
+            post = module.register_forward_hook(lambda _, args, out, n=name, k=kind: note(n, k, False, out))
+            hooks.callback(pre.remove)
+            hooks.callback(post.remove)
+        yield
+
+
 @dataclass
 class _Note:
     layer: Layer
@@ -175,17 +198,7 @@ def _observe(network: nn.Module, run: Callable[[], None]) -> dict[str, _Note]:
                 notes[name] = _Note(layer, tensor, version)
                 source[name] = first.get((id(tensor), version), ("", 0, ""))
 
-    with ExitStack() as hooks, torch.no_grad():
-        for name, module in network.named_modules():
-            if isinstance(module, torch.jit.ScriptModule):
-                continue  # does not support hooks
-            name, kind = name or OUTPUT, type(module).__name__
-            pre = module.register_forward_pre_hook(
-                lambda _, args, kwargs, n=name, k=kind: note(n, k, True, (*args, *kwargs.values())), with_kwargs=True
-            )
-            post = module.register_forward_hook(lambda _, args, out, n=name, k=kind: note(n, k, False, out))
-            hooks.callback(pre.remove)
-            hooks.callback(post.remove)
+    with torch.no_grad(), watched(network, note):
         run()
 
     def name_of(module: str, call: int, ending: str) -> str:

@@ -6,7 +6,6 @@ pass if the role needs a gradient. Only a network that fails is examined further
 
 import traceback
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,7 +16,7 @@ from torch import Tensor
 from dgn.errors import UserError, first_line
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.foreign_code import said
-from dgn.networks.layers import OUTPUT, tensors_of
+from dgn.networks.layers import OUTPUT, tensors_of, watched
 
 NEEDS_GRADIENT = ("comparator", "target")
 """Roles in which images are optimized along a gradient that passes through the network."""
@@ -167,25 +166,15 @@ class _Event:
 def _watch(net: FeatureNet, images: Tensor) -> list[_Event]:
     events: list[_Event] = []
 
-    def note(name: str, kind: str, leaving: bool, value: Any) -> None:
+    def note(name: str, kind: str, entering: bool, value: Any) -> None:
         tensors = [tensor for _, tensor in tensors_of(value) if tensor.is_floating_point()]
         if not tensors:
             return
         attached = any(tensor.requires_grad for tensor in tensors)
         finite = all(bool(tensor.detach().isfinite().all()) for tensor in tensors)
-        events.append(_Event(name, kind, leaving, attached, _grad_mode(), finite, tensors[0]))
+        events.append(_Event(name, kind, not entering, attached, _grad_mode(), finite, tensors[0]))
 
-    with ExitStack() as hooks:
-        for name, module in net.network.named_modules():
-            if isinstance(module, torch.jit.ScriptModule):
-                continue  # does not support hooks
-            name, kind = name or OUTPUT, type(module).__name__
-            before = module.register_forward_pre_hook(
-                lambda _, args, kwargs, n=name, k=kind: note(n, k, False, (*args, *kwargs.values())), with_kwargs=True
-            )
-            after = module.register_forward_hook(lambda _, args, out, n=name, k=kind: note(n, k, True, out))
-            hooks.callback(before.remove)
-            hooks.callback(after.remove)
+    with watched(net.network, note):
         net._call(net.input_space.enter(images))
     return events
 
