@@ -114,7 +114,7 @@ def _read_units(units: Any, target: FeatureNet) -> Any:
 
 
 def _make_yardstick(config: DictConfig, prior: Prior | None, target: FeatureNet, data: ImageData | None) -> Yardstick:
-    judge = load_judge(config, prior, target)
+    judge = load_judge(config, prior, target, data)
     if data is None or not config.reference_images:
         return Yardstick(judge, target, None)
     return Yardstick(judge, target, data.real_images(config.reference_images, "val"), data.classes)

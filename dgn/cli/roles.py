@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dgn.am.objectives.diversity import Diversity
 from dgn.cli.networks import network
+from dgn.cli.renamed import refuse_former_keys
 from dgn.data import sources
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
@@ -103,8 +104,9 @@ def read_seeds(seeds: Any) -> list[int]:
 
 
 def read_search(config: DictConfig, seeds: Sequence[int]) -> SearchSettings:
-    """Returns how the searches of a visualize or compare config run."""
-    size = config.image_size
+    """Reads how the searches of a visualize or compare config run. Raises UserError for a former key."""
+    refuse_former_keys(config)
+    size = config.canvas_size
     return SearchSettings(
         seeds=list(seeds),
         seed=config.seed,
@@ -120,13 +122,22 @@ def logger_makers(loggers: DictConfig) -> list[Any]:
     return [instantiate(logger, _partial_=True) for logger in loggers.values()]
 
 
-def load_judge(config: DictConfig, prior: Prior | None, target: FeatureNet) -> FeatureNet | None:
-    """The network of `judge=`; for auto the embedded world's, where the images are its."""
+def load_judge(
+    config: DictConfig, prior: Prior | None, target: FeatureNet, data: ImageData | None
+) -> FeatureNet | None:
+    """Makes the network of `judge=`; for auto the one that the real images name, if they do.
+
+    Args:
+        config: of visualize or compare.
+        prior: whose image size the judge has where it has none of its own.
+        target: the network whose units are maximized.
+        data: the real images.
+    """
     if config.judge.get("_target_"):
         judge = network(config.judge, image_size=prior.image_size if prior else None)
         judge.classes_at = config.judge.get("layer")
-    elif config.judge.get("auto") and _of_doodles(config, prior):
-        judge = network(OmegaConf.create({"_target_": "dgn.networks.zoo.mini_resnet", "weights": "embedded"}))
+    elif config.judge.get("auto") and data is not None and data.judge is not None:
+        judge = network(OmegaConf.create(dict(data.judge)))
         try:
             check_independent(judge, target)
         except UserError:
@@ -161,8 +172,3 @@ def own_data(prior: Prior) -> tuple[ImageData | None, str]:
     except UserError as error:
         return None, f"those that the prior was trained on cannot be had ({error})"
     return data, "" if data is not None else "the prior does not say what images it was trained on"
-
-
-def _of_doodles(config: DictConfig, prior: Prior | None) -> bool:
-    data = config.get("data") or (prior.about.get("data") if prior else None) or {}
-    return str(data.get("_target_", "")).endswith(".doodles")

@@ -108,7 +108,8 @@ def _make_scene(config: DictConfig, asked: Visualization, device: torch.device) 
     data = open_data(first, config)
     reference = Reference(data, asked.reference_images) if data is not None and asked.reference_images else None
     contenders = make_contenders(read_methods(config, given_overrides()), priors, asked.start, reference)
-    return Scene(target, objectives, contenders, priors, load_judge(config, first, target), data, reference)
+    judge = load_judge(config, first, target, data)
+    return Scene(target, objectives, contenders, priors, judge, data, reference)
 
 
 def _list_layers(config: DictConfig, role: str, device: torch.device) -> None:
