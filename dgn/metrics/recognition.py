@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dgn.am.objectives.unit_names import plain_label
 from dgn.data.batches import Images, batches
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
@@ -105,8 +106,3 @@ def _weights(net: FeatureNet) -> dict[str, str]:
             data = tensor.detach().float().cpu().contiguous().numpy()
             names[hashlib.sha256(f"{data.shape}".encode() + data.tobytes()).hexdigest()] = name
     return names
-
-
-def plain_label(label: str) -> str:
-    """Normalizes a label for comparison: ignores case, underscores and surrounding whitespace."""
-    return label.strip().lower().replace("_", " ")
