@@ -6,9 +6,8 @@ Encoder E, comparator C, target Phi and judge are all FeatureNets, so a network 
 import difflib
 import hashlib
 import itertools
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +16,8 @@ from torch import Tensor, nn
 
 from dgn.data.images import as_images
 from dgn.errors import UserError
+from dgn.networks import landmarks
+from dgn.networks.capture import capture
 from dgn.networks.foreign_code import prepared, why_it_fails
 from dgn.networks.inputs import InputSpace
 from dgn.networks.layers import OUTPUT, Layer, probe
@@ -163,13 +164,11 @@ class FeatureNet(nn.Module):
 
         The layers inside attention pooling (its keys and their norm) are not part of the trunk.
         """
-        maps = [name for name, layer in self.layers().items() if layer.plain and layer.is_map]
-        poolings = self._token_poolings(maps)
-        maps = [name for name in maps if not name.startswith(poolings)]
-        if not maps:
+        deepest = landmarks.trunk(self.layers())
+        if deepest is None:
             why = f" ({_SCRIPT})" if self.is_script else ""
             raise UserError(f"{self.name} has no layer with a map or tokens{why}; name a layer yourself")
-        return maps[-1]
+        return deepest
 
     def class_layer(self) -> str:
         """Returns the last layer before a softmax whose activations are a vector with one unit per class.
@@ -188,28 +187,7 @@ class FeatureNet(nn.Module):
                 f"{self.name} has no head, and so no layer of classes; name a layer, as in units=LAYER:all, or give it "
                 "a head with classes= and weights that have one"
             )
-        layers = self.layers()
-        vectors = [n for n, one in layers.items() if len(one.shape) == 1 and one.kind not in ("Softmax", "LogSoftmax")]
-        if self.labels:
-            vectors = [n for n in vectors if layers[n].units == len(self.labels)]
-        vectors = [n for n in vectors if layers[n].plain] or [n for n in vectors if "@" not in n]
-        if not vectors:
-            unit = f"one unit for each of its {len(self.labels)} labels" if self.labels else "a vector of classes"
-            raise UserError(f"{self.name} has no layer with {unit}; name its layer with layer=")
-        final = layers.get(OUTPUT)  # with several heads, the one that the network returns first
-        if final is not None and len(final.shape) == 1 and final.same_as in ("", OUTPUT):
-            if len(self._heads(final.units)) > 1 or (self.labels and OUTPUT in vectors):
-                return OUTPUT
-            plain = [n for n in vectors if layers[n].plain]
-            vectors = [n for n in vectors if layers[n].units == final.units]
-            if plain and not vectors:
-                raise UserError(
-                    f"{self.name} has no class layer: no module computes its {final.units} outputs, and it has no "
-                    "labels; name a layer, as in units=output:all, or give labels"
-                )
-        layer = layers[final.same_as if final is not None and final.same_as in vectors else vectors[-1]]
-        inner = layers.get(layer.same_as)
-        return inner.name if inner is not None and inner.plain else layer.name
+        return landmarks.class_layer(self.layers(), self.labels, self.name)
 
     def code_layer(self) -> str:
         """Returns the default layer to invert: the input of the class layer, such as ResNet's pooled features.
@@ -252,29 +230,6 @@ class FeatureNet(nn.Module):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype};".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
-
-    def _token_poolings(self, maps: Sequence[str]) -> tuple[str, ...]:
-        """The name prefixes of modules that reduce tokens to a vector and hold few of the network's maps."""
-        layers = self.layers()
-        prefixes = []
-        for name, layer in layers.items():
-            entering = layers.get(f"{name}:input")
-            if not layer.plain or layer.is_map or entering is None or len(entering.shape) != 2:
-                continue
-            inside = sum(other.startswith(f"{name}.") for other in maps)
-            if entering.is_map and 2 * inside < len(maps):  # a wrapper around the whole trunk holds most of them
-                prefixes.append(f"{name}.")
-        return tuple(prefixes)
-
-    def _heads(self, units: int) -> list[str]:
-        """The linear layers with that many units that start from features of another number, as parallel heads do."""
-        layers = self.layers()
-        linear = [name for name, layer in layers.items() if layer.plain and layer.kind == "Linear"]
-        return [
-            name
-            for name in linear
-            if len(layers[name].shape) == 1 and layers[name].units == units != layers[f"{name}:input"].units
-        ]
 
     def _tensor(self) -> Tensor:
         """The network's first floating-point parameter, else its first floating-point buffer."""
@@ -323,51 +278,17 @@ class FeatureNet(nn.Module):
         return f"no layer {name!r} in {self.name}{hint}; layers: {listed}; {see}"
 
     def _run(self, inputs: Tensor, wanted: set[str]) -> dict[str, Tensor]:
-        captured: dict[str, Tensor] = {}
-        due = set(wanted)
-        points: dict[tuple[str, bool], list[Layer]] = defaultdict(list)
-        for name in wanted:
-            layer = self.layers()[name]
-            points[layer.module, layer.entering].append(layer)
-        calls: Counter[tuple[str, bool]] = Counter()
-
-        def keep(point: tuple[str, bool], value: Any) -> None:
-            call = calls[point]
-            calls[point] += 1
-            for layer in points[point]:
-                if layer.call not in (None, call):
-                    continue
-                tensor = layer.take(value)
-                if tensor is not None:
-                    captured[layer.name] = tensor.clone() if layer.overwritten else tensor
-                if layer.call is not None or call + 1 >= layer.calls:
-                    due.discard(layer.name)
-            if not due:
-                raise _Reached
-
-        with ExitStack() as hooks:
-            for point in points:
-                hooks.callback(self._hook(point, keep).remove)
-            with suppress(_Reached):
-                self._call(inputs)
-        if unseen := sorted(wanted - captured.keys()):
-            raise UserError(f"{self.name} did not come to layer {unseen[0]!r} with these images; name another layer")
-        arranged = {name: self.layers()[name].arrange(tensor, len(inputs)) for name, tensor in captured.items()}
-        return {name: activations.to(inputs.dtype) for name, activations in arranged.items()}
+        layers = [self.layers()[name] for name in wanted]
+        captured = capture(self.network, layers, lambda: self._call(inputs))
+        for name in sorted(wanted):
+            if name not in captured:
+                raise UserError(f"{self.name} did not come to layer {name!r} with these images; name another layer")
+        return {layer.name: layer.arrange(captured[layer.name], len(inputs)).to(inputs.dtype) for layer in layers}
 
     def _call(self, inputs: Tensor) -> None:
         """Runs the network on its own inputs (N, 3, H, W), in its dtype or in the run's low precision."""
         with own_layers(inputs.device, self.dtype):
             self.network(inputs.to(self.dtype))
-
-    def _hook(self, point: tuple[str, bool], keep: Callable[[tuple[str, bool], Any], None]) -> Any:
-        name, entering = point
-        module = self.network if name == OUTPUT else self.network.get_submodule(name)
-        if entering:
-            return module.register_forward_pre_hook(
-                lambda _, args, kwargs: keep(point, (*args, *kwargs.values())), with_kwargs=True
-            )
-        return module.register_forward_hook(lambda _, args, out: keep(point, out))
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -400,10 +321,6 @@ class TorchScript(nn.Module):
 _SCRIPT = "a TorchScript module shows its output alone; give the Python module to see its layers"
 POOLS = ("class", "mean")
 """Suffixes of layer names that reduce a map or tokens to a vector."""
-
-
-class _Reached(BaseException):
-    """Raised when the deepest requested layer is computed. A BaseException, so that networks do not catch it."""
 
 
 def _pooled(activations: Tensor, name: str) -> Tensor:
