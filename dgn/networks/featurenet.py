@@ -3,7 +3,6 @@
 Encoder E, comparator C, target Phi and judge are all FeatureNets, so a network that works as one works as all four.
 """
 
-import difflib
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
@@ -20,11 +19,11 @@ from dgn.networks import landmarks
 from dgn.networks.capture import capture
 from dgn.networks.foreign_code import prepared, why_it_fails
 from dgn.networks.inputs import InputSpace
+from dgn.networks.layer_names import SCRIPT, LayerNames, pooled
 from dgn.networks.layers import OUTPUT, Layer, probe
 from dgn.networks.precision import own_layers
 from dgn.networks.receptive.field import ReceptiveField
 from dgn.networks.receptive.tracing import receptive_fields
-from dgn.runs.programs import command
 
 
 class FeatureNet(nn.Module):
@@ -120,7 +119,7 @@ class FeatureNet(nn.Module):
         activations = {}
         for name, layer in wanted.items():
             base = self._base(layer.name)
-            activations[name] = captured[base] if base == layer.name else _pooled(captured[base], layer.name)
+            activations[name] = captured[base] if base == layer.name else pooled(captured[base], layer.name)
         return activations
 
     def layers(self) -> dict[str, Layer]:
@@ -136,11 +135,13 @@ class FeatureNet(nn.Module):
 
     def layer(self, name: str) -> Layer:
         """Returns the layer of that name or alias. Raises UserError listing the layers if there is none."""
-        layers, canonical = self.layers(), self._canonical(name)
-        base = self._base(canonical)
-        if base not in layers:
-            raise UserError(self._no_layer(name))
-        return layers[base] if base == canonical else self._pooled_layer(layers[base], canonical)
+        names = self._names()
+        layer = names.find(name)
+        if layer is None and self.is_script:
+            raise UserError(f"no layer {name!r} in {self.name}: {SCRIPT}; layers: {', '.join(names.layers)}")
+        if layer is None:
+            raise UserError(names.refusal(name, self.name, self.network))
+        return layer
 
     def before_rectifier(self, name: str) -> str:
         """Returns the layer before the ReLU that computes layer `name`; `name` itself if it is not a ReLU's output.
@@ -150,14 +151,14 @@ class FeatureNet(nn.Module):
         """
         layer = self.layer(name)
         base = self._base(layer.name)
-        pooled = layer.name[len(base) :]
-        if pooled == ":mean":
+        suffix = layer.name[len(base) :]
+        if suffix == ":mean":
             return layer.name  # the mean of rectified activations is not a rectified mean
         made_by = self.layers().get(self.layers()[base].same_as) or self.layers()[base]
         before = made_by.name + ":input"
         if made_by.port or made_by.entering or before not in self.layers() or not self._is_relu(made_by.module):
             return layer.name
-        return before + pooled
+        return before + suffix
 
     def trunk(self) -> str:
         """Returns the deepest layer that is a map or tokens: CaffeNet's pool5, the comparator's default layer.
@@ -166,7 +167,7 @@ class FeatureNet(nn.Module):
         """
         deepest = landmarks.trunk(self.layers())
         if deepest is None:
-            why = f" ({_SCRIPT})" if self.is_script else ""
+            why = f" ({SCRIPT})" if self.is_script else ""
             raise UserError(f"{self.name} has no layer with a map or tokens{why}; name a layer yourself")
         return deepest
 
@@ -219,8 +220,8 @@ class FeatureNet(nn.Module):
             self._fields = receptive_fields(self.network, self.layers(), self._run_probe, self.probe_size)
         name = self.layer(layer).name
         field = self._fields[self._base(name)]
-        pooled = name != self._base(name)
-        return field.of_all() if field is not None and pooled else field
+        is_pooled = name != self._base(name)
+        return field.of_all() if field is not None and is_pooled else field
 
     def fingerprint(self) -> str:
         """Returns the SHA-256 of names, shapes, dtypes and values of all weights, to compare two networks."""
@@ -241,41 +242,12 @@ class FeatureNet(nn.Module):
         kind = nn.ReLU6 if isinstance(relu, nn.ReLU6) else nn.ReLU
         return isinstance(relu, kind) and type(relu).forward is kind.forward
 
-    def _canonical(self, name: str) -> str:
-        base, colon, rest = name.partition(":")
-        return self.aliases.get(base, base) + colon + rest
+    def _names(self) -> LayerNames:
+        return LayerNames(self.layers(), self.aliases)
 
     def _base(self, canonical: str) -> str:
         """The name without `:class` or `:mean`, unless a module's output has that name."""
-        name, _, last = canonical.rpartition(":")
-        return name if last in POOLS and canonical not in self.layers() else canonical
-
-    def _pooled_layer(self, base: Layer, name: str) -> Layer:
-        how = name.rpartition(":")[2]
-        if len(base.shape) == 1 or (how == "class" and len(base.shape) != 2):
-            what = "tokens" if how == "class" else "tokens or a map"
-            raise UserError(f"{name}: {how} is for {what}, and {base.name} has activations of shape {base.shape}")
-        return replace(base, name=name, shape=(base.units,), same_as="")
-
-    def _no_layer(self, name: str) -> str:
-        layers = self.layers()
-        names = [n for n in (*self.aliases, *layers) if ":" not in n and "@" not in n]
-        base = self._canonical(name).partition(":")[0].partition("@")[0]
-        see = f"see them all with `{command('visualize', 'target.layers=list')}`"
-        if self.is_script:
-            return f"no layer {name!r} in {self.name}: {_SCRIPT}; layers: {', '.join(layers)}"
-        if base in layers:
-            kinds = sorted({n[len(base) :] for n in layers if n.startswith((base + ":", base + "@"))})
-            return f"no layer {name!r} in {self.name}; of {base} there are: {', '.join([base, *kinds])}, :class, :mean"
-        if base in dict(self.network.named_modules()):
-            return (
-                f"no layer {name!r} in {self.name}: a forward pass never calls that module, or it gives no activations "
-                f"of images; {see}"
-            )
-        close = difflib.get_close_matches(name, names, n=4)
-        listed = ", ".join(names if len(names) <= 40 else [*names[:12], "...", *names[-4:]])
-        hint = f" (did you mean {' or '.join(close)}?)" if close else ""
-        return f"no layer {name!r} in {self.name}{hint}; layers: {listed}; {see}"
+        return self._names().base(canonical)
 
     def _run(self, inputs: Tensor, wanted: set[str]) -> dict[str, Tensor]:
         layers = [self.layers()[name] for name in wanted]
@@ -316,17 +288,6 @@ class TorchScript(nn.Module):
 
     def forward(self, images: Tensor) -> Any:
         return self.script(images)
-
-
-_SCRIPT = "a TorchScript module shows its output alone; give the Python module to see its layers"
-POOLS = ("class", "mean")
-"""Suffixes of layer names that reduce a map or tokens to a vector."""
-
-
-def _pooled(activations: Tensor, name: str) -> Tensor:
-    if name.endswith(":class"):
-        return activations[:, 0]
-    return activations.mean(1) if activations.ndim == 3 else activations.mean((2, 3))
 
 
 def _unique(labels: Sequence[str]) -> tuple[str, ...]:
