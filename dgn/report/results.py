@@ -11,6 +11,9 @@ from typing import Any
 
 from dgn.files import write_whole
 
+RESULTS = "results.json"
+"""The file with a run's settings and rows."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -80,7 +83,7 @@ def write_results(folder: str | Path, rows: Sequence[Row], settings: Mapping[str
     writer.writerows({name: _cell(value) for name, value in record.items()} for record in records)
     write_whole(Path(folder) / "results.csv", table.getvalue())
     document = {"settings": plain(settings), "results": records}
-    write_whole(Path(folder) / "results.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+    write_whole(Path(folder) / RESULTS, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
 def plain(value: Any) -> Any:

@@ -93,7 +93,7 @@ def test_which_methods_need_neither_prior_nor_images(configs, target, name):
 def test_images_have_the_size_that_is_asked_for(configs, target):
     for size, shape in ((20, (20, 20)), ((10, 14), (10, 14)), (None, (12, 12))):
         for name in ("pixels", "olah2017"):
-            stages = stages_of(method_for(configs[name], "noise", 1), Setting(target, image_size=size))
+            stages = stages_of(method_for(configs[name], "noise", 1), Setting(target, canvas_size=size))
             assert maximize(target, parse_units("4:1", target), stages).images.shape[2:] == shape
 
 
