@@ -7,7 +7,6 @@ import torch
 from omegaconf import OmegaConf
 
 from dgn.am.maximize import maximize
-from dgn.am.methods import dgn_am
 from dgn.am.objectives.diversity import Diversity
 from dgn.am.objectives.evaluation import activations_of
 from dgn.am.objectives.language import parse_units
@@ -16,6 +15,7 @@ from dgn.cli.config import compose
 from dgn.cli.config_folders import choices
 from dgn.cli.stages import method_for, stages_of
 from dgn.errors import UserError
+from dgn.methods import dgn_am
 from dgn.prior.code_prior import CodeAutoencoder, CodePrior, about_codes
 
 METHODS = choices("method")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dgn.am.objectives.scanner import Text
 from dgn.am.objectives.terms import Position, Unit
 from dgn.errors import UserError
-from dgn.networks.featurenet import POOLS, FeatureNet
+from dgn.networks.featurenet import FeatureNet
+from dgn.networks.layer_names import POOLS
 
 _EXAMPLES = "LAYER:UNIT, for example fc8:3, fc8:all or conv5:12@4,4"
 
