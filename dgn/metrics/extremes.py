@@ -93,7 +93,7 @@ class _Greatest:
         rows = len(self.values)
         values, keys = torch.cat([self.values, values], 1), torch.cat([self.keys, keys.expand(rows, -1)], 1)
         places = torch.cat([self.places, places.expand(rows, -1)], 1)
-        order = keys.argsort(1, descending=True)
-        by_value = values.gather(1, order).argsort(1, descending=True, stable=True)
+        order = keys.argsort(dim=1, descending=True)
+        by_value = values.gather(1, order).argsort(dim=1, descending=True, stable=True)
         order = order.gather(1, by_value)[:, : self.k]
         self.values, self.keys, self.places = (part.gather(1, order) for part in (values, keys, places))
