@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from dgn.data.batches import BATCH
 from dgn.errors import UserError
 from dgn.metrics.diversity import perceptual
-from dgn.metrics.features import penultimate
 from dgn.metrics.neighbours import code_spaces
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
@@ -75,14 +74,18 @@ class FeatureSimilarity:
 def similarity_layers(net: FeatureNet, count: int = 5) -> list[str]:
     """Returns the layers that a similarity reads: at most `count` main layers at even distances of depth.
 
-    The class layer is left out; the last layer is its input, if that is a layer.
+    The last is the input of the class layer (`FeatureNet.code_layer`); deeper layers are left out.
     """
-    last = penultimate(net)
-    spaces = [name for name in code_spaces(net) if net.layer(name).name != net.layer(net.class_layer()).name]
-    spaces = [name for name in spaces if name != last]
+    last = net.layer(net.code_layer())
+    depth = {name: place for place, name in enumerate(net.layers())}
+    spaces = [
+        name
+        for name in code_spaces(net)
+        if depth[net.layer(name).name] < depth[last.name] and net.layer(name).name != last.same_as
+    ]
     if len(spaces) > count - 1:
-        spaces = [spaces[round(i * (len(spaces) - 1) / (count - 2))] for i in range(count - 1)]
-    return [*spaces, last]
+        spaces = [spaces[round(i * (len(spaces) - 1) / max(count - 2, 1))] for i in range(count - 1)]
+    return [*spaces, last.name]
 
 
 class PairSimilarity:

@@ -15,7 +15,7 @@ from dgn.metrics.similarity import (
     lpips_similarity,
     similarity_layers,
 )
-from dgn.networks.zoo import mini_resnet
+from dgn.networks.zoo import mini_caffenet, mini_resnet
 
 
 @pytest.fixture
@@ -54,6 +54,8 @@ def test_several_layers_of_all_depths_are_compared(net):
     assert similarity_layers(net) == ["conv1", "conv2", "fc:input"]
     assert similarity_layers(mini_resnet(classes=3)) == ["conv1", "layer1", "layer2", "layer3", "fc:input"]
     assert similarity_layers(mini_resnet(classes=3), 3) == ["conv1", "layer3", "fc:input"]
+    assert similarity_layers(mini_caffenet(classes=3)) == ["conv1", "conv3", "conv4", "fc6", "fc8:input"]
+    assert similarity_layers(mini_resnet(classes=0))[-1] == "output"
     assert "tiny" in FeatureSimilarity(net).name
 
 
