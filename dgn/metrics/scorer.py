@@ -20,7 +20,7 @@ from dgn.metrics.naturalness import naturalness
 from dgn.metrics.neighbours import Nearest, nearest
 from dgn.metrics.percentile import percentiles
 from dgn.metrics.recognition import Verdict, check_independent, judge_images
-from dgn.metrics.scores import Measured
+from dgn.metrics.scores import REAL, Measured
 from dgn.networks.featurenet import FeatureNet
 
 log = logging.getLogger(__name__)
@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 RealImages = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 """Batches (images in image space, labels) of real images, from the first, each time it is called."""
 
-REAL = "real images"
-"""The method's name in the reference row."""
 PER_CLASS, OF_ALL = 16, 64
 """Numbers of real images, of one class and of all classes, whose mean distance is the unit of diversity."""
 
