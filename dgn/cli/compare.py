@@ -19,13 +19,14 @@ from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.language import parse_units
 from dgn.cli.config import given_overrides, plain
 from dgn.cli.networks import network
-from dgn.cli.roles import device_of, judge_of, load_prior, reference_data, seeds_of, units_of
+from dgn.cli.roles import judge_of, load_prior, reference_data, seeds_of, units_of
 from dgn.cli.run_folders import RESULTS, entry_of, places_of
 from dgn.cli.run_names import name_runs, settings_of
 from dgn.cli.search import Contender, search
 from dgn.cli.stages import method_for
 from dgn.data.datamodule import ImageData
 from dgn.data.images import read_image
+from dgn.devices import device_of, placed
 from dgn.errors import UserError
 from dgn.metrics.ranking import Yardstick
 from dgn.networks.featurenet import FeatureNet
@@ -219,7 +220,7 @@ class _Asked:
 
 def _ask(config: DictConfig, prior: Prior, device: torch.device) -> _Asked:
     own = config.target.get("_target_") is None
-    target = (prior.encoder_net() if own else network(config.target, image_size=prior.image_size)).to(device)
+    target = placed(prior.encoder_net() if own else network(config.target, image_size=prior.image_size), device)
     units = parse_units(_units(config.units, target), target)
     data = reference_data(prior, config)
     method = method_for(config.method, config.start, config.steps, given_overrides())
@@ -255,7 +256,7 @@ def _yardstick_of_search(config: DictConfig, run: Path, where: str | list[str] |
         target = prior.encoder_net()
     else:
         target = network(config.target, image_size=prior.image_size if prior else None)
-    return _yardstick(config, prior, target.to(device), reference_data(prior, config))
+    return _yardstick(config, prior, placed(target, device), reference_data(prior, config))
 
 
 def _counted(entries: Sequence[Entry]) -> str:

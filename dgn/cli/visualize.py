@@ -18,10 +18,11 @@ from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.language import parse_units
 from dgn.cli.config import command_line, given_overrides, plain
 from dgn.cli.networks import asked_to_list, network, print_layers
-from dgn.cli.roles import device_of, judge_of, load_prior, priors_of, reference_data, seeds_of, target_of, units_of
+from dgn.cli.roles import judge_of, load_prior, priors_of, reference_data, seeds_of, target_of, units_of
 from dgn.cli.search import Contender, contenders_of, search
 from dgn.cli.tracking import track
 from dgn.data.reference import Reference
+from dgn.devices import device_of
 from dgn.errors import UserError
 from dgn.files import file_stem, image_name
 from dgn.metrics.neighbours import PIXELS, code_spaces

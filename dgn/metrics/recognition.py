@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dgn.data.batches import Images, batches
+from dgn.devices import moved
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
@@ -47,7 +48,7 @@ def judge_images(judge: FeatureNet, images: Images, wanted: Sequence[Collection[
         wanted: the accepted labels of each image (case and underscores are ignored).
     """
     layer, device = judge.class_layer(), judge.device
-    logits = torch.cat([judge(batch.to(device), [layer])[layer].float().cpu() for batch in batches(images)])
+    logits = torch.cat([judge(moved(batch, device), [layer])[layer].float().cpu() for batch in batches(images)])
     probabilities = logits.softmax(1)
     order = logits.sort(dim=1, descending=True, stable=True).indices  # of equal logits, the lower class first
     ranks = order.argsort(1) + 1

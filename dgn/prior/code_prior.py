@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from dgn.devices import double
 from dgn.errors import UserError, first_line
 from dgn.files import write_whole
 from dgn.networks.precision import full_precision
@@ -68,7 +69,7 @@ class CodeAutoencoder(nn.Module):
             std: (*code_shape), standard deviations over real images.
         """
         self.mean.copy_(mean)
-        self.scale.fill_(float(std.double().square().mean().sqrt().clamp_min(1e-12)))
+        self.scale.fill_(float(double(std).square().mean().sqrt().clamp_min(1e-12)))
 
     @full_precision
     def forward(self, codes: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dgn.data.images import as_images
+from dgn.devices import moved
 from dgn.errors import UserError, first_line
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
@@ -105,7 +106,7 @@ class Prior:
 
         Works where the encoder is available.
         """
-        return self.encoder_net()(as_images(images).to(self.device), [self.layer])[self.layer].float()
+        return self.encoder_net()(moved(as_images(images), self.device), [self.layer])[self.layer].float()
 
     def encoder_net(self) -> FeatureNet:
         """Returns the network that this prior inverts, verified by its fingerprint.

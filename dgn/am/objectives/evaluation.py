@@ -9,6 +9,7 @@ from torch import Tensor
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.terms import Reader, Simple, factors
 from dgn.data.batches import Images, batches
+from dgn.devices import moved
 from dgn.networks.featurenet import FeatureNet
 
 
@@ -74,6 +75,6 @@ def activations_of(target: FeatureNet, objectives: Sequence[Objective], images: 
     values = []
     with torch.no_grad():
         for batch in batches(images):
-            activations = target(batch.to(device), layers)
+            activations = target(moved(batch, device), layers)
             values.append(torch.stack([o.values(activations) for o in objectives], 1).cpu())
     return torch.cat(values)
