@@ -26,7 +26,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.prior.code_prior import CodePrior
 from dgn.runs.folders import CODE_PRIOR, OUTPUTS
-from dgn.runs.programs import command
+from dgn.runs.programs import command, override
 from dgn.runs.ranks import interactive
 
 
@@ -136,7 +136,7 @@ def load_code_prior(where: str | None, prior: Prior) -> CodePrior:
             return code_prior
     raise UserError(
         f"this method needs a prior over the codes of {prior.source}, and {OUTPUTS}/ holds none; fit one with "
-        f"`{command('train', 'task=code_prior', f'prior={prior.source}')}`, or name one with code_prior=FILE"
+        f"`{command('train', 'task=code_prior', override('prior', prior.source))}`, or name one with code_prior=FILE"
     )
 
 

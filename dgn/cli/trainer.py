@@ -35,7 +35,7 @@ from dgn.files import write_whole
 from dgn.runs.folders import CHECKPOINT, CONFIG, command_of, holds_run
 from dgn.runs.loggers import check as check_loggers
 from dgn.runs.loggers import logged
-from dgn.runs.programs import command, own_configs_flag
+from dgn.runs.programs import command, override, own_configs_flag
 from dgn.runs.ranks import interactive, local_rank, processes_per_node, rank, started_by_launcher
 from dgn.training.callbacks import AtomicCheckpointIO, Checkpoints, Interruption, LastValidation, Progress, Throughput
 from dgn.training.inversion import NonFiniteLoss
@@ -126,7 +126,7 @@ def make_trainer(
     theirs = callbacks_of(config.trainer)
     bar = bool(config.trainer.enable_progress_bar) and interactive() and rank() == 0 and not shows_progress(theirs)
     lines = bool(config.trainer.enable_progress_bar) and not bar and not shows_progress(theirs)
-    again = command("train", *own_configs_flag(), f"resume={folder}")
+    again = command("train", *own_configs_flag(), override("resume", folder))
     ours: list[pl.Callback] = [
         Checkpoints(folder, config.checkpoint.every_n_steps, again, interruption),
         Throughput(config.trainer.log_every_n_steps, lines=lines),

@@ -22,7 +22,7 @@ from dgn.errors import UserError, first_line
 from dgn.files import write_whole
 from dgn.networks.precision import full_precision
 from dgn.prior.generator_prior import Prior
-from dgn.runs.programs import command
+from dgn.runs.programs import command, override
 
 _HEADER, _FORMAT = "dgn_code_prior", 1
 
@@ -113,7 +113,7 @@ class CodePrior:
         if not self.fits(prior):
             raise UserError(
                 f"{self.source} was fitted to other codes than those of {prior.source} (layer {prior.layer}); fit one "
-                f"with `{command('train', 'task=code_prior', f'prior={prior.source}')}`"
+                f"with `{command('train', 'task=code_prior', override('prior', prior.source))}`"
             )
 
     def save(self, path: str | Path) -> None:
