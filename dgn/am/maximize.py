@@ -7,6 +7,7 @@ the objective is read, what is optimized (the parametrization), the regularizers
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -21,7 +22,7 @@ from dgn.am.objectives.evaluation import Evaluation, activations_of
 from dgn.am.objectives.language import as_objectives
 from dgn.am.outcomes import Outcome, Watch, summary
 from dgn.am.parametrizations.code import Code
-from dgn.am.preferred import Preferred
+from dgn.am.preferred import Preferred, joined
 from dgn.am.regularizers.parameters import Clip, Decay
 from dgn.am.setting import Setting
 from dgn.am.stage import Stage
@@ -94,16 +95,13 @@ def maximize(
     ]
     for _ in ticks:
         pass  # lets a progress bar finish
-    images, activations, curves, of_batches = zip(*searched, strict=True)
-    chosen, used = zip(*jobs, strict=True)
-    outcomes = [outcome for batch in of_batches for outcome in batch]
+    preferred = joined(searched)
+    outcomes = preferred.outcomes
     failures = [outcome for outcome in outcomes if not outcome.found]
     if failures:
         reasons = summary(outcomes, [f"{objective} seed {s}" for objective, s in jobs])
         log.warning("%d of %d searches found nothing: %s", len(failures), len(outcomes), reasons)
-    return Preferred(
-        torch.cat(images), torch.cat(activations), torch.cat(curves, 1), list(chosen), list(used), outcomes
-    )
+    return replace(preferred, objectives=[objective for objective, _ in jobs], seeds=[s for _, s in jobs])
 
 
 def default_stage(target: FeatureNet, prior: Prior) -> Stage:
@@ -130,9 +128,14 @@ def _search(
     diversity: Diversity | None,
     ticks: Iterator[int],
     film: Film | None,
-) -> tuple[Tensor, Tensor, Tensor, list[Outcome]]:
+) -> Preferred:
     parametrization = stages[0].parametrization
     parameters = parametrization.start(seeds, objectives).detach().float()
+    shown = Evaluation(objectives, parameters.device)
+    with torch.no_grad():
+        start_images = parametrization.images(parameters)
+        start_activations = shown(target(start_images, shown.layers)).cpu()
+        start_images = start_images.float().clamp(0, 1).mul(255).round().byte().cpu().contiguous()
     draws, frames = Draws(seeds, parameters.device), Frames(sum(s.steps for s in stages), film is not None)
     curve: list[Tensor] = []
     watch = Watch(parameters)
@@ -147,7 +150,6 @@ def _search(
             next(ticks)
             frames.add(len(curve), parametrization, parameters)
             curve.append(take_step(climb, update, parameters, draws, i, watch))
-    shown = Evaluation(objectives, parameters.device)
     with torch.no_grad():
         images = parametrization.images(parameters)
         activations = shown(target(images, shown.layers))
@@ -160,4 +162,7 @@ def _search(
             film(objective, seed, frames.of(n, images))
     curves = torch.stack(curve) if curve else torch.empty(0, len(seeds))
     outcomes = watch.outcomes(curves[0] if curve else activations, activations)
-    return images.float().cpu().contiguous(), activations.cpu(), curves.cpu(), outcomes
+    images, activations, curves = images.float().cpu().contiguous(), activations.cpu(), curves.cpu()
+    return Preferred(
+        images, activations, curves, list(objectives), list(seeds), outcomes, start_images, start_activations
+    )
