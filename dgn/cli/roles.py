@@ -17,6 +17,7 @@ from dgn.data.datamodule import ImageData
 from dgn.devices import placed
 from dgn.errors import UserError
 from dgn.metrics.recognition import check_independent
+from dgn.metrics.similarity import Similarity
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.usable import check
 from dgn.prior import Prior
@@ -140,6 +141,31 @@ def load_judge(
     placed(judge, target.device)
     check(judge, "judge", [judge.class_layer()])
     return judge
+
+
+def load_similarity(
+    config: DictConfig, judge: FeatureNet | None, target: FeatureNet, prior: Prior | None
+) -> Similarity | None:
+    """Makes the similarity of `similarity=`; None if there is none, or no judge in whose features it is computed.
+
+    Raises:
+        UserError: If the similarity shares weights with the target.
+    """
+    settings = config.similarity
+    if settings.get("_target_") is None:
+        return None
+    if settings.get("net") is not None:
+        net = placed(network(settings.net, image_size=prior.image_size if prior else None), target.device)
+        similarity = instantiate({key: value for key, value in settings.items() if key != "net"}, net=net)
+    elif settings.get("_partial_"):
+        if judge is None:
+            log.info("Without a judge, predictive power (2AFC, MIS) is not measured; name one, or give similarity=")
+            return None
+        similarity = instantiate(settings)(judge)
+    else:
+        similarity = instantiate(settings, device=str(target.device))
+    check_independent(similarity, target, "similarity")
+    return similarity
 
 
 def open_data(prior: Prior | None, config: DictConfig) -> ImageData | None:

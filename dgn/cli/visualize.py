@@ -13,6 +13,7 @@ from dgn.cli.roles import (
     load_judge,
     load_prior,
     load_priors,
+    load_similarity,
     load_target,
     logger_makers,
     open_data,
@@ -30,7 +31,7 @@ from dgn.runs.loggers import check as check_loggers
 from dgn.runs.threads import use_threads
 from dgn.visualization.approaches import make_approaches
 from dgn.visualization.gallery_run import Scene, make_gallery
-from dgn.visualization.settings import FacetSettings, NoteSettings, Visualization
+from dgn.visualization.settings import FacetSettings, NoteSettings, PredictiveSettings, Visualization
 from dgn.visualization.tracking import log_gallery
 
 
@@ -75,6 +76,8 @@ def read_visualization(config: DictConfig) -> Visualization:
         notes=_read_notes(config),
         reference_images=config.reference_images,
         nearest="all" if config.nearest == "all" else list(config.nearest or []),
+        predictive=_read_predictive(config.predictive),
+        wrong_class_start=_read_flag("wrong_class_start", config.wrong_class_start),
         video=_read_video(config.video),
         title=config.title,
     )
@@ -86,6 +89,20 @@ def _read_notes(config: DictConfig) -> NoteSettings:
     if config.masks not in ("auto", True, False):
         raise UserError(f"masks={config.masks}: give auto, true or false")
     return NoteSettings(config.top_images, config.masks, config.occlusion.patch, config.occlusion.stride)
+
+
+def _read_predictive(config: DictConfig) -> PredictiveSettings | None:
+    tasks = config.tasks
+    if not isinstance(tasks, int) or isinstance(tasks, bool) or tasks < 0:
+        raise UserError(f"predictive.tasks={tasks}: give a number of pairs of real images, e.g. 20, or 0 for none")
+    minimize = _read_flag("predictive.minimize", config.minimize)
+    return PredictiveSettings(tasks, minimize) if tasks else None
+
+
+def _read_flag(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise UserError(f"{key}={value}: give true or false")
+    return value
 
 
 def _read_video(video: Any) -> str | None:
@@ -109,7 +126,8 @@ def _make_scene(config: DictConfig, asked: Visualization, device: torch.device) 
     reference = Reference(data, asked.reference_images) if data is not None and asked.reference_images else None
     approaches = make_approaches(read_methods(config, given_overrides()), priors, asked.start, reference)
     judge = load_judge(config, first, target, data)
-    return Scene(target, objectives, approaches, priors, judge, data, reference)
+    similarity = load_similarity(config, judge, target, first) if asked.predictive is not None else None
+    return Scene(target, objectives, approaches, priors, judge, similarity, data, reference)
 
 
 def _list_layers(config: DictConfig, role: str, device: torch.device) -> None:

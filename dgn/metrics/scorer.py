@@ -122,6 +122,8 @@ class Scorer:
             return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
         per_unit = {"activation": mean(preferred.activations.tolist())}
+        if preferred.start_activations is not None:
+            per_unit["gain"] = mean((preferred.activations - preferred.start_activations).tolist())
         if scores.percentiles is not None:
             per_unit["percentile"] = mean(scores.percentiles)
         if scores.verdicts is not None:

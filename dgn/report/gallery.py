@@ -11,7 +11,7 @@ from dgn.data.images import pictures
 from dgn.files import write_whole, written_aside
 from dgn.report import units as grouping
 from dgn.report.comparison import table
-from dgn.report.contents import Comparison, Trace, UnitNotes
+from dgn.report.contents import Comparison, PathCurves, Trace, UnitNotes
 from dgn.report.curves import HEIGHT, WIDTH, chart
 from dgn.report.pages import render, write_assets
 from dgn.report.real_images import RealImages, clipped, cropped, field, png
@@ -36,6 +36,7 @@ def write_gallery(
     traces: Sequence[Trace] | None = None,
     units: Mapping[str, UnitNotes] | None = None,
     comparison: Comparison | None = None,
+    paths: PathCurves | None = None,
 ) -> Path:
     """Writes the results of a run into `folder` and returns the path of its index.html.
 
@@ -56,6 +57,7 @@ def write_gallery(
         traces: one per row: curve, nearest real images, film, receptive field.
         units: {a row's `objective`: real images that excite it, and its facets}.
         comparison: the table of methods and priors.
+        paths: path similarity of methods and priors over the target's layers.
     """
     folder = Path(folder)
     settings = dict(as_json(settings))
@@ -85,6 +87,10 @@ def write_gallery(
         measured=any(known(row.percentile) for row in rows),
         sortable=[entry for entry in _SORTABLE if any(known(getattr(row, entry[1])) for row in rows)],
         comparison=comparison and table(comparison),
+        paths=paths,
+        path_chart=chart([((i, i), values) for i, (_, values) in enumerate(paths.curves)], 1.0) if paths else None,
+        chart_size=(WIDTH, HEIGHT),
+        begun=_begun(rows),
         command=command,
         settings=list(flat(settings)),
         abreast=_abreast(run_units, columns),
@@ -140,6 +146,7 @@ class _UnitPages:
             numbers=_numbers(rows, [unit], own)[2:],
             columns=[(i, self._columns[i], _head(unit.of(i))) for i in own],
             lines=[(facet, seed, [cells[i] for i in own]) for facet, seed, cells in unit.lines(len(self._columns))],
+            starts=self._starts(unit),
             nearest={shot.place: [self._real.show(image) for image in shot.trace.nearest] for shot in unit.shots},
             fields={shot.place: self._field(shot) for shot in unit.shots if shot.trace.box is not None},
             real=real,
@@ -155,11 +162,30 @@ class _UnitPages:
         )
         write_whole(self._folder / unit.page, page)
 
+    def _starts(self, unit: Unit) -> dict[int, tuple[str, str]]:
+        """Returns the file of what each search began at, and in words where that is from, by the shots' places."""
+        starts = {}
+        for shot in unit.shots:
+            if shot.trace.start is not None:
+                path = self._real.write(shot.trace.start, "starts")
+                starts[shot.place] = path, grouping.describe_start(shot.row.start)
+        return starts
+
     def _field(self, shot: Shot) -> tuple[str, tuple[float, float, float, float] | None]:
         """Returns the file of a preferred image cropped to the receptive field, and the field's position in percent."""
         image = self._images[shot.place].detach().float().clamp(0, 1).cpu()
         box = clipped(shot.trace.box, image)
         return (self._real.write(cropped(image, box)), field(box, image)) if field(box, image) else ("", None)
+
+
+def _begun(rows: Sequence[Row]) -> str:
+    """Returns a sentence on what searches started from, for the overview; "" if all of them started from noise."""
+    methods: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if words := grouping.describe_start(row.start):
+            methods.setdefault(words, {})[row.method] = None
+    parts = [f"{' and '.join(names)} started {words}" for words, names in methods.items()]
+    return f"Searches of {'; of '.join(parts)}." if parts else ""
 
 
 def _head(shots: Sequence[Shot]) -> list[str]:

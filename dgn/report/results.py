@@ -41,6 +41,12 @@ class Row:
         nearest_code: distance to the nearest real image in the target's code space; None if not measured.
         steps: the number of steps of the search; None if not measured.
         seconds: the duration of the search; None if not measured.
+        start: where the search started: "noise", "real" (near real images of the unit), "sample", "facets", or the path
+            of an image; "" if not recorded.
+        start_activation: the objective's value for what the search began at; None if not recorded.
+        start_recognized: whether the judge takes that for the unit's label; None if not measured.
+        image_correlation_with_start: Pearson correlation of the image with what the search began at, over pixels and
+            channels; None if not recorded.
         note: that the unit was silent at the start, or why the search has no result.
     """
 
@@ -64,6 +70,10 @@ class Row:
     steps: int | None = None
     seconds: float | None = None
     note: str = ""
+    start: str = ""
+    start_activation: float | None = None
+    start_recognized: bool | None = None
+    image_correlation_with_start: float | None = None
 
 
 COLUMNS = tuple(field.name for field in fields(Row))

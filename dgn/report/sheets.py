@@ -10,7 +10,7 @@ from torch import Tensor
 from dgn.report.comparison_figure import save_comparison_figure
 from dgn.report.contact_sheet import save_contact_sheet
 from dgn.report.contents import UnitNotes
-from dgn.report.units import Column, Unit
+from dgn.report.units import Column, Unit, describe_start
 
 IN_FIGURE = (16, 12)  # units of a comparison figure, and pictures in a row, that fit on a printed page
 
@@ -22,8 +22,12 @@ def write_sheet(path: Path, units: Sequence[Unit], columns: Sequence[Column], im
     places = [[shot.place for shot in shots] for _, _, shots in groups]
     words = [(u.title, u.objective, columns[i].title if len(columns) > 1 else "") for u, i, _ in groups]
     titles = [" · ".join(dict.fromkeys(filter(None, title))) for title in words]
+    starts = {shot.place: describe_start(shot.row.start) for unit in units for shot in unit.shots}
+    captions = [starts[place] for group in places for place in [*group, *[group[-1]] * (most - len(group))]]
     aligned = len(columns) if len(groups) == len(units) * len(columns) else 1
-    save_contact_sheet(path, _laid_out(images, places, most), titles, most, together=aligned)
+    save_contact_sheet(
+        path, _laid_out(images, places, most), titles, most, captions if any(captions) else None, together=aligned
+    )
 
 
 def write_figure(

@@ -109,6 +109,20 @@ class Layer:
     units: list[Unit]
 
 
+def describe_start(start: str) -> str:
+    """Returns where a search started (`Row.start`) in words, for a caption; "" for noise, or if not recorded."""
+    if start in ("", "noise"):
+        return ""
+    return _STARTS.get(start, f"from {start}")
+
+
+_STARTS = {
+    "real": "from real images",
+    "facets": "from real images of the facet",
+    "sample": "from a sample",
+}
+
+
 def arrange(
     rows: Sequence[Row], traces: Sequence[Trace], thumbs: Sequence[str], sizes: Sequence[tuple[int, int]]
 ) -> tuple[list[Column], list[Unit]]:

@@ -1,5 +1,6 @@
 """The approaches of a gallery: each method with each prior whose codes it searches, and where its searches start."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from dgn.errors import UserError
 from dgn.files import file_stem
 from dgn.prior import Prior
 from dgn.prior.hub import is_shared
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,13 @@ def make_approaches(
     Args:
         methods: the methods.
         priors: the priors.
-        start: where searches are asked to start; "auto": where each method says.
+        start: where searches are asked to start; "auto": where the method says, and from noise if there are several
+            methods, as what begins at real images cannot be compared with what begins at noise.
         reference: the real images, if any are known.
     """
+    if start == "auto" and len(methods) > 1:
+        start = "noise"
+        log.info("Methods are compared from one kind of start: noise (start=real: all near real images)")
     approaches = []
     for method in methods:
         pairs: list[tuple[Prior | None, str]] = [(None, "")]

@@ -10,9 +10,11 @@ from dgn.am.objectives.algebra import Objective
 from dgn.data.reference import Reference
 from dgn.files import image_name
 from dgn.metrics.neighbours import PIXELS, Nearest
+from dgn.metrics.paths import PathSimilarity
 from dgn.networks.featurenet import FeatureNet
-from dgn.report.contents import RealImage, Trace
+from dgn.report.contents import PathCurves, RealImage, Trace
 from dgn.report.results import Row
+from dgn.visualization.approaches import Approach
 from dgn.visualization.scoring import ScoredResult
 from dgn.visualization.unit_notes import receptive_field
 
@@ -31,8 +33,10 @@ def make_rows(results: Sequence[ScoredResult], facets: Mapping[Objective, "UnitF
     rows = []
     for result in results:
         folder = f"images/{result.search.approach.folder}" if len(results) > 1 else "images"
+        correlations = result.preferred.correlation_with_start()
         for i in range(len(result.preferred.images)):
-            rows.append(_make_row(result, i, folder, facets, code_layer))
+            correlation = None if correlations is None else float(correlations[i])
+            rows.append(_make_row(result, i, folder, facets, code_layer, correlation))
     return rows
 
 
@@ -63,16 +67,32 @@ def make_traces(
             if reference is not None and preferred.found[i]:
                 near = _nearest_of(result.scores.nearest, i, pool, reference)
             film = paths.get((objective, seed + preferred.seeds[i]))
-            traces.append(Trace(curves[i], near, film, receptive_field(target, objective, (height, width))))
+            start = preferred.start_images[i] if preferred.start_images is not None else None
+            box = receptive_field(target, objective, (height, width))
+            traces.append(Trace(curves[i], near, film, box, None if start is None else start.float().div(255)))
     return traces
 
 
+def path_curves(approaches: Sequence[Approach], paths: Sequence[PathSimilarity]) -> PathCurves | None:
+    """Returns the path similarity of each approach over the target's layers, for the page; None if not measured."""
+    if not paths:
+        return None
+    curves = [(a.title, p.curve.tolist()) for a, p in zip(approaches, paths, strict=True)]
+    return PathCurves(paths[0].layers, curves)
+
+
 def _make_row(
-    result: ScoredResult, i: int, folder: str, facets: Mapping[Objective, "UnitFacets"], code_layer: str
+    result: ScoredResult,
+    i: int,
+    folder: str,
+    facets: Mapping[Objective, "UnitFacets"],
+    code_layer: str,
+    correlation: float | None,
 ) -> Row:
     preferred, scores, approach = result.preferred, result.scores, result.search.approach
     objective, seed, outcome = preferred.objectives[i], preferred.seeds[i], preferred.outcomes[i]
     verdict = scores.verdicts[i] if scores.verdicts and outcome.found else None
+    start_verdict = result.start.verdicts[i] if result.start is not None and result.start.verdicts else None
     distances = {space: float(near.distances[i]) for space, near in scores.nearest.items()} if outcome.found else {}
     return Row(
         layer="+".join(objective.layers),
@@ -95,6 +115,10 @@ def _make_row(
         steps=len(preferred.curve),
         seconds=round(result.search.seconds, 3),
         note=outcome.note,
+        start=result.search.start,
+        start_activation=None if preferred.start_activations is None else float(preferred.start_activations[i]),
+        start_recognized=start_verdict.top(1) if start_verdict else None,
+        image_correlation_with_start=correlation if outcome.found else None,
     )
 
 

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dgn.am.maximize import Preferred
 from dgn.am.objectives.algebra import Objective
 from dgn.am.starts import Starts
 from dgn.data.datamodule import ImageData
 from dgn.data.reference import Reference
+from dgn.errors import UserError
+from dgn.metrics.scores import Scores
+from dgn.metrics.similarity import Similarity
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.gallery import write_gallery
 from dgn.report.results import Row
 from dgn.visualization.approaches import Approach
 from dgn.visualization.films import Films
-from dgn.visualization.gallery_contents import make_rows, make_traces
+from dgn.visualization.gallery_contents import make_rows, make_traces, path_curves
 from dgn.visualization.score_table import comparison
-from dgn.visualization.scoring import ScoredResult, layers_to_compare, score
+from dgn.visualization.scoring import Explaining, ScoredResult, layers_to_compare, score
 from dgn.visualization.search import search
 from dgn.visualization.settings import Visualization
 from dgn.visualization.starts import near_real
 from dgn.visualization.unit_notes import describe_units
+from dgn.visualization.wrong_class import class_units, exchanged, share_recognized
 
 if TYPE_CHECKING:  # scikit-learn takes seconds to import
     from dgn.visualization.facets import UnitFacets
@@ -42,6 +47,7 @@ class Scene:
         approaches: the methods and priors that show them.
         priors: the priors.
         judge: the network that recognizes what images show, if there is one.
+        similarity: compares images for predictive power; None: that is not measured.
         data: the real images on which methods measure statistics, if any are known.
         reference: the real images that preferred images are compared with, if there are any.
     """
@@ -51,6 +57,7 @@ class Scene:
     approaches: Sequence[Approach]
     priors: Sequence[Prior]
     judge: FeatureNet | None
+    similarity: Similarity | None
     data: ImageData | None
     reference: Reference | None
 
@@ -77,9 +84,11 @@ def make_gallery(
     results = []
     for approach, film in zip(scene.approaches, films, strict=True):
         _announce(approach, scene, asked)
-        starts = _find_starts(approach, asked, scene, facets)
+        starts = _find_starts(approach, asked, scene, scene.objectives, facets)
         results.append(search(approach, target, scene.objectives, asked.search, scene.data, starts, film))
-    scored, scores = score(results, target, scene.judge, reference, layers, len(asked.search.seeds))
+    explaining = _explaining(asked, scene)
+    scored, scores, paths = score(results, target, scene.judge, reference, layers, len(asked.search.seeds), explaining)
+    scores = _with_wrong_class_starts(scores, asked, scene)
     notes = {} if reference is None else describe_units(asked.notes, target, scene.objectives, reference)
     if facets and reference is not None:
         from dgn.visualization.facets import add_facets, write_facets
@@ -88,7 +97,7 @@ def make_gallery(
         made = {result.title: (result.preferred.images, result.preferred.objectives) for result in scored}
         write_facets(folder, facets, reference, scene.judge, made)
     rows = make_rows(scored, facets, layers[0])
-    paths = [film.paths if film is not None else {} for film in films]
+    film_paths = [film.paths if film is not None else {} for film in films]
     page = write_gallery(
         folder,
         rows,
@@ -96,9 +105,10 @@ def make_gallery(
         {**settings, **_facts(scene, scored)},
         asked.title or f"What {target.name} prefers to see",
         command,
-        traces=make_traces(scored, paths, target, reference, asked.search.seed),
+        traces=make_traces(scored, film_paths, target, reference, asked.search.seed),
         units=notes,
-        comparison=comparison(scores, layers[0]),
+        comparison=comparison(scores, layers[0], explaining.similarity if explaining is not None else None),
+        paths=path_curves(scene.approaches, paths),
     )
     scores.write(folder)
     for result in scored:
@@ -121,17 +131,55 @@ def _films(asked: Visualization, scene: Scene, approach: Approach, folder: Path)
 
 
 def _find_starts(
-    approach: Approach, asked: Visualization, scene: Scene, facets: Mapping[Objective, UnitFacets]
+    approach: Approach,
+    asked: Visualization,
+    scene: Scene,
+    objectives: Sequence[Objective],
+    facets: Mapping[Objective, UnitFacets],
 ) -> Starts | None:
-    """Returns the starts of each objective's searches; None if the approach's `start` alone says."""
+    """Returns where the searches of each objective start; None if the approach's `start` alone says."""
     if facets:
         from dgn.visualization.facets import starts_in_facets
 
         return starts_in_facets(facets, approach.prior)
     if approach.start == "real":
         assert scene.reference is not None  # checked by `choose_start`
-        return near_real(scene.target, approach.prior, scene.objectives, asked.search.shifted_seeds, scene.reference)
+        return near_real(scene.target, approach.prior, objectives, asked.search.shifted_seeds, scene.reference)
     return None
+
+
+def _explaining(asked: Visualization, scene: Scene) -> Explaining | None:
+    """Searches what excites the units least, by every approach, for the measure of predictive power."""
+    if asked.predictive is None or scene.similarity is None or scene.reference is None:
+        return None
+    minimized: list[Preferred | None] = [None] * len(scene.approaches)
+    if asked.predictive.minimize and asked.facets is None:
+        negated = [-objective for objective in scene.objectives]
+        for i, approach in enumerate(scene.approaches):
+            log.info("%s: the same units' minimizing images, for predictive power", approach.method.name)
+            starts = _find_starts(approach, asked, scene, negated, {})
+            minimized[i] = search(approach, scene.target, negated, asked.search, scene.data, starts).preferred
+    return Explaining(scene.similarity, asked.predictive.tasks, minimized)
+
+
+def _with_wrong_class_starts(scores: Scores, asked: Visualization, scene: Scene) -> Scores:
+    """Adds the figure `wrong_class_start` to the approaches' rows: the share of searches that end in their class."""
+    reference = scene.reference
+    if not asked.wrong_class_start:
+        return scores
+    units = class_units(scene.objectives, reference.classes) if reference is not None else []
+    if scene.judge is None or reference is None or len(units) < 2:
+        raise UserError("wrong_class_start=true needs a judge, real images, and units of two classes or more")
+    rows = list(scores.rows)
+    for i, approach in enumerate(scene.approaches):
+        log.info("%s: from real images of other classes", approach.method.name)
+        changed = replace(approach, method=approach.method.starting("real"), start="real")
+        own = near_real(scene.target, approach.prior, units, asked.search.shifted_seeds, reference)
+        starts = exchanged(own, units, asked.search.seeds)
+        result = search(changed, scene.target, units, asked.search, scene.data, starts)
+        share = share_recognized(scene.judge, result.preferred, rows[i].units)
+        rows[i] = replace(rows[i], per_unit={**rows[i].per_unit, "wrong_class_start": share})
+    return replace(scores, rows=rows)
 
 
 def _announce(approach: Approach, scene: Scene, asked: Visualization) -> None:

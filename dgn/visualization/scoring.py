@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dgn.am.maximize import Preferred
@@ -10,14 +10,19 @@ from dgn.am.objectives.algebra import Objective
 from dgn.data.reference import Reference
 from dgn.errors import UserError
 from dgn.metrics.neighbours import code_spaces
-from dgn.metrics.scorer import REAL, ImageScores, Scorer
-from dgn.metrics.scores import Measured, Scores
+from dgn.metrics.paths import PathSimilarity
+from dgn.metrics.scorer import ImageScores, Scorer
+from dgn.metrics.scores import REAL, Measured, Scores
+from dgn.metrics.similarity import Similarity
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
+from dgn.visualization.explaining import Explained, add_path_similarity, add_predictive_power
 from dgn.visualization.search import SearchResult
 
 log = logging.getLogger(__name__)
 
+NOT_SEARCHED = "start, not searched"
+"""What the row of an approach's starts is called, after the method's name."""
 _HELD_OUT = 512
 """Largest number of real images, none of the reference, from which the table's last row is made."""
 
@@ -30,11 +35,13 @@ class ScoredResult:
         search: the result of the searches.
         measured: its row of the table of scores.
         scores: the scores of each image.
+        start: the scores of what the searches began at; None if it was not recorded.
     """
 
     search: SearchResult
     measured: Measured
     scores: ImageScores
+    start: ImageScores | None = None
 
     @property
     def title(self) -> str:
@@ -47,6 +54,21 @@ class ScoredResult:
         return self.search.preferred
 
 
+@dataclass(frozen=True)
+class Explaining:
+    """How it is measured what images explain.
+
+    Attributes:
+        similarity: compares images, for predictive power; None: predictive power is not measured.
+        tasks: the number of pairs of real images of each unit.
+        minimized: for each approach, the images of the negated objectives; None: there are none.
+    """
+
+    similarity: Similarity | None
+    tasks: int
+    minimized: Sequence[Preferred | None]
+
+
 def score(
     results: Sequence[SearchResult],
     target: FeatureNet,
@@ -54,8 +76,11 @@ def score(
     reference: Reference | None,
     layers: Sequence[str],
     per_unit: int,
-) -> tuple[list[ScoredResult], Scores]:
+    explaining: Explaining | None = None,
+) -> tuple[list[ScoredResult], Scores, list[PathSimilarity]]:
     """Scores the preferred images of all approaches by the same code, and real images in the last row.
+
+    An approach whose searches did not start from noise has a second row: its starts, not searched.
 
     Args:
         results: of the approaches' searches, for the same objectives.
@@ -64,20 +89,53 @@ def score(
         reference: the real images, if any are known.
         layers: the target's layers in whose codes the nearest real image is searched.
         per_unit: the number of real images of each unit in the last row.
+        explaining: how predictive power is measured; None: it is not.
+
+    Returns:
+        The scored results, the table, and the path similarity of each approach; [] without real images.
     """
     held_out = reference.held_out(_HELD_OUT) if reference is not None else None
     classes = reference.classes if reference is not None else ()
     scorer = Scorer(target, judge, reference, classes, held_out, layers if reference is not None else [])
     real = _real_instead(scorer, results[0].preferred.objectives, per_unit)
     nearest = scorer.nearest_real([preferred.images for preferred in (*(r.preferred for r in results), *real)])
-    scored = []
-    for result, near in zip(results, nearest, strict=False):
+    scored, rows, start_rows = [], [], []
+    minimized = explaining.minimized if explaining is not None else [None] * len(results)
+    for result, near, weak in zip(results, nearest, minimized, strict=False):
         steps, seconds = len(result.preferred.curve), round(result.seconds, 3)
-        approach = result.approach
-        measured, scores = scorer.measure(result.preferred, approach.method.name, approach.name, steps, seconds, near)
-        scored.append(ScoredResult(result, measured, scores))
-    reference_rows = [scorer.measure(preferred, REAL, near=nearest[-1])[0] for preferred in real]
-    return scored, Scores([result.measured for result in scored] + reference_rows)
+        name, prior, start = result.approach.method.name, result.approach.name, result.start
+        measured, scores = scorer.measure(result.preferred, name, prior, steps, seconds, near)
+        begun = result.preferred.starts()
+        start_scores = None
+        if begun is not None:
+            start_row, start_scores = scorer.measure(begun, f"{name}: {NOT_SEARCHED}", prior, near={})
+            if start != "noise":
+                weak_start = weak.starts() if weak is not None else None
+                start_rows.append(Explained(replace(start_row, start=start), begun, weak_start))
+        rows.append(Explained(replace(measured, start=start), result.preferred, weak))
+        scored.append(ScoredResult(result, measured, scores, start_scores))
+    real_rows = [Explained(scorer.measure(images, REAL, near=nearest[-1])[0], images) for images in real]
+    measured_rows, paths = _explained([*rows, *start_rows, *real_rows], target, reference, explaining, per_unit)
+    return scored, Scores(measured_rows), paths[: len(rows)]
+
+
+def _explained(
+    rows: Sequence[Explained],
+    target: FeatureNet,
+    reference: Reference | None,
+    explaining: Explaining | None,
+    per_unit: int,
+) -> tuple[list[Measured], list[PathSimilarity]]:
+    """Returns the rows with predictive power and path similarity, and the latter over layers."""
+    measured = [row.measured for row in rows]
+    if reference is None:
+        return measured, []
+    objectives = list(dict.fromkeys(rows[0].preferred.objectives))
+    if explaining is not None and explaining.similarity is not None:
+        measured = add_predictive_power(
+            rows, target, objectives, reference, explaining.similarity, explaining.tasks, per_unit
+        )
+    return add_path_similarity(rows, measured, target, objectives, reference)
 
 
 def layers_to_compare(

@@ -38,6 +38,13 @@ class SearchResult:
     seconds: float
     stages: Sequence[Stage]
 
+    @property
+    def start(self) -> str:
+        """Where the searches started: as the approach says, or "real" if the method adds noise to real images."""
+        if self.approach.start != "noise":
+            return self.approach.start
+        return getattr(self.stages[0].parametrization, "own_start", "noise")
+
 
 def search(
     approach: Approach,

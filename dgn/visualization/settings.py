@@ -67,6 +67,19 @@ class NoteSettings:
 
 
 @dataclass(frozen=True)
+class PredictiveSettings:
+    """How predictive power is measured.
+
+    Attributes:
+        tasks: the number of pairs of real images of each unit.
+        minimize: whether the images that excite a unit least are searched too.
+    """
+
+    tasks: int = 20
+    minimize: bool = True
+
+
+@dataclass(frozen=True)
 class Visualization:
     """What a run of visualize.py is asked to do.
 
@@ -77,6 +90,8 @@ class Visualization:
         notes: what is shown of real images.
         reference_images: the number of real images to measure on; 0: none.
         nearest: layers in whose codes the nearest real image is searched; "all": the target's main layers.
+        predictive: how predictive power is measured; None: it is not.
+        wrong_class_start: whether searches from real images of another class are measured too.
         video: the format of the searches' films; None: there are none.
         title: of the page; None: made of the target's name.
     """
@@ -87,6 +102,8 @@ class Visualization:
     notes: NoteSettings = NoteSettings()
     reference_images: int = 2000
     nearest: Sequence[str] | Literal["all"] = "all"
+    predictive: PredictiveSettings | None = None
+    wrong_class_start: bool = False
     video: str | None = None
     title: str | None = None
 
