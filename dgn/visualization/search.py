@@ -45,7 +45,7 @@ def search(
     objectives: Sequence[Objective],
     settings: SearchSettings,
     data: ImageData | None,
-    starts: Starts | None = None,
+    starts: Starts | Tensor | None = None,
     film: Film | None = None,
 ) -> SearchResult:
     """Runs the searches of a contender.
@@ -56,11 +56,12 @@ def search(
         objectives: the objectives.
         settings: how searches run, and their seeds.
         data: real images on which a method measures statistics.
-        starts: the starts of each objective's searches; None: `contender.start` says.
+        starts: the starts of each objective's searches, or images (M, 3, h, w), where seed s starts from image s modulo
+            M; None: `contender.start` says.
         film: is called with the frames of every search.
     """
     began = time.perf_counter()
-    begin: str | Tensor | Starts = starts or contender.start
+    begin: str | Tensor | Starts = contender.start if starts is None else starts
     if isinstance(begin, str) and begin not in ("noise", "sample"):
         begin = read_image(begin).unsqueeze(0).float().div(255)
     setting = Setting(
