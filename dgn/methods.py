@@ -31,7 +31,7 @@ from dgn.data.reference import Reference
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
-from dgn.visualization.contenders import make_contenders
+from dgn.visualization.approaches import make_approaches
 from dgn.visualization.search import search
 from dgn.visualization.settings import SearchSettings, Visualization
 from dgn.visualization.starts import near_real
@@ -140,12 +140,12 @@ def _search(
     reference = None if data is None else Reference(data, Visualization.reference_images)
     named = isinstance(start, str | Path)
     priors = [] if prior is None else [prior]
-    (contender,) = make_contenders([method], priors, str(start) if named else "images", reference)
+    (approach,) = make_approaches([method], priors, str(start) if named else "images", reference)
     starts: Starts | Tensor | None = None if named else as_images(start)
-    if contender.start == "real":
-        assert reference is not None  # checked by `make_contenders`
-        starts = near_real(target, contender.prior, objectives, settings.shifted_seeds, reference)
-    return search(contender, target, objectives, settings, data, starts).preferred
+    if approach.start == "real":
+        assert reference is not None  # checked by `make_approaches`
+        starts = near_real(target, approach.prior, objectives, settings.shifted_seeds, reference)
+    return search(approach, target, objectives, settings, data, starts).preferred
 
 
 def _read(name: str, steps: int | None, settings: Mapping[str, Any]) -> Method:

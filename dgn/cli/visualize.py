@@ -10,7 +10,6 @@ from dgn.am.objectives.language import parse_units
 from dgn.cli.config import command_line, given_overrides, plain
 from dgn.cli.networks import asked_to_list, network, print_layers
 from dgn.cli.roles import (
-    device_of,
     load_judge,
     load_prior,
     load_priors,
@@ -23,12 +22,13 @@ from dgn.cli.roles import (
 )
 from dgn.cli.stages import read_methods
 from dgn.data.reference import Reference
+from dgn.devices import device_of
 from dgn.errors import UserError
 from dgn.networks.usable import check
 from dgn.report.animation import FORMATS
 from dgn.runs.loggers import check as check_loggers
 from dgn.runs.threads import use_threads
-from dgn.visualization.contenders import make_contenders
+from dgn.visualization.approaches import make_approaches
 from dgn.visualization.gallery_run import Scene, make_gallery
 from dgn.visualization.settings import FacetSettings, NoteSettings, Visualization
 from dgn.visualization.tracking import log_gallery
@@ -107,9 +107,9 @@ def _make_scene(config: DictConfig, asked: Visualization, device: torch.device) 
     check(target, "target", [layer for objective in objectives for layer in objective.layers])
     data = open_data(first, config)
     reference = Reference(data, asked.reference_images) if data is not None and asked.reference_images else None
-    contenders = make_contenders(read_methods(config, given_overrides()), priors, asked.start, reference)
+    approaches = make_approaches(read_methods(config, given_overrides()), priors, asked.start, reference)
     judge = load_judge(config, first, target, data)
-    return Scene(target, objectives, contenders, priors, judge, data, reference)
+    return Scene(target, objectives, approaches, priors, judge, data, reference)
 
 
 def _list_layers(config: DictConfig, role: str, device: torch.device) -> None:

@@ -41,9 +41,9 @@ class Reference:
         """The images alone."""
         return (images for images, _ in self())
 
-    def pick(self, places: Iterable[int]) -> dict[int, Tensor]:
-        """Returns the images (3, H, W) at the given positions, by position."""
-        wanted, start = set(places), 0
+    def images_at(self, indices: Iterable[int]) -> dict[int, Tensor]:
+        """Returns the images (3, H, W) at the given indices, by index."""
+        wanted, start = set(indices), 0
         picked: dict[int, Tensor] = {}
         for images, _ in self():
             picked |= {p: images[p - start].clone() for p in range(start, start + len(images)) if p in wanted}

@@ -72,7 +72,7 @@ def find_unit_facets(
     layer = settings.layer or target.code_layer()
     target.layer(layer)
     chosen = own_images(target, objectives, reference)
-    pool = reference.pick(index for indices in chosen.values() for index in indices)
+    pool = reference.images_at(index for indices in chosen.values() for index in indices)
     unit_facets = {}
     for objective, indices in chosen.items():
         images = torch.stack([pool[index] for index in indices]) if indices else torch.empty(0, 3, 1, 1)

@@ -1,4 +1,4 @@
-"""The films of a contender's searches."""
+"""The films of an approach's searches."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ class Films:
 
     Args:
         folder: the run folder.
-        column: the folder under films/ of the contender; "" if there is no other.
+        column: the folder under films/ of the approach; "" if there is no other.
         kind: the format, e.g. "gif".
 
     Attributes:

@@ -24,13 +24,13 @@ def make_rows(results: Sequence[ScoredResult], facets: Mapping[Objective, "UnitF
     """Returns the row of each preferred image.
 
     Args:
-        results: of every contender.
+        results: of every approach.
         facets: in which the searches started; {} if they did not.
         code_layer: the layer in whose codes the distance to the nearest real image is listed.
     """
     rows = []
     for result in results:
-        folder = f"images/{result.search.contender.folder}" if len(results) > 1 else "images"
+        folder = f"images/{result.search.approach.folder}" if len(results) > 1 else "images"
         for i in range(len(result.preferred.images)):
             rows.append(_make_row(result, i, folder, facets, code_layer))
     return rows
@@ -46,8 +46,8 @@ def make_traces(
     """Returns what the gallery shows of each search beyond its row.
 
     Args:
-        results: of every contender.
-        films: the paths of each contender's films, by objective and shifted seed.
+        results: of every approach.
+        films: the paths of each approach's films, by objective and shifted seed.
         target: the network whose units were maximized.
         reference: the real images, if any are known.
         seed: the number by which seeds are shifted.
@@ -70,7 +70,7 @@ def make_traces(
 def _make_row(
     result: ScoredResult, i: int, folder: str, facets: Mapping[Objective, "UnitFacets"], code_layer: str
 ) -> Row:
-    preferred, scores, contender = result.preferred, result.scores, result.search.contender
+    preferred, scores, approach = result.preferred, result.scores, result.search.approach
     objective, seed, outcome = preferred.objectives[i], preferred.seeds[i], preferred.outcomes[i]
     verdict = scores.verdicts[i] if scores.verdicts and outcome.found else None
     distances = {space: float(near.distances[i]) for space, near in scores.nearest.items()} if outcome.found else {}
@@ -79,7 +79,7 @@ def _make_row(
         unit="+".join(term.short for _, term in objective.terms),
         label=objective.label if any(term.label for _, term in objective.terms) else "",
         seed=seed,
-        method=contender.method.name,
+        method=approach.method.name,
         activation=float(preferred.activations[i]) if outcome.found else math.nan,
         percentile=scores.percentiles[i] if scores.percentiles and outcome.found else None,
         judge_label=verdict.label if verdict else "",
@@ -87,7 +87,7 @@ def _make_row(
         recognized=verdict.top(1) if verdict else None,
         image=f"{folder}/{image_name(str(objective), seed)}",
         objective=str(objective),
-        prior=contender.name,
+        prior=approach.name,
         facet=facets[objective].name(seed) if objective in facets else "",
         judge_top5=verdict.top(5) if verdict else None,
         nearest_pixels=distances.get(PIXELS),
@@ -104,7 +104,7 @@ def _nearest_images(results: Sequence[ScoredResult], reference: Reference | None
     indices = {index for near in spaces for index in near.indices.tolist() if index >= 0}
     if reference is None or not indices:
         return {}
-    return {index: image.half() for index, image in reference.pick(indices).items()}
+    return {index: image.half() for index, image in reference.images_at(indices).items()}
 
 
 def _nearest_of(

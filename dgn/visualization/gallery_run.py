@@ -1,4 +1,4 @@
-"""A gallery with numbers: the searches of all contenders, their scores, and the pages that show them."""
+"""A gallery with numbers: the searches of all approaches, their scores, and the pages that show them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.gallery import write_gallery
 from dgn.report.results import Row
-from dgn.visualization.contenders import Contender
+from dgn.visualization.approaches import Approach
 from dgn.visualization.films import Films
 from dgn.visualization.gallery_contents import make_rows, make_traces
 from dgn.visualization.score_table import comparison
@@ -39,7 +39,7 @@ class Scene:
     Attributes:
         target: the network whose units are maximized.
         objectives: the objectives.
-        contenders: the methods and priors that show them.
+        approaches: the methods and priors that show them.
         priors: the priors.
         judge: the network that recognizes what images show, if there is one.
         data: the real images on which methods measure statistics, if any are known.
@@ -48,7 +48,7 @@ class Scene:
 
     target: FeatureNet
     objectives: Sequence[Objective]
-    contenders: Sequence[Contender]
+    approaches: Sequence[Approach]
     priors: Sequence[Prior]
     judge: FeatureNet | None
     data: ImageData | None
@@ -58,7 +58,7 @@ class Scene:
 def make_gallery(
     asked: Visualization, scene: Scene, folder: Path, settings: Mapping[str, Any], command: str
 ) -> tuple[Path, list[Row]]:
-    """Maximizes the objectives by every contender, measures the images, and writes the gallery.
+    """Maximizes the objectives by every approach, measures the images, and writes the gallery.
 
     Args:
         asked: what the run is asked to do.
@@ -73,12 +73,12 @@ def make_gallery(
     target, reference = scene.target, scene.reference
     layers = layers_to_compare(target, scene.priors, asked.nearest)
     facets = _find_facets(asked, scene)
-    films = [_films(asked, scene, contender, folder) for contender in scene.contenders]
+    films = [_films(asked, scene, approach, folder) for approach in scene.approaches]
     results = []
-    for contender, film in zip(scene.contenders, films, strict=True):
-        _announce(contender, scene, asked)
-        starts = _find_starts(contender, asked, scene, facets)
-        results.append(search(contender, target, scene.objectives, asked.search, scene.data, starts, film))
+    for approach, film in zip(scene.approaches, films, strict=True):
+        _announce(approach, scene, asked)
+        starts = _find_starts(approach, asked, scene, facets)
+        results.append(search(approach, target, scene.objectives, asked.search, scene.data, starts, film))
     scored, scores = score(results, target, scene.judge, reference, layers, len(asked.search.seeds))
     notes = {} if reference is None else describe_units(asked.notes, target, scene.objectives, reference)
     if facets and reference is not None:
@@ -114,44 +114,44 @@ def _find_facets(asked: Visualization, scene: Scene) -> dict[Objective, UnitFace
     return find_unit_facets(asked.facets, scene.target, scene.objectives, scene.reference)
 
 
-def _films(asked: Visualization, scene: Scene, contender: Contender, folder: Path) -> Films | None:
+def _films(asked: Visualization, scene: Scene, approach: Approach, folder: Path) -> Films | None:
     if asked.video is None:
         return None
-    return Films(folder, contender.folder if len(scene.contenders) > 1 else "", asked.video)
+    return Films(folder, approach.folder if len(scene.approaches) > 1 else "", asked.video)
 
 
 def _find_starts(
-    contender: Contender, asked: Visualization, scene: Scene, facets: Mapping[Objective, UnitFacets]
+    approach: Approach, asked: Visualization, scene: Scene, facets: Mapping[Objective, UnitFacets]
 ) -> Starts | None:
-    """Returns the starts of each objective's searches; None if the contender's `start` alone says."""
+    """Returns the starts of each objective's searches; None if the approach's `start` alone says."""
     if facets:
         from dgn.visualization.facets import starts_in_facets
 
-        return starts_in_facets(facets, contender.prior)
-    if contender.start == "real":
+        return starts_in_facets(facets, approach.prior)
+    if approach.start == "real":
         assert scene.reference is not None  # checked by `choose_start`
-        return near_real(scene.target, contender.prior, scene.objectives, asked.search.shifted_seeds, scene.reference)
+        return near_real(scene.target, approach.prior, scene.objectives, asked.search.shifted_seeds, scene.reference)
     return None
 
 
-def _announce(contender: Contender, scene: Scene, asked: Visualization) -> None:
+def _announce(approach: Approach, scene: Scene, asked: Visualization) -> None:
     through = ""
-    if contender.prior is not None:
-        through = f", through the prior of {contender.name} ({contender.prior.source})"
+    if approach.prior is not None:
+        through = f", through the prior of {approach.name} ({approach.prior.source})"
     counts = len(scene.objectives), len(asked.search.seeds)
-    log.info("%s: %d objectives x %d seeds in %s%s", contender.method.name, *counts, scene.target.name, through)
+    log.info("%s: %d objectives x %d seeds in %s%s", approach.method.name, *counts, scene.target.name, through)
 
 
 def _facts(scene: Scene, results: Sequence[ScoredResult]) -> dict[str, Any]:
     """Returns what results.json states of a run beside its settings."""
     seconds = sum(result.search.seconds * len(result.preferred.images) for result in results)
     return {
-        "methods": [contender.method.settings for contender in scene.contenders],
+        "methods": [approach.method.settings for approach in scene.approaches],
         "prior": _one_or_all([prior.source for prior in scene.priors]),
         "prior_layer": _one_or_all([prior.layer for prior in scene.priors]),
         "target": scene.target.name,
         "steps": _one_or_all([len(result.preferred.curve) for result in results]),
-        "start": _one_or_all([contender.start for contender in scene.contenders]),
+        "start": _one_or_all([approach.start for approach in scene.approaches]),
         "search_seconds": round(seconds, 1),
     }
 

@@ -18,7 +18,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.run_comparison import BETTER, Entry, count_by_status, write_comparison
 from dgn.runs.folders import METRICS
-from dgn.visualization.contenders import Contender
+from dgn.visualization.approaches import Approach
 from dgn.visualization.search import search
 from dgn.visualization.settings import PriorComparison
 
@@ -93,9 +93,9 @@ def compare_priors(
 def _show(entry: Entry, prior: Prior, task: Task, asked: PriorComparison) -> None:
     """Shows the task's units through a prior: sets the entry's images and numbers."""
     log.info("Comparing: %s", entry.name)
-    contender = Contender(task.method.starting(asked.start), prior, "", asked.start)
+    approach = Approach(task.method.starting(asked.start), prior, "", asked.start)
     try:
-        preferred = search(contender, task.target, task.objectives, asked.search, task.data).preferred
+        preferred = search(approach, task.target, task.objectives, asked.search, task.data).preferred
     except UserError as error:
         _leave_out(entry, error)
         return

@@ -1,4 +1,4 @@
-"""The scores of the contenders' preferred images, and of real images in their place."""
+"""The scores of the approaches' preferred images, and of real images in their place."""
 
 import logging
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _HELD_OUT = 512
 
 @dataclass(frozen=True)
 class ScoredResult:
-    """What the searches of a contender gave, with their scores.
+    """What the searches of an approach gave, with their scores.
 
     Attributes:
         search: the result of the searches.
@@ -38,8 +38,8 @@ class ScoredResult:
 
     @property
     def title(self) -> str:
-        """The contender's title."""
-        return self.search.contender.title
+        """The approach's title."""
+        return self.search.approach.title
 
     @property
     def preferred(self) -> Preferred:
@@ -55,10 +55,10 @@ def score(
     layers: Sequence[str],
     per_unit: int,
 ) -> tuple[list[ScoredResult], Scores]:
-    """Scores the preferred images of all contenders by the same code, and real images in the last row.
+    """Scores the preferred images of all approaches by the same code, and real images in the last row.
 
     Args:
-        results: of the contenders' searches, for the same objectives.
+        results: of the approaches' searches, for the same objectives.
         target: the network whose units were maximized.
         judge: the network that recognizes what the images show, if there is one.
         reference: the real images, if any are known.
@@ -73,8 +73,8 @@ def score(
     scored = []
     for result, near in zip(results, nearest, strict=False):
         steps, seconds = len(result.preferred.curve), round(result.seconds, 3)
-        contender = result.contender
-        measured, scores = scorer.measure(result.preferred, contender.method.name, contender.name, steps, seconds, near)
+        approach = result.approach
+        measured, scores = scorer.measure(result.preferred, approach.method.name, approach.name, steps, seconds, near)
         scored.append(ScoredResult(result, measured, scores))
     reference_rows = [scorer.measure(preferred, REAL, near=nearest[-1])[0] for preferred in real]
     return scored, Scores([result.measured for result in scored] + reference_rows)

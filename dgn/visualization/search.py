@@ -1,4 +1,4 @@
-"""The searches of a contender: one image for each objective and seed."""
+"""The searches of an approach: one image for each objective and seed."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,30 +17,30 @@ from dgn.data.images import read_image
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior.location import load_code_prior
 from dgn.runs.ranks import interactive
-from dgn.visualization.contenders import Contender
+from dgn.visualization.approaches import Approach
 from dgn.visualization.settings import SearchSettings
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What the searches of a contender gave.
+    """What the searches of an approach gave.
 
     Attributes:
-        contender: the method and the prior.
+        approach: the method and the prior.
         preferred: the preferred images.
         seconds: the duration of a search.
         stages: the stages of the searches. The first one's `parametrization.start(seeds, objectives)` returns the
             parameters with which searches start, from the seeds of `preferred` plus the run's seed.
     """
 
-    contender: Contender
+    approach: Approach
     preferred: Preferred
     seconds: float
     stages: Sequence[Stage]
 
 
 def search(
-    contender: Contender,
+    approach: Approach,
     target: FeatureNet,
     objectives: Sequence[Objective],
     settings: SearchSettings,
@@ -48,31 +48,31 @@ def search(
     starts: Starts | Tensor | None = None,
     film: Film | None = None,
 ) -> SearchResult:
-    """Runs the searches of a contender.
+    """Runs the searches of an approach.
 
     Args:
-        contender: the method and the prior.
+        approach: the method and the prior.
         target: the network whose units are maximized.
         objectives: the objectives.
         settings: how searches run, and their seeds.
         data: real images on which a method measures statistics.
         starts: the starts of each objective's searches, or images (M, 3, h, w), where seed s starts from image s modulo
-            M; None: `contender.start` says.
+            M; None: `approach.start` says.
         film: is called with the frames of every search.
     """
     began = time.perf_counter()
-    begin: str | Tensor | Starts = contender.start if starts is None else starts
+    begin: str | Tensor | Starts = approach.start if starts is None else starts
     if isinstance(begin, str) and begin not in ("noise", "sample"):
         begin = read_image(begin).unsqueeze(0).float().div(255)
     setting = Setting(
         target,
-        contender.prior,
+        approach.prior,
         settings.canvas_size,
         _image_batches(data),
         begin,
         lambda: load_code_prior(settings.code_prior, setting.codes()),
     )
-    stages = contender.method.stages(setting)
+    stages = approach.method.stages(setting)
     preferred = maximize(
         target,
         objectives,
@@ -85,7 +85,7 @@ def search(
         film,
     )
     seconds = (time.perf_counter() - began) / len(preferred.images)
-    return SearchResult(contender, preferred, seconds, stages)
+    return SearchResult(approach, preferred, seconds, stages)
 
 
 def _image_batches(data: ImageData | None) -> Callable[[int], Iterator[Tensor]] | None:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from dgn.am.setting import resized
 from dgn.data.images import read_image
 from dgn.metrics.ranking import Yardstick
 from dgn.report.results import RESULTS
@@ -66,7 +68,7 @@ def rank(entries: Sequence[Entry]) -> None:
 def _measure(entry: Entry, results: Mapping[str, Any], yardstick: Yardstick) -> list[str]:
     """Sets the entry's numbers, and its images of one seed; returns the titles of these images."""
     rows = results["results"]
-    images = torch.stack([read_image(entry.folder / row["image"]).float() / 255 for row in rows])
+    images = _read_images([entry.folder / row["image"] for row in rows])
     entry.numbers |= yardstick.measure(images, [[row["label"]] if row["label"] else [] for row in rows])
     percentiles = [row["percentile"] for row in rows if row["percentile"] is not None]
     if percentiles:
@@ -75,6 +77,13 @@ def _measure(entry: Entry, results: Mapping[str, Any], yardstick: Yardstick) -> 
     of_one_seed = [i for i, row in enumerate(rows) if row["seed"] == rows[0]["seed"]][:_ROWS]
     entry.images = images[of_one_seed]
     return [rows[i]["label"] or rows[i]["objective"] for i in of_one_seed]
+
+
+def _read_images(paths: Sequence[Path]) -> Tensor:
+    """Reads images as (N, 3, H, W), resized to the largest, as methods may paint at several sizes."""
+    images = [read_image(path).float() / 255 for path in paths]
+    height, width = (max(image.shape[axis] for image in images) for axis in (-2, -1))
+    return torch.cat([resized(image[None], (height, width)) for image in images])
 
 
 def _keep_images(order: Sequence[Entry], titles: Mapping[Path, Sequence[str]], rows: Sequence[str]) -> None:

@@ -36,7 +36,7 @@ def describe_units(
     if not settings.top_images:
         return {}
     ranked = _ranked(target, objectives, reference, settings.top_images)
-    pool = reference.pick(index for top in ranked.values() for index in top.indices.tolist())
+    pool = reference.images_at(index for top in ranked.values() for index in top.indices.tolist())
     pool = {index: at_input(target, image[None])[0].half() for index, image in pool.items()}
     masks = _masks(settings, target, ranked, pool)
     notes = {}

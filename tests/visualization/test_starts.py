@@ -13,7 +13,7 @@ from dgn.am.objectives.language import parse_units
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
-from dgn.visualization.contenders import choose_start
+from dgn.visualization.approaches import choose_start
 from dgn.visualization.starts import near_real
 
 LABELS = ("ant", "bee", "cow")
@@ -34,7 +34,7 @@ class Real:
     def images(self):
         return iter(self.all.split(32))
 
-    def pick(self, places):
+    def images_at(self, places):
         return {place: self.all[place] for place in places}
 
 

@@ -1,4 +1,4 @@
-"""The contenders of a gallery: each method with each prior whose codes it searches, and where its searches start."""
+"""The approaches of a gallery: each method with each prior whose codes it searches, and where its searches start."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from dgn.prior.hub import is_shared
 
 
 @dataclass(frozen=True)
-class Contender:
+class Approach:
     """A column of the gallery: a method, and the prior whose codes it searches.
 
     Attributes:
@@ -39,9 +39,9 @@ class Contender:
         return file_stem("-".join(filter(None, (self.method.name, self.name))))
 
 
-def make_contenders(
+def make_approaches(
     methods: Sequence[Method], priors: Sequence[Prior], start: str, reference: Reference | None
-) -> list[Contender]:
+) -> list[Approach]:
     """Pairs every method with every prior; methods that search no codes appear once.
 
     Args:
@@ -50,15 +50,15 @@ def make_contenders(
         start: where searches are asked to start; "auto": where each method says.
         reference: the real images, if any are known.
     """
-    contenders = []
+    approaches = []
     for method in methods:
         pairs: list[tuple[Prior | None, str]] = [(None, "")]
         if method.searches_codes and priors:
             pairs = list(zip(priors, name_priors(priors), strict=True))
         for prior, name in pairs:
             chosen = choose_start(start, method, prior, reference)
-            contenders.append(Contender(method.starting(chosen), prior, name, chosen))
-    return contenders
+            approaches.append(Approach(method.starting(chosen), prior, name, chosen))
+    return approaches
 
 
 def choose_start(asked: str, method: Method, prior: Prior | None, reference: Reference | None) -> str:
