@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     {"errors"},
-    {"files"},
+    {"files", "devices"},
     {"runs"},
     {"data"},
     {"networks"},

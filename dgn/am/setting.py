@@ -11,6 +11,7 @@ from torch import Tensor
 from dgn.am.objectives.algebra import Objective
 from dgn.am.starts import Starts
 from dgn.data.images import as_images
+from dgn.devices import moved
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
@@ -100,10 +101,10 @@ class Setting:
         method has its own start.
         """
         if isinstance(self.begin, Starts):
-            return resized(self.begin.of(self.begin.images, seeds, objectives), size).to(self.device)
+            return moved(resized(self.begin.of(self.begin.images, seeds, objectives), size), self.device)
         if isinstance(self.begin, Tensor):
             images = self.begin[[s % len(self.begin) for s in seeds]]
-            return resized(images, size).to(self.device)
+            return moved(resized(images, size), self.device)
         if self.begin == "noise":
             return None
         pool = torch.cat(list(self.real_images(500, "start=sample of a method without codes", size)))

@@ -17,7 +17,6 @@ from dgn.am.objectives.language import parse_units
 from dgn.cli.config import given_overrides, plain
 from dgn.cli.networks import network
 from dgn.cli.roles import (
-    device_of,
     load_judge,
     load_prior,
     logger_makers,
@@ -30,6 +29,7 @@ from dgn.cli.run_folders import locate_runs, make_entry
 from dgn.cli.run_names import name_runs, read_settings
 from dgn.cli.stages import read_method
 from dgn.data.datamodule import ImageData
+from dgn.devices import device_of, placed
 from dgn.errors import UserError
 from dgn.metrics.ranking import Yardstick
 from dgn.networks.featurenet import FeatureNet
@@ -96,7 +96,7 @@ def read_comparison(config: DictConfig) -> PriorComparison:
 def _make_task(config: DictConfig, device: torch.device, prior: Prior) -> Task:
     """Makes what all priors are asked to show; what the config leaves open is the first prior's."""
     own = config.target.get("_target_") is None
-    target = (prior.encoder_net() if own else network(config.target, image_size=prior.image_size)).to(device)
+    target = placed(prior.encoder_net() if own else network(config.target, image_size=prior.image_size), device)
     objectives = parse_units(_read_units(config.units, target), target)
     data = open_data(prior, config)
     method = read_method(config.method, config.steps, given_overrides())
@@ -144,4 +144,4 @@ def _yardstick_of_search(config: DictConfig, device: torch.device, run: Path, re
         target = prior.encoder_net()
     else:
         target = network(config.target, image_size=prior.image_size if prior else None)
-    return _make_yardstick(config, prior, target.to(device), open_data(prior, config))
+    return _make_yardstick(config, prior, placed(target, device), open_data(prior, config))

@@ -1,5 +1,6 @@
 """Composing configs, resuming saved ones, and comparing two."""
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from dgn.cli.config_folders import is_group, package_configs, prepare_hydra
 from dgn.cli.renamed import read_saved, refuse_former_targets
 from dgn.errors import OtherRun, UserError
 from dgn.runs.folders import CONFIG, folder_to_resume, holds_run, multirun_to_resume, new_folder
-from dgn.runs.programs import command, own_configs_flag
+from dgn.runs.programs import command, override, own_configs_flag
 from dgn.runs.ranks import agreed
 
 
@@ -70,7 +71,8 @@ def resumed(config: DictConfig, folder: Path) -> DictConfig:
         other = different(plain(saved, resolve=False), plain(config), _OF_A_SESSION)
         if other:
             raise OtherRun(
-                f"{folder} holds a run with other settings ({', '.join(other[:3])}); resume it with resume={folder}, "
+                f"{folder} holds a run with other settings ({', '.join(other[:3])}); resume it with "
+                f"{shlex.quote(override('resume', folder))}, "
                 "or choose another folder"
             )
         return config

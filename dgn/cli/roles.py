@@ -1,4 +1,4 @@
-"""The parts of a visualize or compare config: device, priors, target, units, judge, real images."""
+"""The parts of a visualize or compare config: priors, target, units, judge, real images."""
 
 import logging
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from dgn.cli.networks import network
 from dgn.cli.renamed import refuse_former_keys
 from dgn.data import sources
 from dgn.data.datamodule import ImageData
+from dgn.devices import placed
 from dgn.errors import UserError
 from dgn.metrics.recognition import check_independent
 from dgn.networks.featurenet import FeatureNet
@@ -24,17 +25,6 @@ from dgn.prior.location import find_prior
 from dgn.visualization.settings import SearchSettings
 
 log = logging.getLogger(__name__)
-
-
-def device_of(name: str) -> torch.device:
-    """Returns the device of device=auto, cpu or cuda. Raises UserError for another, or if there is no GPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device=cuda: no GPU can be used here; give device=cpu or auto")
-    if name not in ("cpu", "cuda"):
-        raise UserError(f"device={name!r}: give auto, cpu or cuda")
-    return torch.device(name)
 
 
 def load_prior(where: str | None, device: torch.device | str = "cpu") -> Prior:
@@ -72,9 +62,9 @@ def load_priors(config: DictConfig, device: torch.device) -> list[Prior]:
 def load_target(config: DictConfig, priors: Sequence[Prior], device: torch.device) -> FeatureNet:
     """Makes Phi: the network of `target=`, else the encoder of the first prior."""
     if config.target.get("_target_") is None:
-        target = priors[0].encoder_net().to(device)
+        target = placed(priors[0].encoder_net(), device)
     else:
-        target = network(config.target, image_size=priors[0].image_size if priors else None).to(device)
+        target = placed(network(config.target, image_size=priors[0].image_size if priors else None), device)
     target.classes_at = config.target.get("layer")
     for prior in priors:  # share one network if it is the same
         prior.offer(target)
@@ -147,7 +137,7 @@ def load_judge(
         return None
     if target.labels and judge.labels and judge.labels != target.labels:
         log.info("The judge %s has other labels than the target: `recognized` compares names", judge.name)
-    judge.to(target.device)
+    placed(judge, target.device)
     check(judge, "judge", [judge.class_layer()])
     return judge
 

@@ -10,7 +10,6 @@ from dgn.am.objectives.language import parse_units
 from dgn.cli.config import command_line, given_overrides, plain
 from dgn.cli.networks import asked_to_list, network, print_layers
 from dgn.cli.roles import (
-    device_of,
     load_judge,
     load_prior,
     load_priors,
@@ -23,6 +22,7 @@ from dgn.cli.roles import (
 )
 from dgn.cli.stages import read_methods
 from dgn.data.reference import Reference
+from dgn.devices import device_of
 from dgn.errors import UserError
 from dgn.networks.usable import check
 from dgn.report.animation import FORMATS

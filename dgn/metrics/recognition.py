@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dgn.am.objectives.unit_names import plain_label
 from dgn.data.batches import Images, batches
+from dgn.devices import moved
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
@@ -49,7 +50,7 @@ def judge_images(judge: FeatureNet, images: Images, wanted: Sequence[Collection[
         wanted: the accepted labels of each image (case and underscores are ignored).
     """
     layer, device = judge.class_layer(), judge.device
-    logits = torch.cat([judge(batch.to(device), [layer])[layer].float().cpu() for batch in batches(images)])
+    logits = torch.cat([judge(moved(batch, device), [layer])[layer].float().cpu() for batch in batches(images)])
     probabilities = logits.softmax(1)
     order = logits.sort(dim=1, descending=True, stable=True).indices  # of equal logits, the lower class first
     ranks = order.argsort(1) + 1

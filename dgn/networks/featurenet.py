@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dgn.data.images import as_images
+from dgn.devices import moved
 from dgn.errors import UserError
 from dgn.networks import landmarks
 from dgn.networks.capture import capture
@@ -112,7 +113,7 @@ class FeatureNet(nn.Module):
             UserError: If the network has no such layer, or does not reach it with these images (control flow may
                 depend on the input).
         """
-        images = as_images(images) if isinstance(images, Tensor) else as_images(images).to(self.device)
+        images = as_images(images) if isinstance(images, Tensor) else moved(as_images(images), self.device)
         wanted = {name: self.layer(name) for name in layers}
         inputs = self.input_space.enter(images)
         captured = self._run(inputs, {self._base(layer.name) for layer in wanted.values()})

@@ -1,6 +1,7 @@
 """The model card of a shared prior: what it inverts, how well, generated images, and how it was trained."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from dgn.data.images import save_png
 from dgn.data.sources import describe
 from dgn.networks.zoo import named
 from dgn.prior.generator_prior import Prior
+from dgn.runs.programs import override
 
 _MEASURED = {
     "val/psnr": "dB, of reconstructions; higher is closer to the image",
@@ -40,7 +42,9 @@ def _card(about: Mapping[str, Any], prior: Prior, pictures: list[tuple[str, str]
     encoder, data, training = about["encoder"], about.get("data", {}), about.get("training", {})
     code = "x".join(map(str, prior.code_shape))
     carried = bool(prior.encoder_tensors)
-    use = f"dgn-visualize prior=hf:{repository}" + ("" if carried else f" {named(dict(encoder['spec']))}")
+    use = shlex.join(["dgn-visualize", override("prior", f"hf:{repository}")])
+    if not carried:
+        use += f" {named(dict(encoder['spec']))}"
     config = {key: value for key, value in about.get("config", {}).items() if key not in _PRIVATE}
     count = f"{training['images']} images, " if "images" in training else ""
     lines = [

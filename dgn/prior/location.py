@@ -7,7 +7,7 @@ from dgn.prior.code_prior import CodePrior
 from dgn.prior.generator_prior import Prior
 from dgn.prior.hub import fetch, is_shared
 from dgn.runs.folders import CHECKPOINT, CODE_PRIOR, OUTPUTS, PRIOR
-from dgn.runs.programs import command
+from dgn.runs.programs import command, override
 
 
 def find_prior(where: str | None) -> Path:
@@ -59,5 +59,5 @@ def load_code_prior(where: str | None, prior: Prior) -> CodePrior:
             return code_prior
     raise UserError(
         f"this method needs a prior over the codes of {prior.source}, and {OUTPUTS}/ holds none; fit one with "
-        f"`{command('train', 'task=code_prior', f'prior={prior.source}')}`, or name one with code_prior=FILE"
+        f"`{command('train', 'task=code_prior', override('prior', prior.source))}`, or name one with code_prior=FILE"
     )

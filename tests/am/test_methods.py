@@ -47,7 +47,7 @@ def test_every_method_is_there_and_named_as_its_file(configs):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_runs_on_every_objective_in_batches_and_by_seed(configs, every, target, name):
+def test_every_method_runs_on_every_objective_in_batches_and_by_seed(configs, every, target, making_float64, name):
     objectives = parse_units(OBJECTIVES, target)
     stages = stages_of(method_for(configs[name], "noise", 6), every)
     assert sum(stage.steps for stage in stages) == 6
@@ -60,6 +60,9 @@ def test_every_method_runs_on_every_objective_in_batches_and_by_seed(configs, ev
     again = maximize(target, objectives[2:5], stages, [1], batch_size=2)
     mine = [i for i, (o, s) in enumerate(zip(found.objectives, found.seeds, strict=True)) if o in objectives[2:5] and s]
     torch.testing.assert_close(again.images, found.images[mine], atol=2e-3, rtol=0)
+    with making_float64() as float64:
+        maximize(target, objectives[2:3], stages, [1])
+    assert float64 == []
     apart = maximize(target, objectives[:1], stages, [0, 1], diversity=Diversity(10.0, "1"))
     assert apart.images.isfinite().all()
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.terms import Reader, Simple, factors
 from dgn.data.batches import Images, batches
+from dgn.devices import moved
 from dgn.networks.featurenet import FeatureNet
 
 
@@ -81,5 +82,5 @@ def activations_by_batch(target: FeatureNet, objectives: Sequence[Objective], im
     layers = list(dict.fromkeys(layer for o in objectives for layer in o.layers))
     for batch in batches(images):
         with torch.no_grad():
-            activations = target(batch.to(device), layers)
+            activations = target(moved(batch, device), layers)
             yield torch.stack([o.values(activations) for o in objectives], 1).cpu()
