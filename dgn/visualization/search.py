@@ -72,7 +72,7 @@ def search(
         begin,
         lambda: load_code_prior(settings.code_prior, setting.codes()),
     )
-    stages = approach.method.stages(setting)
+    stages = approach.started_method.stages(setting)
     preferred = maximize(
         target,
         objectives,
