@@ -7,9 +7,8 @@ the objective is read, what is optimized (the parametrization), the regularizers
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,13 +23,12 @@ from dgn.am.objectives.language import as_objectives
 from dgn.am.objectives.surrogates import below_rectifier
 from dgn.am.outcomes import Outcome, Watch, summary
 from dgn.am.parametrizations.code import Code
+from dgn.am.preferred import Preferred
 from dgn.am.regularizers.parameters import Clip, Decay
 from dgn.am.setting import Setting
 from dgn.am.step import Draws, Parametrization, Step
 from dgn.am.updates import NormalizedAscent, Update
-from dgn.data.images import save_png
 from dgn.errors import UserError
-from dgn.files import image_name
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
 from dgn.networks.usable import check
@@ -58,42 +56,6 @@ class Stage:
     regularizers: Sequence[Any] = ()
     steps: int = 200
     objective: Callable[[Objective, FeatureNet], Objective] = below_rectifier
-
-
-@dataclass
-class Preferred:
-    """The preferred images found by N searches.
-
-    Attributes:
-        images: (N, 3, H, W) in image space, on the CPU: the last image of each search, as in the paper.
-        activations: (N,), the objectives on these images, from the layers' own activations.
-        curve: (steps, N), the value that was maximized, before each step.
-        objectives: the objective of each image.
-        seeds: the seed of each image.
-        outcomes: whether each search's image is a result; by default all are.
-    """
-
-    images: Tensor
-    activations: Tensor
-    curve: Tensor
-    objectives: list[Objective]
-    seeds: list[int]
-    outcomes: list[Outcome] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.outcomes = self.outcomes or [Outcome()] * len(self.objectives)
-
-    @property
-    def found(self) -> list[bool]:
-        """Whether each image is a result: False if its search stayed silent or met values that are not finite."""
-        return [outcome.found for outcome in self.outcomes]
-
-    def save(self, folder: str | Path) -> list[Path]:
-        """Writes every image as a PNG named by its objective and seed; returns the paths."""
-        paths = [Path(folder) / image_name(str(o), s) for o, s in zip(self.objectives, self.seeds, strict=True)]
-        for image, path in zip(self.images, paths, strict=True):
-            save_png(image, path)
-        return paths
 
 
 @full_precision

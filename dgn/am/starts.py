@@ -23,6 +23,10 @@ class Starts:
     codes: Mapping[Objective, Tensor]
     seeds: Sequence[int] | None = None
 
+    def __contains__(self, objective: Objective) -> bool:
+        """Whether the searches of an objective have a start here."""
+        return objective in self.images or objective in self.codes
+
     def of(self, starts: Mapping[Objective, Tensor], seeds: Sequence[int], objectives: Sequence[Objective]) -> Tensor:
         """Returns the start of each seed and objective, (N, ...), from `images` or `codes`."""
         known = list(self.seeds or ())

@@ -110,9 +110,8 @@ def _priors(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Pat
         asked = asked or _ask(config, prior, device)
         log.info("Comparing: %s", entry.name)
         try:
-            preferred = search(
-                config, Contender(asked.method, prior, "", config.start), asked.target, asked.units, seeds, asked.data
-            )
+            contender = Contender(asked.method, prior, "", config.start, asked.method)
+            preferred = search(config, contender, asked.target, asked.units, seeds, asked.data)
         except UserError as error:
             _leave_out(entry, error)
             continue

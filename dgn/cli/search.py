@@ -1,7 +1,7 @@
 """A search of visualize.py: a method, through a prior where it searches codes, applied to objectives and seeds."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydra.utils import get_class
@@ -13,6 +13,7 @@ from dgn.am.film import Film
 from dgn.am.maximize import Preferred, maximize
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.diversity import Diversity
+from dgn.am.preferred import joined
 from dgn.am.setting import Setting
 from dgn.am.starts import Starts
 from dgn.cli.config import compose, from_here
@@ -35,13 +36,15 @@ class Contender:
     """A column of the gallery: a method and the prior whose codes it searches.
 
     The method is one of `dgn.cli.stages.method_for`. Columns call the prior `name`; prior and name are None and "" for
-    methods that search no codes. start: where its searches start.
+    methods that search no codes. start: where its searches start. from_noise: the method as it starts from noise, for
+    units that have no real image to start near.
     """
 
     method: DictConfig
     prior: Prior | None
     name: str
     start: str
+    from_noise: DictConfig
 
 
 def contenders_of(
@@ -58,7 +61,8 @@ def contenders_of(
             pairs = list(zip(priors, names_of(list(priors)), strict=True)) or pairs
         for prior, name in pairs:
             start = "facets" if config.facets is not None else start_of(config, method, prior, reference)
-            contenders.append(Contender(method_for(method, start, config.steps, overrides), prior, name, start))
+            begun, plain = (method_for(method, begin, config.steps, overrides) for begin in (start, "noise"))
+            contenders.append(Contender(begun, prior, name, start, plain))
     return contenders
 
 
@@ -99,12 +103,18 @@ def search(
         objectives: The objectives.
         seeds: The seeds of each objective.
         data: Real images on which a method measures statistics.
-        starts: Starting points for each objective, if the searches start from real images.
+        starts: Starting points for objectives, if the searches start from real images. Searches for other objectives
+            start from noise then.
         film: Records the searches, if given.
 
     Returns:
         The preferred images.
     """
+    if starts is not None and (others := [o for o in objectives if o not in starts]):
+        begun = [o for o in objectives if o in starts]
+        plain = replace(contender, method=contender.from_noise, start="noise")
+        parts = [search(config, contender, target, begun, seeds, data, starts, film)] if begun else []
+        return joined([*parts, search(config, plain, target, others, seeds, data, None, film)], objectives)
     method, prior = contender.method, contender.prior
     begin: str | Tensor | Starts = starts or contender.start
     if isinstance(begin, str) and begin not in ("noise", "sample"):
@@ -119,7 +129,9 @@ def search(
     )
     diversity = Diversity(config.diversity, config.diversity_layer) if config.diversity else None
     stages = stages_of(method, setting)
-    return maximize(target, objectives, stages, seeds, config.batch_size, config.seed, diversity, _progress, film)
+    found = maximize(target, objectives, stages, seeds, config.batch_size, config.seed, diversity, _progress, film)
+    found.starts = [contender.start] * len(found.objectives)
+    return found
 
 
 def load_code_prior(where: str | None, prior: Prior) -> CodePrior:

@@ -37,7 +37,7 @@ from dgn.report.results import Row
 from dgn.runs.loggers import check as check_loggers
 from dgn.runs.threads import use_threads
 from dgn.visualization.score_table import comparison
-from dgn.visualization.starts import near_real
+from dgn.visualization.starts import near_real, start_images
 from dgn.visualization.unit_notes import field_of, notes_of
 
 if TYPE_CHECKING:
@@ -99,6 +99,9 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     contenders = contenders_of(config, priors, given_overrides(), reference)
     layers = _code_layers(config, target, priors)
     facets = {} if config.facets is None else facets_of(config, target, objectives, reference)
+    near = {}
+    if reference is not None and any(contender.start == "real" for contender in contenders):
+        near = start_images(target, objectives, reference)
 
     found = []
     for contender in contenders:
@@ -110,7 +113,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
         starts = starts_of(facets, contender.prior) if facets else None
         if contender.start == "real":
             assert reference is not None  # `start_of` has seen to it
-            starts = near_real(target, contender.prior, objectives, [config.seed + s for s in seeds], reference)
+            starts = near_real(target, contender.prior, near, [config.seed + s for s in seeds], reference)
         film, films = _film(config, folder, contender, several=len(contenders) > 1)
         began = time.perf_counter()
         preferred = search(config, contender, target, objectives, seeds, data, starts, film)
@@ -123,11 +126,11 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     classes = reference.classes if reference is not None else ()
     scorer = Scorer(target, judge, reference, classes, held_out, layers if reference is not None else [])
     real = _real_instead(scorer, objectives, len(seeds))
-    near = scorer.nearest_real([preferred.images for preferred in (*(one.preferred for one in found), *real)])
-    for one, nearest in zip(found, near, strict=False):
+    nearest = scorer.nearest_real([preferred.images for preferred in (*(one.preferred for one in found), *real)])
+    for one, its in zip(found, nearest, strict=False):
         name, steps, seconds = one.contender.method.name, len(one.preferred.curve), round(one.seconds, 3)
-        one.measured, one.scores = scorer.measure(one.preferred, name, one.contender.name, steps, seconds, nearest)
-    reference_row = [scorer.measure(preferred, REAL, near=near[-1])[0] for preferred in real]
+        one.measured, one.scores = scorer.measure(one.preferred, name, one.contender.name, steps, seconds, its)
+    reference_row = [scorer.measure(preferred, REAL, near=nearest[-1])[0] for preferred in real]
     scores = Scores([one.measured for one in found] + reference_row)
     notes = {} if reference is None else notes_of(config, target, objectives, reference)
     if facets and reference is not None:
@@ -144,7 +147,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
         "prior_layer": _one_or_all([prior.layer for prior in priors]),
         "target": target.name,
         "steps": _one_or_all([len(one.preferred.curve) for one in found]),
-        "start": _one_or_all([one.contender.start for one in found]),
+        "start": _one_or_all([" and ".join(dict.fromkeys(one.preferred.starts)) for one in found]),
         "search_seconds": round(sum(one.seconds * len(one.preferred.images) for one in found), 1),
     }
     page = write_gallery(
@@ -233,9 +236,10 @@ def _rows(one: Found, facets: Mapping[Objective, UnitFacets], code: str, several
                 judge_top5=verdict.top(5) if verdict else None,
                 nearest_pixels=near[PIXELS][i] if PIXELS in near and outcome.found else None,
                 nearest_code=near[code][i] if code in near and outcome.found else None,
-                steps=len(preferred.curve),
+                steps=preferred.steps[i],
                 seconds=round(one.seconds, 3),
                 note=outcome.note,
+                start=preferred.starts[i],
             )
         )
     return rows
@@ -258,7 +262,8 @@ def _traces(found: Sequence[Found], target: FeatureNet, reference: Reference | N
                 label = reference.label(place) if reference is not None else ""
                 near.append(RealImage(pool[place], f"{space}: {label}" if label else space, distance=distance))
             height, width = one.preferred.images.shape[-2:]
-            traces.append(Trace(curves[i], near, one.films[i], field_of(target, objective, (height, width))))
+            box = field_of(target, objective, (height, width))
+            traces.append(Trace(curves[i][: one.preferred.steps[i]], near, one.films[i], box))
     return traces
 
 

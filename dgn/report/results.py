@@ -39,6 +39,7 @@ class Row:
         steps: the number of steps of the search; None if not measured.
         seconds: the duration of the search; None if not measured.
         note: that the unit was silent at the start, or why the search has no result.
+        start: where the search began ("noise", "real"); "" if not known.
     """
 
     layer: str
@@ -61,6 +62,7 @@ class Row:
     steps: int | None = None
     seconds: float | None = None
     note: str = ""
+    start: str = ""
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
