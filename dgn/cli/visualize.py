@@ -21,7 +21,7 @@ from dgn.cli.networks import asked_to_list, network, print_layers
 from dgn.cli.roles import device_of, judge_of, load_prior, priors_of, reference_data, seeds_of, target_of, units_of
 from dgn.cli.search import Contender, contenders_of, search
 from dgn.cli.tracking import track
-from dgn.data.reference import Reference
+from dgn.data.reference import Reference, TrainingImages
 from dgn.errors import UserError
 from dgn.files import file_stem, image_name
 from dgn.metrics.neighbours import PIXELS, code_spaces
@@ -124,9 +124,12 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     judge = judge_of(config, priors[0] if priors else None, target)
     held_out = reference.held_out(_HELD_OUT) if reference is not None else None
     classes = reference.classes if reference is not None else ()
-    scorer = Scorer(target, judge, reference, classes, held_out, layers if reference is not None else [])
+    nearest_images = _number_or_all(config.nearest_images)
+    training = TrainingImages(reference, nearest_images) if reference is not None else None
+    scorer = Scorer(target, judge, reference, classes, held_out, layers if reference is not None else [], training)
     real = _real_instead(scorer, objectives, len(seeds))
-    nearest = scorer.nearest_real([preferred.images for preferred in (*(one.preferred for one in found), *real)])
+    sets = [*(one.preferred for one in found), *real]
+    nearest = scorer.nearest_real(sets) if nearest_images != 0 else [{}] * len(sets)
     for one, its in zip(found, nearest, strict=False):
         name, steps, seconds = one.contender.method.name, len(one.preferred.curve), round(one.seconds, 3)
         one.measured, one.scores = scorer.measure(one.preferred, name, one.contender.name, steps, seconds, its)
@@ -265,6 +268,15 @@ def _traces(found: Sequence[Found], target: FeatureNet, reference: Reference | N
             box = field_of(target, objective, (height, width))
             traces.append(Trace(curves[i][: one.preferred.steps[i]], near, one.films[i], box))
     return traces
+
+
+def _number_or_all(count: int | str) -> int | None:
+    """The value of nearest_images=; None for all."""
+    if count == "all":
+        return None
+    if not isinstance(count, int) or count < 0:
+        raise UserError(f"nearest_images={count}: give all, a number of images of each class, or 0 for none")
+    return count
 
 
 def _one_or_all(values: Sequence[str | int]) -> str | int | list[str | int] | None:

@@ -1,6 +1,7 @@
 """Real images for comparison with preferred images, accessed by their place in the training stream."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,16 +13,17 @@ _BATCH = 64
 
 
 class Reference:
-    """The first `count` images of a split, called as `dgn.metrics.scorer.RealImages`: batches (images, labels).
+    """The first `count` images of a split, called for batches (images, labels) from the first.
 
     An image's place is its position in the training stream. Places below the size of the training set name each of
     its images once; `of_classes`, `read`, `pick` and `label` know all of them, and not only the first `count`.
     """
 
     def __init__(self, data: ImageData, count: int, split: str = "train") -> None:
-        self._data, self._count, self._split = data, count, split
+        self._data, self._split = data, split
+        self.count = min(count, len(data.train_source if split == "train" else data.val_source))
         self.classes, self.image_size = tuple(data.classes), data.image_size
-        self._keeps = count * 3 * data.image_size**2 <= _KEPT
+        self._keeps = self.count * 3 * data.image_size**2 <= _KEPT
         self._images: Tensor | None = None
         self._labels = torch.empty(0, dtype=torch.long)
         self._all_labels = data.labels() if split == "train" else None
@@ -89,7 +91,7 @@ class Reference:
 
     def held_out(self, count: int) -> "Reference":
         """The same number of validation images, at most `count`."""
-        return Reference(self._data, min(count, self._count), "val")
+        return Reference(self._data, min(count, self.count), "val")
 
     def label(self, place: int) -> str:
         """The class name of an image; "" if classes have no names."""
@@ -108,4 +110,35 @@ class Reference:
         return [all_[stream.index(place)] for place in places]
 
     def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return self._data.real_images(self._count, self._split)
+        return self._data.real_images(self.count, self._split)
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """The training images that preferred images may have been copied from.
+
+    Attributes:
+        reference: gives the images.
+        of_class: images of each class, at most; None: all.
+    """
+
+    reference: Reference
+    of_class: int | None = None
+
+    @property
+    def count(self) -> int:
+        """Images without regard to class: those of the reference, whose places are below this."""
+        return self.reference.count
+
+    def of_labels(self, labels: Collection[int | None]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+        """Yields batches (places, images, labels): the images of each class, one class after another.
+
+        If None is among the labels, the images of the reference that are of no other one follow. Each image is read
+        once.
+        """
+        of_classes = self.reference.of_classes(sorted(label for label in labels if label is not None))
+        places = [place for own in of_classes.values() for place in own[: self.of_class]]
+        if None in labels:
+            known = set(places)
+            places += [place for place in range(self.reference.count) if place not in known]
+        return self.reference.read(places)

@@ -8,7 +8,7 @@ from PIL import Image
 from dgn.data.datamodule import ImageData, labels_of
 from dgn.data.doodles import Doodles
 from dgn.data.image_folder import ImageFolder
-from dgn.data.reference import Reference
+from dgn.data.reference import Reference, TrainingImages
 
 
 class Counted:
@@ -70,6 +70,24 @@ def test_a_source_that_does_not_know_its_labels_is_read_as_far_as_the_reference_
     assert sorted(places[0] + places[1]) == [i for i in range(10) if real.labels()[i] < 2]
     assert real.of_classes([1])[1] == places[1]
     assert len(source.read) == 10
+
+
+@pytest.mark.parametrize("of_class", [None, 5])
+def test_the_training_images_of_classes_come_one_class_after_another_and_then_the_first_ones(of_class):
+    source = Counted(100)
+    training = TrainingImages(reference(source, count=10), of_class)
+    batches = list(training.of_labels({2, 0, None}))
+    places = [place for part, _, _ in batches for place in part]
+    labels = torch.cat([labels for _, _, labels in batches]).tolist()
+    of_each = 34 if of_class is None else 5
+    last = min(33, of_each)
+    assert labels[: of_each + last] == [0] * of_each + [2] * last
+    assert set(places) >= set(range(10))
+    assert set(places[of_each + last :]) < set(range(10))
+    assert len(places) == len(set(places)) == len(source.read)
+    assert training.count == 10
+    of_one = [part for part, _, _ in training.of_labels({1})]
+    assert sum(map(len, of_one)) == of_each - (of_class is None)
 
 
 def test_labels_are_those_of_the_images(tmp_path):
