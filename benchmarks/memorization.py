@@ -56,7 +56,7 @@ def main() -> None:
     sets = [torch.randint(0, 256, shape, generator=generator).byte() for _ in range(options.methods)]
     copied = training.reference.of_classes([classes[0]])[classes[0]][-1]
     for images in sets:
-        images[0] = (training.reference.pick([copied])[copied] * 255).round().byte()
+        images[0] = (training.reference.images_at([copied])[copied] * 255).round().byte()
     before, began = memory(), time.perf_counter()
     real = Counted(training.of_labels(set(classes)))
     found = nearest(sets, real, net, code_spaces(net), [classes] * len(sets))

@@ -1,20 +1,22 @@
 """Converts the arguments of a user to the syntax of Hydra."""
 
-import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 
 from dgn.cli.config_folders import use_own_configs
 from dgn.cli.names import as_typed
 from dgn.errors import UserError
+from dgn.runs.programs import quoted
 
 
 def hydra_arguments(typed: Sequence[str], positional: str | None = None) -> list[str]:
     """The arguments in Hydra's terms. --config-dir is applied here and left out.
 
-    positional: the key whose list is made of the words that are neither KEY=VALUE nor flags; None: there are none.
+    positional: the key whose list is made of the words that are neither KEY=VALUE nor flags, and of existing paths;
+    None: there are none.
     Raises UserError for a folder of configs that does not exist and for method=[].
     """
     folder, arguments = _without_config_dir(typed)
@@ -38,14 +40,14 @@ def _without_config_dir(typed: Sequence[str]) -> tuple[str | None, list[str]]:
 
 
 def _positional_as(key: str, arguments: list[str]) -> list[str]:
-    """`RUN RUN KEY=VALUE` as `key=["RUN","RUN"] KEY=VALUE`: first, as Hydra takes no overrides behind its flags."""
+    """`RUN RUN KEY=VALUE` as `key=['RUN','RUN'] KEY=VALUE`: first, as Hydra takes no overrides behind its flags."""
     # Hydra's own parser tells them from the values of its flags, as of `--cfg job`.
     words = get_args_parser().parse_known_intermixed_args(arguments)[0].overrides
-    values = [word for word in words if "=" not in word and not word.startswith("~")]
+    values = [word for word in words if Path(word).exists() or ("=" not in word and not word.startswith("~"))]
     if not values:
         return arguments
     others = [argument for argument in arguments if argument not in values]
-    return [f"{key}={json.dumps(values, ensure_ascii=False)}", *others]
+    return [f"{key}=[{','.join(map(quoted, values))}]", *others]
 
 
 def _as_hydra_reads(argument: str) -> list[str]:

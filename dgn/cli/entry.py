@@ -117,6 +117,7 @@ class _CommandLine:
         """What must be known before Hydra reads the arguments and before torch is imported."""
         note_program()
         wait_briefly()
+        os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what torch lacks for mps is computed on the CPU
         sys.argv[1:] = hydra_arguments(sys.argv[1:], self.positional) + _of_a_further_process()
         prepare_hydra()
 

@@ -1,4 +1,4 @@
-"""Config values that are names of layers, labels or files, and are kept exactly as typed."""
+"""Config values that are names of layers, labels or files, which are kept exactly as typed."""
 
 import re
 from collections.abc import Iterator
@@ -17,6 +17,10 @@ NAMES = ("layer", "layers", "facet_layer", "diversity_layer", "labels")
 TOP_NAMES = ("nearest",)
 """The same of keys that stand alone: further down, as in a method, they are numbers."""
 
+PATHS = ("prior", "code_prior", "resume", "start", "hydra.run.dir", "hydra.sweep.dir", "data.root", "data.val_root")
+PATHS_OF_NETWORKS = ("weights", "model")
+"""Keys whose values are paths, at the top and of networks: they may look like a number on the command line."""
+
 _NUMBER = r"[+-]?(?:[\d_]*\.?[\d_]+\.?|[\d_]+\.[\d_]*)(?:[eE][+-]?\d+)?|[+-]?(?:inf|nan)|true|false"
 _KEY = re.compile(r"\+{0,2}[\w./@-]+")
 
@@ -24,13 +28,15 @@ _KEY = re.compile(r"\+{0,2}[\w./@-]+")
 def as_typed(argument: str) -> str:
     """An argument KEY=VALUE, quoted where Hydra would read another value than the text that was typed.
 
-    `encoder.layer=1.10` is a layer's name, and to Hydra the number 1.1; `prior=runs/epoch=3.ckpt` and
-    `data.root=Bilder/Häuser (alt)` are paths, and to Hydra no value at all. What is quoted already is left as it is.
+    `encoder.layer=1.10` is a layer's name and `prior=2024` a folder, and to Hydra they are numbers;
+    `prior=runs/epoch=3.ckpt` and `data.root=Bilder/Häuser (alt)` are paths, and to Hydra no value at all. What is
+    quoted already is left as it is.
     """
     key, equals, value = argument.partition("=")
     if not equals or not _KEY.fullmatch(key) or not value or value[0] in "'\"{$":
         return argument
-    if is_name(key.lstrip("+")):
+    name = key.lstrip("+")
+    if is_name(name) or (_is_path(name) and "(" not in value):
         value = _quoted_numbers(value)
         argument = f"{key}={value}"
     if value[0] == "[":
@@ -44,6 +50,11 @@ def as_typed(argument: str) -> str:
 def is_name(key: str) -> bool:
     """Whether a dotted key's value is a name, or a list of them."""
     return key.rpartition(".")[2] in NAMES or key in TOP_NAMES
+
+
+def _is_path(key: str) -> bool:
+    role, _, last = key.rpartition(".")
+    return key in PATHS or (last in PATHS_OF_NETWORKS and role in ("encoder", "comparator", "target", "judge"))
 
 
 def with_names(config: DictConfig) -> DictConfig:

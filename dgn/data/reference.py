@@ -16,7 +16,12 @@ class Reference:
     """The first `count` images of a split, called for batches (images, labels) from the first.
 
     An image's place is its position in the training stream. Places below the size of the training set name each of
-    its images once; `of_classes`, `read`, `pick` and `label` know all of them, and not only the first `count`.
+    its images once; `of_classes`, `read`, `images_at` and `label` know all of them, and not only the first `count`.
+
+    Attributes:
+        count: the number of images.
+        classes: the names of their labels.
+        image_size: their side in pixels.
     """
 
     def __init__(self, data: ImageData, count: int, split: str = "train") -> None:
@@ -82,7 +87,7 @@ class Reference:
             yield list(places[start : start + len(images)]), images, labels
             start += len(images)
 
-    def pick(self, places: Iterable[int]) -> dict[int, Tensor]:
+    def images_at(self, places: Iterable[int]) -> dict[int, Tensor]:
         """Returns the images (3, H, W) at the given places, by place."""
         picked: dict[int, Tensor] = {}
         for part, images, _ in self.read(sorted(set(places))):

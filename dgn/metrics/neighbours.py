@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dgn.devices import double, has_float64, moved
 from dgn.errors import UserError
 from dgn.metrics.training_images import Numbered
 from dgn.networks.featurenet import FeatureNet
@@ -134,7 +135,7 @@ class _Vectors:
         self.bytes = 4 * (units + 3 * size[0] * size[1])
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
-        images = images.to(self.device)
+        images = moved(images, self.device)
         images = images.float() / 255 if images.dtype == torch.uint8 else images.float()
         codes = self.net(images, self.layers) if self.net is not None and self.layers else {}
         if tuple(images.shape[-2:]) != self.size:
@@ -185,6 +186,7 @@ class _Best:
     """
 
     def __init__(self, count: int, device: torch.device) -> None:
+        device = device if has_float64(device) else torch.device("cpu")
         self.places = torch.full((count,), -1, device=device)
         self.squares = torch.full((count,), torch.inf, dtype=torch.float64, device=device)
 
@@ -194,7 +196,7 @@ class _Best:
 
     def add(self, rows: Tensor, queries: Tensor, places: Tensor, candidates: Tensor) -> None:
         """Compares queries (m, d), the images at `rows`, with candidates (n, d), the real images at `places`."""
-        queries, candidates = queries.double(), candidates.double()
+        queries, candidates = double(queries), double(candidates)
         rows, places = rows.to(queries.device), places.to(queries.device)
         own, others = _squares(queries), _squares(candidates)
         squared, columns = (others - 2 * queries @ candidates.T).min(1)

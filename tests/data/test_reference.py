@@ -41,7 +41,7 @@ def test_the_images_of_a_class_are_known_without_reading_any_and_then_only_these
     assert list(places) == [2, 0, 7]
     assert [len(own) for own in places.values()] == [33, 34, 0]
     assert source.read == []
-    images = real.pick(places[2][:5])
+    images = real.images_at(places[2][:5])
     assert len(source.read) == 5
     values = [round(float(image[0, 0, 0]) * 255) for image in images.values()]
     assert list(images) == places[2][:5]
@@ -57,7 +57,7 @@ def test_a_place_is_the_position_in_the_training_stream():
     assert [place for places, _, _ in parts for place in places] == [70, 3, 99]
     torch.testing.assert_close(torch.cat([images for _, images, _ in parts]), stream[[70, 3, 99]])
     first = torch.cat(list(real.images()))  # held from here on
-    picked = real.pick([9, 0])
+    picked = real.images_at([9, 0])
     torch.testing.assert_close(torch.stack([picked[0], picked[9]]), first[[0, 9]])
     torch.testing.assert_close(first, stream[:10])
 

@@ -6,13 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 from PIL import Image
 from scipy.spatial import distance
 from torch import nn
 
+from dgn.am.method import Method
 from dgn.am.objectives.language import parse_units
-from dgn.cli.search import start_of
 from dgn.data.datamodule import ImageData
 from dgn.data.reference import Reference
 from dgn.data.sources import image_folder
@@ -20,6 +19,7 @@ from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
 from dgn.visualization import starts as module
+from dgn.visualization.approaches import choose_start
 from dgn.visualization.starts import near_real, own_images, start_images
 
 LABELS = ("ant", "bee", "cow")
@@ -171,19 +171,17 @@ def test_no_two_seeds_average_the_same_images_while_others_are_left():
 
 
 def test_auto_is_what_the_method_says_where_that_can_be(net, real):
-    method = OmegaConf.create({"start": "real"})
-    nothing = OmegaConf.create({})
-    auto, asked = OmegaConf.create({"start": "auto"}), OmegaConf.create({"start": "real"})
+    method, from_noise = (Method("any", True, start, 1, lambda _: []) for start in ("real", "noise"))
 
     def no_encoder():
         raise UserError("its code is not here")
 
     foreign = SimpleNamespace(encoder_net=no_encoder)
     own = SimpleNamespace(encoder_net=lambda: net)
-    assert start_of(auto, method, own, real) == "real"
-    assert start_of(auto, nothing, own, real) == "noise"
-    assert start_of(auto, method, own, None) == "noise"
-    assert start_of(auto, method, foreign, real) == "noise"
-    assert start_of(OmegaConf.create({"start": "photo.png"}), method, own, real) == "photo.png"
+    assert choose_start("auto", method, own, real) == "real"
+    assert choose_start("auto", from_noise, own, real) == "noise"
+    assert choose_start("auto", method, own, None) == "noise"
+    assert choose_start("auto", method, foreign, real) == "noise"
+    assert choose_start("photo.png", method, own, real) == "photo.png"
     with pytest.raises(UserError, match="start=real needs real images"):
-        start_of(asked, method, own, None)
+        choose_start("real", method, own, None)
