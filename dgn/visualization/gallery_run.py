@@ -160,7 +160,7 @@ def _facts(scene: Scene, results: Sequence[ScoredResult]) -> dict[str, Any]:
     """Returns what results.json states of a run beside its settings."""
     seconds = sum(result.search.seconds * len(result.preferred.images) for result in results)
     return {
-        "methods": [approach.method.settings for approach in scene.approaches],
+        "methods": [approach.started_method.settings for approach in scene.approaches],
         "prior": _one_or_all([prior.source for prior in scene.priors]),
         "prior_layer": _one_or_all([prior.layer for prior in scene.priors]),
         "target": scene.target.name,

@@ -67,8 +67,7 @@ def search(
     others = [o for o in objectives if starts is not None and o not in starts]
     if not others:
         return _search(approach, target, objectives, settings, data, starts, film)
-    plain = replace(approach, method=approach.from_noise or approach.method, start="noise")
-    from_noise = _search(plain, target, others, settings, data, None, film)
+    from_noise = _search(replace(approach, start="noise"), target, others, settings, data, None, film)
     near = [o for o in objectives if o not in others]
     if not near:
         return replace(from_noise, approach=approach, stages=(), stages_from_noise=from_noise.stages)
@@ -100,7 +99,7 @@ def _search(
         begin,
         lambda: load_code_prior(settings.code_prior, setting.codes()),
     )
-    stages = approach.method.stages(setting)
+    stages = approach.started_method.stages(setting)
     preferred = maximize(
         target,
         objectives,
