@@ -54,7 +54,7 @@ def score(
     reference: Reference | None,
     layers: Sequence[str],
     per_unit: int,
-    nearest_images: int | Literal["all"] = "all",
+    nearest_images: int | Literal["all"],
 ) -> tuple[list[ScoredResult], Scores]:
     """Scores the preferred images of all approaches by the same code, and real images in the last row.
 

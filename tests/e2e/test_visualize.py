@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import subprocess
 import sys
 
@@ -113,6 +114,18 @@ def test_classes_without_a_real_image_start_from_noise_and_the_table_says_so(tra
     assert [row["steps"] for row in rows] == ["10"] * 2 + ["60"] * 2 + ["10"] * 2
     assert float(rows[0]["activation"]) != float(rows[1]["activation"])  # of two different houses
     assert rows[4]["activation"] == rows[5]["activation"]  # there is one tree
+
+
+def test_the_nearest_training_image_is_of_the_units_class(trained):
+    user, _, _ = trained
+    folder, rows = visualized(user, "units=fc8:house,conv3:5", "seeds=2", "nearest_images=all")
+    assert all(float(row["nearest_pixels"]) > 0 and float(row["nearest_code"]) > 0 for row in rows)
+    captions = re.findall(r"pixels: (\w+)", (folder / "units").joinpath("fc8-0.html").read_text())
+    assert captions == ["house"] * 2
+    _, rows = visualized(user, "units=fc8:house", "seeds=1", "nearest_images=0")
+    assert rows[0]["nearest_pixels"] == rows[0]["nearest_code"] == ""
+    _, err = user.run("visualize.py", *QUICK, "nearest_images=few", status=2)
+    assert "nearest_images=few: give all, a number of training images of each class, or 0 for none" in err
 
 
 def test_a_launcher_without_a_multirun_is_warned_of(trained):
