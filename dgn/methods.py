@@ -34,7 +34,7 @@ from dgn.prior import Prior
 from dgn.visualization.approaches import make_approaches
 from dgn.visualization.search import search
 from dgn.visualization.settings import SearchSettings, Visualization
-from dgn.visualization.starts import near_real
+from dgn.visualization.starts import near_real, start_images
 
 _ARGUMENTS = """
 Args:
@@ -144,7 +144,8 @@ def _search(
     starts: Starts | Tensor | None = None if named else as_images(start)
     if approach.start == "real":
         assert reference is not None  # checked by `make_approaches`
-        starts = near_real(target, approach.prior, objectives, settings.shifted_seeds, reference)
+        places = start_images(target, objectives, reference)
+        starts = near_real(target, approach.prior, places, settings.shifted_seeds, reference)
     return search(approach, target, objectives, settings, data, starts).preferred
 
 
