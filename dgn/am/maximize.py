@@ -95,7 +95,7 @@ def maximize(
     ]
     for _ in ticks:
         pass  # lets a progress bar finish
-    preferred = joined(searched)
+    preferred = joined(searched, objectives)
     outcomes = preferred.outcomes
     failures = [outcome for outcome in outcomes if not outcome.found]
     if failures:
@@ -164,5 +164,12 @@ def _search(
     outcomes = watch.outcomes(curves[0] if curve else activations, activations)
     images, activations, curves = images.float().cpu().contiguous(), activations.cpu(), curves.cpu()
     return Preferred(
-        images, activations, curves, list(objectives), list(seeds), outcomes, start_images, start_activations
+        images,
+        activations,
+        curves,
+        list(objectives),
+        list(seeds),
+        outcomes,
+        start_images=start_images,
+        start_activations=start_activations,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +26,8 @@ class Preferred:
         objectives: the objective of each image.
         seeds: the seed of each image.
         outcomes: whether each search's image is a result; by default all are.
+        steps: the number of steps of each search; by default all rows of `curve`.
+        starts: where each search began ("noise", "real"); by default "".
         start_images: uint8 (N, 3, h, w), what each search began at, before its first step: for codes, the decoded
             start. None if it was not recorded.
         start_activations: (N,), the objectives on these images; None if they were not recorded.
@@ -36,18 +39,22 @@ class Preferred:
     objectives: list[Objective]
     seeds: list[int]
     outcomes: list[Outcome] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    starts: list[str] = field(default_factory=list)
     start_images: Tensor | None = None
     start_activations: Tensor | None = None
 
     def __post_init__(self) -> None:
         self.outcomes = self.outcomes or [Outcome()] * len(self.objectives)
+        self.steps = self.steps or [len(self.curve)] * len(self.objectives)
+        self.starts = self.starts or [""] * len(self.objectives)
 
     @property
     def found(self) -> list[bool]:
         """Whether each image is a result: False if its search stayed silent or met values that are not finite."""
         return [outcome.found for outcome in self.outcomes]
 
-    def starts(self) -> "Preferred | None":
+    def unsearched(self) -> "Preferred | None":
         """Returns what the searches began at, in the form of preferred images; None if it was not recorded."""
         if self.start_images is None or self.start_activations is None:
             return None
@@ -77,18 +84,28 @@ class Preferred:
         return paths
 
 
-def joined(parts: Sequence[Preferred]) -> Preferred:
-    """Returns the images of several batches of searches as one set, in order."""
-    starts = [part.start_images for part in parts if part.start_images is not None]
-    values = [part.start_activations for part in parts if part.start_activations is not None]
-    recorded = len(starts) == len(values) == len(parts)
+def joined(parts: Sequence[Preferred], objectives: Sequence[Objective]) -> Preferred:
+    """Returns the images of several searches as one, in the order of `objectives`.
+
+    Curves of fewer steps than the longest end in NaN.
+    """
+    steps = max(len(part.curve) for part in parts)
+    curves = [torch.cat([p.curve, p.curve.new_full((steps - len(p.curve), len(p.seeds)), torch.nan)]) for p in parts]
+    several = [o for part in parts for o in part.objectives]
+    order = sorted(range(len(several)), key=lambda i: objectives.index(several[i]))
+
+    def ordered(name: str) -> list[Any]:
+        values = [value for part in parts for value in getattr(part, name)]
+        return [values[i] for i in order]
+
+    start_images = [part.start_images for part in parts if part.start_images is not None]
+    start_activations = [part.start_activations for part in parts if part.start_activations is not None]
+    recorded = len(start_images) == len(start_activations) == len(parts)
     return Preferred(
-        torch.cat([part.images for part in parts]),
-        torch.cat([part.activations for part in parts]),
-        torch.cat([part.curve for part in parts], 1),
-        [objective for part in parts for objective in part.objectives],
-        [seed for part in parts for seed in part.seeds],
-        [outcome for part in parts for outcome in part.outcomes],
-        torch.cat(starts) if recorded else None,
-        torch.cat(values) if recorded else None,
+        images=torch.cat([part.images for part in parts])[order],
+        activations=torch.cat([part.activations for part in parts])[order],
+        curve=torch.cat(curves, 1)[:, order],
+        **{name: ordered(name) for name in ("objectives", "seeds", "outcomes", "steps", "starts")},
+        start_images=torch.cat(start_images)[order] if recorded else None,
+        start_activations=torch.cat(start_activations)[order] if recorded else None,
     )

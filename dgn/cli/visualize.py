@@ -1,7 +1,7 @@
 """visualize.py: from methods, priors and a list of units to a gallery with numbers."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from omegaconf import DictConfig
@@ -76,6 +76,7 @@ def read_visualization(config: DictConfig) -> Visualization:
         notes=_read_notes(config),
         reference_images=config.reference_images,
         nearest="all" if config.nearest == "all" else list(config.nearest or []),
+        nearest_images=_read_nearest_images(config.nearest_images),
         predictive=_read_predictive(config.predictive),
         wrong_class_start=_read_flag("wrong_class_start", config.wrong_class_start),
         video=_read_video(config.video),
@@ -103,6 +104,14 @@ def _read_flag(key: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise UserError(f"{key}={value}: give true or false")
     return value
+
+
+def _read_nearest_images(count: Any) -> int | Literal["all"]:
+    if count == "all":
+        return "all"
+    if not isinstance(count, int) or count < 0:
+        raise UserError(f"nearest_images={count}: give all, a number of training images of each class, or 0 for none")
+    return count
 
 
 def _read_video(video: Any) -> str | None:

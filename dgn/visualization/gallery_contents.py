@@ -69,7 +69,8 @@ def make_traces(
             film = paths.get((objective, seed + preferred.seeds[i]))
             start = preferred.start_images[i] if preferred.start_images is not None else None
             box = receptive_field(target, objective, (height, width))
-            traces.append(Trace(curves[i], near, film, box, None if start is None else start.float().div(255)))
+            curve = curves[i][: preferred.steps[i]]
+            traces.append(Trace(curve, near, film, box, None if start is None else start.float().div(255)))
     return traces
 
 
@@ -112,10 +113,10 @@ def _make_row(
         judge_top5=verdict.top(5) if verdict else None,
         nearest_pixels=distances.get(PIXELS),
         nearest_code=distances.get(code_layer),
-        steps=len(preferred.curve),
+        steps=preferred.steps[i],
         seconds=round(result.search.seconds, 3),
         note=outcome.note,
-        start=result.search.start,
+        start=preferred.starts[i],
         start_activation=None if preferred.start_activations is None else float(preferred.start_activations[i]),
         start_recognized=start_verdict.top(1) if start_verdict else None,
         image_correlation_with_start=correlation if outcome.found else None,
@@ -138,7 +139,7 @@ def _nearest_of(
     images = []
     for space, near in nearest.items():
         index = int(near.indices[i])
-        if index < 0:  # its activations are not finite
+        if index < 0:  # there is no real image of its class, or its activations are not finite
             continue
         label = reference.label(index)
         caption = f"{space}: {label}" if label else space

@@ -27,7 +27,7 @@ from dgn.visualization.score_table import comparison
 from dgn.visualization.scoring import Explaining, ScoredResult, layers_to_compare, score
 from dgn.visualization.search import search
 from dgn.visualization.settings import Visualization
-from dgn.visualization.starts import near_real
+from dgn.visualization.starts import near_real, start_images
 from dgn.visualization.unit_notes import describe_units
 from dgn.visualization.wrong_class import class_units, exchanged, share_recognized
 
@@ -81,13 +81,16 @@ def make_gallery(
     layers = layers_to_compare(target, scene.priors, asked.nearest)
     facets = _find_facets(asked, scene)
     films = [_films(asked, scene, approach, folder) for approach in scene.approaches]
+    near = _images_to_start_near(scene, scene.objectives)
     results = []
     for approach, film in zip(scene.approaches, films, strict=True):
         _announce(approach, scene, asked)
-        starts = _find_starts(approach, asked, scene, scene.objectives, facets)
+        starts = _find_starts(approach, asked, scene, facets, near)
         results.append(search(approach, target, scene.objectives, asked.search, scene.data, starts, film))
     explaining = _explaining(asked, scene)
-    scored, scores, paths = score(results, target, scene.judge, reference, layers, len(asked.search.seeds), explaining)
+    scored, scores, paths = score(
+        results, target, scene.judge, reference, layers, len(asked.search.seeds), asked.nearest_images, explaining
+    )
     scores = _with_wrong_class_starts(scores, asked, scene)
     notes = {} if reference is None else describe_units(asked.notes, target, scene.objectives, reference)
     if facets and reference is not None:
@@ -134,8 +137,8 @@ def _find_starts(
     approach: Approach,
     asked: Visualization,
     scene: Scene,
-    objectives: Sequence[Objective],
     facets: Mapping[Objective, UnitFacets],
+    near: Mapping[Objective, Sequence[int]],
 ) -> Starts | None:
     """Returns where the searches of each objective start; None if the approach's `start` alone says."""
     if facets:
@@ -144,8 +147,15 @@ def _find_starts(
         return starts_in_facets(facets, approach.prior)
     if approach.start == "real":
         assert scene.reference is not None  # checked by `choose_start`
-        return near_real(scene.target, approach.prior, objectives, asked.search.shifted_seeds, scene.reference)
+        return near_real(scene.target, approach.prior, near, asked.search.shifted_seeds, scene.reference)
     return None
+
+
+def _images_to_start_near(scene: Scene, objectives: Sequence[Objective]) -> dict[Objective, list[int]]:
+    """Returns the places of the real images that searches of start=real start near; {} if there are none."""
+    if scene.reference is None or all(approach.start != "real" for approach in scene.approaches):
+        return {}
+    return start_images(scene.target, objectives, scene.reference)
 
 
 def _explaining(asked: Visualization, scene: Scene) -> Explaining | None:
@@ -155,9 +165,10 @@ def _explaining(asked: Visualization, scene: Scene) -> Explaining | None:
     minimized: list[Preferred | None] = [None] * len(scene.approaches)
     if asked.predictive.minimize and asked.facets is None:
         negated = [-objective for objective in scene.objectives]
+        near = _images_to_start_near(scene, negated)
         for i, approach in enumerate(scene.approaches):
             log.info("%s: the same units' minimizing images, for predictive power", approach.method.name)
-            starts = _find_starts(approach, asked, scene, negated, {})
+            starts = _find_starts(approach, asked, scene, {}, near)
             minimized[i] = search(approach, scene.target, negated, asked.search, scene.data, starts).preferred
     return Explaining(scene.similarity, asked.predictive.tasks, minimized)
 
@@ -168,15 +179,19 @@ def _with_wrong_class_starts(scores: Scores, asked: Visualization, scene: Scene)
     if not asked.wrong_class_start:
         return scores
     units = class_units(scene.objectives, reference.classes) if reference is not None else []
+    near = start_images(scene.target, units, reference) if reference is not None else {}
+    units = [unit for unit in units if unit in near]
     if scene.judge is None or reference is None or len(units) < 2:
-        raise UserError("wrong_class_start=true needs a judge, real images, and units of two classes or more")
+        raise UserError(
+            "wrong_class_start=true needs a judge, and real images of at least two of the units' classes: give judge= "
+            "and data=, or leave it out"
+        )
     rows = list(scores.rows)
     for i, approach in enumerate(scene.approaches):
         log.info("%s: from real images of other classes", approach.method.name)
-        changed = replace(approach, method=approach.method.starting("real"), start="real")
-        own = near_real(scene.target, approach.prior, units, asked.search.shifted_seeds, reference)
-        starts = exchanged(own, units, asked.search.seeds)
-        result = search(changed, scene.target, units, asked.search, scene.data, starts)
+        own = near_real(scene.target, approach.prior, near, asked.search.shifted_seeds, reference)
+        starts = exchanged(own, units, len(asked.search.seeds))
+        result = search(replace(approach, start="real"), scene.target, units, asked.search, scene.data, starts)
         share = share_recognized(scene.judge, result.preferred, rows[i].units)
         rows[i] = replace(rows[i], per_unit={**rows[i].per_unit, "wrong_class_start": share})
     return replace(scores, rows=rows)
@@ -194,12 +209,12 @@ def _facts(scene: Scene, results: Sequence[ScoredResult]) -> dict[str, Any]:
     """Returns what results.json states of a run beside its settings."""
     seconds = sum(result.search.seconds * len(result.preferred.images) for result in results)
     return {
-        "methods": [approach.method.settings for approach in scene.approaches],
+        "methods": [approach.started_method.settings for approach in scene.approaches],
         "prior": _one_or_all([prior.source for prior in scene.priors]),
         "prior_layer": _one_or_all([prior.layer for prior in scene.priors]),
         "target": scene.target.name,
         "steps": _one_or_all([len(result.preferred.curve) for result in results]),
-        "start": _one_or_all([approach.start for approach in scene.approaches]),
+        "start": _one_or_all([" and ".join(dict.fromkeys(result.preferred.starts)) for result in results]),
         "search_seconds": round(seconds, 1),
     }
 

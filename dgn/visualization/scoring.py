@@ -7,7 +7,7 @@ from typing import Literal
 
 from dgn.am.maximize import Preferred
 from dgn.am.objectives.algebra import Objective
-from dgn.data.reference import Reference
+from dgn.data.reference import Reference, TrainingImages
 from dgn.errors import UserError
 from dgn.metrics.neighbours import code_spaces
 from dgn.metrics.paths import PathSimilarity
@@ -76,6 +76,7 @@ def score(
     reference: Reference | None,
     layers: Sequence[str],
     per_unit: int,
+    nearest_images: int | Literal["all"],
     explaining: Explaining | None = None,
 ) -> tuple[list[ScoredResult], Scores, list[PathSimilarity]]:
     """Scores the preferred images of all approaches by the same code, and real images in the last row.
@@ -89,6 +90,7 @@ def score(
         reference: the real images, if any are known.
         layers: the target's layers in whose codes the nearest real image is searched.
         per_unit: the number of real images of each unit in the last row.
+        nearest_images: how many training images of each class the nearest is searched among; 0: it is not.
         explaining: how predictive power is measured; None: it is not.
 
     Returns:
@@ -96,21 +98,25 @@ def score(
     """
     held_out = reference.held_out(_HELD_OUT) if reference is not None else None
     classes = reference.classes if reference is not None else ()
-    scorer = Scorer(target, judge, reference, classes, held_out, layers if reference is not None else [])
+    of_class = None if nearest_images == "all" else nearest_images
+    training = TrainingImages(reference, of_class) if reference is not None else None
+    scorer = Scorer(target, judge, reference, classes, held_out, layers if reference is not None else [], training)
     real = _real_instead(scorer, results[0].preferred.objectives, per_unit)
-    nearest = scorer.nearest_real([preferred.images for preferred in (*(r.preferred for r in results), *real)])
+    sets = [*(result.preferred for result in results), *real]
+    nearest = scorer.nearest_real(sets) if nearest_images != 0 else [{}] * len(sets)
     scored, rows, start_rows = [], [], []
     minimized = explaining.minimized if explaining is not None else [None] * len(results)
     for result, near, weak in zip(results, nearest, minimized, strict=False):
         steps, seconds = len(result.preferred.curve), round(result.seconds, 3)
-        name, prior, start = result.approach.method.name, result.approach.name, result.start
+        name, prior = result.approach.method.name, result.approach.name
+        start = " and ".join(dict.fromkeys(result.preferred.starts))
         measured, scores = scorer.measure(result.preferred, name, prior, steps, seconds, near)
-        begun = result.preferred.starts()
+        begun = result.preferred.unsearched()
         start_scores = None
         if begun is not None:
             start_row, start_scores = scorer.measure(begun, f"{name}: {NOT_SEARCHED}", prior, near={})
             if start != "noise":
-                weak_start = weak.starts() if weak is not None else None
+                weak_start = weak.unsearched() if weak is not None else None
                 start_rows.append(Explained(replace(start_row, start=start), begun, weak_start))
         rows.append(Explained(replace(measured, start=start), result.preferred, weak))
         scored.append(ScoredResult(result, measured, scores, start_scores))

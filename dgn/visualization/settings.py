@@ -90,6 +90,7 @@ class Visualization:
         notes: what is shown of real images.
         reference_images: the number of real images to measure on; 0: none.
         nearest: layers in whose codes the nearest real image is searched; "all": the target's main layers.
+        nearest_images: how many training images of each class the nearest is searched among; 0: it is not.
         predictive: how predictive power is measured; None: it is not.
         wrong_class_start: whether searches from real images of another class are measured too.
         video: the format of the searches' films; None: there are none.
@@ -102,6 +103,7 @@ class Visualization:
     notes: NoteSettings = NoteSettings()
     reference_images: int = 2000
     nearest: Sequence[str] | Literal["all"] = "all"
+    nearest_images: int | Literal["all"] = 125
     predictive: PredictiveSettings | None = None
     wrong_class_start: bool = False
     video: str | None = None

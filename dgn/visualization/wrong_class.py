@@ -20,18 +20,18 @@ def class_units(objectives: Sequence[Objective], classes: Sequence[str]) -> list
     return [objective for objective in objectives if class_of(objective, classes) is not None]
 
 
-def exchanged(starts: Starts, objectives: Sequence[Objective], seeds: Sequence[int]) -> Starts:
+def exchanged(starts: Starts, objectives: Sequence[Objective], seeds: int) -> Starts:
     """Returns starts in which each objective has those of others: seed s of objective i those of i + 1 + s.
 
     Args:
         starts: of the objectives, near real images of their own class.
         objectives: at least two, of different classes.
-        seeds: the seeds of each objective.
+        seeds: the number of seeds of each objective.
     """
     return replace(
         starts,
-        images=_exchanged(starts.images, objectives, len(seeds)) if starts.images else {},
-        codes=_exchanged(starts.codes, objectives, len(seeds)) if starts.codes else {},
+        images=_exchanged(starts.images, objectives, seeds) if starts.images else {},
+        codes=_exchanged(starts.codes, objectives, seeds) if starts.codes else {},
     )
 
 

@@ -17,7 +17,7 @@ def searched(target, steps=3, batch_size=None, begin="noise"):
 
 def test_a_search_of_no_steps_is_its_own_start(target):
     preferred = searched(target, steps=0)
-    starts = preferred.starts()
+    starts = preferred.unsearched()
     assert torch.allclose(starts.images, preferred.images, atol=0.5 / 255 + 1e-6)  # starts are kept in 8 bits
     assert torch.equal(starts.activations, preferred.activations)
     assert torch.allclose(preferred.correlation_with_start(), torch.ones(4), atol=1e-3)
@@ -41,7 +41,7 @@ def test_correlation_is_pearsons(target):
 def test_starts_of_batches_are_joined_in_order(target):
     whole, parts = searched(target), searched(target, batch_size=1)
     assert torch.equal(whole.start_images, parts.start_images)
-    assert [str(o) for o in parts.starts().objectives] == [str(o) for o in whole.objectives]
+    assert [str(o) for o in parts.unsearched().objectives] == [str(o) for o in whole.objectives]
     assert parts.seeds == whole.seeds == [0, 1, 0, 1]
 
 
