@@ -161,9 +161,13 @@ class FeatureNet(nn.Module):
     def trunk(self) -> str:
         """Returns the deepest layer that is a map or tokens: CaffeNet's pool5, the comparator's default layer.
 
-        The layers inside attention pooling (its keys and their norm) are not part of the trunk.
+        The layers inside attention pooling (its keys and their norm) are not part of the trunk, nor is a head that
+        classifies each token.
         """
-        maps = [name for name, layer in self.layers().items() if layer.plain and layer.is_map]
+        layers = self.layers()
+        classes = layers[OUTPUT].shape if OUTPUT in layers else ()
+        maps = [name for name, layer in layers.items() if layer.plain and layer.is_map]
+        maps = [n for n in maps if layers[n].kind != "Linear" or layers[n].shape[-1:] != classes]
         poolings = self._token_poolings(maps)
         maps = [name for name in maps if not name.startswith(poolings)]
         if not maps:
@@ -254,15 +258,16 @@ class FeatureNet(nn.Module):
         return digest.hexdigest()
 
     def _token_poolings(self, maps: Sequence[str]) -> tuple[str, ...]:
-        """The name prefixes of modules that reduce tokens to a vector and hold few of the network's maps."""
+        """The name prefixes of modules that reduce tokens, or a map as tokens, to a vector and hold few of all maps."""
         layers = self.layers()
         prefixes = []
         for name, layer in layers.items():
             entering = layers.get(f"{name}:input")
-            if not layer.plain or layer.is_map or entering is None or len(entering.shape) != 2:
+            if not layer.plain or layer.is_map or entering is None or not entering.is_map:
                 continue
-            inside = sum(other.startswith(f"{name}.") for other in maps)
-            if entering.is_map and 2 * inside < len(maps):  # a wrapper around the whole trunk holds most of them
+            inside = [other for other in maps if other.startswith(f"{name}.")]
+            tokens = len(entering.shape) == 2 or any(len(layers[other].shape) == 2 for other in inside)
+            if tokens and 2 * len(inside) < len(maps):  # a wrapper around the whole trunk holds most of them
                 prefixes.append(f"{name}.")
         return tuple(prefixes)
 
