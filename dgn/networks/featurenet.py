@@ -164,7 +164,8 @@ class FeatureNet(nn.Module):
     def trunk(self) -> str:
         """Returns the deepest layer that is a map or tokens: CaffeNet's pool5, the comparator's default layer.
 
-        The layers inside attention pooling (its keys and their norm) are not part of the trunk.
+        The layers inside attention pooling (its keys and their norm) are not part of the trunk, nor is a head that
+        classifies each token.
         """
         deepest = landmarks.trunk(self.layers())
         if deepest is None:

@@ -10,8 +10,16 @@ Layers = Mapping[str, Layer]
 
 
 def trunk(layers: Layers) -> str | None:
-    """Returns the deepest layer that is a map or tokens, and not inside attention pooling; None if there is none."""
-    maps = [name for name, layer in layers.items() if layer.plain and layer.is_map]
+    """Returns the deepest layer that is a map or tokens; None if there is none.
+
+    Layers inside attention pooling and heads that classify each token are left out.
+    """
+    classes = layers[OUTPUT].shape if OUTPUT in layers else ()
+    maps = []
+    for name, layer in layers.items():
+        is_head = layer.kind == "Linear" and layer.shape[-1:] == classes
+        if layer.plain and layer.is_map and not is_head:
+            maps.append(name)
     poolings = _token_poolings(layers, maps)
     maps = [name for name in maps if not name.startswith(poolings)]
     return maps[-1] if maps else None
@@ -77,13 +85,14 @@ def _heads(layers: Layers, units: int) -> list[str]:
 
 
 def _token_poolings(layers: Layers, maps: Sequence[str]) -> tuple[str, ...]:
-    """The name prefixes of modules that reduce tokens to a vector and hold few of the network's maps."""
+    """The name prefixes of modules that reduce tokens, or a map as tokens, to a vector and hold few of all maps."""
     prefixes = []
     for name, layer in layers.items():
         entering = layers.get(f"{name}:input")
-        if not layer.plain or layer.is_map or entering is None or len(entering.shape) != 2:
+        if not layer.plain or layer.is_map or entering is None or not entering.is_map:
             continue
-        inside = sum(other.startswith(f"{name}.") for other in maps)
-        if entering.is_map and 2 * inside < len(maps):  # a wrapper around the whole trunk holds most of them
+        inside = [other for other in maps if other.startswith(f"{name}.")]
+        tokens = len(entering.shape) == 2 or any(len(layers[other].shape) == 2 for other in inside)
+        if tokens and 2 * len(inside) < len(maps):  # a wrapper around the whole trunk holds most of them
             prefixes.append(f"{name}.")
     return tuple(prefixes)
