@@ -55,13 +55,13 @@ def make_approaches(
     Args:
         methods: the methods.
         priors: the priors.
-        start: where searches are asked to start; "auto": where the method says, and from noise if there are several
-            methods, as what begins at real images cannot be compared with what begins at noise.
+        start: where searches are asked to start; "own": where each method says; "auto": the same for one method, and
+            from noise for several, as what begins at real images cannot be compared with what begins at noise.
         reference: the real images, if any are known.
     """
     if start == "auto" and len(methods) > 1:
         start = "noise"
-        log.info("Methods are compared from one kind of start: noise (start=real: all near real images)")
+        log.info("Methods are compared from one kind of start, noise (start=own: where each method's file says)")
     approaches = []
     for method in methods:
         pairs: list[tuple[Prior | None, str]] = [(None, "")]
@@ -75,13 +75,13 @@ def make_approaches(
 def choose_start(asked: str, method: Method, prior: Prior | None, reference: Reference | None) -> str:
     """Returns where a method's searches start.
 
-    It is `asked`; if that is "auto", it is the method's own start, and noise instead of "real" if there are no real
-    images, or if the prior's encoder is missing.
+    It is `asked`; if that is "auto" or "own", it is the method's own start, and noise instead of "real" if there are no
+    real images, or if the prior's encoder is missing.
 
     Raises:
         UserError: for start=real without real images.
     """
-    start = method.start if asked == "auto" else asked
+    start = method.start if asked in ("auto", "own") else asked
     if start != "real":
         return start
     if reference is None:
@@ -91,7 +91,7 @@ def choose_start(asked: str, method: Method, prior: Prior | None, reference: Ref
                 "data.root=FOLDER (or data=doodles), and leave reference_images above 0"
             )
         return "noise"
-    if prior is not None and asked == "auto":
+    if prior is not None and asked != "real":
         try:
             prior.encoder_net()
         except UserError:

@@ -85,7 +85,7 @@ class Visualization:
 
     Attributes:
         search: how searches run.
-        start: where they start: "auto" (where the method says), "real", "noise", "sample", "facets" or an image's path.
+        start: "auto" or "own" (where the method says), "real", "noise", "sample", "facets", or the path of an image.
         facets: the facets in which searches start; None: they start elsewhere.
         notes: what is shown of real images.
         reference_images: the number of real images to measure on; 0: none.
