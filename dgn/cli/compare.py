@@ -96,7 +96,7 @@ def _priors(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Pat
     device = device_of(config.device)
     for entry in entries:
         if entry.status == "finished" and (entry.folder / METRICS).is_file():
-            entry.numbers |= _trained(json.loads((entry.folder / METRICS).read_text()))
+            entry.numbers |= _trained(json.loads((entry.folder / METRICS).read_text(encoding="utf-8")))
     made = [entry for entry in entries if entry.prior is not None and entry.status == "finished"]
     seeds = seeds_of(config.seeds)
     asked: _Asked | None = None
@@ -149,7 +149,7 @@ def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[P
     yardstick: Yardstick | None = None
     titles: dict[Path, list[str]] = {}
     for entry in found:
-        results = json.loads((entry.folder / RESULTS).read_text())
+        results = json.loads((entry.folder / RESULTS).read_text(encoding="utf-8"))
         rows = results["results"]
         images = torch.stack([read_image(entry.folder / row["image"]).float() / 255 for row in rows])
         if yardstick is None:
