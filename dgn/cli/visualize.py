@@ -166,7 +166,8 @@ def _code_layers(config: DictConfig, target: FeatureNet, priors: Sequence[Prior]
         if prior.encoder_is(target):
             main = prior.layer
             break
-    chosen = code_spaces(target) if config.nearest == "all" else list(config.nearest or [])
+    given = [config.nearest] if isinstance(config.nearest, str) else list(config.nearest or [])
+    chosen = code_spaces(target) if given == ["all"] else given
     for layer in chosen:
         target.layer(layer)
     return [main, *(layer for layer in chosen if target.layer(layer).name != target.layer(main).name)]
