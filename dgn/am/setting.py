@@ -26,7 +26,7 @@ class Setting:
     Attributes:
         target: Phi, the network whose units are maximized.
         prior: for methods that search its codes.
-        image_size: height and width of the images of pixel methods, or one number for both; None: the target's
+        canvas_size: height and width of the images of pixel methods, or one number for both; None: the target's
             input size.
         images: maps a count to batches (N, 3, h, w) of at most that many real images in image space, for methods
             that measure them.
@@ -37,7 +37,7 @@ class Setting:
 
     target: FeatureNet
     prior: Prior | None = None
-    image_size: int | tuple[int, int] | None = None
+    canvas_size: int | tuple[int, int] | None = None
     images: Callable[[int], Iterator[Tensor]] | None = None
     begin: str | Tensor | Starts = "noise"
     code_prior: Callable[[], CodePrior] | None = None
@@ -49,7 +49,7 @@ class Setting:
             object.__setattr__(self, "begin", as_images(self.begin))
         sides = self.size
         if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
-            raise UserError(f"image_size={self.image_size}: give one side in pixels, or [height, width]")
+            raise UserError(f"canvas_size={self.canvas_size}: give one side in pixels, or [height, width]")
 
     @property
     def device(self) -> torch.device:
@@ -59,9 +59,9 @@ class Setting:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the images of pixel methods."""
-        if isinstance(self.image_size, int):
-            return self.image_size, self.image_size
-        sides: Any = self.image_size or self.target.input_space.size or (224, 224)  # a config's are a list
+        if isinstance(self.canvas_size, int):
+            return self.canvas_size, self.canvas_size
+        sides: Any = self.canvas_size or self.target.input_space.size or (224, 224)  # a config's are a list
         return tuple(sides)
 
     def codes(self) -> Prior:

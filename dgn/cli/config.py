@@ -9,7 +9,6 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import get_original_cwd
 from omegaconf import DictConfig, OmegaConf
 
 from dgn.cli.config_folders import is_group, package_configs, prepare_hydra
@@ -108,13 +107,10 @@ def _check_same_networks(saved: Mapping[str, Any], merged: Mapping[str, Any]) ->
 def different(a: Mapping[str, Any], b: Mapping[str, Any], but: Iterable[str] = ()) -> list[str]:
     """The keys, dotted, whose values differ between two configs; but: keys that are not looked at, with all below."""
     first, second = dict(_leaves(a)), dict(_leaves(b))
-    keys = [key for key in {**first, **second} if first.get(key, _leaves) != second.get(key, _leaves)]
+    differing = {key for key in first.keys() & second.keys() if first[key] != second[key]}
+    differing |= first.keys() ^ second.keys()
+    keys = [key for key in {**first, **second} if key in differing]
     return [key for key in keys if not any(f"{key}.".startswith(f"{left}.") for left in but)]
-
-
-def from_here(path: str | Path) -> Path:
-    """A path that a user gave, relative to where the command was started."""
-    return Path(get_original_cwd() if HydraConfig.initialized() else ".") / path
 
 
 def given_overrides() -> list[str]:

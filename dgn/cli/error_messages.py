@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from dgn.cli.config import compose, plain
 from dgn.cli.config_folders import choices, is_group
+from dgn.cli.renamed import explain_former_key
 from dgn.errors import UserError, first_line
 from dgn.runs.programs import command, own_configs
 
@@ -34,6 +35,8 @@ def explain(error: BaseException, name: str) -> str:
 
             if to_add := argument_to_add(match[1].removeprefix("trainer.")):
                 return to_add
+        if name != "train" and (renamed := explain_former_key(match[1])):
+            return renamed
         known = list(_keys(plain(compose(name, []), resolve=False)))
         last = match[1].rsplit(".", 1)[-1]
         near = difflib.get_close_matches(match[1], known, 3) or [k for k in known if k.rsplit(".", 1)[-1] == last][:3]

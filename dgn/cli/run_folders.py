@@ -7,39 +7,37 @@ from pathlib import Path
 
 from dgn.errors import UserError
 from dgn.prior.hub import fetch, is_shared
+from dgn.report.results import RESULTS
 from dgn.report.run_comparison import Entry
 from dgn.runs.folders import CONFIG, FAILED, METRICS, PRIOR, numbered
 
-RESULTS = "results.json"
-"""The results that visualize.py writes into its folder."""
-
 
 @dataclass(frozen=True)
-class Place:
-    """A run or prior to compare.
+class RunLocation:
+    """Where a run or prior to compare is.
 
-    Args:
+    Attributes:
         path: The folder of a run, or a prior file.
-        called: Its name if its settings do not distinguish it.
+        name: Its name if its settings do not distinguish it.
         given: The name of a shared prior, by which it is loaded.
     """
 
     path: Path
-    called: str
+    name: str
     given: str | None = None
 
 
-def places_of(runs: Sequence[str]) -> list[Place]:
-    """Returns the places to compare: run folders (the jobs of a multirun), prior files, shared priors."""
-    places: dict[Path, Place] = {}  # without duplicates
+def locate_runs(runs: Sequence[str]) -> list[RunLocation]:
+    """Returns where the runs to compare are: run folders (the jobs of a multirun), prior files, shared priors."""
+    locations: dict[Path, RunLocation] = {}  # without duplicates
     for given in map(str, runs):
         if is_shared(given):
             path = fetch(given)
-            places[path.resolve()] = Place(path, given, given)
+            locations[path.resolve()] = RunLocation(path, given, given)
             continue
         run = Path(given)
         if run.is_file() and run.suffix == ".safetensors":
-            places[run.resolve()] = Place(run, run.resolve().parent.name)
+            locations[run.resolve()] = RunLocation(run, run.resolve().parent.name)
             continue
         if not run.is_dir():
             raise UserError(
@@ -47,19 +45,19 @@ def places_of(runs: Sequence[str]) -> list[Place]:
                 "shared priors (hf:, wandb:)"
             )
         jobs = [run] if any((run / name).exists() for name in (CONFIG, RESULTS, ".hydra")) else numbered(run)
-        places |= {job.resolve(): Place(job, job.name) for job in jobs}
+        locations |= {job.resolve(): RunLocation(job, job.name) for job in jobs}
         if not jobs:
             raise UserError(f"{run} is no run's folder: neither {CONFIG} nor {RESULTS} is there, nor numbered jobs")
-    if not places:
+    if not locations:
         raise UserError("no runs to compare; give their folders")
-    return list(places.values())
+    return list(locations.values())
 
 
-def entry_of(place: Place) -> Entry:
-    """Returns the entry of a place before any measurement: its status and its prior."""
-    run = place.path
+def make_entry(location: RunLocation) -> Entry:
+    """Returns the entry of a run before any measurement: its status and its prior."""
+    run = location.path
     if run.is_file():
-        return Entry(place.called, run, "finished", prior=place.given or str(run))
+        return Entry(location.name, run, "finished", prior=location.given or str(run))
     prior = str(run / PRIOR) if (run / PRIOR).is_file() else None
     if (run / FAILED).is_file():
         return Entry(run.name, run, "failed", json.loads((run / FAILED).read_text(encoding="utf-8"))["error"])

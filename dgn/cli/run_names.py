@@ -20,7 +20,7 @@ _NOT_COMPARED = ("resume", "logger", "comparison", "checkpoint", "hydra")
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunSettings:
     """The settings of a run.
 
     Attributes:
@@ -34,17 +34,17 @@ class Settings:
     given: Sequence[str]
 
 
-def settings_of(run: Path) -> Settings:
+def read_settings(run: Path) -> RunSettings:
     """Reads the settings of a run from its folder, or from a prior file."""
     if run.is_file():
-        return Settings(with_present_targets(Prior.load(run).about.get("config", {})), {}, [])
+        return RunSettings(with_present_targets(Prior.load(run).about.get("config", {})), {}, [])
     hydra = _read(run / ".hydra" / "hydra.yaml")
     choices = hydra.get("hydra", {}).get("runtime", {}).get("choices", {})
     given = [override.split("=")[0].lstrip("+~") for override in _read(run / ".hydra" / "overrides.yaml")]
-    return Settings(_read(run / CONFIG) or _read(run / ".hydra" / "config.yaml"), choices, given)
+    return RunSettings(_read(run / CONFIG) or _read(run / ".hydra" / "config.yaml"), choices, given)
 
 
-def name_runs(runs: Sequence[str], settings: Sequence[Settings]) -> tuple[list[str], list[dict[str, Any]]]:
+def name_runs(runs: Sequence[str], settings: Sequence[RunSettings]) -> tuple[list[str], list[dict[str, Any]]]:
     """A name for each run, and {setting: value} for the settings in which any two of them differ.
 
     runs: the name of each where its settings do not distinguish it from the others. Where they differ in a choice
@@ -54,7 +54,7 @@ def name_runs(runs: Sequence[str], settings: Sequence[Settings]) -> tuple[list[s
     keys = _differing(known)
     groups = [g for g in _groups(known) if len({of.choices.get(g) for of in known}) > 1]
     if groups:
-        alike: dict[tuple, list[Settings]] = {}
+        alike: dict[tuple, list[RunSettings]] = {}
         for of in known:
             alike.setdefault(tuple(of.choices.get(group) for group in groups), []).append(of)
         within = {key for some in alike.values() for key in _differing(some)}
@@ -87,18 +87,18 @@ def _read(path: Path) -> Any:
     return with_present_targets(yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
 
 
-def _groups(settings: Sequence[Settings]) -> list[str]:
+def _groups(settings: Sequence[RunSettings]) -> list[str]:
     if not all(of.choices for of in settings):  # a prior file alone says what was set, and not by which file
         return []
     return [group for group in dict.fromkeys(g for of in settings for g in of.choices) if group in settings[0].config]
 
 
-def _differing(settings: Sequence[Settings]) -> list[str]:
+def _differing(settings: Sequence[RunSettings]) -> list[str]:
     configs = [of.config for of in settings]
     return list(dict.fromkeys(key for of in configs[1:] for key in different(configs[0], of, _NOT_COMPARED)))
 
 
-def _leading(keys: Sequence[str], settings: Sequence[Settings]) -> list[str]:
+def _leading(keys: Sequence[str], settings: Sequence[RunSettings]) -> list[str]:
     """The keys without those that follow another of that name in every run (schedule.max_steps: trainer.max_steps)."""
     values = {(key.rsplit(".", 1)[-1], *(str(_shown(of.config, key)) for of in settings)): key for key in keys}
     return [key for key in keys if key in values.values()]

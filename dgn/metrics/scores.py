@@ -13,7 +13,10 @@ import numpy as np
 from dgn.files import write_whole
 from dgn.metrics.intervals import Estimate, interval
 
-SHARES = ("top1", "top5")
+REAL = "real images"
+"""The method's name in the reference row."""
+
+SHARES = ("top1", "top5", "2afc")
 """Figures that are fractions of images."""
 
 
@@ -29,6 +32,7 @@ class Measured:
         per_unit: {figure: (units,)}, the mean over each unit's images; NaN if it has none.
         of_set: {figure: (value, pseudo-values)}, for figures of all images together (`Naturalness`).
         plain: {figure: value}, for figures without an interval: steps, seconds, number of images for naturalness.
+        start: where the searches started: "noise", "real", ...; "" for images that no search made.
     """
 
     method: str
@@ -38,6 +42,7 @@ class Measured:
     per_unit: dict[str, np.ndarray]
     of_set: dict[str, tuple[float, np.ndarray]] = field(default_factory=dict)
     plain: dict[str, float] = field(default_factory=dict)
+    start: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,8 +73,9 @@ class Scores:
 
     @property
     def figures(self) -> list[str]:
-        """The names of the figures that any row has, in order."""
-        return list(dict.fromkeys(name for row in self.rows for name in (*row.per_unit, *row.of_set)))
+        """The names of the figures that any row has: first those that tell methods apart, last those of recognition."""
+        names = dict.fromkeys(name for row in self.rows for name in (*row.per_unit, *row.of_set))
+        return sorted(names, key=_rank)
 
     def estimate(self, row: Measured, figure: str) -> Estimate | None:
         """Returns a figure of a row with its 95% interval; None if it was not measured."""
@@ -84,11 +90,12 @@ class Scores:
     def to_dicts(self) -> list[dict[str, Any]]:
         """Returns one flat mapping per row.
 
-        Its keys are method, prior, units, images, and for each figure NAME, NAME_low and NAME_high (None if missing).
+        Its keys are method, prior, start, units, images, and for each figure NAME, NAME_low and NAME_high (None if
+        missing).
         """
         table = []
         for row in self.rows:
-            record: dict[str, Any] = {"method": row.method, "prior": row.prior}
+            record: dict[str, Any] = {"method": row.method, "prior": row.prior, "start": row.start}
             record |= {"units": len(row.units), "images": row.images}
             for figure in self.figures:
                 estimate = self.estimate(row, figure)
@@ -137,6 +144,17 @@ class Scores:
                 paths.append(Path(folder) / name)
                 write_whole(paths[-1], _csv(records))
         return paths
+
+
+_FIRST = ("2afc", "mis", "frechet", "kid", "diversity", "gain", "paths")
+_LAST = ("wrong_class_start", "top1", "top5", "probability")
+
+
+def _rank(figure: str) -> tuple[int, int]:
+    """Returns where a figure stands among others, in the order of docs/metrics.md."""
+    if figure in _FIRST:
+        return 0, _FIRST.index(figure)
+    return (2, _LAST.index(figure)) if figure in _LAST else (1, 0)
 
 
 def _csv(records: Sequence[dict[str, Any]]) -> str:

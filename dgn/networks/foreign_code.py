@@ -1,7 +1,7 @@
 """Prepares networks written by others for a FeatureNet, and reports the errors of their code in one line."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +48,18 @@ def said(error: BaseException) -> str:
     The location is the last frame in the user's own code, or in a library if the traceback has no such frame.
     """
     frames = list(traceback.extract_tb(error.__traceback__))
-    own = [frame for frame in frames if not _in_a_library(frame.filename)]
-    frames = own or frames
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    place = place_of(frames) or (_place(frames[-1]) if frames else "")
     return f"{type(error).__name__}: {first_line(error)}{place}"
+
+
+def place_of(frames: Sequence[traceback.FrameSummary]) -> str:
+    """Names file and line of the last frame that is neither ours nor in a library: " (nets.py, line 12)", or ""."""
+    own = [frame for frame in frames if not _in_a_library(frame.filename)]
+    return _place(own[-1]) if own else ""
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    return f" ({Path(frame.filename).name}, line {frame.lineno})"
 
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])

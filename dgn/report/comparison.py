@@ -39,6 +39,7 @@ class Table:
         rows: each contender with a cell for each metric, None if it was not measured.
         reference: the row of real images.
         priors: whether any contender has a prior.
+        starts: whether any contender says where its searches started.
         sure: whether any figure has an interval.
         note: how the intervals were computed.
     """
@@ -47,6 +48,7 @@ class Table:
     rows: list[tuple[Contender, list[Cell | None]]]
     reference: tuple[Contender, list[Cell | None]] | None
     priors: bool
+    starts: bool
     sure: bool
     note: str
 
@@ -63,6 +65,7 @@ def table(comparison: Comparison) -> Table:
         rows[: len(comparison.contenders)],
         rows[-1] if real else None,
         any(contender.prior for contender in comparison.contenders),
+        any(contender.start for contender in comparison.contenders),
         any(cell.interval for line in cells for cell in line if cell),
         comparison.note,
     )

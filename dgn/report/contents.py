@@ -46,12 +46,27 @@ class Trace:
         nearest: the nearest real images, one for each space, with the space as caption.
         animation: the path of the search's film, relative to the run folder (written by `save_animation`).
         box: the receptive field of a hidden unit in the preferred image, which is shown cropped and whole.
+        start: float (3, h, w), what the search began at.
     """
 
     curve: Sequence[float] = ()
     nearest: Sequence[RealImage] = ()
     animation: str | None = None
     box: Box | None = None
+    start: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class PathCurves:
+    """Path similarity over the layers of the target (docs/metrics.md).
+
+    Attributes:
+        layers: the layers, in order of depth.
+        curves: (title of a method, its similarity in each layer; NaN where it is not known).
+    """
+
+    layers: Sequence[str]
+    curves: Sequence[tuple[str, Sequence[float]]]
 
 
 @dataclass(frozen=True)
@@ -103,11 +118,13 @@ class Contender:
         method: the method's name.
         prior: the prior's name; "" if the method has none.
         figures: {metric's name: figure}; metrics that were not measured are left out.
+        start: where its searches started; "" if nothing was searched.
     """
 
     method: str
     prior: str = ""
     figures: Mapping[str, Interval] = field(default_factory=dict)
+    start: str = ""
 
 
 @dataclass(frozen=True)

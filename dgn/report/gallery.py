@@ -11,13 +11,13 @@ from dgn.data.images import pictures
 from dgn.files import write_whole, written_aside
 from dgn.report import units as grouping
 from dgn.report.comparison import table
-from dgn.report.contents import Comparison, Trace, UnitNotes
+from dgn.report.contents import Comparison, PathCurves, Trace, UnitNotes
 from dgn.report.curves import HEIGHT, WIDTH, chart
 from dgn.report.pages import render, write_assets
 from dgn.report.real_images import RealImages, clipped, cropped, field, png
-from dgn.report.results import Row, plain, write_results
+from dgn.report.results import Row, as_json, write_results
 from dgn.report.sheets import of_one_size, write_figure, write_sheet
-from dgn.report.units import Column, Layer, Shot, Unit
+from dgn.report.units import Column, LayerResults, Shot, UnitResults
 from dgn.report.words import command_for, counted, flat, known, percent, percentile
 
 THUMB = 224  # width in pixels of the overview's pictures, for images wider than 256
@@ -36,6 +36,7 @@ def write_gallery(
     traces: Sequence[Trace] | None = None,
     units: Mapping[str, UnitNotes] | None = None,
     comparison: Comparison | None = None,
+    paths: PathCurves | None = None,
 ) -> Path:
     """Writes the results of a run into `folder` and returns the path of its index.html.
 
@@ -56,9 +57,10 @@ def write_gallery(
         traces: one per row: curve, nearest real images, film, receptive field.
         units: {a row's `objective`: real images that excite it, and its facets}.
         comparison: the table of methods and priors.
+        paths: path similarity of methods and priors over the target's layers.
     """
     folder = Path(folder)
-    settings = dict(plain(settings))
+    settings = dict(as_json(settings))
     thumbs = [_write_image(folder, row, image) for row, image in zip(rows, images, strict=True)]
     sizes = [(image.shape[-1], image.shape[-2]) for image in images]
     columns, run_units = grouping.arrange(rows, traces or [Trace()] * len(rows), thumbs, sizes)
@@ -85,6 +87,10 @@ def write_gallery(
         measured=any(known(row.percentile) for row in rows),
         sortable=[entry for entry in _SORTABLE if any(known(getattr(row, entry[1])) for row in rows)],
         comparison=comparison and table(comparison),
+        paths=paths,
+        path_chart=chart([((i, i), values) for i, (_, values) in enumerate(paths.curves)], 1.0) if paths else None,
+        chart_size=(WIDTH, HEIGHT),
+        begun=_begun(rows),
         command=command,
         settings=list(flat(settings)),
         abreast=_abreast(run_units, columns),
@@ -118,14 +124,14 @@ class _UnitPages:
         command: str,
         settings: dict[str, Any],
         columns: list[Column],
-        units: list[Unit],
+        units: list[UnitResults],
     ) -> None:
         self._folder, self._images, self._units, self._columns = folder, images, units, columns
         self._real = RealImages(folder)
         self._command, self._prior, self._target = command, settings.get("prior"), settings.get("target")
         self._shared = dict(run=title, settings=list(flat(settings)), root="../")
 
-    def write(self, unit: Unit, notes: UnitNotes) -> None:
+    def write(self, unit: UnitResults, notes: UnitNotes) -> None:
         real = [self._real.show(image) for image in notes.real]
         best = max((image.activation for image in notes.real if known(image.activation)), default=None)
         rows = [shot.row for shot in unit.shots]
@@ -140,6 +146,7 @@ class _UnitPages:
             numbers=_numbers(rows, [unit], own)[2:],
             columns=[(i, self._columns[i], _head(unit.of(i))) for i in own],
             lines=[(facet, seed, [cells[i] for i in own]) for facet, seed, cells in unit.lines(len(self._columns))],
+            starts=self._starts(unit),
             nearest={shot.place: [self._real.show(image) for image in shot.trace.nearest] for shot in unit.shots},
             fields={shot.place: self._field(shot) for shot in unit.shots if shot.trace.box is not None},
             real=real,
@@ -155,11 +162,30 @@ class _UnitPages:
         )
         write_whole(self._folder / unit.page, page)
 
+    def _starts(self, unit: UnitResults) -> dict[int, tuple[str, str]]:
+        """Returns the file of what each search began at, and in words where that is from, by the shots' places."""
+        starts = {}
+        for shot in unit.shots:
+            if shot.trace.start is not None:
+                path = self._real.write(shot.trace.start, "starts")
+                starts[shot.place] = path, grouping.describe_start(shot.row.start)
+        return starts
+
     def _field(self, shot: Shot) -> tuple[str, tuple[float, float, float, float] | None]:
         """Returns the file of a preferred image cropped to the receptive field, and the field's position in percent."""
         image = self._images[shot.place].detach().float().clamp(0, 1).cpu()
         box = clipped(shot.trace.box, image)
         return (self._real.write(cropped(image, box)), field(box, image)) if field(box, image) else ("", None)
+
+
+def _begun(rows: Sequence[Row]) -> str:
+    """Returns a sentence on what searches started from, for the overview; "" if all of them started from noise."""
+    methods: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if words := grouping.describe_start(row.start):
+            methods.setdefault(words, {})[row.method] = None
+    parts = [f"{' and '.join(names)} started {words}" for words, names in methods.items()]
+    return f"Searches of {'; of '.join(parts)}." if parts else ""
 
 
 def _head(shots: Sequence[Shot]) -> list[str]:
@@ -175,7 +201,7 @@ def _head(shots: Sequence[Shot]) -> list[str]:
     return lines
 
 
-def _chart_text(unit: Unit, columns: Sequence[Column]) -> str:
+def _chart_text(unit: UnitResults, columns: Sequence[Column]) -> str:
     """Returns a description of the chart for screen readers."""
     parts = []
     for i, column in enumerate(columns):
@@ -213,7 +239,7 @@ def _table(rows: Sequence[Row]) -> tuple[list[tuple[str, str]], Sequence[Row]]:
     return [(name, _NAMES.get(name, name)) for name in shown], rows
 
 
-def _numbers(rows: Sequence[Row], units: Sequence[Unit], columns: Sequence[Any]) -> list[tuple[str, str]]:
+def _numbers(rows: Sequence[Row], units: Sequence[UnitResults], columns: Sequence[Any]) -> list[tuple[str, str]]:
     """Returns the large numbers at the top of a page. Means over several methods are meaningless and left out."""
     numbers = [
         (f"{len(units):,}", "unit" if len(units) == 1 else "units"),
@@ -228,7 +254,7 @@ def _numbers(rows: Sequence[Row], units: Sequence[Unit], columns: Sequence[Any])
     return numbers
 
 
-def _numbers_of_layer(layer: Layer, columns: Sequence[Column]) -> str:
+def _numbers_of_layer(layer: LayerResults, columns: Sequence[Column]) -> str:
     rows = [shot.row for unit in layer.units for shot in unit.shots]
     parts = [counted(len(layer.units), "unit")]
     if len(columns) > 1:
@@ -240,7 +266,7 @@ def _numbers_of_layer(layer: Layer, columns: Sequence[Column]) -> str:
     return ", ".join(parts)
 
 
-def _on_overview(unit: Unit, columns: Sequence[Column], units: int) -> list[Shot]:
+def _on_overview(unit: UnitResults, columns: Sequence[Column], units: int) -> list[Shot]:
     """Returns the shots that represent a unit on the overview, without selecting the best ones.
 
     They are the first of each column; with a single column all, limited so that the page stays small.
@@ -250,7 +276,7 @@ def _on_overview(unit: Unit, columns: Sequence[Column], units: int) -> list[Shot
     return unit.shots[: max(4, min(16, ON_OVERVIEW // units))]
 
 
-def _abreast(units: Sequence[Unit], columns: Sequence[Column]) -> int:
+def _abreast(units: Sequence[UnitResults], columns: Sequence[Column]) -> int:
     return min(4, max(len(_on_overview(unit, columns, len(units))) for unit in units))
 
 

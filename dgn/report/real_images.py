@@ -49,11 +49,11 @@ class RealImages:
         masked = self.write(cropped(dimmed(image, given.mask), box)) if given.mask is not None else ""
         return Shown(given, self.write(image), crop, masked, field(box, image), image.shape[1] / image.shape[2])
 
-    def write(self, image: Tensor) -> str:
+    def write(self, image: Tensor, folder: str = "real") -> str:
         """Writes an image, float (3, H, W), named by a hash of its content; returns the path from the run folder."""
         (picture,) = pictures(image[None])
         digest = hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()[:16]
-        path = f"real/{digest}.png"
+        path = f"{folder}/{digest}.png"
         if not (self._folder / path).is_file():
             write_whole(self._folder / path, png(picture))
         return path

@@ -11,6 +11,9 @@ from typing import Any
 
 from dgn.files import write_whole
 
+RESULTS = "results.json"
+"""The file with a run's settings and rows."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -38,6 +41,12 @@ class Row:
         nearest_code: distance to the nearest real image in the target's code space; None if not measured.
         steps: the number of steps of the search; None if not measured.
         seconds: the duration of the search; None if not measured.
+        start: where the search started: "noise", "real" (near real images of the unit), "sample", "facets", or the path
+            of an image; "" if not recorded.
+        start_activation: the objective's value for what the search began at; None if not recorded.
+        start_recognized: whether the judge takes that for the unit's label; None if not measured.
+        image_correlation_with_start: Pearson correlation of the image with what the search began at, over pixels and
+            channels; None if not recorded.
         note: that the unit was silent at the start, or why the search has no result.
     """
 
@@ -61,6 +70,10 @@ class Row:
     steps: int | None = None
     seconds: float | None = None
     note: str = ""
+    start: str = ""
+    start_activation: float | None = None
+    start_recognized: bool | None = None
+    image_correlation_with_start: float | None = None
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
@@ -79,19 +92,19 @@ def write_results(folder: str | Path, rows: Sequence[Row], settings: Mapping[str
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in record.items()} for record in records)
     write_whole(Path(folder) / "results.csv", table.getvalue())
-    document = {"settings": plain(settings), "results": records}
-    write_whole(Path(folder) / "results.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+    document = {"settings": as_json(settings), "results": records}
+    write_whole(Path(folder) / RESULTS, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
-def plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """Converts settings to JSON types: mappings, lists, strings, finite numbers, booleans and None."""
     if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
+        return {str(key): as_json(entry) for key, entry in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [plain(entry) for entry in value]
+        return [as_json(entry) for entry in value]
     if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    return plain(value.tolist()) if hasattr(value, "tolist") else str(value)  # numpy and torch
+    return as_json(value.tolist()) if hasattr(value, "tolist") else str(value)  # numpy and torch
 
 
 def _known(value: Any) -> Any:

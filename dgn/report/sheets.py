@@ -10,24 +10,28 @@ from torch import Tensor
 from dgn.report.comparison_figure import save_comparison_figure
 from dgn.report.contact_sheet import save_contact_sheet
 from dgn.report.contents import UnitNotes
-from dgn.report.units import Column, Unit
+from dgn.report.units import Column, UnitResults, describe_start
 
 IN_FIGURE = (16, 12)  # units of a comparison figure, and pictures in a row, that fit on a printed page
 
 
-def write_sheet(path: Path, units: Sequence[Unit], columns: Sequence[Column], images: Tensor) -> None:
+def write_sheet(path: Path, units: Sequence[UnitResults], columns: Sequence[Column], images: Tensor) -> None:
     """Writes all images in the order of their units; units with the same methods and priors fill one row each."""
     groups = [(unit, i, shots) for unit in units for i in range(len(columns)) if (shots := unit.of(i))]
     most = max(len(shots) for _, _, shots in groups)
     places = [[shot.place for shot in shots] for _, _, shots in groups]
     words = [(u.title, u.objective, columns[i].title if len(columns) > 1 else "") for u, i, _ in groups]
     titles = [" · ".join(dict.fromkeys(filter(None, title))) for title in words]
+    starts = {shot.place: describe_start(shot.row.start) for unit in units for shot in unit.shots}
+    captions = [starts[place] for group in places for place in [*group, *[group[-1]] * (most - len(group))]]
     aligned = len(columns) if len(groups) == len(units) * len(columns) else 1
-    save_contact_sheet(path, _laid_out(images, places, most), titles, most, together=aligned)
+    save_contact_sheet(
+        path, _laid_out(images, places, most), titles, most, captions if any(captions) else None, together=aligned
+    )
 
 
 def write_figure(
-    path: Path, units: Sequence[Unit], columns: Sequence[Column], images: Tensor, notes: Mapping[str, UnitNotes]
+    path: Path, units: Sequence[UnitResults], columns: Sequence[Column], images: Tensor, notes: Mapping[str, UnitNotes]
 ) -> None:
     """Writes the first units' images by each method and prior, preceded by the real images that excite them most."""
     units = units[: IN_FIGURE[0]]

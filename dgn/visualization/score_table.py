@@ -1,19 +1,35 @@
 """The table that compares methods in the gallery, from the scores of `dgn.metrics`."""
 
-from dgn.metrics.scorer import REAL
-from dgn.metrics.scores import Measured, Scores
+from dgn.metrics.predictive import PROXY
+from dgn.metrics.scores import REAL, Measured, Scores
+from dgn.metrics.similarity import Similarity
 from dgn.report.contents import Comparison, Contender, Interval, Metric
 
 _METRICS = {
-    "activation": Metric("activation", about="the objective's value"),
-    "percentile": Metric("percentile", about="how many in a hundred real images excite the unit less"),
-    "top1": Metric("recognized", percent=True, about="the judge's first label is the unit's"),
-    "top5": Metric("in first five", percent=True, about="the unit's label is among the judge's first five"),
-    "probability": Metric("probability", percent=True, about="the judge's softmax probability of the unit's label"),
+    "2afc": Metric(
+        "2AFC",
+        percent=True,
+        about="how often they predict which of two real images excites the unit",
+    ),
+    "mis": Metric(
+        "MIS", about="the same, weighed by how clear the answers are (machine interpretability score); chance: 0.5"
+    ),
     "frechet": Metric("Frechet distance", "lower", about="to real images of the same classes, in the judge's features"),
     "kid": Metric("KID", "lower", about="kernel distance to real images of the same classes, unbiased"),
     "diversity": Metric("diversity", "", about="distance between seeds, that between real images being 1"),
+    "gain": Metric("gain over start", about="the objective's value minus its value where the search started"),
+    "paths": Metric(
+        "path similarity", about="ranks of activations in all layers: 1 as in real images of the class, 0 as in others"
+    ),
+    "activation": Metric("activation", about="the objective's value"),
+    "percentile": Metric("percentile", about="how many in a hundred real images excite the unit less"),
     "nearest_pixels": Metric("nearest real", "", about="distance to the nearest real image, in pixels"),
+    "wrong_class_start": Metric(
+        "wrong-class start", percent=True, about="searches from another class's real images that end in their own class"
+    ),
+    "top1": Metric("recognized", percent=True, about="the judge's first label is the unit's"),
+    "top5": Metric("in first five", percent=True, about="the unit's label is among the judge's first five"),
+    "probability": Metric("probability", percent=True, about="the judge's softmax probability of the unit's label"),
 }
 """The metrics of docs/metrics.md that the page shows, in this order; scores.csv contains all of them."""
 
@@ -24,24 +40,26 @@ _NOTE = (
 )
 
 
-def comparison(scores: Scores, nearest_code: str) -> Comparison:
+def comparison(scores: Scores, nearest_code: str, similarity: Similarity | None = None) -> Comparison:
     """Returns the comparison of the scored methods.
 
     Args:
         scores: of every method.
         nearest_code: the layer whose codes are used for the distance to the nearest real image.
+        similarity: what predicts in 2AFC and MIS, if they were measured.
     """
-    shown = dict(_METRICS)
     about = f"distance to the nearest real image, in codes of {nearest_code}"
-    shown[f"nearest_{nearest_code}"] = Metric(f"nearest real ({nearest_code})", "", about=about)
-    shown = {name: metric for name, metric in shown.items() if name in scores.figures}
+    nearest = {f"nearest_{nearest_code}": Metric(f"nearest real ({nearest_code})", "", about=about)}
+    metrics = _METRICS | nearest
+    shown = {name: metrics[name] for name in scores.figures if name in metrics}
     rows = [_contender(scores, row, shown) for row in scores.rows]
     seconds = Metric("seconds", "lower", about="of search for an image")
     reference = next((c for c, row in zip(rows, scores.rows, strict=True) if row.method == REAL), None)
     others = [c for c, row in zip(rows, scores.rows, strict=True) if row.method != REAL]
-    return Comparison(
-        [*shown.values(), seconds], others, reference, _NOTE if reference else "Intervals are over units."
-    )
+    note = _NOTE if reference else "Intervals are over units."
+    if similarity is not None:
+        note += f" 2AFC and MIS: {PROXY.format(name=similarity.name)}"
+    return Comparison([*shown.values(), seconds], others, reference, note)
 
 
 def _contender(scores: Scores, row: Measured, shown: dict[str, Metric]) -> Contender:
@@ -51,7 +69,7 @@ def _contender(scores: Scores, row: Measured, shown: dict[str, Metric]) -> Conte
             figures[metric.name] = estimate
     if "seconds" in row.plain:
         figures["seconds"] = _Plain(row.plain["seconds"])
-    return Contender(row.method, row.prior, figures)
+    return Contender(row.method, row.prior, figures, row.start)
 
 
 class _Plain:

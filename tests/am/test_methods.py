@@ -7,7 +7,6 @@ import torch
 from omegaconf import OmegaConf
 
 from dgn.am.maximize import maximize
-from dgn.am.methods import dgn_am
 from dgn.am.objectives.diversity import Diversity
 from dgn.am.objectives.evaluation import activations_of
 from dgn.am.objectives.language import parse_units
@@ -16,6 +15,7 @@ from dgn.cli.config import compose
 from dgn.cli.config_folders import choices
 from dgn.cli.stages import method_for, stages_of
 from dgn.errors import UserError
+from dgn.methods import dgn_am
 from dgn.prior.code_prior import CodeAutoencoder, CodePrior, about_codes
 
 METHODS = choices("method")
@@ -96,7 +96,7 @@ def test_which_methods_need_neither_prior_nor_images(configs, target, name):
 def test_images_have_the_size_that_is_asked_for(configs, target):
     for size, shape in ((20, (20, 20)), ((10, 14), (10, 14)), (None, (12, 12))):
         for name in ("pixels", "olah2017"):
-            stages = stages_of(method_for(configs[name], "noise", 1), Setting(target, image_size=size))
+            stages = stages_of(method_for(configs[name], "noise", 1), Setting(target, canvas_size=size))
             assert maximize(target, parse_units("4:1", target), stages).images.shape[2:] == shape
 
 

@@ -14,7 +14,7 @@ from dgn.files import kept_as, relative_path, write_whole
 from dgn.runs import processes, signals
 
 SOURCE = Path(__file__).resolve().parents[2]
-FILES = [path for folder in ("dgn", "hydra_plugins", "benchmarks") for path in (SOURCE / folder).rglob("*.py")]
+FILES = [path for folder in ("dgn", "hydra_plugins") for path in (SOURCE / folder).rglob("*.py")]
 POSIX_ONLY = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"}
 POSIX_CALLS = {
     *("fork", "forkpty", "getpgid", "getuid", "geteuid", "killpg", "mkfifo", "nice", "sched_getaffinity", "setsid"),

@@ -52,6 +52,11 @@ class Pixels:
         self.bounds = (-self.zero, 1 - self.zero)
         self._means: dict[Objective, Tensor] = {}
 
+    @property
+    def own_start(self) -> str:
+        """What start=noise is here: "noise", or "real" if the noise is added to the mean of real images."""
+        return "real" if self.base == "mean" else "noise"
+
     def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
         images = self.setting.first_images(seeds, self.size, objectives)
         if images is not None:
