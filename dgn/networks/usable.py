@@ -1,4 +1,4 @@
-"""Checks whether a network is usable in a role, and explains why if it is not. Everything that decides about it is here.
+"""Checks whether a network is usable in a role, and explains why if it is not: the only place that decides it.
 
 `check` runs once when a network becomes encoder, comparator, target or judge: two small forward passes; in roles that
 need a gradient, also a backward pass, and two forward passes for finite differences (`dgn.networks.gradients`). Only a
