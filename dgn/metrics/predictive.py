@@ -37,10 +37,10 @@ from dgn.data.batches import Images
 from dgn.devices import double
 from dgn.metrics.intervals import Estimate, interval
 from dgn.metrics.query_images import QueryImages
-from dgn.metrics.recognition import check_independent
 from dgn.metrics.scores import REAL
 from dgn.metrics.similarity import Similarity
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.usable import check_independent
 
 BOTH, STRONGEST = "both", "strongest only"
 """Variants of the task: with explanations of both kinds, or without minimizing images."""
