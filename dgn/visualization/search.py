@@ -49,7 +49,7 @@ def search(
     objectives: Sequence[Objective],
     settings: SearchSettings,
     data: ImageData | None,
-    starts: Starts | None = None,
+    starts: Starts | Tensor | None = None,
     film: Film | None = None,
 ) -> SearchResult:
     """Runs the searches of an approach.
@@ -60,11 +60,11 @@ def search(
         objectives: the objectives.
         settings: how searches run, and their seeds.
         data: real images on which a method measures statistics.
-        starts: the starts of each objective's searches; searches for other objectives start from noise. None:
-            `approach.start` says.
+        starts: the starts of each objective's searches, where searches for other objectives start from noise; or images
+            (M, 3, h, w), where seed s starts from image s modulo M; None: `approach.start` says.
         film: is called with the frames of every search.
     """
-    others = [o for o in objectives if starts is not None and o not in starts]
+    others = [o for o in objectives if isinstance(starts, Starts) and o not in starts]
     if not others:
         return _search(approach, target, objectives, settings, data, starts, film)
     from_noise = _search(replace(approach, start="noise"), target, others, settings, data, None, film)
@@ -83,12 +83,12 @@ def _search(
     objectives: Sequence[Objective],
     settings: SearchSettings,
     data: ImageData | None,
-    starts: Starts | None,
+    starts: Starts | Tensor | None,
     film: Film | None,
 ) -> SearchResult:
     """Runs searches that all start where the approach's do, or at `starts`."""
     began = time.perf_counter()
-    begin: str | Tensor | Starts = starts or approach.start
+    begin: str | Tensor | Starts = approach.start if starts is None else starts
     if isinstance(begin, str) and begin not in ("noise", "sample"):
         begin = read_image(begin).unsqueeze(0).float().div(255)
     setting = Setting(

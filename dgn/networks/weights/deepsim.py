@@ -239,7 +239,9 @@ def _kinds(weights: Mapping[str, Tensor]) -> dict[str, str]:
 
 def _default_kind(weight: Sequence[int]) -> str:
     """The kind that a layer with a weight of this shape is in the published generators."""
-    return "linear" if len(weight) == 2 else "upconv" if tuple(weight[2:]) == (4, 4) else "conv"
+    if len(weight) == 2:
+        return "linear"
+    return "upconv" if tuple(weight[2:]) == (4, 4) else "conv"
 
 
 def _in_form(layer: GeneratorLayer, kind: str) -> Tensor | None:
