@@ -71,7 +71,7 @@ def discrepancy(
             f"occlusion by patches of {patch} pixels every {stride}, on images of {height}x{width}: "
             "the stride must be at least 1 and at most the patch, and the patch at most the image"
         )
-    corners = [(y, x) for y in _starts(height, patch, stride) for x in _starts(width, patch, stride)]
+    corners = [(y, x) for y in starts(height, patch, stride) for x in starts(width, patch, stride)]
     noise = torch.rand((len(corners), 3, patch, patch), generator=torch.Generator().manual_seed(seed))
     jobs = [
         (n, i)
@@ -146,7 +146,8 @@ def extent(field: Tensor, threshold: float = 0.2) -> float:
     return float(mask(field, threshold).sum()) ** 0.5
 
 
-def _starts(side: int, patch: int, stride: int) -> list[int]:
+def starts(side: int, patch: int, stride: int) -> list[int]:
+    """Returns the first pixels of patches that cover a side: every `stride` pixels, and a last one at the far edge."""
     starts = list(range(0, side - patch + 1, stride))
     return starts if starts[-1] == side - patch else [*starts, side - patch]
 

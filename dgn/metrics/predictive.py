@@ -35,6 +35,7 @@ from dgn.am.maximize import Preferred
 from dgn.am.objectives.algebra import Objective
 from dgn.data.batches import Images
 from dgn.devices import double
+from dgn.metrics.causal import occlusions
 from dgn.metrics.intervals import Estimate, interval
 from dgn.metrics.query_images import QueryImages
 from dgn.metrics.scores import REAL
@@ -142,6 +143,8 @@ class PredictivePower:
         references: the number of real explanations of each kind; 9 in the papers. With fewer preferred images than
             that, give their number for a fair row of real images.
         seed: seeds the order of images of equal activation.
+        causal: asks which of two occlusions of a strong query lowers the unit more (`dgn.metrics.causal`), instead of
+            which of two images excites it more.
 
     Raises:
         UserError: if the similarity shares weights with the target, or there are no real images.
@@ -156,10 +159,12 @@ class PredictivePower:
         tasks: int = 20,
         references: int = 9,
         seed: int = 0,
+        causal: bool = False,
     ) -> None:
         check_independent(similarity, target, "similarity")
-        self.similarity, self.tasks = similarity, tasks
-        self.queries = QueryImages(target, objectives, real, tasks, references, seed)
+        self.target, self.similarity, self.tasks, self.causal = target, similarity, tasks, causal
+        self.objectives = list(dict.fromkeys(objectives))
+        self.queries = QueryImages(target, self.objectives, real, tasks, references, seed)
         self._alphas: dict[str, float] | None = None
 
     @property
@@ -191,9 +196,11 @@ class PredictivePower:
         for place, images in self.queries.images():
             real = Explanations(images.strong, images.weak)
             sets = {row: methods[row].get(self.units[place]) if row in methods else real for row in rows}
-            deltas = self._deltas(torch.cat([images.strong_queries, images.weak_queries]), sets, variants)
-            for row, delta in deltas.items():
-                count = len(images.strong_queries)
+            pair = images.strong_queries, images.weak_queries
+            if self.causal:
+                pair = occlusions(self.target, self.objectives[place], images.strong_queries).pair
+            count = len(pair[0])
+            for row, delta in self._deltas(torch.cat(pair), sets, variants).items():
                 margins[row][place, :count] = (delta[:count] - delta[count:]).numpy()
                 shown[row][place] = len(sets[row].strong)  # type: ignore[union-attr]
         alphas = self._calibrated()
