@@ -45,8 +45,8 @@ def seconds(environment: dict[str, str], folder: Path, before: list[str]) -> tup
     result = subprocess.run(command, env=os.environ | environment, cwd=ROOT, capture_output=True, text=True)
     if result.returncode:
         raise SystemExit(result.stderr)
-    threads = yaml.safe_load((folder / "config.yaml").read_text())["threads"]
-    return json.loads((folder / "metrics.json").read_text())["fit_seconds"], threads
+    threads = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["threads"]
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["fit_seconds"], threads
 
 
 @contextmanager

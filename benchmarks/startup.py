@@ -7,7 +7,7 @@ machine, compare the CPU seconds.
 """
 
 import argparse
-import resource
+import os
 import statistics
 import subprocess
 import sys
@@ -36,10 +36,13 @@ runpy.run_path("train.py", run_name="__main__")
 
 def seconds(code: str, *arguments: str) -> tuple[float, float]:
     """Returns the wall and CPU seconds of a new process that runs the code."""
-    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    began, before = time.perf_counter(), os.times()
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.perf_counter() - began, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    after = os.times()
+    return (
+        time.perf_counter() - began,
+        after.children_user + after.children_system - before.children_user - before.children_system,
+    )
 
 
 def main() -> None:

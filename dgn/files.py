@@ -25,7 +25,7 @@ def written_aside(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield aside
-        with aside.open("rb") as written:
+        with aside.open("r+b") as written:  # Windows writes only what is open for writing
             os.fsync(written.fileno())
         aside.replace(path)
     except OSError as error:
@@ -44,7 +44,7 @@ def kept_as(path: Path, earlier: Path) -> None:
     try:
         os.link(path, aside)
         aside.replace(earlier)
-    except OSError:
+    except (OSError, AttributeError):  # no hard links on this file system, or in this Python
         path.replace(earlier)
     finally:
         aside.unlink(missing_ok=True)
@@ -54,6 +54,17 @@ def write_whole(path: str | Path, content: bytes | str) -> None:
     """Writes a file atomically: either all of its content is written, or the file is not changed."""
     with written_aside(path) as aside:
         aside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def relative_path(path: Path, folder: Path) -> str:
+    """Returns the path relative to a folder, with forward slashes, as links have it on every system.
+
+    It is absolute where there is no relative one: on another drive of Windows.
+    """
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:
+        return Path(path).absolute().as_posix()
 
 
 def cache_dir() -> Path:

@@ -1,5 +1,6 @@
 """An entry point: Hydra's command line, with words that a user types, errors in one line, and interruptions."""
 
+import io
 import json
 import logging
 import multiprocessing
@@ -115,6 +116,7 @@ class _CommandLine:
 
     def _prepare(self) -> None:
         """What must be known before Hydra reads the arguments and before torch is imported."""
+        _print_any_letter()
         note_program()
         wait_briefly()
         os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what torch lacks for mps is computed on the CPU
@@ -157,6 +159,13 @@ class _CommandLine:
             _end("; ".join(parts), 1)
         if self.failures:
             _end(*_ending(self.failures[0], self.name))
+
+
+def _print_any_letter() -> None:
+    """Letters that the terminal's encoding does not have, as on Windows, are printed as question marks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _warn_of_unused(overrides: Sequence[str]) -> None:

@@ -12,8 +12,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from dgn.errors import UserError
 from dgn.runs.programs import quoted
 
-NAMES = ("layer", "layers", "facet_layer", "diversity_layer", "labels")
-"""Last parts of keys whose values are names, or lists of them, and never numbers."""
+NAMES = ("layer", "layers", "facet_layer", "diversity_layer", "labels", "image_column", "label_column")
+"""Last parts of keys whose values are names (of layers, labels, columns), or lists of them, and never numbers."""
 TOP_NAMES = ("nearest",)
 """The same of keys that stand alone: further down, as in a method, they are numbers."""
 

@@ -52,7 +52,7 @@ def present_target(target: str) -> str:
 
 def read_saved(path: Path) -> dict[str, Any]:
     """A saved config as plain values, its interpolations as they stand, with present paths."""
-    return with_present_targets(yaml.safe_load(path.read_text()) or {})
+    return with_present_targets(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
 
 
 def with_present_targets(tree: Any) -> Any:

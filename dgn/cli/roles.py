@@ -16,10 +16,9 @@ from dgn.data import sources
 from dgn.data.datamodule import ImageData
 from dgn.devices import placed
 from dgn.errors import UserError
-from dgn.metrics.recognition import check_independent
 from dgn.metrics.similarity import Similarity
 from dgn.networks.featurenet import FeatureNet
-from dgn.networks.usable import check
+from dgn.networks.usable import check, check_independent
 from dgn.prior import Prior
 from dgn.prior.hub import is_shared
 from dgn.prior.location import find_prior

@@ -60,6 +60,6 @@ def make_entry(location: RunLocation) -> Entry:
         return Entry(location.name, run, "finished", prior=location.given or str(run))
     prior = str(run / PRIOR) if (run / PRIOR).is_file() else None
     if (run / FAILED).is_file():
-        return Entry(run.name, run, "failed", json.loads((run / FAILED).read_text())["error"])
+        return Entry(run.name, run, "failed", json.loads((run / FAILED).read_text(encoding="utf-8"))["error"])
     done = (run / METRICS).is_file() or (run / RESULTS).is_file()
     return Entry(run.name, run, "finished" if done else "unfinished", prior=prior)

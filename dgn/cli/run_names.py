@@ -84,7 +84,7 @@ def _brief(value: Any) -> str:
 
 
 def _read(path: Path) -> Any:
-    return with_present_targets(yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
+    return with_present_targets(yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
 
 
 def _groups(settings: Sequence[RunSettings]) -> list[str]:

@@ -76,7 +76,7 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
     if rank() != 0:
         return ""
     kept = folder / ".hydra" / "overrides.yaml"
-    given = yaml.safe_load(kept.read_text()) if kept.is_file() else []
+    given = yaml.safe_load(kept.read_text(encoding="utf-8")) if kept.is_file() else []
     resumed = any(word.startswith("resume=") for word in given)
     given = [word for word in given if not word.startswith("resume=")]  # not a setting of the run
     given = [*own_configs_flag(), *given]

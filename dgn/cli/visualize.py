@@ -75,7 +75,7 @@ def read_visualization(config: DictConfig) -> Visualization:
         facets=facets,
         notes=_read_notes(config),
         reference_images=config.reference_images,
-        nearest="all" if config.nearest == "all" else list(config.nearest or []),
+        nearest=_layers(config.nearest),
         nearest_images=_read_nearest_images(config.nearest_images),
         predictive=_read_predictive(config.predictive),
         wrong_class_start=_read_flag("wrong_class_start", config.wrong_class_start),
@@ -104,6 +104,13 @@ def _read_flag(key: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise UserError(f"{key}={value}: give true or false")
     return value
+
+
+def _layers(nearest: Any) -> Any:
+    """Returns the layers of `nearest=`: "all", or a list; a single name is a list of one."""
+    if isinstance(nearest, str):
+        return nearest if nearest == "all" else [nearest]
+    return list(nearest or [])
 
 
 def _read_nearest_images(count: Any) -> int | Literal["all"]:

@@ -1,10 +1,12 @@
 """Diversity: how much the images of one unit differ between seeds, as the mean distance between two of them."""
 
 from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from dgn.data.images import as_images
 from dgn.devices import double, moved
 from dgn.metrics.features import features_of
 from dgn.networks.featurenet import FeatureNet
@@ -14,14 +16,15 @@ Space = Callable[[Tensor], Tensor]
 """Maps images (N, 3, H, W) to vectors (N, d), whose Euclidean distances are measured."""
 
 
-def diversity(images: Tensor, groups: Sequence[Hashable], space: Space) -> dict[Hashable, float]:
+def diversity(images: Any, groups: Sequence[Hashable], space: Space) -> dict[Hashable, float]:
     """Returns the mean distance between two different images of each group; NaN for a group of one image.
 
     Args:
-        images: (N, 3, H, W) in image space.
+        images: (N, 3, H, W) in image space, or anything that `as_images` accepts.
         groups: the group (unit or class) of each image.
         space: maps images to the vectors that are compared.
     """
+    images = as_images(images)
     places: dict[Hashable, list[int]] = {}
     for place, group in enumerate(groups):
         places.setdefault(group, []).append(place)
@@ -36,6 +39,7 @@ def mean_distance(vectors: Tensor) -> float:
 
 def pixels(images: Tensor) -> Tensor:
     """Pixel space: distances are root mean square differences of pixels, on image space's 0 to 1."""
+    images = as_images(images)
     return images.float().flatten(1) / images[0].numel() ** 0.5
 
 
@@ -54,7 +58,7 @@ def perceptual(net: FeatureNet, layers: Sequence[str]) -> Space:
     @torch.no_grad()
     @full_precision
     def vectors(images: Tensor) -> Tensor:
-        maps = net(moved(images, net.device), list(layers))
+        maps = net(moved(as_images(images), net.device), list(layers))
         return torch.cat([_unit_channels(maps[layer]).cpu() for layer in layers], 1)
 
     return vectors

@@ -6,6 +6,7 @@ Its accuracy on held-out real images says how far it can be trusted.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from dgn.data.batches import Images
 from dgn.data.datamodule import to_image_space
 from dgn.data.doodles import CLASSES, FACETS, Doodles
+from dgn.data.images import as_images
 from dgn.errors import UserError
 from dgn.metrics.features import features_of
 from dgn.metrics.recognition import judge_images
@@ -99,7 +101,7 @@ class Coverage:
 
 
 def facet_coverage(
-    judge: FeatureNet, experts: Mapping[str, FacetJudge], images: Tensor, classes: Sequence[str]
+    judge: FeatureNet, experts: Mapping[str, FacetJudge], images: Any, classes: Sequence[str]
 ) -> Coverage:
     """Returns which facets of their classes preferred images show.
 
@@ -109,9 +111,10 @@ def facet_coverage(
     Args:
         judge: the network that recognizes the classes.
         experts: the facet judge of each class.
-        images: (N, 3, H, W) in image space.
+        images: (N, 3, H, W) in image space, or anything that `as_images` accepts.
         classes: the class of each image.
     """
+    images = as_images(images)
     verdicts = judge_images(judge, images, [(name,) for name in classes])
     shown: dict[str, dict[str, list[int]]] = {}
     for name in dict.fromkeys(classes):

@@ -5,12 +5,14 @@ the image; where it lowers the unit's activation, it hides something that the un
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dgn.am.objectives.terms import Unit
 from dgn.data.batches import BATCH
+from dgn.data.images import as_images
 from dgn.devices import moved
 from dgn.errors import UserError
 from dgn.metrics.top_images import Place
@@ -33,7 +35,7 @@ def patch_and_stride(side: int) -> tuple[int, int]:
 @full_precision
 def discrepancy(
     net: FeatureNet,
-    images: Tensor,
+    images: Any,
     units: Sequence[Unit],
     places: Sequence[Place],
     regions: Sequence[Box] | None = None,
@@ -48,7 +50,7 @@ def discrepancy(
 
     Args:
         net: the network.
-        images: (N, 3, H, W) at the network's input (`top_images.at_input`).
+        images: (N, 3, H, W) at the network's input (`top_images.at_input`), or anything that `as_images` accepts.
         units: the unit to measure in each image.
         places: the position of each unit in its map.
         regions: the receptive fields; patches outside them change nothing and are skipped.
@@ -60,6 +62,7 @@ def discrepancy(
     Raises:
         UserError: for a patch larger than the image or a stride larger than the patch.
     """
+    images = as_images(images)
     height, width = images.shape[-2:]
     default = patch_and_stride(min(height, width))
     patch, stride = patch or default[0], stride or default[1]
@@ -68,7 +71,7 @@ def discrepancy(
             f"occlusion by patches of {patch} pixels every {stride}, on images of {height}x{width}: "
             "the stride must be at least 1 and at most the patch, and the patch at most the image"
         )
-    corners = [(y, x) for y in _starts(height, patch, stride) for x in _starts(width, patch, stride)]
+    corners = [(y, x) for y in starts(height, patch, stride) for x in starts(width, patch, stride)]
     noise = torch.rand((len(corners), 3, patch, patch), generator=torch.Generator().manual_seed(seed))
     jobs = [
         (n, i)
@@ -143,7 +146,8 @@ def extent(field: Tensor, threshold: float = 0.2) -> float:
     return float(mask(field, threshold).sum()) ** 0.5
 
 
-def _starts(side: int, patch: int, stride: int) -> list[int]:
+def starts(side: int, patch: int, stride: int) -> list[int]:
+    """Returns the first pixels of patches that cover a side: every `stride` pixels, and a last one at the far edge."""
     starts = list(range(0, side - patch + 1, stride))
     return starts if starts[-1] == side - patch else [*starts, side - patch]
 

@@ -53,6 +53,7 @@ class PathSimilarity:
             without preferred images.
         same: (U, L), between two real images of the class.
         other: (U, L), between real images of the class and of others.
+        preferred_other: (U, L), between preferred images and real images of other classes.
     """
 
     units: tuple[str, ...]
@@ -60,6 +61,7 @@ class PathSimilarity:
     preferred: np.ndarray
     same: np.ndarray
     other: np.ndarray
+    preferred_other: np.ndarray
 
     @property
     def curve(self) -> np.ndarray:
@@ -76,6 +78,16 @@ class PathSimilarity:
         Layers count in proportion to how much more alike real images of the class are than others.
         """
         return np.array([_ratio(*self._differences(unit, slice(None))) for unit in range(len(self.units))])
+
+    @property
+    def class_share(self) -> np.ndarray:
+        """How much of the path is the class's, (U,): 1 for real images of the class, about 0 for any others.
+
+        It is (r(preferred, same class) - r(preferred, other classes)) over (r(same class, same class) - r(same class,
+        other classes)), sums over layers. What all images of a search share, and no real image does, cancels here.
+        """
+        above, whole = self.preferred - self.preferred_other, self.same - self.other
+        return np.array([_ratio(above[unit], whole[unit]) for unit in range(len(self.units))])
 
     def of_unit(self, unit: str) -> np.ndarray:
         """Returns the normalized similarity of one unit in each layer, (L,)."""
@@ -108,7 +120,7 @@ def path_similarity(
         {method: its path similarity}, for all units of `real`.
     """
     layers = list(layers) if layers is not None else code_spaces(target)
-    preferred = {name: np.full((len(real), len(layers)), np.nan) for name in methods}
+    preferred, unlike = ({name: np.full((len(real), len(layers)), np.nan) for name in methods} for _ in range(2))
     same, other = np.full((2, len(real), len(layers)), np.nan)
     for row, (unit, images) in enumerate(real.items()):
         if len(images.same) < 2 or not len(images.other):
@@ -122,7 +134,10 @@ def path_similarity(
             other[row, column] = (mine @ theirs.T).mean()
             for name, ranks in zip(shown, own, strict=True):
                 preferred[name][row, column] = (ranks @ mine.T).mean()
-    return {name: PathSimilarity(tuple(real), tuple(layers), preferred[name], same, other) for name in methods}
+                unlike[name][row, column] = (ranks @ theirs.T).mean()
+    return {
+        name: PathSimilarity(tuple(real), tuple(layers), preferred[name], same, other, unlike[name]) for name in methods
+    }
 
 
 def unit_images(

@@ -34,12 +34,14 @@ from torch import Tensor
 from dgn.am.maximize import Preferred
 from dgn.am.objectives.algebra import Objective
 from dgn.data.batches import Images
+from dgn.devices import double
+from dgn.metrics.causal import occlusions
 from dgn.metrics.intervals import Estimate, interval
 from dgn.metrics.query_images import QueryImages
-from dgn.metrics.recognition import check_independent
 from dgn.metrics.scores import REAL
 from dgn.metrics.similarity import Similarity
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.usable import check_independent
 
 BOTH, STRONGEST = "both", "strongest only"
 """Variants of the task: with explanations of both kinds, or without minimizing images."""
@@ -141,6 +143,8 @@ class PredictivePower:
         references: the number of real explanations of each kind; 9 in the papers. With fewer preferred images than
             that, give their number for a fair row of real images.
         seed: seeds the order of images of equal activation.
+        causal: asks which of two occlusions of a strong query lowers the unit more (`dgn.metrics.causal`), instead of
+            which of two images excites it more.
 
     Raises:
         UserError: if the similarity shares weights with the target, or there are no real images.
@@ -155,10 +159,12 @@ class PredictivePower:
         tasks: int = 20,
         references: int = 9,
         seed: int = 0,
+        causal: bool = False,
     ) -> None:
         check_independent(similarity, target, "similarity")
-        self.similarity, self.tasks = similarity, tasks
-        self.queries = QueryImages(target, objectives, real, tasks, references, seed)
+        self.target, self.similarity, self.tasks, self.causal = target, similarity, tasks, causal
+        self.objectives = list(dict.fromkeys(objectives))
+        self.queries = QueryImages(target, self.objectives, real, tasks, references, seed)
         self._alphas: dict[str, float] | None = None
 
     @property
@@ -190,9 +196,11 @@ class PredictivePower:
         for place, images in self.queries.images():
             real = Explanations(images.strong, images.weak)
             sets = {row: methods[row].get(self.units[place]) if row in methods else real for row in rows}
-            deltas = self._deltas(torch.cat([images.strong_queries, images.weak_queries]), sets, variants)
-            for row, delta in deltas.items():
-                count = len(images.strong_queries)
+            pair = images.strong_queries, images.weak_queries
+            if self.causal:
+                pair = occlusions(self.target, self.objectives[place], images.strong_queries).pair
+            count = len(pair[0])
+            for row, delta in self._deltas(torch.cat(pair), sets, variants).items():
                 margins[row][place, :count] = (delta[:count] - delta[count:]).numpy()
                 shown[row][place] = len(sets[row].strong)  # type: ignore[union-attr]
         alphas = self._calibrated()
@@ -214,7 +222,7 @@ class PredictivePower:
         if not kinds:
             return {}
         sized = [_sized(images, queries.shape[-2:]) for images in kinds.values()]
-        similarity = self.similarity(queries, torch.cat(sized)).double()
+        similarity = double(self.similarity(queries, torch.cat(sized)))
         parts = similarity.split([len(images) for images in sized], 1)
         means = {key: part.mean(1) for key, part in zip(kinds, parts, strict=True)}
         needed = {row: [(row, True), *([(row, False)] if variants[row] == BOTH else [])] for row in sets}

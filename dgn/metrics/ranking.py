@@ -11,8 +11,9 @@ from torch import Tensor
 from dgn.am.objectives.unit_names import plain_label
 from dgn.metrics.features import features_of
 from dgn.metrics.naturalness import frechet, same_classes
-from dgn.metrics.recognition import check_independent, judge_images
+from dgn.metrics.recognition import judge_images
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.usable import check_independent
 
 
 class Yardstick:

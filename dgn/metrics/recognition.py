@@ -1,17 +1,14 @@
 """Recognition of images by a judge: a network that shares no weights with the target."""
 
-import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgn.am.objectives.unit_names import plain_label
 from dgn.data.batches import Images, batches
 from dgn.devices import moved
-from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
 
@@ -79,48 +76,3 @@ def recognize(judge: FeatureNet | None, images: Tensor) -> list[tuple[str, float
     Classes without a name are named by their number.
     """
     return None if judge is None else [(v.label, v.probability) for v in judge_images(judge, images)]
-
-
-class NamedNetwork(Protocol):
-    """A network with a name, such as a FeatureNet."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def network(self) -> nn.Module: ...
-
-
-def check_independent(judge: NamedNetwork, target: NamedNetwork, role: str = "judge") -> None:
-    """Raises UserError if judge and target share weights.
-
-    A shared network would only confirm the target. Matrices and filters are compared tensor by tensor, so that a
-    fine-tuned copy with a frozen trunk is detected too.
-
-    Args:
-        judge: the network that measures.
-        target: the network that is measured.
-        role: what the judge is called in the message: "judge" or "similarity".
-    """
-    own = _weights(judge.network)
-    shared = own.keys() & _weights(target.network).keys()
-    if shared:
-        name = own[min(shared)]
-        raise UserError(
-            f"the {role} {judge.name} shares {len(shared)} weight tensors with the target {target.name} (first "
-            f"{name}), so it would only repeat what the target says; give a {role} of its own weights, e.g. "
-            "judge=mini_resnet judge.weights=FILE, or judge=none"
-        )
-
-
-def _weights(network: nn.Module) -> dict[str, str]:
-    """Returns {SHA-256: name} of every weight tensor with two or more dimensions that is not constant.
-
-    Independent networks do not share such tensors by chance.
-    """
-    names = {}
-    for name, tensor in network.state_dict().items():
-        if tensor.ndim >= 2 and tensor.is_floating_point() and bool((tensor != tensor.flatten()[0]).any()):
-            data = tensor.detach().float().cpu().contiguous().numpy()
-            names[hashlib.sha256(f"{data.shape}".encode() + data.tobytes()).hexdigest()] = name
-    return names

@@ -19,10 +19,11 @@ from dgn.metrics.features import features_of
 from dgn.metrics.naturalness import naturalness
 from dgn.metrics.neighbours import Nearest, nearest
 from dgn.metrics.percentile import percentiles
-from dgn.metrics.recognition import Verdict, check_independent, judge_images
+from dgn.metrics.recognition import Verdict, judge_images
 from dgn.metrics.scores import REAL, Measured
 from dgn.metrics.training_images import RealImages, Stream, Training
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.usable import check_independent
 
 log = logging.getLogger(__name__)
 

@@ -126,7 +126,7 @@ class PairSimilarity:
 
     def _entered(self, images: Tensor) -> Tensor:
         device = next((tensor.device for tensor in self.network.parameters()), torch.device("cpu"))
-        images = images.to(device).float()
+        images = images.float().to(device)
         if self.size is not None:
             images = F.interpolate(images, (self.size, self.size), mode="bicubic", antialias=True, align_corners=False)
         return self.lowest + (1 - self.lowest) * images.clamp(0, 1)

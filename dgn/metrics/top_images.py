@@ -3,12 +3,14 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dgn.am.objectives.terms import Unit
 from dgn.data.batches import Images, batches
+from dgn.data.images import as_images
 from dgn.devices import moved
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
@@ -72,10 +74,15 @@ def top_images(
     return [next(order[unit.layer]) for unit in units]
 
 
-def at_input(net: FeatureNet, images: Tensor) -> Tensor:
-    """Returns images (N, 3, H, W) as the network sees them: resized or cropped to its input, still in image space."""
+def at_input(net: FeatureNet, images: Any) -> Tensor:
+    """Returns images as the network sees them: resized or cropped to its input, still in image space.
+
+    Args:
+        net: the network.
+        images: (N, 3, H, W) in image space, or anything that `as_images` accepts.
+    """
     space = net.input_space
-    return space.leave(space.enter(images)).clamp(0, 1)
+    return space.leave(space.enter(as_images(images))).clamp(0, 1)
 
 
 def uncut_region(

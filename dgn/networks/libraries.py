@@ -264,14 +264,13 @@ def _no_long_waits() -> Iterator[None]:
 
 
 def _timm_space(config: Mapping[str, Any]) -> InputSpace:
-    channels, height, width = config["input_size"]
-    if channels != 3:
-        raise UserError(f"that model takes images of {channels} channels; networks here see RGB")
+    _, height, width = config["input_size"]
+    three = len(config["mean"]) == 3  # a model of other channels is refused where it is run (dgn.networks.usable)
     crop = config["crop_mode"] == "center" and config["crop_pct"]
     return InputSpace(
         size=(height, width),
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
+        mean=tuple(config["mean"]) if three else (0.0, 0.0, 0.0),
+        std=tuple(config["std"]) if three else (1.0, 1.0, 1.0),
         fit="crop" if crop else "resize",
         resize=math.floor(min(height, width) / config["crop_pct"]) if crop else None,
         interpolation=config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bicubic",

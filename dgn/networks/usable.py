@@ -1,16 +1,18 @@
-"""Checks whether a network is usable in a role, and explains why if it is not.
+"""Checks whether a network is usable in a role, and explains why if it is not: the only place that decides it.
 
-`check` runs once when a network becomes encoder, comparator, target or judge: two small forward passes, and a backward
-pass if the role needs a gradient. Only a network that fails is examined further, to name the cause.
+`check` runs once when a network becomes encoder, comparator, target or judge: two small forward passes; in roles that
+need a gradient, also a backward pass, and two forward passes for finite differences (`dgn.networks.gradients`). Only a
+network that fails is examined further, to name the cause.
 """
 
+import hashlib
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dgn.errors import UserError
 from dgn.networks.cuts import noted_cuts
@@ -57,6 +59,56 @@ def check(net: FeatureNet, role: str, layers: Sequence[str]) -> None:
         if gradient:
             _check_gradients(net, role, lost(net, images, activations, seen))
     passed.update((name, gradient) for name in wanted)
+
+
+class NamedNetwork(Protocol):
+    """A network with a name, such as a FeatureNet."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def network(self) -> nn.Module: ...
+
+
+def check_independent(judge: NamedNetwork, target: NamedNetwork, role: str = "judge") -> None:
+    """Raises UserError if judge and target share weights.
+
+    A shared network would only confirm the target. Matrices and filters are compared tensor by tensor, so that a
+    fine-tuned copy with a frozen trunk is detected too.
+
+    Args:
+        judge: The network that measures.
+        target: The network that is measured.
+        role: What the judge is called in the message: "judge" or "similarity".
+    """
+    own = _weights(judge.network)
+    shared = own.keys() & _weights(target.network).keys()
+    if shared:
+        name = own[min(shared)]
+        raise UserError(
+            f"the {role} {judge.name} shares {len(shared)} weight tensors with the target {target.name} (first "
+            f"{name}), so it would only repeat what the target says; give a {role} of its own weights, e.g. "
+            "judge=mini_resnet judge.weights=FILE, or judge=none"
+        )
+
+
+def check_codes(net: FeatureNet, layer: str, mean: Tensor, std: Tensor) -> None:
+    """Checks the codes of an encoder by their statistics over real images, where plain noise shows nothing.
+
+    Args:
+        net: The encoder.
+        layer: The layer whose activations are the codes.
+        mean: The mean of every unit of the code.
+        std: The standard deviation of every unit.
+
+    Raises:
+        UserError: If the codes are not finite, or the same for all images.
+    """
+    if not (std.isfinite().all() and mean.isfinite().all()):
+        raise UserError(f"{layer} of {net.name} is not finite on real images; check its weights")
+    if not std.any():
+        raise UserError(f"{layer} of {net.name} is the same for all images: nothing to invert; name another layer")
 
 
 _PASSED: WeakKeyDictionary[FeatureNet, set[tuple[str, bool]]] = WeakKeyDictionary()
@@ -148,3 +200,16 @@ def _check_gradients(net: FeatureNet, role: str, losses: dict[str, Loss]) -> Non
             f"probably {loss.place} ({loss.cause})" if loss.cause else "probably by a function with its own backward"
         )
         log.warning("%s as the %s: %s, %s; the search follows what remains", net.name, role, what, likely)
+
+
+def _weights(network: nn.Module) -> dict[str, str]:
+    """Returns {SHA-256: name} of every weight tensor with two or more dimensions that is not constant.
+
+    Independent networks do not share such tensors by chance.
+    """
+    names = {}
+    for name, tensor in network.state_dict().items():
+        if tensor.ndim >= 2 and tensor.is_floating_point() and bool((tensor != tensor.flatten()[0]).any()):
+            data = tensor.detach().float().cpu().contiguous().numpy()
+            names[hashlib.sha256(f"{data.shape}".encode() + data.tobytes()).hexdigest()] = name
+    return names

@@ -35,7 +35,7 @@ def write_card(path: Path, folder: Path, repository: str) -> None:
     if reconstructions:
         (folder / "reconstructions.png").write_bytes(reconstructions[-1].read_bytes())
         pictures.insert(0, ("reconstructions.png", "Held-out images over their reconstructions"))
-    (folder / "README.md").write_text(_card(prior.about, prior, pictures, repository))
+    (folder / "README.md").write_text(_card(prior.about, prior, pictures, repository), encoding="utf-8")
 
 
 def _card(about: Mapping[str, Any], prior: Prior, pictures: list[tuple[str, str]], repository: str) -> str:

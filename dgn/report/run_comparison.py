@@ -3,7 +3,6 @@
 import csv
 import io
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ import jinja2
 import torch
 from torch import Tensor
 
-from dgn.files import write_whole, written_aside
+from dgn.files import relative_path, write_whole, written_aside
 from dgn.report.comparison_figure import comparison_figure
 
 BETTER = {
@@ -96,7 +95,7 @@ def write_comparison(
         size=sheet.size if shown else (0, 0),
         columns=len(shown) * per_cell,
         figure_note=figure_note,
-        links=[quote(os.path.relpath(entry.folder, folder)) for entry in entries],
+        links=[quote(relative_path(entry.folder, folder)) for entry in entries],
     )
     write_whole(folder / "index.html", page)
     return folder / "index.html"
@@ -133,7 +132,7 @@ def _table(entries: Sequence[Entry], settings: Sequence[str], numbers: Sequence[
     writer.writerow(["run", "status", *settings, *numbers, "error", "folder"])
     for entry in entries:
         values = [entry.settings.get(key, "") for key in settings] + [entry.numbers.get(key, "") for key in numbers]
-        writer.writerow([entry.name, entry.status, *values, entry.error, os.path.relpath(entry.folder, folder)])
+        writer.writerow([entry.name, entry.status, *values, entry.error, relative_path(entry.folder, folder)])
     return text.getvalue()
 
 

@@ -70,7 +70,7 @@ def folder_to_resume(resume: str | None) -> Path | None:
 
 def command_of(folder: Path) -> str:
     """Returns the command that started a run: the first line of its saved config."""
-    return (folder / CONFIG).read_text().splitlines()[0].removeprefix("# ")
+    return (folder / CONFIG).read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
 
 
 def finished(folder: Path) -> bool:
@@ -88,7 +88,7 @@ def holds_run(folder: Path) -> bool:
 
 def result(folder: Path, steps: int) -> Path | None:
     """Returns the file that a run made if it has finished with at least `steps` steps; else None."""
-    if not finished(folder) or json.loads((folder / METRICS).read_text()).get("steps", 0) < steps:
+    if not finished(folder) or json.loads((folder / METRICS).read_text(encoding="utf-8")).get("steps", 0) < steps:
         return None
     return next((folder / name for name in (PRIOR, ENCODER, CODE_PRIOR) if (folder / name).is_file()), None)
 
@@ -99,7 +99,7 @@ def measured(folder: Path, metric: str) -> float:
     Raises:
         UserError: If the run has no such metric.
     """
-    metrics = json.loads((folder / METRICS).read_text())
+    metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
     if metric.startswith("val/") and not any(name.startswith("val/") for name in metrics):
         return math.nan
     if metric not in metrics:
@@ -128,7 +128,7 @@ def multirun_to_resume(resume: str | None, overrides: Iterable[str]) -> Path | N
     wanted = _without_resume(overrides)
     folders = []
     for path in OUTPUTS.glob(f"multirun/*/{MULTIRUN}"):
-        saved = yaml.safe_load(path.read_text())["hydra"]["overrides"]["task"]
+        saved = yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]["overrides"]["task"]
         if _without_resume(saved) == wanted:
             folders.append(path.parent)
     return max(folders, key=lambda folder: folder.name, default=None)

@@ -183,7 +183,7 @@ class _ResumableCSV(CSVLogger):
     def experiment(self) -> Any:
         if self._experiment is None:
             path = Path(self.log_dir) / "metrics.csv"
-            with path.open(newline="") if path.is_file() else io.StringIO() as file:
+            with path.open(newline="", encoding="utf-8") if path.is_file() else io.StringIO() as file:
                 self._earlier = [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
             self._keep(self._earlier)
         return super().experiment

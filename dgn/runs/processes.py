@@ -15,11 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_all_start_methods, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
 from dgn.errors import NOTHING_SAVED, Interrupted, UserError
+from dgn.runs.signals import send
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,7 @@ def run_in_processes(
         UserError: If a process raised it. The same holds for Interrupted.
         RuntimeError: If a process failed otherwise.
     """
-    # Processes are copies of one that has imported what they need, and touched no GPU.
-    context = get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
+    context = _context(preload)
     with tempfile.TemporaryDirectory(prefix="dgn-ranks-") as folder:
         logs = [(h.baseFilename, h.formatter) for h in logging.root.handlers if isinstance(h, logging.FileHandler)]
         surroundings = (dict(os.environ), os.getcwd())
@@ -62,6 +61,15 @@ def run_in_processes(
             _wait_for(processes)
         outcomes = [_read(Path(folder) / f"{i}.json") for i in range(count)]
     return _outcome(outcomes, [process.exitcode for process in processes])
+
+
+def _context(preload: Sequence[str]) -> Any:
+    """How processes start: as copies of one that has imported what they need, and touched no GPU; on Windows, anew."""
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    return context
 
 
 def _free_port() -> int:
@@ -90,7 +98,7 @@ def _passing_signals_to(processes: Sequence[Any]) -> Iterator[None]:
     def pass_on(number: int, frame: Any) -> None:
         for process in processes:
             if process.is_alive():
-                os.kill(process.pid, number)
+                send(process.pid, number)
 
     before = {}
     if threading.current_thread() is threading.main_thread():
@@ -128,7 +136,8 @@ def _rank_main(
 ) -> None:
     """The main function of each process: sets its environment, calls the function, and writes its outcome."""
     # A new session: Ctrl-C in the terminal arrives once, through the parent process.
-    os.setsid()
+    if hasattr(os, "setsid"):
+        os.setsid()
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_follow_parent, daemon=True).start()
@@ -155,7 +164,7 @@ def _rank_main(
     except Exception as error:
         logging.getLogger(__name__).exception("rank %d failed", number)
         outcome = {"error": f"{type(error).__name__}: {error}"}
-    (folder / f"{number}.json").write_text(json.dumps(outcome, default=str))
+    (folder / f"{number}.json").write_text(json.dumps(outcome, default=str), encoding="utf-8")
     _leave_group()
     # A nonzero status makes the parent end the other processes.
     sys.exit(int("error" in outcome or "user_error" in outcome))
@@ -170,7 +179,7 @@ def _follow_parent() -> None:
     parent = parent_process()
     assert parent is not None  # this is one of several processes that `run_in_processes` started
     connection.wait([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
+    send(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
     os._exit(1)
 
@@ -190,14 +199,14 @@ def _configure_logging(number: int, logs: list) -> None:
     handlers: list[logging.Handler] = [screen]
     if number == 0:
         for path, formatter in logs:
-            handlers.append(logging.FileHandler(path))
+            handlers.append(logging.FileHandler(path, encoding="utf-8"))
             handlers[-1].setFormatter(formatter)
     root.handlers[:] = handlers
     root.setLevel(logging.INFO if number == 0 else logging.ERROR)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _outcome(outcomes: list[dict[str, Any]], codes: list[int | None]) -> Any:

@@ -169,5 +169,7 @@ def _run_id(folder: Path) -> str:
     kept = folder / "wandb" / "run_id"
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(hashlib.sha256(f"{folder.resolve()} {os.urandom(8).hex()}".encode()).hexdigest()[:12])
-    return kept.read_text().strip()
+        kept.write_text(
+            hashlib.sha256(f"{folder.resolve()} {os.urandom(8).hex()}".encode()).hexdigest()[:12], encoding="utf-8"
+        )
+    return kept.read_text(encoding="utf-8").strip()

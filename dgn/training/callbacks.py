@@ -21,6 +21,7 @@ from dgn.errors import Interrupted
 from dgn.files import kept_as, written_aside
 from dgn.runs.folders import CHECKPOINT, PREVIOUS
 from dgn.runs.loggers import log_pictures
+from dgn.runs.signals import send
 from dgn.training.distributed import any_process
 
 
@@ -69,7 +70,7 @@ class Interruption:
     def _receive(self, number: int, frame: Any) -> None:
         if self.received is not None:
             signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            send(os.getpid(), number)
         self.received = number
 
 

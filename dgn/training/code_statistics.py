@@ -6,6 +6,7 @@ from pathlib import Path
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.usable import check_codes
 from dgn.prior.statistics import UnitStatistics, measure
 from dgn.training.losses import feature_scales
 from dgn.training.resuming import read_checkpoint
@@ -51,10 +52,7 @@ def code_statistics(
     # If both are one network, a single pass gives both. Only one batch is in memory.
     statistics = measured(encoder, [layer, *comparator_layers] if comparator is encoder else [layer])
     codes = statistics[layer]
-    if not (codes.std.isfinite().all() and codes.mean.isfinite().all()):
-        raise UserError(f"{layer} of {encoder.name} is not finite on real images; check its weights")
-    if codes.total_variance == 0:
-        raise UserError(f"{layer} of {encoder.name} is the same for all images: nothing to invert")
+    check_codes(encoder, layer, codes.mean, codes.std)
     if raw_features:
         return codes, dict.fromkeys(comparator_layers, 1.0)
     features = statistics if comparator is encoder else measured(comparator, comparator_layers)

@@ -20,6 +20,7 @@ from dgn.errors import UserError
 from dgn.networks.discriminator import Discriminator
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
+from dgn.networks.usable import check
 from dgn.prior import Prior
 from dgn.training.callbacks import Progress
 from dgn.training.code_statistics import code_statistics
@@ -73,20 +74,21 @@ def train_prior(
         The prior, on the CPU. Its `about["metrics"]` holds the metrics of validation.
 
     Raises:
-        UserError: If the layer does not exist, the codes cannot be inverted (not finite, or the same for all images),
-            or a loss becomes infinite.
+        UserError: If a layer does not exist, a network cannot take its role (`dgn.networks.usable`), the codes cannot
+            be inverted (not finite, or the same for all images), or a loss becomes infinite.
     """
     if steps < 1:
         raise UserError(f"steps={steps} must be at least 1")
     layer = encoder.code_layer() if layer is None else layer
     compared = comparator or encoder
     names = [compared.trunk()] if comparator_layers is None else list(comparator_layers)
-    for name in names:
-        compared.layer(name)
     device = device_of_accelerator(accelerator)
     encoder, compared = placed(encoder, device), placed(compared, device)
-    codes, scales = code_statistics(data, encoder, layer, compared, names, statistics_images)
+    check(encoder, "encoder", [layer])
     weights = weights or LossWeights(image=2e-4)
+    if weights.feature > 0:  # else nothing is learned from its gradient
+        check(compared, "comparator", names)
+    codes, scales = code_statistics(data, encoder, layer, compared, names, statistics_images)
     code_shape = tuple(codes.mean.shape)
     with warnings.catch_warnings(), _same_random_state_after(device):
         quieten_lightning()

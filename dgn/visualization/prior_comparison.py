@@ -73,7 +73,7 @@ def compare_priors(
     """
     for entry in entries:
         if entry.status == "finished" and (entry.folder / METRICS).is_file():
-            entry.numbers |= _training_numbers(json.loads((entry.folder / METRICS).read_text()))
+            entry.numbers |= _training_numbers(json.loads((entry.folder / METRICS).read_text(encoding="utf-8")))
     with_prior = [entry for entry in entries if entry.prior is not None and entry.status == "finished"]
     task: Task | None = None
     for entry in with_prior:

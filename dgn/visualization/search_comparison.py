@@ -37,7 +37,7 @@ def compare_searches(
     yardstick: Yardstick | None = None
     titles: dict[Path, list[str]] = {}
     for entry in finished:
-        results = json.loads((entry.folder / RESULTS).read_text())
+        results = json.loads((entry.folder / RESULTS).read_text(encoding="utf-8"))
         yardstick = yardstick or make_yardstick(entry.folder, results["settings"])
         titles[entry.folder] = _measure(entry, results, yardstick)
     rank(finished)

@@ -9,13 +9,19 @@ from dgn.am.maximize import Stage, maximize
 from dgn.am.objectives.algebra import direction
 from dgn.am.objectives.evaluation import activations_of
 from dgn.am.objectives.language import parse_units
+from dgn.am.parametrizations.code import Code
+from dgn.am.parametrizations.fourier import Fourier, Phase
 from dgn.am.parametrizations.pixels import Pixels
 from dgn.am.setting import Setting
 from dgn.am.updates import NormalizedAscent
 from dgn.errors import UserError
 from dgn.methods import dgn_am
+from dgn.metrics import diversity
+from dgn.metrics.facet_recognition import facet_coverage, fit_facet_judge
 from dgn.metrics.features import features_of
-from dgn.metrics.recognition import judge_images
+from dgn.metrics.occlusion import discrepancy
+from dgn.metrics.recognition import judge_images, recognize
+from dgn.metrics.top_images import at_input, top_images
 from dgn.prior import Prior
 
 
@@ -46,32 +52,74 @@ def test_searches_need_no_gradient_mode_of_the_caller(prior, target, mode, tmp_p
     assert pixels.curve[1] > pixels.curve[0]
 
 
-def test_one_image_without_a_batch_is_refused_wherever_images_are_taken(prior, target, photos):
-    one, units = photos[0], parse_units("4:1", target)
-    takers = [
-        prior.encode,
-        lambda image: target(image, ["4"]),
-        lambda image: dgn_am(prior, units, steps=1, start=image),
-        lambda image: activations_of(target, units, image),
-        lambda image: features_of(target, image),
-        lambda image: judge_images(target, image),
-    ]
-    for take in takers:
-        with pytest.raises(UserError, match=r"for one image give image\[None\]"):
-            take(one)
+def takers(prior, target, photos):
+    """Every public function that takes images, as a function of images that gives tensors or numbers."""
+    units = parse_units("4:1", target)
+    setting = Setting(target, prior, images=lambda count: iter(photos[:count].split(8)))
+    facets = fit_facet_judge(target, photos, ["a", "b"] * 10, layer="3")
+    groups = ["x"] * 10 + ["y"] * 10
+    watched = parse_units("1:0@0,0", target)[0].terms[0][1]
+    phase = Phase(setting)
+    return {
+        "encode": prior.encode,
+        "FeatureNet": lambda images: target(images, ["4"])["4"],
+        "dgn_am": lambda images: dgn_am(prior, units, steps=1, start=images).images,
+        "activations_of": lambda images: activations_of(target, units, images),
+        "features_of": lambda images: features_of(target, images),
+        "judge_images": lambda images: torch.tensor([v.probability for v in judge_images(target, images)]),
+        "recognize": lambda images: torch.tensor([p for _, p in recognize(target, images)]),
+        "diversity": lambda images: diversity.diversity(images, groups, diversity.pixels)["x"],
+        "diversity in features": lambda images: diversity.diversity(images, groups, diversity.features(target))["y"],
+        "pixels": lambda images: diversity.pixels(images),
+        "perceptual": diversity.perceptual(target, ["1"]),
+        "top_images": lambda images: top_images(target, [watched], images, k=3)[0].values,
+        "at_input": lambda images: at_input(target, images),
+        "discrepancy": lambda images: discrepancy(target, images, [watched] * 20, [(0, 0)] * 20, patch=6, stride=6),
+        "facet judge": lambda images: torch.from_numpy(facets.probabilities(images)),
+        "facet_coverage": lambda images: len(
+            facet_coverage(target, {"house": facets}, images, ["house"] * 20).shown["house"]["a"]
+        ),
+        "Pixels.of": Pixels(setting).of,
+        "Fourier.of": Fourier(setting).of,
+        "Phase.of": lambda images: torch.polar(torch.ones(()), phase.of(images)),
+        "Code.of": Code(setting).of,
+    }
 
 
-def test_arrays_and_pillow_images_are_taken_wherever_images_are(prior, target, photos):
+NAMES = [
+    "encode", "FeatureNet", "dgn_am", "activations_of", "features_of", "judge_images", "recognize", "diversity",
+    "diversity in features", "pixels", "perceptual", "top_images", "at_input", "discrepancy",
+    "facet judge", "facet_coverage", "Pixels.of", "Fourier.of", "Phase.of", "Code.of",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_image_without_a_batch_is_refused_wherever_images_are_taken(prior, target, photos, name):
+    take = takers(prior, target, photos)[name]
+    with pytest.raises(UserError, match=r"for one image give image\[None\]"):
+        take(photos[0])
+    with pytest.raises(UserError, match=r"have 1 channels; images here have 3"):
+        take(photos[:, :1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arrays_and_pillow_images_are_taken_wherever_images_are(prior, target, photos, name):
     levels = photos.mul(255).round().byte().permute(0, 2, 3, 1).numpy()
-    exact, units = torch.from_numpy(levels).permute(0, 3, 1, 2).float() / 255, parse_units("4:1", target)
-    codes, features = prior.encode(exact), features_of(target, exact)
-    values, labels = activations_of(target, units, exact), [v.label for v in judge_images(target, exact)]
-    started = dgn_am(prior, units, steps=1, start=exact).images
+    exact, take = torch.from_numpy(levels).permute(0, 3, 1, 2).float() / 255, takers(prior, target, photos)[name]
+    expected = take(exact)
     pictures = [Image.fromarray(image) for image in levels]
-    for images in (levels, pictures, exact.double(), exact.numpy(), levels.astype(np.float64) / 255):
-        torch.testing.assert_close(prior.encode(images), codes)
-        torch.testing.assert_close(target(images, ["4"])["4"].float(), target(exact, ["4"])["4"])
-        torch.testing.assert_close(features_of(target, images), features)
-        torch.testing.assert_close(activations_of(target, units, images), values)
-        torch.testing.assert_close(dgn_am(prior, units, steps=1, start=images).images, started)
-        assert [verdict.label for verdict in judge_images(target, images)] == labels
+    kinds = (
+        levels,
+        pictures,
+        list(levels),
+        list(exact),
+        exact.double(),
+        exact.numpy(),
+        levels.astype(np.float64) / 255,
+    )
+    for images in kinds:
+        torch.testing.assert_close(take(images), expected, check_dtype=False, rtol=1e-4, atol=1e-5)
+
+
+def test_all_takers_are_tried(prior, target, photos):
+    assert set(NAMES) == takers(prior, target, photos).keys()

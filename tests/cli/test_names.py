@@ -1,5 +1,6 @@
 """What is typed is the name: layers, labels and paths through Hydra's own parser."""
 
+import re
 import shlex
 
 import pytest
@@ -22,15 +23,22 @@ def read(argument):
     return OverridesParser.create().parse_override(typed)
 
 
+OF_A_NAME = re.compile(r"\W*(null: )?(the )?(same for one |only )?(image )?(layer|layers|column)\b")
+"""How the comment of a key that takes a layer, a column or labels begins."""
+
+
 def keys_of_names():
-    """Every key of conf/ that takes a layer, or labels: found here by its comment or its name."""
+    """Every key of conf/ that takes a layer, a column or labels: found by its name, or by how its comment begins."""
     found = set()
     for path in package_configs().rglob("*.yaml"):
-        tree = yaml.safe_load(path.read_text()) or {}
         group = path.parent.relative_to(package_configs()).parts
-        for key in tree if isinstance(tree, dict) else ():
-            if "layer" in key or key in ("labels", "nearest"):
-                role = {"network": ("encoder", "judge")}.get(group[0] if group else "", group[:1])
+        role = {"network": ("encoder", "judge")}.get(group[0] if group else "", group[:1])
+        for line in path.read_text().splitlines():
+            if not (entry := re.match(r"(\w+): *([^#]*)#?(.*)", line)):
+                continue
+            key, value, comment = entry.groups()
+            number = isinstance(yaml.safe_load(value), bool | int | float)
+            if "layer" in key or key in ("labels", "nearest") or (OF_A_NAME.match(comment) and not number):
                 found |= {f"{part}.{key}" for part in role} if role else {key}
     return sorted(found)
 
@@ -39,7 +47,14 @@ def test_the_keys_that_take_names_are_found():
     keys = keys_of_names()
     wanted = {"encoder.layer", "comparator.layers", "target.layer", "judge.layer", "nearest", "facet_layer"}
     assert wanted | {"diversity_layer", "encoder.labels"} <= set(keys)
-    assert all(is_name(key) for key in keys)
+    assert [key for key in keys if not is_name(key)] == []
+
+
+def test_a_new_key_would_be_found(tmp_path, monkeypatch):
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method" / "new.yaml").write_text("depth: conv1  # the layer to stop at\nwidth: 3  # layers of it\n")
+    monkeypatch.setattr(f"{__name__}.package_configs", lambda: tmp_path)
+    assert keys_of_names() == ["method.depth"]
 
 
 NAMES = [

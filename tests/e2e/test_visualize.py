@@ -121,7 +121,7 @@ def test_the_nearest_training_image_is_of_the_units_class(trained):
     folder, rows = visualized(user, "units=fc8:house,conv3:5", "seeds=2", "nearest_images=all")
     assert all(float(row["nearest_pixels"]) > 0 and float(row["nearest_code"]) > 0 for row in rows)
     captions = re.findall(r"pixels: (\w+)", (folder / "units").joinpath("fc8-0.html").read_text())
-    assert captions == ["house"] * 2
+    assert set(captions) == {"house"}
     _, rows = visualized(user, "units=fc8:house", "seeds=1", "nearest_images=0")
     assert rows[0]["nearest_pixels"] == rows[0]["nearest_code"] == ""
     _, err = user.run("visualize.py", *QUICK, "nearest_images=few", status=2)

@@ -28,6 +28,7 @@ def test_the_correlations_are_scipys(net, images):
         assert mine.same[0, column] == pytest.approx(mean(same, same))
         assert mine.other[0, column] == pytest.approx(mean(same, other))
         assert mine.preferred[0, column] == pytest.approx(mean(range(14, 17), same))
+        assert mine.preferred_other[0, column] == pytest.approx(mean(range(14, 17), other))
         assert mine.preferred[1, column] == pytest.approx(mean([17], range(9, 12)))
         assert found["few"].preferred[1, column] == pytest.approx(mean([18, 19], range(9, 12)))
     assert np.isnan(found["few"].preferred[0]).all()
@@ -36,7 +37,7 @@ def test_the_correlations_are_scipys(net, images):
 
 def test_the_normalization_has_real_images_at_1_and_other_classes_at_0():
     same, other = np.array([[0.8, 0.6], [0.4, 0.5]]), np.array([[0.2, 0.5], [0.2, 0.5]])
-    of = lambda preferred: PathSimilarity(("a", "b"), ("one", "two"), preferred, same, other)  # noqa: E731
+    of = lambda preferred: PathSimilarity(("a", "b"), ("one", "two"), preferred, same, other, 0 * other)  # noqa: E731
     assert of(same).curve.tolist() == [1, 1]
     assert of(other).curve.tolist() == [0, 0]
     half = of((same + other) / 2)
@@ -46,6 +47,8 @@ def test_the_normalization_has_real_images_at_1_and_other_classes_at_0():
     mixed = np.array([[0.8, 0.5], [np.nan, np.nan]])
     np.testing.assert_allclose(of(mixed).per_unit, [0.6 / 0.7, np.nan])
     np.testing.assert_allclose(of(mixed).curve, [1, 0])
+    np.testing.assert_allclose(of(same - other).class_share, [1, 1])
+    np.testing.assert_allclose(of(0 * same).class_share, [0, 0])
 
 
 def test_a_unit_with_too_few_real_images_has_no_figure(net, images):

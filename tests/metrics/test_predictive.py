@@ -7,6 +7,8 @@ from torch import nn
 
 from dgn.am.maximize import Outcome, Preferred
 from dgn.am.objectives.language import parse_units
+from dgn.errors import UserError
+from dgn.metrics.causal import occlusions
 from dgn.metrics.predictive import (
     BOTH,
     REAL_STRONGEST,
@@ -230,3 +232,31 @@ def test_the_page_can_say_that_it_is_a_proxy(units, images):
 
 def _preferred(images, objectives):
     return Preferred(images, torch.zeros(len(images)), torch.empty(0, len(images)), objectives, [0] * len(images))
+
+
+def test_the_causal_variant_asks_which_occlusion_lowers_the_unit_more():
+    """A unit of white in the left upper corner: hiding the corner darkens it, hiding black elsewhere does nothing."""
+    corner = nn.Conv2d(3, 1, 12, bias=False)
+    corner.weight.data = torch.zeros(1, 3, 12, 12)
+    corner.weight.data[..., :5, :5] = 1.0
+    unit = FeatureNet(nn.Sequential(corner, nn.Flatten()), InputSpace(size=(12, 12)), "corner")
+    images = 0.05 * torch.rand(80, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    images[::2, :, :5, :5] += 0.9
+    objectives, white = parse_units("1:0", unit), Explanations(images[:1], images[1:2])
+    found = occlusions(unit, objectives[0], images[:3:2], patch=5, stride=1)
+    mean = images[0].mean((1, 2))[:, None, None]
+    torch.testing.assert_close(found.greatest[0, :, :5, :5], mean.expand(3, 5, 5))
+    torch.testing.assert_close(found.greatest[0, :, 5:], images[0, :, 5:])
+    torch.testing.assert_close(found.least[0, :, :5, :5], images[0, :, :5, :5])
+    drop = images[0, :, :5, :5].sum() - 25 * images[0].mean((1, 2)).sum()
+    torch.testing.assert_close(found.drops[0], torch.stack([drop, torch.tensor(0.0)]), rtol=1e-4, atol=1e-4)
+    power = PredictivePower(unit, objectives, lambda: images, Brightness(), tasks=5, references=3, causal=True)
+    results = power.measure({"white": {"1:0": white}, "black": {"1:0": Explanations(white.weak, white.strong)}})
+    assert results["white"].accuracy[0] == 1
+    assert results["black"].accuracy[0] == 0
+    assert results["white"].tasks.tolist() == [5]
+
+
+def test_an_occlusion_larger_than_the_image_is_the_users_error(units, images):
+    with pytest.raises(UserError, match="an occlusion of 13 pixels"):
+        occlusions(units, parse_units("output:0", units)[0], images[:1], patch=13)

@@ -5,8 +5,9 @@ import torch
 
 from dgn.errors import UserError
 from dgn.metrics.features import features_of, penultimate
-from dgn.metrics.recognition import check_independent, judge_images, recognize
+from dgn.metrics.recognition import judge_images, recognize
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.usable import check_independent
 from dgn.networks.zoo import mini_caffenet, mini_resnet
 
 

@@ -97,3 +97,33 @@ def test_the_trunk_is_not_inside_attention_pooling(wrapped):
     network = Transformer(1)
     net = net_of(nn.Sequential(nn.Identity(), network) if wrapped else network)
     assert net.trunk().removeprefix("1.") == "norm"
+
+
+class MapPooled(nn.Module):
+    """Pools a map by attention, as ResNet-CLIP; `aux` classifies every token, as VOLO."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 4), nn.ReLU(), nn.Conv2d(8, 16, 3, 2), nn.ReLU())
+        self.attnpool = AttentionOverMap()
+        self.aux = nn.Linear(16, 5)
+
+    def forward(self, x):
+        x = self.body(x)
+        tokens = x.flatten(2).transpose(1, 2)
+        return self.attnpool(x) + self.aux(tokens).amax(1) / 2
+
+
+class AttentionOverMap(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys, self.out = nn.Linear(16, 16), nn.Linear(16, 5)
+
+    def forward(self, x):
+        tokens = x.flatten(2).transpose(1, 2)
+        keys = self.keys(tokens)
+        return self.out((keys.softmax(1) * tokens).sum(1))
+
+
+def test_the_trunk_ends_before_attention_over_a_map_and_heads_of_tokens():
+    assert FeatureNet(MapPooled(), InputSpace((32, 32)), "net").trunk() in ("body", "body.3")
