@@ -20,8 +20,8 @@ from dgn.am.objectives.language import parse_units
 from dgn.cli.config import given_overrides, plain
 from dgn.cli.networks import network
 from dgn.cli.roles import device_of, judge_of, load_prior, reference_data, seeds_of, units_of
-from dgn.cli.run_folders import RESULTS, entry_of, places_of
-from dgn.cli.run_names import name_runs, settings_of
+from dgn.cli.run_folders import RESULTS, find_sources, new_entry
+from dgn.cli.run_names import name_runs, read_settings
 from dgn.cli.search import Contender, search
 from dgn.cli.stages import method_for
 from dgn.data.datamodule import ImageData
@@ -63,14 +63,15 @@ def compare(config: DictConfig, folder: Path) -> Path:
     check(config)
     if OmegaConf.is_missing(config, "runs"):
         raise UserError(f"no runs to compare: {command('compare')} RUN RUN ... (folders, or folders of multiruns)")
-    places = places_of(config.runs)
+    sources = find_sources(config.runs)
     config.threads = use_threads(config.threads)
-    entries = [entry_of(place) for place in places]
-    settings = [settings_of(place.path) for place in places]
-    for entry, name, differing in zip(entries, *name_runs([p.called for p in places], settings), strict=True):
+    entries = [new_entry(source) for source in sources]
+    settings = [read_settings(source.path) for source in sources]
+    for entry, name, differing in zip(entries, *name_runs([source.name for source in sources], settings), strict=True):
         entry.name, entry.settings = name, differing
     searches = [
-        (place.path / RESULTS).is_file() or "units" in of.config for place, of in zip(places, settings, strict=True)
+        (source.path / RESULTS).is_file() or "units" in run.config
+        for source, run in zip(sources, settings, strict=True)
     ]
     if any(searches) and not all(searches):
         raise UserError("runs of train.py and of visualize.py cannot be compared with each other; name one kind")
@@ -240,7 +241,7 @@ def _yardstick(config: DictConfig, prior: Prior | None, target: FeatureNet, data
 
 def _yardstick_of_search(config: DictConfig, run: Path, where: str | list[str] | None) -> Yardstick:
     """What the config leaves open is as the run had it: its target, its judge, its real images."""
-    own = OmegaConf.create(dict(settings_of(run).config))
+    own = OmegaConf.create(dict(read_settings(run).config))
     with open_dict(config):
         if config.target.get("_target_") is None and own.get("target"):
             config.target = own.target

@@ -11,55 +11,64 @@ from dgn.report.run_comparison import Entry
 from dgn.runs.folders import CONFIG, FAILED, METRICS, PRIOR, numbered
 
 RESULTS = "results.json"
-"""The results that visualize.py writes into its folder."""
+"""The file of results that visualize.py writes."""
 
 
 @dataclass(frozen=True)
-class Place:
+class Source:
     """A run or prior to compare.
 
-    Args:
+    Attributes:
         path: The folder of a run, or a prior file.
-        called: Its name if its settings do not distinguish it.
-        given: The name of a shared prior, by which it is loaded.
+        name: Its name if its settings do not distinguish it.
+        shared_name: The name by which a shared prior is loaded; None for other priors and for runs.
     """
 
     path: Path
-    called: str
-    given: str | None = None
+    name: str
+    shared_name: str | None = None
 
 
-def places_of(runs: Sequence[str]) -> list[Place]:
-    """Returns the places to compare: run folders (the jobs of a multirun), prior files, shared priors."""
-    places: dict[Path, Place] = {}  # without duplicates
-    for given in map(str, runs):
-        if is_shared(given):
-            path = fetch(given)
-            places[path.resolve()] = Place(path, given, given)
+def find_sources(runs: Sequence[str]) -> list[Source]:
+    """Finds what to compare, without duplicates.
+
+    Args:
+        runs: Run folders, multirun folders (which stand for their jobs), prior files, and names of shared priors.
+
+    Raises:
+        UserError: If one of them does not exist or is not a run.
+    """
+    sources: dict[Path, Source] = {}
+    for name in map(str, runs):
+        if is_shared(name):
+            path = fetch(name)
+            sources[path.resolve()] = Source(path, name, name)
             continue
-        run = Path(given)
+        run = Path(name)
         if run.is_file() and run.suffix == ".safetensors":
-            places[run.resolve()] = Place(run, run.resolve().parent.name)
+            sources[run.resolve()] = Source(run, run.resolve().parent.name)
             continue
         if not run.is_dir():
             raise UserError(
                 f"{run}: no such folder; give folders of train.py, visualize.py or of their multiruns, prior files, or "
                 "shared priors (hf:, wandb:)"
             )
-        jobs = [run] if any((run / name).exists() for name in (CONFIG, RESULTS, ".hydra")) else numbered(run)
-        places |= {job.resolve(): Place(job, job.name) for job in jobs}
+        jobs = [run] if any((run / file).exists() for file in (CONFIG, RESULTS, ".hydra")) else numbered(run)
+        sources |= {job.resolve(): Source(job, job.name) for job in jobs}
         if not jobs:
-            raise UserError(f"{run} is no run's folder: neither {CONFIG} nor {RESULTS} is there, nor numbered jobs")
-    if not places:
+            raise UserError(
+                f"{run} is not the folder of a run: it contains neither {CONFIG} nor {RESULTS}, nor numbered jobs"
+            )
+    if not sources:
         raise UserError("no runs to compare; give their folders")
-    return list(places.values())
+    return list(sources.values())
 
 
-def entry_of(place: Place) -> Entry:
-    """Returns the entry of a place before any measurement: its status and its prior."""
-    run = place.path
+def new_entry(source: Source) -> Entry:
+    """Returns the entry of a run or prior before any measurement: its status and its prior."""
+    run = source.path
     if run.is_file():
-        return Entry(place.called, run, "finished", prior=place.given or str(run))
+        return Entry(source.name, run, "finished", prior=source.shared_name or str(run))
     prior = str(run / PRIOR) if (run / PRIOR).is_file() else None
     if (run / FAILED).is_file():
         return Entry(run.name, run, "failed", json.loads((run / FAILED).read_text())["error"])

@@ -5,14 +5,14 @@ from types import SimpleNamespace
 import pytest
 from hydra.errors import HydraException
 
-from dgn.cli.error_messages import explain, of_hydra, wrong_kind
+from dgn.cli.error_messages import explain, explain_launch, wrong_kind
 
 
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        (["data.batch_size=x"], "data.batch_size=x: give a number (by default 16)"),
-        (["encoder.layer=fc7", "trainer.enable_progress_bar=maybe"], "give true or false (by default True)"),
+        (["data.batch_size=x"], "data.batch_size=x: give a number (default: 16)"),
+        (["encoder.layer=fc7", "trainer.enable_progress_bar=maybe"], "give true or false (default: True)"),
         (["data=image_folder", "data.batch_size=many"], "data.batch_size=many: give a number"),
     ],
 )
@@ -40,6 +40,6 @@ def test_a_file_that_a_group_has_not_comes_with_those_that_it_has():
 
 
 def test_a_cluster_that_is_not_there_and_a_folder_that_cannot_be_written_come_with_the_next_step():
-    assert "submitit_local" in of_hydra(RuntimeError('Could not detect "srun", on a slurm cluster?'), True)
-    assert "hydra.sweep.dir" in of_hydra(PermissionError(13, "Permission denied", "/x"), True)
-    assert "hydra.run.dir" in of_hydra(PermissionError(13, "Permission denied", "/x"), False)
+    assert "submitit_local" in explain_launch(RuntimeError('Could not detect "srun", on a slurm cluster?'), True)
+    assert "hydra.sweep.dir" in explain_launch(PermissionError(13, "Permission denied", "/x"), True)
+    assert "hydra.run.dir" in explain_launch(PermissionError(13, "Permission denied", "/x"), False)

@@ -109,7 +109,7 @@ def test_whole_numbers_in_files_are_names_and_others_are_refused():
     assert with_names(config).encoder == {"layer": "5", "labels": ["1", "b"], "width": 3}
     assert config.comparator.layers == ["3", "4"]
     for wrong in (1.1, True):
-        with pytest.raises(UserError, match=r"encoder\.layer=.* is a number, and a name is meant"):
+        with pytest.raises(UserError, match=r"encoder\.layer=.* is a number, but must be a name"):
             with_names(OmegaConf.create({"encoder": {"layer": wrong}}))
 
 

@@ -1,6 +1,6 @@
 import yaml
 
-from dgn.cli.run_names import name_runs, settings_of
+from dgn.cli.run_names import name_runs, read_settings
 
 BASE = {"encoder": {"layer": "fc6", "name": "mini"}, "loss": {"adversarial": 100}, "trainer": {"max_steps": 8}}
 
@@ -16,7 +16,7 @@ def runs(tmp_path, *configs, choices=()):
 
 
 def named(folders):
-    return name_runs([folder.name for folder in folders], [settings_of(folder) for folder in folders])
+    return name_runs([folder.name for folder in folders], [read_settings(folder) for folder in folders])
 
 
 def test_runs_are_named_after_the_settings_in_which_they_differ(tmp_path):

@@ -210,7 +210,7 @@ def test_layers_are_listed_where_the_data_say_how_many_classes_there_are(user):
         ),
         (["encoder=custom", "encoder.model=nowhere.py:Net"], "no file nowhere.py"),
         (["encoder.layers=conv1"], "give list"),
-        (["encoder=caffenet"], "encoder.weights is not given"),  # not a random network in silence
+        (["encoder=caffenet"], "encoder.weights has no value"),  # not a random network in silence
         (["encoder=torchvision", "encoder.name=alexnet", "encoder.weights=null", "encoder.input_size=8"], "8x8 pixels"),
     ],
 )

@@ -99,7 +99,7 @@ def test_the_default_starts_near_real_images_and_what_the_command_says_of_the_me
 def test_a_launcher_without_a_multirun_is_warned_of(trained):
     user, _, _ = trained
     out, _ = user.run("visualize.py", *QUICK, "units=fc8:3", "seeds=1", "hydra/launcher=basic")
-    assert "hydra/launcher=basic is not used: it is for a multirun; add -m" in out
+    assert "hydra/launcher=basic has no effect on a single run; add -m" in out
 
 
 def test_adam_and_another_target(trained):
