@@ -27,7 +27,7 @@ from dgn.cli.stages import method_for
 from dgn.data.datamodule import ImageData
 from dgn.data.images import read_image
 from dgn.errors import UserError
-from dgn.metrics.ranking import Yardstick
+from dgn.metrics.ranking import RankingMetrics
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.run_comparison import Entry, write_comparison
@@ -126,7 +126,7 @@ def _priors(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Pat
     if asked:
         summary += (
             f" Each prior shows the same {len(titles)} units of {asked.target.name} from the same "
-            f"{'seed' if len(seeds) == 1 else 'seeds'}, searched alike. {asked.yardstick.words()}"
+            f"{'seed' if len(seeds) == 1 else 'seeds'}, searched alike. {asked.yardstick.describe()}"
         )
     note = "A row a unit, a column a prior; the same seeds for each."
     if not _one_data(entries):
@@ -146,7 +146,7 @@ def _one_data(entries: Sequence[Entry]) -> bool:
 def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[Path, list[str]]:
     """The comparison of what visualize.py made: settings, ranked by naturalness and recognition together."""
     found = [entry for entry in entries if entry.status == "finished"]
-    yardstick: Yardstick | None = None
+    yardstick: RankingMetrics | None = None
     titles: dict[Path, list[str]] = {}
     for entry in found:
         results = json.loads((entry.folder / RESULTS).read_text())
@@ -172,7 +172,7 @@ def _searches(config: DictConfig, entries: list[Entry], folder: Path) -> tuple[P
     summary = f"{len(entries)} searches: {_counted(entries)}."
     if order and yardstick is not None:
         summary += f" Ranked by Frechet distance from real images and by recognition; the best: {order[0].name}."
-        summary += f" {yardstick.words()}"
+        summary += f" {yardstick.describe()}"
     note = "From the best to the worst; one picture of each unit, the same seed for all."
     page = write_comparison(folder, ranked, rows, 1, "Searches compared", summary, note, _MORE_IS_BETTER)
     return page, rows
@@ -215,7 +215,7 @@ class _Asked:
     units: Sequence[Objective]
     method: DictConfig
     data: ImageData | None
-    yardstick: Yardstick
+    yardstick: RankingMetrics
 
 
 def _ask(config: DictConfig, prior: Prior, device: torch.device) -> _Asked:
@@ -232,14 +232,14 @@ def _leave_out(entry: Entry, error: UserError) -> None:
     log.warning("%s is not compared: %s", entry.name, error)
 
 
-def _yardstick(config: DictConfig, prior: Prior | None, target: FeatureNet, data: ImageData | None) -> Yardstick:
+def _yardstick(config: DictConfig, prior: Prior | None, target: FeatureNet, data: ImageData | None) -> RankingMetrics:
     judge = judge_of(config, prior, target)
     if data is None or not config.reference_images:
-        return Yardstick(judge, target, None)
-    return Yardstick(judge, target, data.real_images(config.reference_images, "val"), data.classes)
+        return RankingMetrics(judge, target, None)
+    return RankingMetrics(judge, target, data.real_images(config.reference_images, "val"), data.classes)
 
 
-def _yardstick_of_search(config: DictConfig, run: Path, where: str | list[str] | None) -> Yardstick:
+def _yardstick_of_search(config: DictConfig, run: Path, where: str | list[str] | None) -> RankingMetrics:
     """What the config leaves open is as the run had it: its target, its judge, its real images."""
     own = OmegaConf.create(dict(read_settings(run).config))
     with open_dict(config):

@@ -80,8 +80,8 @@ def code_spaces(net: FeatureNet) -> list[str]:
     prefix = ""
     while len(children := list(modules.named_children())) == 1:
         prefix, modules = f"{prefix}{children[0][0]}.", children[0][1]
-    own = [prefix + name for name, child in children if any(p.ndim >= 2 for p in child.parameters())]
-    return [name for name in own if name in net.aliases or name in net.layers()]
+    main = [prefix + name for name, child in children if any(p.ndim >= 2 for p in child.parameters())]
+    return [name for name in main if name in net.aliases or name in net.layers()]
 
 
 def _nearest(
@@ -129,7 +129,7 @@ class _Best:
 
     def __init__(self, queries: Tensor) -> None:
         self.queries = queries  # (N, d), float64
-        self.own = _squares(self.queries)
+        self.norms = _squares(self.queries)
         self.indices = torch.full((len(queries),), -1)
         self.squares = torch.full((len(queries),), torch.inf, dtype=torch.float64)
 
@@ -140,18 +140,18 @@ class _Best:
     def add(self, candidates: Tensor, start: int) -> None:
         """Adds candidates (n, d): the vectors of images start .. start + n - 1 of the stream."""
         codes = candidates.double()
-        own = _squares(codes)
+        norms = _squares(codes)
         for rows in torch.arange(len(self.queries)).split(256):
             queries = self.queries[rows].to(codes)
-            squared, places = (own - 2 * queries @ codes.T).min(1)
-            squared, places = squared.cpu() + self.own[rows], places.cpu()
-            rounding = 1e-9 * (self.own[rows] + float(own.max()))
+            squared, indices = (norms - 2 * queries @ codes.T).min(1)
+            squared, indices = squared.cpu() + self.norms[rows], indices.cpu()
+            rounding = 1e-9 * (self.norms[rows] + float(norms.max()))
             closer = squared <= self.squares[rows] + rounding  # few after the first batches
-            rows, places = rows[closer], places[closer]
-            squares = _squares(queries[closer] - codes[places]).cpu()
+            rows, indices = rows[closer], indices[closer]
+            squares = _squares(queries[closer] - codes[indices]).cpu()
             better = squares < self.squares[rows]
             self.squares[rows[better]] = squares[better]
-            self.indices[rows[better]] = places[better] + start
+            self.indices[rows[better]] = indices[better] + start
 
 
 def _squares(vectors: Tensor) -> Tensor:

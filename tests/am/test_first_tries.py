@@ -14,7 +14,7 @@ from dgn.am.parametrizations.pixels import Pixels
 from dgn.am.setting import Setting
 from dgn.am.updates import NormalizedAscent
 from dgn.errors import UserError
-from dgn.metrics.features import features_of
+from dgn.metrics.features import extract_features
 from dgn.metrics.recognition import judge_images
 from dgn.prior import Prior
 
@@ -53,7 +53,7 @@ def test_one_image_without_a_batch_is_refused_wherever_images_are_taken(prior, t
         lambda image: target(image, ["4"]),
         lambda image: dgn_am(prior, units, steps=1, start=image),
         lambda image: activations_of(target, units, image),
-        lambda image: features_of(target, image),
+        lambda image: extract_features(target, image),
         lambda image: judge_images(target, image),
     ]
     for take in takers:
@@ -64,14 +64,14 @@ def test_one_image_without_a_batch_is_refused_wherever_images_are_taken(prior, t
 def test_arrays_and_pillow_images_are_taken_wherever_images_are(prior, target, photos):
     levels = photos.mul(255).round().byte().permute(0, 2, 3, 1).numpy()
     exact, units = torch.from_numpy(levels).permute(0, 3, 1, 2).float() / 255, parse_units("4:1", target)
-    codes, features = prior.encode(exact), features_of(target, exact)
+    codes, features = prior.encode(exact), extract_features(target, exact)
     values, labels = activations_of(target, units, exact), [v.label for v in judge_images(target, exact)]
     started = dgn_am(prior, units, steps=1, start=exact).images
     pictures = [Image.fromarray(image) for image in levels]
     for images in (levels, pictures, exact.double(), exact.numpy(), levels.astype(np.float64) / 255):
         torch.testing.assert_close(prior.encode(images), codes)
         torch.testing.assert_close(target(images, ["4"])["4"].float(), target(exact, ["4"])["4"])
-        torch.testing.assert_close(features_of(target, images), features)
+        torch.testing.assert_close(extract_features(target, images), features)
         torch.testing.assert_close(activations_of(target, units, images), values)
         torch.testing.assert_close(dgn_am(prior, units, steps=1, start=images).images, started)
         assert [verdict.label for verdict in judge_images(target, images)] == labels

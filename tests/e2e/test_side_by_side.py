@@ -85,7 +85,7 @@ def test_one_table_measures_all_of_them_and_real_images_alike(compared):
     differences = table(folder / "differences.csv")
     assert {("dgn_am", "pixels"), ("pixels", "real images")} <= {(d["method"], d["other"]) for d in differences}
     page = (folder / "index.html").read_text()
-    assert "Method against method" in page
+    assert "Comparison of methods" in page
     assert "real images" in page
 
 

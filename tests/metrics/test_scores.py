@@ -7,7 +7,7 @@ import torch
 from dgn.am.maximize import Preferred
 from dgn.am.objectives.language import parse_units
 from dgn.errors import UserError
-from dgn.metrics.features import features_of
+from dgn.metrics.features import extract_features
 from dgn.metrics.naturalness import frechet
 from dgn.metrics.scorer import Scorer
 from dgn.metrics.scores import Measured, Scores
@@ -115,7 +115,7 @@ def test_everything_is_measured_of_preferred_images(net, judge, real, scorer):
     assert row.per_unit["top5"].tolist() == [1, 1, 1]
     assert each.nearest["pixels"].indices[4] == 7
     assert each.nearest["pixels"].distances[4] == each.nearest["conv1"].distances[4] == 0
-    features, genuine = features_of(judge, images), features_of(judge, real[0][:45])
+    features, genuine = extract_features(judge, images), extract_features(judge, real[0][:45])
     assert row.of_set["frechet"][0] == pytest.approx(frechet(features, genuine))
     spread = torch.pdist(features[:3].double()).mean() / torch.pdist(genuine[0:45:3].double()).mean()
     assert row.per_unit["diversity"][0] == pytest.approx(float(spread), rel=1e-4)

@@ -235,7 +235,7 @@ def test_preferred_images_of_hidden_units_are_shown_at_their_receptive_field_too
     path, rows = full
     page = check(path.parent / "units" / "conv5-3@4,4.html")
     place = next(i for i, row in enumerate(rows) if row.objective == "conv5:3@4,4")
-    crop = next(image["src"] for image in page.all("img") if image["alt"] == "its part in the receptive field")
+    crop = next(image["src"] for image in page.all("img") if image["alt"] == "the part in the receptive field")
     expected = (flat_images(place + 1)[place] * 255).round().byte()[:, 2:10, 4:12]
     assert torch.equal(read_image(path.parent / "units" / crop), expected)
 
