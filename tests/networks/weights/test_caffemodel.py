@@ -206,7 +206,7 @@ def test_files_of_nothing_but_tiny_pieces_are_done_with_quickly(save):
 
 
 def test_files_without_weights_and_of_ambiguous_layers_are_refused(save, tmp_path):
-    assert "holds no layer with weights" in refusal(save(new_net([("relu1", "ReLU", [])])))
+    assert "contains no layer with weights" in refusal(save(new_net([("relu1", "ReLU", [])])))
     assert "two layers named 'fc'" in refusal(save(new_net([LAYERS[2], LAYERS[2]])))
     # A layer of the same name without weights, as of a data layer for another phase, is no ambiguity.
     assert list(read_caffemodel(save(new_net([LAYERS[2], ("fc", "Data", [])])))) == ["fc"]

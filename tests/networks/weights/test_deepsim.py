@@ -279,11 +279,11 @@ def test_caffenet_gets_its_weights_under_its_own_names(tmp_path: Path, encode, l
         np.testing.assert_array_equal(state[f"{name}.bias"], floats(shape[0], seed=100 + i))
 
 
-def test_other_networks_are_no_caffenet():
+def test_other_networks_are_refused_as_caffenet():
     layers = {name: CaffeLayer(name, kind, blobs) for name, kind, blobs in caffenet()}
     message = refusal(caffenet_state, {name: layer for name, layer in layers.items() if name != "conv3"})
     assert "conv3" in message
-    assert "is no CaffeNet" in message
+    assert "is not a CaffeNet" in message
     refusal(caffenet_state, layers | {"fc8_b": layers["fc8"]})
     refusal(caffenet_state, layers | {"scale": CaffeLayer("scale", "Scale", [zeros(1)])})
     as_conv = CaffeLayer("fc6", "Convolution", [floats(7, 4, 2, 2), zeros(7)])
