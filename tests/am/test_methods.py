@@ -41,7 +41,7 @@ def every(setting, prior):
     return Setting(setting.target, prior, images=setting.images, code_prior=lambda: code_prior)
 
 
-def test_every_method_is_there_and_named_as_its_file(configs):
+def test_every_method_is_tested_and_named_like_its_file(configs):
     assert set(METHODS) >= set(NAMED.split())
     assert all(config.name == name for name, config in configs.items())
 
@@ -75,7 +75,7 @@ def test_every_method_finds_what_excites_a_unit_more_than_real_images_do(configs
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_goes_on_from_a_real_image(configs, every, target, photos, name):
+def test_every_method_can_start_from_a_real_image(configs, every, target, photos, name):
     setting = Setting(target, every.prior, images=every.images, begin=photos[:1], code_prior=every.code_prior)
     stages = stages_of(method_for(configs[name], "photo.jpg", 2), setting)
     found = maximize(target, parse_units("4:1", target), stages, [0])

@@ -60,7 +60,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("key", keys_of_names())
-def test_what_is_typed_is_the_name(key):
+def test_names_are_kept_as_typed(key):
     for name in NAMES:
         assert read(f"{key}={name}").value() == name
         assert read(f"+{key}={name}").value() == name
@@ -86,7 +86,7 @@ def test_paths_are_what_is_typed(path):
     assert OverridesParser.create().parse_override(f"x={quoted(path)}").value() == path
 
 
-def test_a_path_with_a_comma_is_one_where_it_is_there(tmp_path, monkeypatch):
+def test_an_existing_path_with_a_comma_is_one_value(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a,b.ckpt").touch()
     assert read("prior=a,b.ckpt").value() == "a,b.ckpt"
@@ -114,7 +114,7 @@ def test_whole_numbers_in_files_are_names_and_others_are_refused():
 
 
 @pytest.mark.parametrize("text", [*PATHS, *NAMES, "null", "a, b", 'say "x"', "", "$HOME", "don't\\"])
-def test_what_the_program_prints_to_be_typed_is_read_as_it_was_meant(text):
+def test_printed_commands_are_parsed_back_to_the_same_settings(text):
     parse = OverridesParser.create().parse_override
     assert parse(f"x={hydra_text(text)}").value() == text
     # Through the shell, and as a user who copies it types it.

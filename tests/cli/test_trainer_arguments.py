@@ -76,7 +76,7 @@ def test_every_argument_of_the_trainer_has_its_place_here():
 
 
 @pytest.mark.parametrize("key", REFUSED)
-def test_what_cannot_work_is_refused_with_what_to_do_instead(usual, key):
+def test_impossible_settings_are_refused_with_an_alternative(usual, key):
     value, says = REFUSED[key]
     with pytest.raises(UserError) as refused:
         check_trainer(config_of(usual, **{key: value}), MEASURES)
@@ -85,7 +85,7 @@ def test_what_cannot_work_is_refused_with_what_to_do_instead(usual, key):
     assert "\n" not in str(refused.value)
 
 
-def test_values_that_change_nothing_are_taken(usual):
+def test_values_that_change_nothing_are_accepted(usual):
     parameters = inspect.signature(pl.Trainer.__init__).parameters
     usual_values = {key: parameters[key].default for key in REFUSED if key not in usual.trainer}
     usual_values |= {"limit_train_batches": 1.0, "max_epochs": -1, "use_distributed_sampler": False}

@@ -45,7 +45,7 @@ def test_one_picture_is_a_batch_of_one_where_that_is_plain():
     assert as_images(grey).shape == (1, 3, 8, 6)
 
 
-def test_what_is_right_stays_as_it_is_and_gradients_pass():
+def test_values_within_the_bounds_are_not_changed_and_gradients_pass():
     assert as_images(EXPECTED) is EXPECTED
     for other in (EXPECTED.half(), EXPECTED.bfloat16(), EXPECTED.double()):
         assert as_images(other) is other

@@ -54,7 +54,7 @@ def test_images_of_another_size_are_compared_at_the_real_ones(images):
     assert nearest(large, lambda: images.split(8))["pixels"].indices.tolist() == [3, 4]
 
 
-def test_no_real_image_is_the_users_error(images):
+def test_no_real_image_is_a_user_error(images):
     with pytest.raises(UserError, match="no real image"):
         nearest(images, lambda: [])
 

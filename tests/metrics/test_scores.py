@@ -140,7 +140,7 @@ def test_real_images_are_scored_by_the_same_code(net, real, scorer):
     assert np.isfinite(row.per_unit["diversity"]).all()
 
 
-def test_sets_of_several_sizes_find_together_what_each_finds_alone(real, scorer):
+def test_nearest_images_of_several_sets_equal_those_of_each_set(real, scorer):
     generator = torch.Generator().manual_seed(5)
     sets = [torch.rand(count, 3, side, side, generator=generator) for count, side in ((3, 12), (2, 20), (4, 12))]
     sets[2][3] = real[0][11]

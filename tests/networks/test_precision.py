@@ -90,7 +90,7 @@ def test_everything_else_is_float32_and_the_same(lowered):
         assert torch.equal(computed, expected), name
 
 
-def test_low_precision_that_comes_in_is_brought_to_float32():
+def test_low_precision_inputs_are_converted_to_float32():
     images, others = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
     loss = euclidean(images.bfloat16(), others.bfloat16())
     assert loss.dtype == torch.float32

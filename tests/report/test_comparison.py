@@ -16,7 +16,7 @@ class Figure:
     high: float | None = None
 
 
-def test_the_best_of_each_column_is_marked_by_the_way_that_is_better():
+def test_the_best_of_each_column_is_marked():
     figures = [(0.9, 30.0, 5.0, 1.0), (0.5, 10.0, 7.0, 1.0), (0.7, float("nan"), 6.0, 1.0)]
     metrics = [Metric("up"), Metric("down", "lower"), Metric("neither", ""), Metric("tied")]
     contenders = [

@@ -90,7 +90,7 @@ def test_a_units_page_has_its_neighbours_its_numbers_and_a_command_for_it_alone(
     assert words == ["python", "visualize.py", f"note={HOSTILE}", "prior=fc6.safetensors", "units=fc8:house"]
 
 
-def test_what_was_not_measured_is_left_out(tmp_path, flat_images, make_row):
+def test_metrics_that_were_not_measured_are_left_out(tmp_path, flat_images, make_row):
     unknown = dict(percentile=None, judge_label="", judge_probability=None, recognized=None, activation=float("nan"))
     path = write_gallery(tmp_path, [make_row(**unknown)], flat_images(1), {}, "Title", "python visualize.py")
     for page in pages_of(path):

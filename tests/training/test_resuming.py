@@ -95,7 +95,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
         check_checkpoint(tmp_path)
 
 
-def test_where_the_last_is_missing_the_one_before_is_resumed(tmp_path):
+def test_if_the_last_checkpoint_is_missing_the_previous_one_is_resumed(tmp_path):
     assert checkpoint_of(tmp_path) is None
     save(tmp_path, 1)
     save(tmp_path, 2)

@@ -56,7 +56,7 @@ def encode(images):
 PRIOR = SimpleNamespace(encode=encode, device=torch.device("cpu"))
 
 
-def test_a_start_is_the_mean_code_of_fifteen_images_of_the_class_that_are_alike(net):
+def test_a_start_is_the_mean_code_of_fifteen_similar_images_of_the_class(net):
     real, (ant, bee) = Real(), parse_units("fc:ant, fc:bee", net)
     starts = near_real(net, PRIOR, [ant, bee], [3, 7], real)
     for label, unit in enumerate((ant, bee)):
@@ -85,7 +85,7 @@ def test_without_codes_it_is_a_mean_image_and_without_a_class_of_what_excites_mo
         assert away.min() < 1e-5
 
 
-def test_auto_is_what_the_method_says_where_that_can_be(net):
+def test_auto_is_the_methods_start_where_possible(net):
     method = OmegaConf.create({"start": "real"})
     real, nothing = Real(), OmegaConf.create({})
     auto, asked = OmegaConf.create({"start": "auto"}), OmegaConf.create({"start": "real"})
