@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dgn.am.maximize import Preferred, Stage, maximize
-    from dgn.am.methods import dgn_am
     from dgn.am.objectives import channel, direction, dream, match, unit
     from dgn.am.objectives.algebra import Objective
     from dgn.am.objectives.language import parse_units
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from dgn.am.setting import Setting
     from dgn.am.step import Step
     from dgn.errors import UserError
+    from dgn.methods import dgn_am
     from dgn.networks.featurenet import FeatureNet
     from dgn.prior import Prior
     from dgn.training.train_prior import train_prior
@@ -40,7 +40,7 @@ _HOMES = {
     "Unit": "dgn.am.objectives.terms",
     "UserError": "dgn.errors",
     "channel": "dgn.am.objectives",
-    "dgn_am": "dgn.am.methods",
+    "dgn_am": "dgn.methods",
     "direction": "dgn.am.objectives",
     "dream": "dgn.am.objectives",
     "match": "dgn.am.objectives",
@@ -76,6 +76,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # On demand, so that `train.py --help` need not wait for torch.
+    if name == "methods":
+        return import_module("dgn.methods")
     if name not in _HOMES:
         raise AttributeError(f"module 'dgn' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

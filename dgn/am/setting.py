@@ -11,6 +11,7 @@ from torch import Tensor
 from dgn.am.objectives.algebra import Objective
 from dgn.am.starts import Starts
 from dgn.data.images import as_images
+from dgn.devices import moved
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
@@ -25,7 +26,7 @@ class Setting:
     Attributes:
         target: Phi, the network whose units are maximized.
         prior: for methods that search its codes.
-        image_size: height and width of the images of pixel methods, or one number for both; None: the target's
+        canvas_size: height and width of the images of pixel methods, or one number for both; None: the target's
             input size.
         images: maps a count to batches (N, 3, h, w) of at most that many real images in image space, for methods
             that measure them.
@@ -36,7 +37,7 @@ class Setting:
 
     target: FeatureNet
     prior: Prior | None = None
-    image_size: int | tuple[int, int] | None = None
+    canvas_size: int | tuple[int, int] | None = None
     images: Callable[[int], Iterator[Tensor]] | None = None
     begin: str | Tensor | Starts = "noise"
     code_prior: Callable[[], CodePrior] | None = None
@@ -48,7 +49,7 @@ class Setting:
             object.__setattr__(self, "begin", as_images(self.begin))
         sides = self.size
         if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
-            raise UserError(f"image_size={self.image_size}: give one side in pixels, or [height, width]")
+            raise UserError(f"canvas_size={self.canvas_size}: give one side in pixels, or [height, width]")
 
     @property
     def device(self) -> torch.device:
@@ -58,9 +59,9 @@ class Setting:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the images of pixel methods."""
-        if isinstance(self.image_size, int):
-            return self.image_size, self.image_size
-        sides: Any = self.image_size or self.target.input_space.size or (224, 224)  # a config's are a list
+        if isinstance(self.canvas_size, int):
+            return self.canvas_size, self.canvas_size
+        sides: Any = self.canvas_size or self.target.input_space.size or (224, 224)  # a config's are a list
         return tuple(sides)
 
     def codes(self) -> Prior:
@@ -100,10 +101,10 @@ class Setting:
         method has its own start.
         """
         if isinstance(self.begin, Starts):
-            return resized(self.begin.of(self.begin.images, seeds, objectives), size).to(self.device)
+            return moved(resized(self.begin.of(self.begin.images, seeds, objectives), size), self.device)
         if isinstance(self.begin, Tensor):
             images = self.begin[[s % len(self.begin) for s in seeds]]
-            return resized(images, size).to(self.device)
+            return moved(resized(images, size), self.device)
         if self.begin == "noise":
             return None
         pool = torch.cat(list(self.real_images(500, "start=sample of a method without codes", size)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -43,14 +43,14 @@ class Step:
         The zero image is the parametrization's, or mid-grey if it has none. 0..255 is the scale of published methods
         on pixels. After the step, the images are those of the new parameters.
         """
-        if hasattr(self.parametrization, "zero"):
+        if isinstance(self.parametrization, PixelParametrization):
             return self.parameters / self.parametrization.unit
         images = self.images if self.parameters.requires_grad else self.parametrization.images(self.parameters)
         return (images - 0.5) * 255
 
     def repaint(self, pixels: Tensor) -> None:
         """Sets the parameters to those that represent these pixels."""
-        if hasattr(self.parametrization, "zero"):
+        if isinstance(self.parametrization, PixelParametrization):
             self.parameters.copy_(pixels * self.parametrization.unit)
         else:
             self.parameters.copy_(self.parametrization.of((pixels / 255 + 0.5).clamp(0, 1)))
@@ -104,3 +104,52 @@ class Parametrization(Protocol):
 
     def of(self, images: Tensor) -> Tensor:
         """Returns the parameters that best represent images (N, 3, h, w) of any size."""
+
+
+@runtime_checkable
+class PixelParametrization(Protocol):
+    """A parametrization whose parameters are pixels.
+
+    Attributes:
+        zero: (1, 3, 1, 1), the image, in [0, 1], that parameters of zero stand for.
+        unit: as in `Parametrization`.
+    """
+
+    zero: Tensor
+    unit: float
+
+
+@runtime_checkable
+class View(Protocol):
+    """A regularizer that changes what the target is shown."""
+
+    def view(self, images: Tensor, step: Step) -> Tensor:
+        """Returns what is shown instead of images (N, 3, H, W): (k * N, 3, h, w), k pictures of each image."""
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """A regularizer that is subtracted from the objective."""
+
+    def loss(self, step: Step) -> Tensor:
+        """Returns the loss of each search, (N,), differentiable with respect to `step.parameters`."""
+
+
+@runtime_checkable
+class GradientChange(Protocol):
+    """A regularizer that changes the gradient which the update follows."""
+
+    def gradient(self, gradient: Tensor, step: Step) -> Tensor:
+        """Returns the changed gradient, (N, ...), of the gradient so far, (N, ...)."""
+
+
+@runtime_checkable
+class Projection(Protocol):
+    """A regularizer that changes the parameters after the step."""
+
+    def project(self, step: Step) -> None:
+        """Changes `step.parameters` in place, without a graph."""
+
+
+Regularizer = View | Loss | GradientChange | Projection
+"""What a step does in addition to following the gradient: any class with one or more of the four methods."""

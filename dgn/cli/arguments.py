@@ -1,14 +1,15 @@
 """Converts the arguments of a user to the syntax of Hydra."""
 
-import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 
 from dgn.cli.config_folders import use_own_configs
 from dgn.cli.names import as_typed
 from dgn.errors import UserError
+from dgn.runs.programs import quoted
 
 
 def hydra_arguments(typed: Sequence[str], positional: str | None = None) -> list[str]:
@@ -16,8 +17,8 @@ def hydra_arguments(typed: Sequence[str], positional: str | None = None) -> list
 
     Args:
         typed: The arguments of the command line.
-        positional: The key that takes the list of arguments that are neither KEY=VALUE nor flags; None: there are
-            no such arguments.
+        positional: The key that takes the list of arguments that are neither KEY=VALUE nor flags, and of existing
+            paths; None: there are no such arguments.
 
     Raises:
         UserError: If the folder of configs does not exist, or for method=[].
@@ -43,17 +44,21 @@ def _without_config_dir(typed: Sequence[str]) -> tuple[str | None, list[str]]:
 
 
 def _positional_as(key: str, arguments: list[str]) -> list[str]:
-    """Converts `RUN RUN KEY=VALUE` to `key=["RUN","RUN"] KEY=VALUE`.
+    """Converts `RUN RUN KEY=VALUE` to `key=['RUN','RUN'] KEY=VALUE`.
 
     The list is placed first because Hydra accepts no overrides after its flags.
     """
     # Hydra's parser distinguishes positional arguments from values of its flags (`--cfg job`).
     overrides = get_args_parser().parse_known_intermixed_args(arguments)[0].overrides
-    values = [override for override in overrides if "=" not in override and not override.startswith("~")]
+    values = [
+        argument
+        for argument in overrides
+        if Path(argument).exists() or ("=" not in argument and not argument.startswith("~"))
+    ]
     if not values:
         return arguments
     remaining = [argument for argument in arguments if argument not in values]
-    return [f"{key}={json.dumps(values, ensure_ascii=False)}", *remaining]
+    return [f"{key}=[{','.join(map(quoted, values))}]", *remaining]
 
 
 def _as_hydra_reads(argument: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Composing configs, resuming saved ones, and comparing two."""
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,13 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import get_original_cwd
 from omegaconf import DictConfig, OmegaConf
 
 from dgn.cli.config_folders import is_group, package_configs, prepare_hydra
 from dgn.cli.renamed import read_saved, refuse_former_targets
 from dgn.errors import OtherRun, UserError
 from dgn.runs.folders import CONFIG, folder_to_resume, holds_run, multirun_to_resume, new_folder
-from dgn.runs.programs import command, own_configs_flag
+from dgn.runs.programs import command, override, own_configs_flag
 from dgn.runs.ranks import agreed
 
 
@@ -71,7 +71,8 @@ def resumed(config: DictConfig, folder: Path) -> DictConfig:
         other = different(plain(saved, resolve=False), plain(config), _OF_A_SESSION)
         if other:
             raise OtherRun(
-                f"{folder} holds a run with other settings ({', '.join(other[:3])}); resume it with resume={folder}, "
+                f"{folder} holds a run with other settings ({', '.join(other[:3])}); resume it with "
+                f"{shlex.quote(override('resume', folder))}, "
                 "or choose another folder"
             )
         return config
@@ -106,13 +107,10 @@ def _check_same_networks(saved: Mapping[str, Any], merged: Mapping[str, Any]) ->
 def different(a: Mapping[str, Any], b: Mapping[str, Any], but: Iterable[str] = ()) -> list[str]:
     """The keys, dotted, whose values differ between two configs; but: keys that are not looked at, with all below."""
     first, second = dict(_leaves(a)), dict(_leaves(b))
-    keys = [key for key in {**first, **second} if first.get(key, _leaves) != second.get(key, _leaves)]
+    differing = {key for key in first.keys() & second.keys() if first[key] != second[key]}
+    differing |= first.keys() ^ second.keys()
+    keys = [key for key in {**first, **second} if key in differing]
     return [key for key in keys if not any(f"{key}.".startswith(f"{left}.") for left in but)]
-
-
-def from_here(path: str | Path) -> Path:
-    """A path that a user gave, relative to where the command was started."""
-    return Path(get_original_cwd() if HydraConfig.initialized() else ".") / path
 
 
 def given_overrides() -> list[str]:

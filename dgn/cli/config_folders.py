@@ -64,6 +64,15 @@ def choices(group: str) -> list[str]:
     return sorted({path.stem for folder in _folders() for path in (folder / group).glob("*.yaml")})
 
 
+def config_file(name: str) -> Path:
+    """The file that Hydra reads for a config's name, as in "method/dgn_am". Raises UserError if there is none."""
+    for folder in _folders():
+        path = folder / f"{name}.yaml"
+        if path.is_file():
+            return path
+    raise UserError(f"{name}.yaml: no such config file in {', '.join(map(str, _folders()))}")
+
+
 def prepare_hydra() -> None:
     """Makes Hydra search the user's folder first, and Python search it last, for modules that `_target_` names.
 

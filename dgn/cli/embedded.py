@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from hydra.utils import get_method
 from omegaconf import DictConfig
 
 from dgn.cli.built_network import built_network
@@ -18,12 +19,10 @@ from dgn.cli.config_folders import without_own_configs
 from dgn.data.doodles import VERSION
 from dgn.errors import UserError
 from dgn.files import cache_dir, written_aside
+from dgn.networks.zoo import EMBEDDED
 from dgn.runs.ranks import alone
 
 log = logging.getLogger(__name__)
-
-_RECIPES = {"dgn.networks.zoo.mini_caffenet": "encoder", "dgn.networks.zoo.mini_resnet": "judge"}
-"""Network -> the file under conf/experiment/embedded that fits it."""
 
 
 def embedded_weights(target: str) -> Path:
@@ -32,9 +31,9 @@ def embedded_weights(target: str) -> Path:
     Where there is none of the present recipe, fits it first (about a minute) and logs that. target: the `_target_` of
     the network's config.
     """
-    if target not in _RECIPES:
+    recipe = EMBEDDED.get(get_method(target))
+    if recipe is None:
         raise UserError(f"weights=embedded: {target} is not of the embedded world; give a weights file, or null")
-    recipe = _RECIPES[target]
     values = _recipe(recipe)
     key = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:12]
     name = target.rsplit(".", 1)[-1]

@@ -117,6 +117,7 @@ class _CommandLine:
         """Prepares the process before Hydra reads the arguments and before torch is imported."""
         note_program()
         wait_briefly()
+        os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # operations that mps lacks run on the CPU
         sys.argv[1:] = hydra_arguments(sys.argv[1:], self.positional) + _arguments_beside_rank_0()
         prepare_hydra()
 

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from dgn.cli.config import compose, plain
 from dgn.cli.config_folders import choices, is_group
+from dgn.cli.renamed import explain_former_key
 from dgn.errors import UserError, first_line
 from dgn.runs.programs import command, own_configs
 
@@ -39,6 +40,8 @@ def explain(error: BaseException, name: str) -> str:
 
             if to_add := argument_to_add(match[1].removeprefix("trainer.")):
                 return to_add
+        if name != "train" and (renamed := explain_former_key(match[1])):
+            return renamed
         keys = list(_keys(plain(compose(name, []), resolve=False)))
         last = match[1].rsplit(".", 1)[-1]
         near = difflib.get_close_matches(match[1], keys, 3) or [k for k in keys if k.rsplit(".", 1)[-1] == last][:3]

@@ -116,6 +116,6 @@ def _check(config: DictConfig) -> None:
     if not isinstance(enabled, bool):
         raise UserError(f"comparison.enabled={enabled}: give true or false")
     if enabled:
-        from dgn.cli.compare import check
+        from dgn.cli.compare import read_comparison
 
-        check(_settings(config))
+        read_comparison(_settings(config))

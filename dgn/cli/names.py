@@ -17,6 +17,10 @@ NAMES = ("layer", "layers", "facet_layer", "diversity_layer", "labels")
 TOP_NAMES = ("nearest",)
 """The same for top-level keys only; in a method these keys are numbers."""
 
+PATHS = ("prior", "code_prior", "resume", "start", "hydra.run.dir", "hydra.sweep.dir", "data.root", "data.val_root")
+PATHS_OF_NETWORKS = ("weights", "model")
+"""Keys whose values are paths, at the top level and in networks. On the command line they may look like a number."""
+
 _NUMBER = r"[+-]?(?:[\d_]*\.?[\d_]+\.?|[\d_]+\.[\d_]*)(?:[eE][+-]?\d+)?|[+-]?(?:inf|nan)|true|false"
 _KEY = re.compile(r"\+{0,2}[\w./@-]+")
 
@@ -24,13 +28,15 @@ _KEY = re.compile(r"\+{0,2}[\w./@-]+")
 def as_typed(argument: str) -> str:
     """Quotes the value of an argument KEY=VALUE if Hydra would parse it to anything but the text that was typed.
 
-    `encoder.layer=1.10` is the name of a layer, but Hydra reads the number 1.1; `prior=runs/epoch=3.ckpt` and
-    `data.root=Bilder/Häuser (alt)` are paths that Hydra rejects. Quoted values are not changed.
+    `encoder.layer=1.10` is the name of a layer and `prior=2024` a folder, but Hydra reads numbers;
+    `prior=runs/epoch=3.ckpt` and `data.root=Bilder/Häuser (alt)` are paths that Hydra rejects. Quoted values are not
+    changed.
     """
     key, equals, value = argument.partition("=")
     if not equals or not _KEY.fullmatch(key) or not value or value[0] in "'\"{$":
         return argument
-    if is_name(key.lstrip("+")):
+    name = key.lstrip("+")
+    if is_name(name) or (_is_path(name) and "(" not in value):
         value = _quoted_numbers(value)
         argument = f"{key}={value}"
     if value[0] == "[":
@@ -44,6 +50,11 @@ def as_typed(argument: str) -> str:
 def is_name(key: str) -> bool:
     """Whether the value of a dotted key is a name or a list of names."""
     return key.rpartition(".")[2] in NAMES or key in TOP_NAMES
+
+
+def _is_path(key: str) -> bool:
+    role, _, last = key.rpartition(".")
+    return key in PATHS or (last in PATHS_OF_NETWORKS and role in ("encoder", "comparator", "target", "judge"))
 
 
 def with_names(config: DictConfig) -> DictConfig:

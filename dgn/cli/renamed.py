@@ -28,6 +28,22 @@ _MOVED = {
 """{former module: the module or package that defines its names now}."""
 
 
+_KEYS = {"image_size": "canvas_size"}
+"""{former key of visualize and compare: the present one}."""
+
+
+def explain_former_key(key: str) -> str | None:
+    """Returns a message that names the present key for a former one of visualize and compare; None for another."""
+    return f"{key} has been renamed: write {_KEYS[key]}" if key in _KEYS else None
+
+
+def refuse_former_keys(config: Mapping[Any, Any]) -> None:
+    """Raises UserError if a config of visualize or compare, or a file that it includes, has a former key."""
+    for key in _KEYS:
+        if key in config:
+            raise UserError(explain_former_key(key))
+
+
 def present_target(target: str) -> str:
     """Returns the present path for a former one; other paths unchanged."""
     module, _, name = target.rpartition(".")

@@ -1,6 +1,7 @@
-"""The parts of a visualize or compare config: device, priors, target, units, judge, real images."""
+"""The parts of a visualize or compare config: priors, target, units, judge, real images."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from dgn.cli.config import from_here
+from dgn.am.objectives.diversity import Diversity
 from dgn.cli.networks import network
+from dgn.cli.renamed import refuse_former_keys
 from dgn.data import sources
 from dgn.data.datamodule import ImageData
+from dgn.devices import placed
 from dgn.errors import UserError
 from dgn.metrics.recognition import check_independent
 from dgn.networks.featurenet import FeatureNet
@@ -19,34 +22,27 @@ from dgn.networks.usable import check
 from dgn.prior import Prior
 from dgn.prior.hub import is_shared
 from dgn.prior.location import find_prior
+from dgn.visualization.settings import SearchSettings
 
 log = logging.getLogger(__name__)
 
 
-def device_of(name: str) -> torch.device:
-    """Returns the device of device=auto, cpu or cuda. Raises UserError for another, or if there is no GPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device=cuda: no GPU can be used here; give device=cpu or auto")
-    if name not in ("cpu", "cuda"):
-        raise UserError(f"device={name!r}: give auto, cpu or cuda")
-    return torch.device(name)
-
-
 def load_prior(where: str | None, device: torch.device | str = "cpu") -> Prior:
-    """The prior that one name of `prior=` means.
+    """Loads the prior that one name of `prior=` means.
 
-    where: a prior file, a checkpoint, a run's folder, a shared one, or None for the newest.
+    Args:
+        where: a prior file, a checkpoint, a run's folder, a shared one, or None for the newest.
+        device: where it computes.
     """
     if is_shared(where):
         return Prior.load(where, device)
-    path = find_prior(where if where is None else str(from_here(where)))
+    # Absolute, as results name the prior by it and may be read elsewhere.
+    path = find_prior(where if where is None else str(Path(where).absolute()))
     return (Prior.from_checkpoint if path.suffix == ".ckpt" else Prior.load)(path, device)
 
 
-def priors_of(config: DictConfig, device: torch.device) -> list[Prior]:
-    """The priors that `prior=` means, one or a list.
+def load_priors(config: DictConfig, device: torch.device) -> list[Prior]:
+    """Loads the priors that `prior=` means, one or a list.
 
     Where none is named and the target is another network, which methods on pixels can show without any: the newest, or
     none.
@@ -63,19 +59,19 @@ def priors_of(config: DictConfig, device: torch.device) -> list[Prior]:
         return []
 
 
-def target_of(config: DictConfig, priors: list[Prior], device: torch.device) -> FeatureNet:
-    """Phi: the network of `target=`, else the encoder of the first prior."""
+def load_target(config: DictConfig, priors: Sequence[Prior], device: torch.device) -> FeatureNet:
+    """Makes Phi: the network of `target=`, else the encoder of the first prior."""
     if config.target.get("_target_") is None:
-        target = priors[0].encoder_net().to(device)
+        target = placed(priors[0].encoder_net(), device)
     else:
-        target = network(config.target, image_size=priors[0].image_size if priors else None).to(device)
+        target = placed(network(config.target, image_size=priors[0].image_size if priors else None), device)
     target.classes_at = config.target.get("layer")
     for prior in priors:  # share one network if it is the same
         prior.offer(target)
     return target
 
 
-def units_of(units: Any, target: FeatureNet) -> str | list[Any]:
+def read_units(units: Any, target: FeatureNet) -> str | list[Any]:
     """Returns the value of `units=` for `parse_units`."""
     if units == "all":
         return f"{target.class_layer()}:all"
@@ -85,26 +81,53 @@ def units_of(units: Any, target: FeatureNet) -> str | list[Any]:
     return str(units)
 
 
-def seeds_of(seeds: Any) -> list[int]:
+def read_seeds(seeds: Any) -> list[int]:
     """Returns the seeds of `seeds=`, a number of seeds or a list. Raises UserError for no or invalid seeds."""
-    several = not isinstance(seeds, int | str | float | None)
     values: list[Any] = []
     if isinstance(seeds, int):
         values = list(range(seeds))
-    elif several:
+    elif not isinstance(seeds, str | float | None):
         values = list(seeds)
     if not values or not all(isinstance(seed, int) for seed in values):
         raise UserError(f"seeds={seeds} asks for no image; give a number of at least 1, or a list")
     return values
 
 
-def judge_of(config: DictConfig, prior: Prior | None, target: FeatureNet) -> FeatureNet | None:
-    """The network of `judge=`; for auto the embedded world's, where the images are its."""
+def read_search(config: DictConfig, seeds: Sequence[int]) -> SearchSettings:
+    """Reads how the searches of a visualize or compare config run. Raises UserError for a former key."""
+    refuse_former_keys(config)
+    size = config.canvas_size
+    return SearchSettings(
+        seeds=list(seeds),
+        seed=config.seed,
+        batch_size=config.batch_size,
+        canvas_size=tuple(size) if OmegaConf.is_list(size) else size,
+        diversity=Diversity(config.diversity, config.diversity_layer) if config.diversity else None,
+        code_prior=config.code_prior,
+    )
+
+
+def logger_makers(loggers: DictConfig) -> list[Any]:
+    """Returns a function without arguments for each logger of `logger=`, which returns it."""
+    return [instantiate(logger, _partial_=True) for logger in loggers.values()]
+
+
+def load_judge(
+    config: DictConfig, prior: Prior | None, target: FeatureNet, data: ImageData | None
+) -> FeatureNet | None:
+    """Makes the network of `judge=`; for auto the one that the real images name, if they do.
+
+    Args:
+        config: of visualize or compare.
+        prior: whose image size the judge has where it has none of its own.
+        target: the network whose units are maximized.
+        data: the real images.
+    """
     if config.judge.get("_target_"):
         judge = network(config.judge, image_size=prior.image_size if prior else None)
         judge.classes_at = config.judge.get("layer")
-    elif config.judge.get("auto") and _of_doodles(config, prior):
-        judge = network(OmegaConf.create({"_target_": "dgn.networks.zoo.mini_resnet", "weights": "embedded"}))
+    elif config.judge.get("auto") and data is not None and data.judge is not None:
+        judge = network(OmegaConf.create(dict(data.judge)))
         try:
             check_independent(judge, target)
         except UserError:
@@ -114,13 +137,13 @@ def judge_of(config: DictConfig, prior: Prior | None, target: FeatureNet) -> Fea
         return None
     if target.labels and judge.labels and judge.labels != target.labels:
         log.info("The judge %s has other labels than the target: `recognized` compares names", judge.name)
-    judge.to(target.device)
+    placed(judge, target.device)
     check(judge, "judge", [judge.class_layer()])
     return judge
 
 
-def reference_data(prior: Prior | None, config: DictConfig) -> ImageData | None:
-    """Real images to measure on: those of `data=`, else those that the prior was trained on, where they can be had."""
+def open_data(prior: Prior | None, config: DictConfig) -> ImageData | None:
+    """Opens real images to measure on: those of `data=`, else those that the prior was trained on, if available."""
     if config.get("data"):
         return instantiate(config.data)
     if prior is None:
@@ -139,25 +162,3 @@ def own_data(prior: Prior) -> tuple[ImageData | None, str]:
     except UserError as error:
         return None, f"those that the prior was trained on cannot be had ({error})"
     return data, "" if data is not None else "the prior does not say what images it was trained on"
-
-
-def names_of(priors: list[Prior]) -> list[str]:
-    """The names of the priors in columns and tables.
-
-    A name is the layer that the prior inverts, with its run's folder or file where two invert the same.
-    """
-    layers = [prior.layer for prior in priors]
-    paths = [Path(prior.source) for prior in priors]
-    folders = [
-        prior.source if is_shared(prior.source) else path.parent.name or path.stem
-        for prior, path in zip(priors, paths, strict=True)
-    ]
-    longer = [f"{layer} ({folder})" for layer, folder in zip(layers, folders, strict=True)]
-    longest = [f"{layer} ({path})" for layer, path in zip(layers, paths, strict=True)]
-    first = [layer if layers.count(layer) == 1 else long for layer, long in zip(layers, longer, strict=True)]
-    return [name if first.count(name) == 1 else long for name, long in zip(first, longest, strict=True)]
-
-
-def _of_doodles(config: DictConfig, prior: Prior | None) -> bool:
-    data = config.get("data") or (prior.about.get("data") if prior else None) or {}
-    return str(data.get("_target_", "")).endswith(".doodles")

@@ -7,16 +7,14 @@ from pathlib import Path
 
 from dgn.errors import UserError
 from dgn.prior.hub import fetch, is_shared
+from dgn.report.results import RESULTS
 from dgn.report.run_comparison import Entry
 from dgn.runs.folders import CONFIG, FAILED, METRICS, PRIOR, numbered
 
-RESULTS = "results.json"
-"""The file of results that visualize.py writes."""
-
 
 @dataclass(frozen=True)
-class Source:
-    """A run or prior to compare.
+class RunLocation:
+    """Where a run or prior to compare is.
 
     Attributes:
         path: The folder of a run, or a prior file.
@@ -29,8 +27,8 @@ class Source:
     shared_name: str | None = None
 
 
-def find_sources(runs: Sequence[str]) -> list[Source]:
-    """Finds what to compare, without duplicates.
+def locate_runs(runs: Sequence[str]) -> list[RunLocation]:
+    """Finds the runs to compare, without duplicates.
 
     Args:
         runs: Run folders, multirun folders (which stand for their jobs), prior files, and names of shared priors.
@@ -38,15 +36,15 @@ def find_sources(runs: Sequence[str]) -> list[Source]:
     Raises:
         UserError: If one of them does not exist or is not a run.
     """
-    sources: dict[Path, Source] = {}
+    locations: dict[Path, RunLocation] = {}
     for name in map(str, runs):
         if is_shared(name):
             path = fetch(name)
-            sources[path.resolve()] = Source(path, name, name)
+            locations[path.resolve()] = RunLocation(path, name, name)
             continue
         run = Path(name)
         if run.is_file() and run.suffix == ".safetensors":
-            sources[run.resolve()] = Source(run, run.resolve().parent.name)
+            locations[run.resolve()] = RunLocation(run, run.resolve().parent.name)
             continue
         if not run.is_dir():
             raise UserError(
@@ -54,21 +52,21 @@ def find_sources(runs: Sequence[str]) -> list[Source]:
                 "shared priors (hf:, wandb:)"
             )
         jobs = [run] if any((run / file).exists() for file in (CONFIG, RESULTS, ".hydra")) else numbered(run)
-        sources |= {job.resolve(): Source(job, job.name) for job in jobs}
+        locations |= {job.resolve(): RunLocation(job, job.name) for job in jobs}
         if not jobs:
             raise UserError(
                 f"{run} is not the folder of a run: it contains neither {CONFIG} nor {RESULTS}, nor numbered jobs"
             )
-    if not sources:
+    if not locations:
         raise UserError("no runs to compare; give their folders")
-    return list(sources.values())
+    return list(locations.values())
 
 
-def new_entry(source: Source) -> Entry:
-    """Returns the entry of a run or prior before any measurement: its status and its prior."""
-    run = source.path
+def make_entry(location: RunLocation) -> Entry:
+    """Returns the entry of a run before any measurement: its status and its prior."""
+    run = location.path
     if run.is_file():
-        return Entry(source.name, run, "finished", prior=source.shared_name or str(run))
+        return Entry(location.name, run, "finished", prior=location.shared_name or str(run))
     prior = str(run / PRIOR) if (run / PRIOR).is_file() else None
     if (run / FAILED).is_file():
         return Entry(run.name, run, "failed", json.loads((run / FAILED).read_text())["error"])

@@ -21,7 +21,7 @@ _NOT_COMPARED = ("resume", "logger", "comparison", "checkpoint", "hydra")
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunSettings:
     """The settings of a run.
 
     Attributes:
@@ -35,17 +35,17 @@ class Settings:
     overridden: Sequence[str]
 
 
-def read_settings(run: Path) -> Settings:
+def read_settings(run: Path) -> RunSettings:
     """Reads the settings of a run from its folder, or from a prior file."""
     if run.is_file():
-        return Settings(with_present_targets(Prior.load(run).about.get("config", {})), {}, [])
+        return RunSettings(with_present_targets(Prior.load(run).about.get("config", {})), {}, [])
     hydra = _read(run / ".hydra" / "hydra.yaml")
     choices = hydra.get("hydra", {}).get("runtime", {}).get("choices", {})
     overridden = [override.split("=")[0].lstrip("+~") for override in _read(run / ".hydra" / "overrides.yaml")]
-    return Settings(_read(run / CONFIG) or _read(run / ".hydra" / "config.yaml"), choices, overridden)
+    return RunSettings(_read(run / CONFIG) or _read(run / ".hydra" / "config.yaml"), choices, overridden)
 
 
-def name_runs(runs: Sequence[str], settings: Sequence[Settings]) -> tuple[list[str], list[dict[str, Any]]]:
+def name_runs(runs: Sequence[str], settings: Sequence[RunSettings]) -> tuple[list[str], list[dict[str, Any]]]:
     """Names each run, and returns {setting: value} for the settings in which any two runs differ.
 
     If runs differ in the choice of a config file (`encoder=mini_resnet`), the choice is listed instead of all settings
@@ -62,7 +62,7 @@ def name_runs(runs: Sequence[str], settings: Sequence[Settings]) -> tuple[list[s
     keys = _differing(recorded)
     groups = [g for g in _groups(recorded) if len({run.choices.get(g) for run in recorded}) > 1]
     if groups:
-        alike: dict[tuple, list[Settings]] = {}
+        alike: dict[tuple, list[RunSettings]] = {}
         for run in recorded:
             alike.setdefault(tuple(run.choices.get(group) for group in groups), []).append(run)
         within = {key for same_choices in alike.values() for key in _differing(same_choices)}
@@ -95,19 +95,19 @@ def _read(path: Path) -> Any:
     return with_present_targets(yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
 
 
-def _groups(settings: Sequence[Settings]) -> list[str]:
+def _groups(settings: Sequence[RunSettings]) -> list[str]:
     if not all(run.choices for run in settings):  # a prior file records the settings without the choices
         return []
     groups = dict.fromkeys(group for run in settings for group in run.choices)
     return [group for group in groups if group in settings[0].config]
 
 
-def _differing(settings: Sequence[Settings]) -> list[str]:
+def _differing(settings: Sequence[RunSettings]) -> list[str]:
     configs = [run.config for run in settings]
     return list(dict.fromkeys(key for other in configs[1:] for key in different(configs[0], other, _NOT_COMPARED)))
 
 
-def _leading(keys: Sequence[str], settings: Sequence[Settings]) -> list[str]:
+def _leading(keys: Sequence[str], settings: Sequence[RunSettings]) -> list[str]:
     """Removes keys with the same last part and the same value as another in every run.
 
     `schedule.max_steps`, for example, always equals `trainer.max_steps`.

@@ -1,19 +1,48 @@
-"""From a method's config to the stages of a search: the four choices, each made for its setting."""
+"""From a method's config to a `Method`: the four choices of each stage, made for a setting."""
 
 import itertools
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from dgn.am.maximize import Stage
+from dgn.am.method import Method
 from dgn.am.objectives.surrogates import below_rectifier
 from dgn.am.setting import Setting
+from dgn.cli.config import compose, plain
 from dgn.errors import UserError
 
 _CHOICES = ("objective", "parametrization", "regularizers", "update")
+
+
+def read_methods(config: DictConfig, overrides: Sequence[str]) -> list[Method]:
+    """The methods of a config: `method`, and what `methods` names beside it, as if each had been chosen alone.
+
+    Args:
+        config: of visualize or compare.
+        overrides: of the command line; they apply to every method.
+
+    Raises:
+        UserError: If a method is named twice, or for steps below 1.
+    """
+    others = [o for o in overrides if o.split("=")[0].lstrip("+") not in ("method", "methods")]
+    names = config.get("methods") or []
+    configs = [config.method, *(compose("visualize", [*others, f"method={name}"]).method for name in names)]
+    methods = [read_method(method, config.steps, overrides) for method in configs]
+    names = [method.name for method in methods]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"method=[{','.join(names)}] has {name} twice; name each method once")
+    return methods
+
+
+def read_method(config: DictConfig, steps: int | None = None, overrides: Sequence[str] = ()) -> Method:
+    """A method as a value. steps, overrides: see `method_for`."""
+    from_image = _as_value(method_for(config, "real", steps, overrides), None)
+    return _as_value(method_for(config, "noise", steps, overrides), from_image)
 
 
 def method_for(method: DictConfig, start: str, steps: int | None, overrides: Sequence[str] = ()) -> DictConfig:
@@ -57,6 +86,25 @@ def stages_of(method: DictConfig, setting: Setting) -> list[Stage]:
         reading = instantiate(stage.objective) if stage.get("objective") else below_rectifier
         stages.append(Stage(made[key], instantiate(stage["update"]), regularizers, stage.steps, reading))
     return stages
+
+
+def _as_value(config: DictConfig, from_image: Method | None) -> Method:
+    return Method(
+        name=config.name,
+        searches_codes=_searches_codes(config),
+        start=config.get("start", "noise"),
+        steps=config.steps,
+        stages=partial(stages_of, config),
+        settings=plain(config),
+        from_image=from_image,
+    )
+
+
+def _searches_codes(method: DictConfig) -> bool:
+    """Whether a parametrization of the method searches the codes of a prior: its own, or one of a stage."""
+    parts = [part.get("parametrization") or {} for part in (method, *(method.get("stages") or []))]
+    makers = [get_class(part["_target_"]) for part in parts if "_target_" in part]  # stages change keys, or the whole
+    return any(getattr(maker, "searches_codes", False) for maker in makers)
 
 
 def _merged(*configs: Any) -> DictConfig:

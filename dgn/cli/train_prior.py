@@ -14,6 +14,7 @@ from dgn.cli import trainer as common
 from dgn.cli.config import plain
 from dgn.cli.networks import network
 from dgn.data.datamodule import ImageData
+from dgn.devices import placed
 from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
@@ -48,7 +49,7 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     pl.seed_everything(config.seed, verbose=False)
     layers = _comparator_layers(config, comparator or encoder)
     device = common.device(config.trainer)
-    encoder, comparator = encoder.to(device), comparator and comparator.to(device)
+    encoder, comparator = placed(encoder, device), comparator and placed(comparator, device)
     check(encoder, "encoder", [config.encoder.layer])
     if config.loss.feature > 0:  # else nothing is learned from its gradient
         check(comparator or encoder, "comparator", layers)

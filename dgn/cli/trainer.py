@@ -29,12 +29,13 @@ from dgn.cli.trainer_arguments import (
     writes_checkpoints,
 )
 from dgn.data.datamodule import ImageData
+from dgn.devices import device_of_accelerator, tell_limits
 from dgn.errors import UserError, first_line
 from dgn.files import write_whole
 from dgn.runs.folders import CHECKPOINT, CONFIG, command_of, holds_run
 from dgn.runs.loggers import check as check_loggers
 from dgn.runs.loggers import logged
-from dgn.runs.programs import command, own_configs_flag
+from dgn.runs.programs import command, override, own_configs_flag
 from dgn.runs.ranks import interactive, local_rank, processes_per_node, rank, started_by_launcher
 from dgn.training.callbacks import AtomicCheckpointIO, Checkpoints, Interruption, LastValidation, Progress, Throughput
 from dgn.training.inversion import NonFiniteLoss
@@ -66,6 +67,7 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
     check_loggers(config.logger)
     check_trainer(config, [name for name in measures if name.startswith("val/")])
     step_settings(config)
+    tell_limits(device(config.trainer))
     _check_validation(config)
     check_checkpoint(folder)
     quieten_lightning()
@@ -92,9 +94,13 @@ def device(trainer: DictConfig) -> torch.device:
     """Returns the device of this process, the same that the Trainer uses.
 
     With a list in trainer.devices, it is the GPU of that list for the local rank.
+
+    Raises:
+        UserError: If this machine has no such device.
     """
-    if trainer.accelerator == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
+    device = device_of_accelerator(trainer.accelerator)
+    if device.type != "cuda":
+        return device
     if OmegaConf.is_list(trainer.devices):
         return torch.device("cuda", trainer.devices[local_rank() % len(trainer.devices)])
     return torch.device("cuda", local_rank() % torch.cuda.device_count())
@@ -120,7 +126,7 @@ def make_trainer(
     theirs = callbacks_of(config.trainer)
     bar = bool(config.trainer.enable_progress_bar) and interactive() and rank() == 0 and not shows_progress(theirs)
     lines = bool(config.trainer.enable_progress_bar) and not bar and not shows_progress(theirs)
-    again = command("train", *own_configs_flag(), f"resume={folder}")
+    again = command("train", *own_configs_flag(), override("resume", folder))
     ours: list[pl.Callback] = [
         Checkpoints(folder, config.checkpoint.every_n_steps, again, interruption),
         Throughput(config.trainer.log_every_n_steps, lines=lines),
@@ -223,7 +229,7 @@ def processes_to_start(trainer: DictConfig) -> int:
     cpu, there = trainer.accelerator == "cpu", torch.cuda.device_count()
     together = trainer.get("strategy") not in (None, "auto")
     if together and not cpu and there == 0:
-        raise UserError("trainer=ddp needs GPUs, and there is none here; give trainer=ddp_cpu, or trainer=auto")
+        raise UserError("trainer=ddp needs CUDA GPUs, and there is none here; give trainer=ddp_cpu, or trainer=auto")
     count = _devices(trainer.devices, cpu or there == 0, there)
     if count > 1 and not together:  # Lightning would start the command line again, a multirun's too
         raise UserError(

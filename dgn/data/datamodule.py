@@ -7,7 +7,7 @@ depends only on (seed, n): workers, interruptions and the number of processes do
 
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,6 +47,9 @@ class ImageData(pl.LightningDataModule):
     accumulate: int = 1
     """Number of batches per training step. The loader returns them as one batch, which the step splits
     (`dgn.training.accumulation`)."""
+
+    judge: Mapping[str, Any] | None = None
+    """Config of the network that recognizes the classes of these images with judge=auto; None: there is none."""
 
     def __init__(
         self,

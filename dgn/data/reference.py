@@ -12,10 +12,15 @@ _BATCH = 64
 
 
 class Reference:
-    """The first `count` images of a split, called as `dgn.metrics.scorer.RealImages`: batches (images, labels)."""
+    """The first `count` images of a split, called as `dgn.metrics.scorer.RealImages`: batches (images, labels).
+
+    Attributes:
+        count: the number of images; the split may hold fewer.
+        classes: the names of their labels.
+    """
 
     def __init__(self, data: ImageData, count: int, split: str = "train") -> None:
-        self._data, self._count, self._split = data, count, split
+        self._data, self.count, self._split = data, count, split
         self.classes = tuple(data.classes)
         self._keeps = count * 3 * data.image_size**2 <= _KEPT
         self._images: Tensor | None = None
@@ -36,9 +41,9 @@ class Reference:
         """The images alone."""
         return (images for images, _ in self())
 
-    def pick(self, places: Iterable[int]) -> dict[int, Tensor]:
-        """Returns the images (3, H, W) at the given positions, by position."""
-        wanted, start = set(places), 0
+    def images_at(self, indices: Iterable[int]) -> dict[int, Tensor]:
+        """Returns the images (3, H, W) at the given indices, by index."""
+        wanted, start = set(indices), 0
         picked: dict[int, Tensor] = {}
         for images, _ in self():
             picked |= {p: images[p - start].clone() for p in range(start, start + len(images)) if p in wanted}
@@ -47,7 +52,7 @@ class Reference:
 
     def held_out(self, count: int) -> "Reference":
         """The same number of validation images, at most `count`."""
-        return Reference(self._data, min(count, self._count), "val")
+        return Reference(self._data, min(count, self.count), "val")
 
     def label(self, place: int) -> str:
         """The class name of an image; "" if classes have no names."""
@@ -67,4 +72,4 @@ class Reference:
         return [all_[stream.index(place)] for place in places]
 
     def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return self._data.real_images(self._count, self._split)
+        return self._data.real_images(self.count, self._split)

@@ -52,7 +52,9 @@ def doodles(
         raise UserError(f"data.cache={cache!r}: give none, ram or disk")
     splits = [Doodles("train", image_size, train_images, world), Doodles("val", image_size, val_images, world)]
     train, val = splits if cache == "none" else [_drawn(split, cache) for split in splits]
-    return ImageData(train, val, image_size, batch_size, num_workers, val_images, seed)
+    data = ImageData(train, val, image_size, batch_size, num_workers, val_images, seed)
+    data.judge = {"_target_": "dgn.networks.zoo.mini_resnet", "weights": "embedded"}
+    return data
 
 
 def image_folder(
@@ -158,6 +160,22 @@ KNOWN: dict[str, Callable[..., ImageData]] = {
     f"{__name__}.{function.__name__}": function for function in (doodles, image_folder, public, huggingface)
 }
 """The sources that a prior file may request by name (`_target_`); files never contain code."""
+
+
+_KINDS = {f"{__name__}.doodles": "drawn pictures"}
+"""What the images of a source are, where its name does not say it."""
+
+
+def describe(about: Mapping[str, Any]) -> str:
+    """Returns what images a prior was trained on, in a few words: the source, the first classes, the kind.
+
+    Args:
+        about: The prior's `about["data"]`.
+    """
+    target = str(about.get("_target_", "unknown images"))
+    classes = ", ".join(map(str, about.get("classes", [])[:20]))
+    kind = f", {_KINDS[target]}" if target in _KINDS else ""
+    return target.rsplit(".", 1)[-1] + (f" ({classes})" if classes else "") + kind
 
 
 def known(about: Mapping[str, Any]) -> ImageData | None:

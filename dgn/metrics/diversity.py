@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Sequence
 import torch
 from torch import Tensor
 
+from dgn.devices import double, moved
 from dgn.metrics.features import extract_features
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
@@ -30,7 +31,7 @@ def diversity(images: Tensor, groups: Sequence[Hashable], space: Space) -> dict[
 @full_precision
 def mean_distance(vectors: Tensor) -> float:
     """Returns the mean Euclidean distance over the n (n - 1) / 2 pairs of vectors (n, d); NaN if n < 2."""
-    return float(torch.pdist(vectors.double()).mean())
+    return float(torch.pdist(double(vectors)).mean())
 
 
 def pixels(images: Tensor) -> Tensor:
@@ -53,7 +54,7 @@ def perceptual(net: FeatureNet, layers: Sequence[str]) -> Space:
     @torch.no_grad()
     @full_precision
     def vectors(images: Tensor) -> Tensor:
-        maps = net(images.to(net.device), list(layers))
+        maps = net(moved(images, net.device), list(layers))
         return torch.cat([_unit_channels(maps[layer]).cpu() for layer in layers], 1)
 
     return vectors

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from dgn.data.batches import Images, batches
+from dgn.devices import moved
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
 
@@ -30,7 +31,7 @@ def extract_features(net: FeatureNet, images: Images, layer: str | None = None) 
     """
     layer = layer or penultimate(net)
     device = net.device
-    return torch.cat([pooled(net(batch.to(device), [layer])[layer]).cpu() for batch in batches(images)])
+    return torch.cat([pooled(net(moved(batch, device), [layer])[layer]).cpu() for batch in batches(images)])
 
 
 def pooled(activations: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_kernel
 
+from dgn.devices import double
 from dgn.errors import UserError
 from dgn.metrics.intervals import jackknife
 from dgn.networks.precision import full_precision
@@ -79,7 +80,7 @@ def naturalness(
             f"naturalness needs at least 2 preferred and 2 real images; there are {len(features)} and {len(kept)}: "
             "give more units or seeds, or more reference images"
         )
-    fake, genuine = features.double(), real.double()[kept]
+    fake, genuine = double(features), double(real)[kept]
     # Units of one class are in the same fold as the class's real images.
     names = list(dict.fromkeys(classes if matched else units))
     folds = min(FOLDS, len(names))
@@ -137,7 +138,7 @@ def frechet(features: Tensor, real: Tensor) -> float:
         features: (N, d).
         real: (M, d).
     """
-    both = torch.cat([features, real]).double()
+    both = double(torch.cat([features, real]))
     both = both - both.mean(0)  # does not change the distance, but reduces rounding
     if len(both) < both.shape[1]:  # a basis of the span of the images does not change the distance either
         both = both @ torch.linalg.svd(both, full_matrices=False).Vh.T
@@ -166,7 +167,7 @@ def kid(
         real_classes: the same for real images and their classes.
     """
     strata = [_numbered(names or [0] * len(x)) for names, x in ((units, features), (real_classes, real))]
-    sums = _KernelSums(features.double(), real.double(), *strata)
+    sums = _KernelSums(double(features), double(real), *strata)
     return sums.kid(*(np.full(s.max() + 1, True) for s in strata))
 
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgn.data.batches import Images, batches
+from dgn.devices import double, moved
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
@@ -94,7 +95,7 @@ def _nearest(
         for space, codes in vectors(batch).items():
             if not start:
                 queries[space] = torch.empty(len(images), codes.shape[1], dtype=torch.float64)
-            queries[space][start : start + len(batch)] = codes
+            queries[space][start : start + len(batch)] = codes.cpu()
         start += len(batch)
     best = {space: _Best(whole) for space, whole in queries.items()}
     start = 0
@@ -113,7 +114,7 @@ class _Vectors:
         self.device = net.device if net else torch.device("cpu")
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
-        images = images.to(self.device).float()
+        images = moved(images, self.device).float()
         codes = self.net(images, self.layers) if self.net is not None and self.layers else {}
         if tuple(images.shape[-2:]) != self.size:
             images = F.interpolate(images, self.size, mode="bilinear", antialias=True, align_corners=False)
@@ -139,7 +140,7 @@ class _Best:
 
     def add(self, candidates: Tensor, start: int) -> None:
         """Adds candidates (n, d): the vectors of images start .. start + n - 1 of the stream."""
-        codes = candidates.double()
+        codes = double(candidates)
         norms = _squares(codes)
         for rows in torch.arange(len(self.queries)).split(256):
             queries = self.queries[rows].to(codes)

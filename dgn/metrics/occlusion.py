@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dgn.am.objectives.terms import Unit
 from dgn.data.batches import BATCH
+from dgn.devices import moved
 from dgn.errors import UserError
 from dgn.metrics.top_images import Place
 from dgn.networks.featurenet import FeatureNet
@@ -76,7 +77,7 @@ def discrepancy(
         if y < bottom and y + patch > top and x < right and x + patch > left
     ]
     device = net.device
-    images, noise = images.to(device), noise.to(device, images.dtype)
+    images, noise = moved(images, device), moved(noise.to(images.dtype), device)
     whole = torch.cat(
         [
             _watch(net, part, units[first : first + batch_size], places[first : first + batch_size])

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from dgn.am.objectives.unit_names import plain_label
 from dgn.metrics.features import extract_features
 from dgn.metrics.naturalness import frechet, same_classes
-from dgn.metrics.recognition import check_independent, judge_images, plain_label
+from dgn.metrics.recognition import check_independent, judge_images
 from dgn.networks.featurenet import FeatureNet
 
 

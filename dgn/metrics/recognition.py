@@ -3,11 +3,14 @@
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from dgn.am.objectives.unit_names import plain_label
 from dgn.data.batches import Images, batches
+from dgn.devices import moved
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
@@ -47,7 +50,7 @@ def judge_images(judge: FeatureNet, images: Images, wanted: Sequence[Collection[
         wanted: the accepted labels of each image (case and underscores are ignored).
     """
     layer, device = judge.class_layer(), judge.device
-    logits = torch.cat([judge(batch.to(device), [layer])[layer].float().cpu() for batch in batches(images)])
+    logits = torch.cat([judge(moved(batch, device), [layer])[layer].float().cpu() for batch in batches(images)])
     probabilities = logits.softmax(1)
     order = logits.sort(dim=1, descending=True, stable=True).indices  # of equal logits, the lower class first
     ranks = order.argsort(1) + 1
@@ -78,35 +81,46 @@ def recognize(judge: FeatureNet | None, images: Tensor) -> list[tuple[str, float
     return None if judge is None else [(v.label, v.probability) for v in judge_images(judge, images)]
 
 
-def check_independent(judge: FeatureNet, target: FeatureNet) -> None:
+class NamedNetwork(Protocol):
+    """A network with a name, such as a FeatureNet."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def network(self) -> nn.Module: ...
+
+
+def check_independent(judge: NamedNetwork, target: NamedNetwork, role: str = "judge") -> None:
     """Raises UserError if judge and target share weights.
 
     A shared network would only confirm the target. Matrices and filters are compared tensor by tensor, so that a
     fine-tuned copy with a frozen trunk is detected too.
+
+    Args:
+        judge: the network that measures.
+        target: the network that is measured.
+        role: what the judge is called in the message: "judge" or "similarity".
     """
-    shared = _weights(judge).keys() & _weights(target).keys()
+    own = _weights(judge.network)
+    shared = own.keys() & _weights(target.network).keys()
     if shared:
-        name = _weights(judge)[min(shared)]
+        name = own[min(shared)]
         raise UserError(
-            f"the judge {judge.name} shares {len(shared)} weight tensors with the target {target.name} (first "
-            f"{name}), so it would only repeat what the target says; give a judge of its own weights, e.g. "
+            f"the {role} {judge.name} shares {len(shared)} weight tensors with the target {target.name} (first "
+            f"{name}), so it would only repeat what the target says; give a {role} of its own weights, e.g. "
             "judge=mini_resnet judge.weights=FILE, or judge=none"
         )
 
 
-def _weights(net: FeatureNet) -> dict[str, str]:
+def _weights(network: nn.Module) -> dict[str, str]:
     """Returns {SHA-256: name} of every weight tensor with two or more dimensions that is not constant.
 
     Independent networks do not have such tensors in common.
     """
     names = {}
-    for name, tensor in net.network.state_dict().items():
+    for name, tensor in network.state_dict().items():
         if tensor.ndim >= 2 and tensor.is_floating_point() and bool((tensor != tensor.flatten()[0]).any()):
             data = tensor.detach().float().cpu().contiguous().numpy()
             names[hashlib.sha256(f"{data.shape}".encode() + data.tobytes()).hexdigest()] = name
     return names
-
-
-def plain_label(label: str) -> str:
-    """Normalizes a label for comparison: ignores case, underscores and surrounding whitespace."""
-    return label.strip().lower().replace("_", " ")

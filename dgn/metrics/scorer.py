@@ -11,6 +11,7 @@ from torch import Tensor
 from dgn.am.maximize import Preferred, activations_of
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.terms import Unit
+from dgn.am.objectives.unit_names import plain_label
 from dgn.data.batches import pick
 from dgn.errors import UserError
 from dgn.metrics.diversity import Space, diversity, features, mean_distance, pixels
@@ -18,8 +19,8 @@ from dgn.metrics.features import extract_features
 from dgn.metrics.naturalness import naturalness
 from dgn.metrics.neighbours import Nearest, nearest
 from dgn.metrics.percentile import percentiles
-from dgn.metrics.recognition import Verdict, check_independent, judge_images, plain_label
-from dgn.metrics.scores import Measured
+from dgn.metrics.recognition import Verdict, check_independent, judge_images
+from dgn.metrics.scores import REAL, Measured
 from dgn.networks.featurenet import FeatureNet
 
 log = logging.getLogger(__name__)
@@ -27,8 +28,6 @@ log = logging.getLogger(__name__)
 RealImages = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 """Batches (images in image space, labels) of real images, from the first, each time it is called."""
 
-REAL = "real images"
-"""The method's name in the reference row."""
 PER_CLASS, OF_ALL = 16, 64
 """Numbers of real images, of one class and of all classes, whose mean distance is the unit of diversity."""
 

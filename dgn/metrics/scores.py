@@ -13,7 +13,10 @@ import numpy as np
 from dgn.files import write_whole
 from dgn.metrics.intervals import Estimate, interval
 
-SHARES = ("top1", "top5")
+REAL = "real images"
+"""The method's name in the reference row."""
+
+SHARES = ("top1", "top5", "2afc")
 """Figures that are fractions of images."""
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dgn.am.objectives.terms import Unit
 from dgn.data.batches import Images, batches
+from dgn.devices import moved
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
@@ -62,7 +63,7 @@ def top_images(
     trackers = {layer: _Best([u for u in units if u.layer == layer], net, layer, k, anywhere) for layer in layers}
     start, device = 0, net.device
     for batch in batches(images):
-        for layer, activations in net(batch.to(device), layers).items():
+        for layer, activations in net(moved(batch, device), layers).items():
             trackers[layer].add(activations.float(), start)
         start += len(batch)
     if start == 0:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dgn.devices import double
 from dgn.errors import UserError
 from dgn.networks.doubling import Doubling
 from dgn.networks.generator_plans import PUBLISHED, auto_plan
@@ -120,7 +121,7 @@ class UpconvGenerator(nn.Module):
             mean: (*code_shape), means over real images.
             std: (*code_shape), standard deviations over real images.
         """
-        scale = std.double().square().mean().sqrt().clamp_min(1e-12)
+        scale = double(std).square().mean().sqrt().clamp_min(1e-12)
         self.code_mean.copy_(mean)
         self.code_scale.fill_(float(1 / scale))
 

@@ -79,6 +79,10 @@ BUILDERS: dict[str, Callable[..., FeatureNet]] = {
 """The builders that a prior file may request by name; files never contain code."""
 
 
+EMBEDDED: Mapping[Callable[..., FeatureNet], str] = {mini_caffenet: "encoder", mini_resnet: "judge"}
+"""The networks that `weights: embedded` can have, and the file under conf/experiment/embedded that fits each."""
+
+
 def build(spec: Mapping[str, Any]) -> FeatureNet:
     """Builds the network described by a FeatureNet's `spec`. Raises UserError if its builder is not in BUILDERS."""
     args = dict(spec)

@@ -1,6 +1,7 @@
 """The model card of a shared prior: what it inverts, how well, generated images, and how it was trained."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 from torchvision.utils import make_grid
 
 from dgn.data.images import save_png
+from dgn.data.sources import describe
 from dgn.networks.zoo import named
 from dgn.prior.generator_prior import Prior
+from dgn.runs.programs import override
 
 _MEASURED = {
     "val/psnr": "dB, of reconstructions; higher is closer to the image",
@@ -37,12 +40,11 @@ def write_card(path: Path, folder: Path, repository: str) -> None:
 
 def _card(about: Mapping[str, Any], prior: Prior, pictures: list[tuple[str, str]], repository: str) -> str:
     encoder, data, training = about["encoder"], about.get("data", {}), about.get("training", {})
-    what = str(data.get("_target_", "unknown images")).rsplit(".", 1)[-1]
-    drawn = ", drawn pictures" if what == "doodles" else ""
-    classes = ", ".join(map(str, data.get("classes", [])[:20]))
     code = "x".join(map(str, prior.code_shape))
     carried = bool(prior.encoder_tensors)
-    use = f"dgn-visualize prior=hf:{repository}" + ("" if carried else f" {named(dict(encoder['spec']))}")
+    use = shlex.join(["dgn-visualize", override("prior", f"hf:{repository}")])
+    if not carried:
+        use += f" {named(dict(encoder['spec']))}"
     config = {key: value for key, value in about.get("config", {}).items() if key not in _PRIVATE}
     count = f"{training['images']} images, " if "images" in training else ""
     lines = [
@@ -59,7 +61,7 @@ def _card(about: Mapping[str, Any], prior: Prior, pictures: list[tuple[str, str]
         f"- codes: {code}; images: {prior.image_size} px",
         f"- encoder: `{encoder['name']}`, fingerprint `{encoder['fingerprint']}`; its weights are "
         + ("in the file" if carried else "not in the file"),
-        f"- images it was trained on: {count}{what}" + (f" ({classes})" if classes else "") + drawn,
+        f"- images it was trained on: {count}{describe(data)}",
         f"- training: {training.get('steps', '?')} steps",
         "",
         "## How good it is",

@@ -17,11 +17,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from dgn.devices import double
 from dgn.errors import UserError, first_line
 from dgn.files import write_whole
 from dgn.networks.precision import full_precision
 from dgn.prior.generator_prior import Prior
-from dgn.runs.programs import command
+from dgn.runs.programs import command, override
 
 _HEADER, _FORMAT = "dgn_code_prior", 1
 
@@ -68,7 +69,7 @@ class CodeAutoencoder(nn.Module):
             std: (*code_shape), standard deviations over real images.
         """
         self.mean.copy_(mean)
-        self.scale.fill_(float(std.double().square().mean().sqrt().clamp_min(1e-12)))
+        self.scale.fill_(float(double(std).square().mean().sqrt().clamp_min(1e-12)))
 
     @full_precision
     def forward(self, codes: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ class CodePrior:
         if not self.fits(prior):
             raise UserError(
                 f"{self.source} was fitted to other codes than those of {prior.source} (layer {prior.layer}); fit one "
-                f"with `{command('train', 'task=code_prior', f'prior={prior.source}')}`"
+                f"with `{command('train', 'task=code_prior', override('prior', prior.source))}`"
             )
 
     def save(self, path: str | Path) -> None:

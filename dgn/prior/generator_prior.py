@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dgn.data.images import as_images
+from dgn.devices import moved, placed
 from dgn.errors import UserError, first_line
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
@@ -24,7 +25,7 @@ from dgn.networks.weights.load import load_state_dict
 from dgn.networks.zoo import build, named
 from dgn.prior.hub import fetch, is_shared
 from dgn.prior.statistics import UnitStatistics
-from dgn.runs.programs import command
+from dgn.runs.programs import command, override
 
 _HEADER, _FORMAT = "dgn_prior", 1
 
@@ -105,7 +106,7 @@ class Prior:
 
         Works where the encoder is available.
         """
-        return self.encoder_net()(as_images(images).to(self.device), [self.layer])[self.layer].float()
+        return self.encoder_net()(moved(as_images(images), self.device), [self.layer])[self.layer].float()
 
     def encoder_net(self) -> FeatureNet:
         """Returns the network that this prior inverts, verified by its fingerprint.
@@ -144,14 +145,14 @@ class Prior:
         except UserError as error:
             raise UserError(
                 f"{self.source}: the network that this prior inverts cannot be had from the file alone ({error}); "
-                f"name it: {command('visualize', f'prior={self.source}')} {named(spec)}"
+                f"name it: {command('visualize', override('prior', self.source))} {named(spec)}"
             ) from None
         if net.fingerprint() != known["fingerprint"]:
             raise UserError(
                 f"{self.source}: the encoder {known['name']} built from weights={spec['weights']} is not the one "
                 f"this prior was trained to invert (its weights differ); name the right one: {named(spec)}"
             )
-        return net.to(self.device)
+        return placed(net, self.device)
 
     def save(self, path: str | Path) -> None:
         """Writes the prior file atomically."""

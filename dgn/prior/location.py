@@ -1,11 +1,13 @@
-"""Finds the file that `prior=` refers to."""
+"""Finds the files that `prior=` and `code_prior=` refer to."""
 
 from pathlib import Path
 
 from dgn.errors import UserError
+from dgn.prior.code_prior import CodePrior
+from dgn.prior.generator_prior import Prior
 from dgn.prior.hub import fetch, is_shared
-from dgn.runs.folders import CHECKPOINT, OUTPUTS, PRIOR
-from dgn.runs.programs import command
+from dgn.runs.folders import CHECKPOINT, CODE_PRIOR, OUTPUTS, PRIOR
+from dgn.runs.programs import command, override
 
 
 def find_prior(where: str | None) -> Path:
@@ -36,3 +38,26 @@ def find_prior(where: str | None) -> Path:
     if not path.is_file():
         raise UserError(f"prior={where}: no such file or folder; give a prior file, a checkpoint or a run's folder")
     return path
+
+
+def load_code_prior(where: str | None, prior: Prior) -> CodePrior:
+    """Loads the prior over codes that `code_prior=` refers to.
+
+    Args:
+        where: a file, a run's folder, or None for the newest under outputs/ that was fitted to this prior's codes.
+        prior: the prior whose codes are searched.
+
+    Raises:
+        UserError: If there is none.
+    """
+    if where is not None:
+        path = Path(where)
+        return CodePrior.load(path / CODE_PRIOR if path.is_dir() else path)
+    for path in sorted(OUTPUTS.glob(f"*/*/{CODE_PRIOR}"), key=lambda path: path.stat().st_mtime, reverse=True):
+        code_prior = CodePrior.load(path)
+        if code_prior.fits(prior):
+            return code_prior
+    raise UserError(
+        f"this method needs a prior over the codes of {prior.source}, and {OUTPUTS}/ holds none; fit one with "
+        f"`{command('train', 'task=code_prior', override('prior', prior.source))}`, or name one with code_prior=FILE"
+    )

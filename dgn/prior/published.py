@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from dgn.data.sources import image_folder
+from dgn.devices import default_device, placed
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator, published_generator
@@ -237,10 +238,10 @@ def _measured(
     root = str(Path(folder).expanduser().resolve())
     # Validation: all of it, the centre.
     where: dict[str, Any] = {"root": root, "val_root": root, "image_size": 227, "resize": 256}
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = default_device()
     data = image_folder(**where, num_workers=min(8, processors()))
     batches = (images.to(device) for images, _ in data.real_images(count, "val"))
-    statistics = measure(encoder.to(device), [layer], batches)[layer]
+    statistics = measure(placed(encoder, device), [layer], batches)[layer]
     encoder.cpu()
     classes = list(data.classes)
     return statistics, {"_target_": "dgn.data.sources.image_folder", **where, "classes": classes}

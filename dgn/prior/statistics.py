@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dgn.devices import double
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
 
@@ -44,7 +45,7 @@ class UnitStatistics:
 @torch.no_grad()
 @full_precision
 def measure(net: FeatureNet, layers: Sequence[str], batches: Iterable[Tensor]) -> Mapping[str, UnitStatistics]:
-    """Computes the statistics of layers in one pass over images, in float64.
+    """Computes the statistics of layers in one pass over images, in float64 (on the CPU if the device has none).
 
     Batch means and squared deviations are merged as in Chan, Golub & LeVeque (1979).
 
@@ -56,7 +57,7 @@ def measure(net: FeatureNet, layers: Sequence[str], batches: Iterable[Tensor]) -
     running: dict[str, _Running] = {layer: _Running() for layer in layers}
     for images in batches:
         for layer, activations in net(images, layers).items():
-            running[layer].add(activations.double())
+            running[layer].add(double(activations))
     return {layer: r.statistics() for layer, r in running.items()}
 
 

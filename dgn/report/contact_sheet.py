@@ -78,7 +78,7 @@ def save_contact_sheet(
 
 
 @dataclass(frozen=True)
-class Plan:
+class Layout:
     """The layout of a sheet, in pixels. Sizes are (width, height), positions (left, top)."""
 
     columns: int
@@ -143,7 +143,7 @@ def plan_sheet(
     captioned: bool = False,
     scale: int | None = None,
     together: int = 1,
-) -> Plan:
+) -> Layout:
     """Returns the layout of `groups` x `per_group` pictures of (height, width) pixels. See `contact_sheet`."""
     if scale is not None:
         return _plan_at(Fraction(scale), image_size, groups, per_group, captioned, together)
@@ -157,14 +157,14 @@ def plan_sheet(
 
 def _plan_at(
     scale: Fraction, image_size: tuple[int, int], groups: int, per_group: int, captioned: bool, together: int
-) -> Plan:
+) -> Layout:
     height, width = (max(1, round(side * scale)) for side in image_size)
     title_size = min(max(round(height / 8), 12), 24)
     caption_size = min(max(round(height / 10), 10), 18)
 
-    def plan(columns: int) -> Plan:
+    def plan(columns: int) -> Layout:
         rows = -(-groups // columns)
-        return Plan(columns, rows, per_group, (width, height), title_size, caption_size, captioned)
+        return Layout(columns, rows, per_group, (width, height), title_size, caption_size, captioned)
 
     single = plan(1)
     ideal = (groups * ASPECT * (single.group_height + single.margin) / (single.group_width + single.margin)) ** 0.5

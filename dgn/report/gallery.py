@@ -15,7 +15,7 @@ from dgn.report.contents import Comparison, Trace, UnitNotes
 from dgn.report.curves import HEIGHT, WIDTH, chart
 from dgn.report.pages import render, write_assets
 from dgn.report.real_images import RealImages, clipped, cropped, field, png
-from dgn.report.results import Row, plain, write_results
+from dgn.report.results import Row, as_json, write_results
 from dgn.report.sheets import of_one_size, write_figure, write_sheet
 from dgn.report.units import Column, Layer, Shot, Unit
 from dgn.report.words import command_for, counted, flat, known, percent, percentile
@@ -58,7 +58,7 @@ def write_gallery(
         comparison: the table of methods and priors.
     """
     folder = Path(folder)
-    settings = dict(plain(settings))
+    settings = dict(as_json(settings))
     thumbs = [_write_image(folder, row, image) for row, image in zip(rows, images, strict=True)]
     sizes = [(image.shape[-1], image.shape[-2]) for image in images]
     columns, run_units = grouping.arrange(rows, traces or [Trace()] * len(rows), thumbs, sizes)

@@ -11,6 +11,9 @@ from typing import Any
 
 from dgn.files import write_whole
 
+RESULTS = "results.json"
+"""The file with a run's settings and rows."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -79,19 +82,19 @@ def write_results(folder: str | Path, rows: Sequence[Row], settings: Mapping[str
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in record.items()} for record in records)
     write_whole(Path(folder) / "results.csv", table.getvalue())
-    document = {"settings": plain(settings), "results": records}
-    write_whole(Path(folder) / "results.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+    document = {"settings": as_json(settings), "results": records}
+    write_whole(Path(folder) / RESULTS, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
-def plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """Converts settings to JSON types: mappings, lists, strings, finite numbers, booleans and None."""
     if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
+        return {str(key): as_json(entry) for key, entry in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [plain(entry) for entry in value]
+        return [as_json(entry) for entry in value]
     if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    return plain(value.tolist()) if hasattr(value, "tolist") else str(value)  # numpy and torch
+    return as_json(value.tolist()) if hasattr(value, "tolist") else str(value)  # numpy and torch
 
 
 def _json_value(value: Any) -> Any:

@@ -17,6 +17,17 @@ from torch import Tensor
 from dgn.files import write_whole, written_aside
 from dgn.report.comparison_figure import comparison_figure
 
+BETTER = {
+    "val/psnr": True,
+    "val/feature_distance": False,
+    "val/code_error": False,
+    "val/accuracy": True,
+    "recognition": True,
+    "frechet_distance": False,
+    "rank": False,
+}
+"""{number: whether higher is better}, for numbers that have a best value."""
+
 
 @dataclass
 class Entry:
@@ -89,6 +100,13 @@ def write_comparison(
     )
     write_whole(folder / "index.html", page)
     return folder / "index.html"
+
+
+def count_by_status(entries: Sequence[Entry]) -> str:
+    """Returns how many entries are finished, failed and unfinished, in words."""
+    statuses = [entry.status for entry in entries]
+    counts = {status: statuses.count(status) for status in ("finished", "failed", "unfinished")}
+    return ", ".join(f"{count} {status}" for status, count in counts.items() if count)
 
 
 def _side_by_side(entries: Sequence[Entry], per_cell: int) -> Tensor:

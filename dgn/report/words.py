@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from dgn.runs.programs import hydra_text
+from dgn.runs.programs import override
 
 
 def known(value: float | None) -> TypeGuard[float]:
@@ -78,5 +78,5 @@ def command_for(command: str, objective: str, prior: Any = None) -> str:
         return command
     kept = [argument for argument in arguments if not re.match(r"\+?(units|hydra\.run\.dir)=", argument)]
     if isinstance(prior, str) and prior and not any(argument.startswith("prior=") for argument in kept):
-        kept.append(f"prior={hydra_text(prior)}")
-    return shlex.join([*kept, f"units={hydra_text(objective)}"])
+        kept.append(override("prior", prior))
+    return shlex.join([*kept, override("units", objective)])

@@ -22,11 +22,17 @@ def command(name: str, *arguments: str) -> str:
     installation has.
 
     name: train, visualize or compare.
+    arguments: In the syntax of Hydra (`override`), not quoted for the shell.
     """
     started_as = Path(os.environ.get(_STARTED_AS, sys.argv[0]))
     in_checkout = started_as.name in _FILES
     program = ["python", str(started_as.with_name(f"{name}.py"))] if in_checkout else [f"dgn-{name}"]
     return shlex.join([*program, *arguments])
+
+
+def override(key: str, value: str | Path) -> str:
+    """KEY=VALUE for a command, so that Hydra reads this very value, a path or a name. Not quoted for the shell."""
+    return f"{key}={hydra_text(str(value))}"
 
 
 CONFIG_DIR = "DGN_CONFIG_DIR"

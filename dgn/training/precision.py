@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from pytorch_lightning.plugins import Precision
 
+from dgn.devices import device_of_accelerator
 from dgn.errors import UserError
 from dgn.networks.precision import low_precision
 
@@ -39,13 +40,13 @@ def resolve_precision(precision: str | int, accelerator: str = "auto") -> Name:
     """Returns the precision to train in, "bf16-mixed" or "32-true".
 
     `auto` is "bf16-mixed" on GPUs of compute capability 8 or higher and on CPUs with AMX or AVX512-BF16, else
-    "32-true": emulated bf16 is slower than float32.
+    "32-true", as on mps: emulated bf16 is slower than float32.
 
     Raises:
         UserError: If the precision is not supported.
     """
     if precision == "auto":
-        return LOW if has_bf16("cpu" if accelerator == "cpu" else None) else FULL
+        return LOW if has_bf16(device_of_accelerator(accelerator).type) else FULL
     if str(precision) in _NAMES:
         return _NAMES[str(precision)]
     if str(precision).startswith("16"):
@@ -56,8 +57,10 @@ def resolve_precision(precision: str | int, accelerator: str = "auto") -> Name:
     raise UserError(f"trainer.precision={precision} is not known; give auto, {LOW} or {FULL}")
 
 
-def has_bf16(device: str | None = None) -> bool:
-    """Returns whether a device has bf16 hardware (None: the GPU if available, else the CPU)."""
-    if device != "cpu" and torch.cuda.is_available():
+def has_bf16(device: str) -> bool:
+    """Returns whether a device, "cuda", "mps" or "cpu", is known to compute faster in bf16 than in float32."""
+    if device == "cuda":
         return torch.cuda.get_device_capability()[0] >= 8
+    if device == "mps":
+        return False
     return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()

@@ -10,7 +10,7 @@ class Readback:
     """Copies scalars from the GPU to the host asynchronously.
 
     `start` begins the copy as soon as the forward passes are queued. `finish`, called after the backward passes are
-    queued, waits only for that copy. On a CPU both return immediately.
+    queued, waits only for that copy. On a CPU both return immediately; on mps `finish` waits for the device.
     """
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from dgn.errors import UserError, first_line
 from dgn.runs.folders import CHECKPOINT, PREVIOUS
-from dgn.runs.programs import command, own_configs_flag
+from dgn.runs.programs import command, override, own_configs_flag
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def damaged(path: Path, reason: str) -> UserError:
             message += f", and neither can {earlier}"
         else:
             move = shlex.join(["mv", str(earlier), str(path)])
-            again = command("train", *own_configs_flag(), f"resume={folder}")
+            again = command("train", *own_configs_flag(), override("resume", folder))
             return UserError(f"{message}. To resume from the checkpoint before it, of step {step}: {move} && {again}")
     return UserError(
         f"{message}. Start a new run without resume=, or remove {path.parent} to train this one from step 0"

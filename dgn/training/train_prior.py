@@ -6,6 +6,7 @@ interrupted and resumed, that logs or that trains on several devices is train.py
 
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dgn.data.datamodule import ImageData
+from dgn.devices import device_of_accelerator, placed
 from dgn.errors import UserError
 from dgn.networks.discriminator import Discriminator
 from dgn.networks.featurenet import FeatureNet
@@ -81,12 +83,12 @@ def train_prior(
     names = [compared.trunk()] if comparator_layers is None else list(comparator_layers)
     for name in names:
         compared.layer(name)
-    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
-    device = torch.device("cuda" if on_gpu else "cpu")
-    codes, scales = code_statistics(data, encoder.to(device), layer, compared.to(device), names, statistics_images)
+    device = device_of_accelerator(accelerator)
+    encoder, compared = placed(encoder, device), placed(compared, device)
+    codes, scales = code_statistics(data, encoder, layer, compared, names, statistics_images)
     weights = weights or LossWeights(image=2e-4)
     code_shape = tuple(codes.mean.shape)
-    with warnings.catch_warnings(), torch.random.fork_rng():
+    with warnings.catch_warnings(), _same_random_state_after(device):
         quieten_lightning()
         torch.manual_seed(seed)
         generator = UpconvGenerator(code_shape, data.image_size, width=width, upconvolution="interpolated")
@@ -124,6 +126,11 @@ def train_prior(
         trainer.limit_val_batches = 1.0
         (module.about["metrics"],) = trainer.validate(module, data, verbose=False)
     return module.prior().to("cpu")
+
+
+def _same_random_state_after(device: torch.device) -> AbstractContextManager[None]:
+    """Returns a context after which the random state of the CPU and the device is as before."""
+    return torch.random.fork_rng(device_type=device.type) if device.type != "cpu" else torch.random.fork_rng(devices=[])
 
 
 def carried_tensors(encoder: FeatureNet, carried: bool | None = None) -> dict[str, Tensor]:

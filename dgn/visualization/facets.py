@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 
 from dgn.am.facets import Facets, agreement, find_facets
@@ -24,6 +23,7 @@ from dgn.metrics.facet_recognition import doodle_facet_judges, facet_coverage
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.contents import RealImage, UnitNotes
+from dgn.visualization.settings import FacetSettings
 from dgn.visualization.starts import own_images
 
 log = logging.getLogger(__name__)
@@ -36,78 +36,80 @@ class UnitFacets:
     """The facets of one unit.
 
     Args:
-        places: indices of the unit's real images in the reference.
+        indices: of the unit's real images in the reference.
         images: (N, 3, H, W), these images.
-        found: their facets.
+        clustering: their facets.
     """
 
-    places: list[int]
+    indices: list[int]
     images: Tensor
-    found: Facets
+    clustering: Facets
 
     def name(self, seed: int) -> str:
         """Returns the name of a search's facet: seed s starts in facet s modulo the number of facets."""
-        return f"facet {seed % len(self.found.facets) + 1}"
+        return f"facet {seed % len(self.clustering.facets) + 1}"
 
 
-def facets_of(
-    config: DictConfig, target: FeatureNet, objectives: Sequence[Objective], reference: Reference | None
+def find_unit_facets(
+    settings: FacetSettings, target: FeatureNet, objectives: Sequence[Objective], reference: Reference | None
 ) -> dict[Objective, UnitFacets]:
-    """Returns the facets of every objective's real images, clustered by their codes in config.facet_layer.
+    """Returns the facets of every objective's real images.
+
+    Args:
+        settings: how many facets a unit has, and the layer in whose codes they are found.
+        target: the network whose units are visualized.
+        objectives: the objectives.
+        reference: the real images, if any are known.
 
     Raises:
-        UserError: without real images, for facets below 1, or if a unit has too few images.
+        UserError: without real images, or if a unit has too few images.
     """
-    if config.facets < 1:
-        raise UserError(f"facets={config.facets}: the number of facets must be at least 1")
     if reference is None:
         raise UserError(
-            f"facets={config.facets} are found among real images, and none are known here: name some with "
+            f"facets={settings.count} are found among real images, and none are known here: name some with "
             "data=image_folder data.root=FOLDER (or data=doodles), and leave reference_images above 0"
         )
-    layer = config.facet_layer or target.code_layer()
+    layer = settings.layer or target.code_layer()
     target.layer(layer)
     chosen = own_images(target, objectives, reference)
-    pool = reference.pick(place for places in chosen.values() for place in places)
-    found = {}
-    for objective, places in chosen.items():
-        images = torch.stack([pool[place] for place in places]) if places else torch.empty(0, 3, 1, 1)
-        codes = _codes(target, images, layer) if places else torch.empty(0, 1)
+    pool = reference.images_at(index for indices in chosen.values() for index in indices)
+    unit_facets = {}
+    for objective, indices in chosen.items():
+        images = torch.stack([pool[index] for index in indices]) if indices else torch.empty(0, 3, 1, 1)
+        codes = _codes(target, images, layer) if indices else torch.empty(0, 1)
         try:
-            found[objective] = UnitFacets(places, images, find_facets(codes, config.facets, config.seed))
+            unit_facets[objective] = UnitFacets(indices, images, find_facets(codes, settings.count, settings.seed))
         except UserError as error:
-            raise UserError(
-                f"{objective.label}: {error}; raise reference_images (now {config.reference_images})"
-            ) from None
-    return found
+            raise UserError(f"{objective.label}: {error}; raise reference_images (now {reference.count})") from None
+    return unit_facets
 
 
-def starts_of(facets: Mapping[Objective, UnitFacets], prior: Prior | None) -> Starts:
+def starts_in_facets(facets: Mapping[Objective, UnitFacets], prior: Prior | None) -> Starts:
     """Returns the start of each facet's search: the mean of its 15 most typical images, or of their codes."""
-    images = {o: f.found.starts(f.images) for o, f in facets.items()}
+    images = {o: f.clustering.starts(f.images) for o, f in facets.items()}
     if prior is None:
         return Starts(images, {})
     codes = {}
     for objective, unit in facets.items():
-        nearest = sorted({place for facet in unit.found.facets for place in facet.nearest()})
+        nearest = sorted({n for facet in unit.clustering.facets for n in facet.nearest()})
         encoded = dict(zip(nearest, prior.encode(unit.images[nearest].to(prior.device)).cpu(), strict=True))
-        means = [torch.stack([encoded[p] for p in facet.nearest()]).float().mean(0) for facet in unit.found.facets]
+        means = [torch.stack([encoded[n] for n in facet.nearest()]).float().mean(0) for facet in unit.clustering.facets]
         codes[objective] = torch.stack(means)
     return Starts(images, codes)
 
 
-def with_facets(
+def add_facets(
     notes: Mapping[str, UnitNotes], facets: Mapping[Objective, UnitFacets], reference: Reference
 ) -> dict[str, UnitNotes]:
     """Returns the units' notes with the most typical real images of each facet."""
-    found = dict(notes)
+    with_facets = dict(notes)
     for objective, unit in facets.items():
         shown = {}
-        for i, facet in enumerate(unit.found.facets):
-            typical = [RealImage(unit.images[n], reference.label(unit.places[n])) for n in facet.nearest(_SHOWN)]
+        for i, facet in enumerate(unit.clustering.facets):
+            typical = [RealImage(unit.images[n], reference.label(unit.indices[n])) for n in facet.nearest(_SHOWN)]
             shown[f"facet {i + 1}"] = typical
-        found[str(objective)] = replace(found.get(str(objective), UnitNotes()), facets=shown)
-    return found
+        with_facets[str(objective)] = replace(with_facets.get(str(objective), UnitNotes()), facets=shown)
+    return with_facets
 
 
 def write_facets(
@@ -132,13 +134,13 @@ def write_facets(
     report: dict[str, Any] = {"units": {}}
     indices: list[float] = []
     for objective, unit in facets.items():
-        true = reference.facets(unit.places)
+        true = reference.facets(unit.indices)
         entry: dict[str, Any] = {
-            "images": len(unit.places),
-            "shares": [round(facet.share, 4) for facet in unit.found.facets],
+            "images": len(unit.indices),
+            "shares": [round(facet.share, 4) for facet in unit.clustering.facets],
         }
         if true is not None:
-            entry["adjusted_rand_index"] = round(agreement(unit.found.labels, true), 4)
+            entry["adjusted_rand_index"] = round(agreement(unit.clustering.labels, true), 4)
             indices.append(entry["adjusted_rand_index"])
         report["units"][str(objective)] = {"label": objective.label} | entry
     if indices:
@@ -158,20 +160,20 @@ def _shown(
     classes = [o.label for o in facets if o.label in CLASSES]
     size = int(next(iter(facets.values())).images.shape[-1])
     experts = doodle_facet_judges(judge, classes, size)
-    found = {}
+    shown = {}
     for title, (images, objectives) in made.items():
         rows = [i for i, objective in enumerate(objectives) if objective.label in classes]
         labels = [objectives[i].label for i in rows]
         coverage = facet_coverage(judge, experts, resized(images[rows], (size, size)), labels)
         kinds = {name: {kind: len(places) for kind, places in by.items()} for name, by in coverage.shown.items()}
-        found[title] = {"classes_with_every_kind": len(coverage.complete), "of": len(kinds), "images_of_kinds": kinds}
+        shown[title] = {"classes_with_every_kind": len(coverage.complete), "of": len(kinds), "images_of_kinds": kinds}
         log.info(
             "%s: of %d of %d classes every kind has a preferred image recognized as it",
             title,
             len(coverage.complete),
             len(kinds),
         )
-    return found
+    return shown
 
 
 @torch.no_grad()

@@ -54,7 +54,7 @@ def near_real(
         if prior is not None:
             starts[objective] = torch.stack([codes[rows].mean(0) for rows in neighbours])
         else:
-            images = reference.pick(places[i] for rows in neighbours for i in rows)
+            images = reference.images_at(places[i] for rows in neighbours for i in rows)
             means = [torch.stack([images[places[i]] for i in rows]).mean(0) for rows in neighbours]
             starts[objective] = torch.stack(means)
     return Starts({}, starts, list(seeds)) if prior is not None else Starts(starts, {}, list(seeds))

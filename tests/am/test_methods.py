@@ -7,7 +7,6 @@ import torch
 from omegaconf import OmegaConf
 
 from dgn.am.maximize import maximize
-from dgn.am.methods import dgn_am
 from dgn.am.objectives.diversity import Diversity
 from dgn.am.objectives.evaluation import activations_of
 from dgn.am.objectives.language import parse_units
@@ -16,6 +15,7 @@ from dgn.cli.config import compose
 from dgn.cli.config_folders import choices
 from dgn.cli.stages import method_for, stages_of
 from dgn.errors import UserError
+from dgn.methods import dgn_am
 from dgn.prior.code_prior import CodeAutoencoder, CodePrior, about_codes
 
 METHODS = choices("method")
@@ -47,7 +47,7 @@ def test_every_method_is_tested_and_named_like_its_file(configs):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_runs_on_every_objective_in_batches_and_by_seed(configs, every, target, name):
+def test_every_method_runs_on_every_objective_in_batches_and_by_seed(configs, every, target, making_float64, name):
     objectives = parse_units(OBJECTIVES, target)
     stages = stages_of(method_for(configs[name], "noise", 6), every)
     assert sum(stage.steps for stage in stages) == 6
@@ -60,6 +60,9 @@ def test_every_method_runs_on_every_objective_in_batches_and_by_seed(configs, ev
     again = maximize(target, objectives[2:5], stages, [1], batch_size=2)
     mine = [i for i, (o, s) in enumerate(zip(found.objectives, found.seeds, strict=True)) if o in objectives[2:5] and s]
     torch.testing.assert_close(again.images, found.images[mine], atol=2e-3, rtol=0)
+    with making_float64() as float64:
+        maximize(target, objectives[2:3], stages, [1])
+    assert float64 == []
     apart = maximize(target, objectives[:1], stages, [0, 1], diversity=Diversity(10.0, "1"))
     assert apart.images.isfinite().all()
 
@@ -93,7 +96,7 @@ def test_which_methods_need_neither_prior_nor_images(configs, target, name):
 def test_images_have_the_size_that_is_asked_for(configs, target):
     for size, shape in ((20, (20, 20)), ((10, 14), (10, 14)), (None, (12, 12))):
         for name in ("pixels", "olah2017"):
-            stages = stages_of(method_for(configs[name], "noise", 1), Setting(target, image_size=size))
+            stages = stages_of(method_for(configs[name], "noise", 1), Setting(target, canvas_size=size))
             assert maximize(target, parse_units("4:1", target), stages).images.shape[2:] == shape
 
 

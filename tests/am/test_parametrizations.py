@@ -129,8 +129,8 @@ def test_measuring_needs_images(target, prior):
     with pytest.raises(UserError, match="noise, sample"):
         Setting(target, begin="photo")
     for wrong in (0, "large", (4, 5, 6), (-3, 8)):
-        with pytest.raises(UserError, match="image_size="):
-            Setting(target, image_size=wrong)
+        with pytest.raises(UserError, match="canvas_size="):
+            Setting(target, canvas_size=wrong)
 
 
 def test_codes_start_from_noise_samples_or_real_images(setting, prior, target, photos):

@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 from dgn.cli import trainer as common
 from dgn.cli.config import compose
 from dgn.errors import UserError
+from dgn.training import accumulation
 
 
 @pytest.fixture
@@ -75,3 +76,27 @@ def test_a_device_list_needs_gpus_and_one_process_each(four_gpus):
 
 def test_the_cpu_has_no_number(four_gpus):
     assert common.device(OmegaConf.create({"accelerator": "cpu", "devices": 2})) == torch.device("cpu")
+
+
+def test_without_cuda_a_training_runs_on_mps(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    for config in (trainer(), trainer("trainer.accelerator=mps"), trainer("trainer.accelerator=gpu")):
+        assert common.device(config) == torch.device("mps")
+        assert common.processes_to_start(config) == 1
+        assert {**config, **common._placement(config)}["devices"] == 1
+    assert common.device(trainer("trainer.accelerator=cpu")) == torch.device("cpu")
+    with pytest.raises(UserError, match="trainer=ddp_cpu"):
+        common.processes_to_start(trainer("trainer=ddp"))
+    with pytest.raises(UserError, match=r"trainer\.accelerator=cuda.*cpu or auto"):
+        common.device(trainer("trainer.accelerator=cuda"))
+
+
+def test_a_random_state_of_mps_is_kept_for_the_parts_of_a_step(monkeypatch):
+    kept = []
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda device: torch.tensor([7]))
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda state, device: kept.append((int(state), device.type)))
+    device = torch.device("mps")
+    accumulation._set_random_state(accumulation._random_state(device), device)
+    assert kept == [(7, "mps")]

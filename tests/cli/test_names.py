@@ -86,6 +86,24 @@ def test_paths_are_what_is_typed(path):
     assert OverridesParser.create().parse_override(f"x={quoted(path)}").value() == path
 
 
+@pytest.mark.parametrize("path", ["5", "1.10", "2024", "1e3", "true", "nan"])
+def test_a_path_may_look_like_a_number(path):
+    for key in (
+        "prior",
+        "resume",
+        "code_prior",
+        "start",
+        "data.root",
+        "data.val_root",
+        "encoder.weights",
+        "judge.model",
+    ):
+        assert read(f"{key}={path}").value() == path
+    assert read(f"prior=[{path},a]").value() == [path, "a"]
+    assert read("encoder.weights=null").value() is None
+    assert read("loss.weights=5").value() == 5
+
+
 def test_an_existing_path_with_a_comma_is_one_value(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a,b.ckpt").touch()

@@ -39,6 +39,12 @@ def test_a_former_path_in_a_users_config_file_is_refused() -> None:
     renamed.refuse_former_targets({"method": {"_target_": "dgn.am.regularizers.Jitter"}, "parts": [{"_target_": "x"}]})
 
 
+def test_a_former_key_names_the_present_one() -> None:
+    renamed.refuse_former_keys({"canvas_size": 48, "data": {"image_size": 48}})
+    with pytest.raises(UserError, match="image_size has been renamed: write canvas_size"):
+        renamed.refuse_former_keys({"image_size": 48, "canvas_size": None})
+
+
 @pytest.mark.parametrize("name", ["published", "sharing"])
 def test_a_former_command_names_the_present_one(name) -> None:
     ran = subprocess.run([sys.executable, "-m", f"dgn.{name}", "--help"], capture_output=True, text=True)

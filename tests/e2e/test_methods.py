@@ -20,7 +20,7 @@ def visualized(user, *arguments):
 
 
 def test_methods_on_pixels_need_no_prior(user):
-    folder, rows = visualized(user, "method=pixels", *OWN, "image_size=40")
+    folder, rows = visualized(user, "method=pixels", *OWN, "canvas_size=40")
     assert len(rows) == 5
     assert Image.open(folder / rows[0]["image"]).size == (40, 40)
     assert rows[0]["percentile"] == ""

@@ -153,12 +153,13 @@ def test_settings_of_the_command_line_also_apply_to_a_comparison_that_starts_fro
     user, folder, _, _ = swept
     Image.linear_gradient("L").resize((70, 70)).save(tmp_path / "photo.png")
     methods = []
-    made = dgn.cli.compare.method_for
-    monkeypatch.setattr("dgn.cli.compare.method_for", lambda *a: methods.append(made(*a)) or methods[-1])
+    read = dgn.cli.compare.read_method
+    monkeypatch.setattr("dgn.cli.compare.read_method", lambda *a: methods.append(read(*a)) or methods[-1])
     quick = ["judge=none", "reference_images=0", "units=fc8:1", "steps=1", f"start={tmp_path / 'photo.png'}"]
     for given in ([], ["method.update.first=3"]):
         user.run("compare.py", str(folder / "0"), *quick, *given)
-    assert [method["update"].first for method in methods] == [1, 3]  # 1: of a search from a real image
+    used = [method.starting("photo.png") for method in methods]
+    assert [method.settings["update"]["first"] for method in used] == [1, 3]  # 1: of a search from a real image
 
 
 def test_prior_files_are_compared_by_their_own_metadata(swept):

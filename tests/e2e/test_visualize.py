@@ -139,7 +139,8 @@ def test_layers_are_listed(trained):
         (["steps=0"], "steps=0"),
         (["unit=fc8:1"], "did you mean units"),
         (["method=magic"], "dgn_am"),
-        (["device=tpu"], "auto, cpu or cuda"),
+        (["device=tpu"], "auto, cpu, cuda or mps"),
+        (["device=mps"], "device=mps: mps is the GPU of Apple's processors"),
         (["facets=2", "start=noise"], "leave one out"),
     ],
 )

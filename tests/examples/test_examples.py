@@ -50,6 +50,18 @@ def test_a_prior_for_a_network_of_torchvision(tmp_path):
     assert "val/psnr" in out
 
 
+def test_one_page_trains_a_prior_or_takes_the_newest(tmp_path):
+    first = run("example.py", tmp_path, 2, 64)
+    (image,) = (tmp_path / "preferred").glob("*.png")
+    made = (tmp_path / "outputs" / "train" / "example" / "prior.safetensors").read_bytes()
+    picture = image.read_bytes()
+    image.unlink()
+    second = run("example.py", tmp_path, 3, 64)
+    assert (tmp_path / "outputs" / "train" / "example" / "prior.safetensors").read_bytes() == made
+    assert image.read_bytes() == picture
+    assert second.splitlines()[-1] == first.splitlines()[-1]
+
+
 def test_a_method_of_ones_own(prior, tmp_path):
     (tmp_path / "prior.safetensors").write_bytes(prior.read_bytes())
     run("own_method.py", tmp_path)

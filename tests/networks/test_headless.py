@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dgn.cli.roles import units_of
+from dgn.cli.roles import read_units
 from dgn.errors import UserError
 from dgn.networks.zoo import build
 
@@ -20,7 +20,7 @@ def test_a_network_without_a_head_needs_no_number_of_classes(dino):
     assert dino.headless
     assert dino.labels == ()
     with pytest.raises(UserError, match="no head, and so no layer of classes; name a layer, as in units=LAYER:all"):
-        units_of("all", dino)
+        read_units("all", dino)
     assert dino.layer(dino.code_layer()).shape == (384,)
     again = build(dino.spec)
     assert again.headless

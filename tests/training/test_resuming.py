@@ -70,7 +70,8 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_checkpoint_offers_the_one_before(tmp_path, damage):
+def test_a_damaged_checkpoint_offers_the_one_before(tmp_path, damage, monkeypatch):
+    monkeypatch.setenv("DGN_STARTED_AS", "dgn-train")
     save(tmp_path, 1)
     save(tmp_path, 2)
     path = tmp_path / CHECKPOINT

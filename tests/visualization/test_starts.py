@@ -5,15 +5,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 from scipy.spatial import distance
 from torch import nn
 
+from dgn.am.method import Method
 from dgn.am.objectives.language import parse_units
-from dgn.cli.search import start_of
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
+from dgn.visualization.approaches import choose_start
 from dgn.visualization.starts import near_real
 
 LABELS = ("ant", "bee", "cow")
@@ -34,7 +34,7 @@ class Real:
     def images(self):
         return iter(self.all.split(32))
 
-    def pick(self, places):
+    def images_at(self, places):
         return {place: self.all[place] for place in places}
 
 
@@ -86,19 +86,18 @@ def test_without_codes_it_is_a_mean_image_and_without_a_class_of_what_excites_mo
 
 
 def test_auto_is_the_methods_start_where_possible(net):
-    method = OmegaConf.create({"start": "real"})
-    real, nothing = Real(), OmegaConf.create({})
-    auto, asked = OmegaConf.create({"start": "auto"}), OmegaConf.create({"start": "real"})
+    method, from_noise = (Method("any", True, start, 1, lambda _: []) for start in ("real", "noise"))
+    real = Real()
 
     def no_encoder():
         raise UserError("its code is not here")
 
     foreign = SimpleNamespace(encoder_net=no_encoder)
     own = SimpleNamespace(encoder_net=lambda: net)
-    assert start_of(auto, method, own, real) == "real"
-    assert start_of(auto, nothing, own, real) == "noise"
-    assert start_of(auto, method, own, None) == "noise"
-    assert start_of(auto, method, foreign, real) == "noise"
-    assert start_of(OmegaConf.create({"start": "photo.png"}), method, own, real) == "photo.png"
+    assert choose_start("auto", method, own, real) == "real"
+    assert choose_start("auto", from_noise, own, real) == "noise"
+    assert choose_start("auto", method, own, None) == "noise"
+    assert choose_start("auto", method, foreign, real) == "noise"
+    assert choose_start("photo.png", method, own, real) == "photo.png"
     with pytest.raises(UserError, match="start=real needs real images"):
-        start_of(asked, method, own, None)
+        choose_start("real", method, own, None)

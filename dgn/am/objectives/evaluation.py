@@ -1,6 +1,6 @@
 """Evaluation of objectives: many at once during a search, or each on every real image."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.terms import Reader, Simple, factors
 from dgn.data.batches import Images, batches
+from dgn.devices import moved
 from dgn.networks.featurenet import FeatureNet
 
 
@@ -69,11 +70,17 @@ def activations_of(target: FeatureNet, objectives: Sequence[Objective], images: 
         objectives: the objectives to evaluate.
         images: (N, 3, H, W) in image space, or batches of them.
     """
+    return torch.cat(list(activations_by_batch(target, objectives, images)))
+
+
+def activations_by_batch(target: FeatureNet, objectives: Sequence[Objective], images: Images) -> Iterator[Tensor]:
+    """Yields every objective's value on every image of a batch, (n, objectives), on the CPU, batch by batch.
+
+    The arguments are those of `activations_of`, which keeps all of them.
+    """
     device = target.device
     layers = list(dict.fromkeys(layer for o in objectives for layer in o.layers))
-    values = []
-    with torch.no_grad():
-        for batch in batches(images):
-            activations = target(batch.to(device), layers)
-            values.append(torch.stack([o.values(activations) for o in objectives], 1).cpu())
-    return torch.cat(values)
+    for batch in batches(images):
+        with torch.no_grad():
+            activations = target(moved(batch, device), layers)
+            yield torch.stack([o.values(activations) for o in objectives], 1).cpu()

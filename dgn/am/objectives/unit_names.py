@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dgn.am.objectives.scanner import Text
 from dgn.am.objectives.terms import Position, Unit
 from dgn.errors import UserError
-from dgn.networks.featurenet import POOLS, FeatureNet
+from dgn.networks.featurenet import FeatureNet
+from dgn.networks.layer_names import POOLS
 
 _EXAMPLES = "LAYER:UNIT, for example fc8:3, fc8:all or conv5:12@4,4"
 
@@ -54,7 +55,7 @@ class UnitNames(Text):
             return range(first, last + 1)
         for label in sorted(labels, key=len, reverse=True):  # labels may contain the language's special characters
             end = start + len(label.strip())
-            if _plain(self.text[start:end]) == _plain(label) and re.match(boundary, self.text[end:]):
+            if plain_label(self.text[start:end]) == plain_label(label) and re.match(boundary, self.text[end:]):
                 self.at = end
                 return [self._label(label, labels, layer, count, start)]
         if match := re.compile(rf"all{boundary}").match(self.text, start):
@@ -68,7 +69,7 @@ class UnitNames(Text):
 
     def _label(self, name: str, labels: Sequence[str], layer: str, count: int, start: int) -> int:
         for index, label in enumerate(labels):
-            if _plain(label) == _plain(name):
+            if plain_label(label) == plain_label(name):
                 return index
         if not labels:
             self._fail(f"{layer} has no unit {name!r}; it has no labels: give a number 0 .. {count - 1}, or all", start)
@@ -112,5 +113,6 @@ class UnitNames(Text):
             self._fail(str(error), start)
 
 
-def _plain(label: str) -> str:
+def plain_label(label: str) -> str:
+    """Normalizes a label for comparison: ignores case, underscores and surrounding whitespace."""
     return label.strip().lower().replace("_", " ")

@@ -1,6 +1,7 @@
 """Regularizers: what a step does in addition to following the gradient.
 
-Each has any of four parts, given the `Step`:
+Each has one or more of four methods (the protocols `View`, `Loss`, `GradientChange` and `Projection` of
+`dgn.am.step`), given the `Step`:
 
     view(images, step)        what the target is shown instead of the images (dgn.am.regularizers.views)
     loss(step)                (N,), subtracted from the objective

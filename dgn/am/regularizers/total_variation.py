@@ -86,8 +86,9 @@ def _transforms(height: int, width: int, device: torch.device, dtype: torch.dtyp
     """Returns the cosine transforms of rows and columns, and minus the Laplacian of each coefficient, (H, W)."""
     down, across = (2 - 2 * torch.cos(torch.pi * torch.arange(n, dtype=torch.float64) / n) for n in (height, width))
     laplacian = down[:, None] + across[None, :]
-    rows, columns = cosines(height).to(device, dtype), cosines(width).to(device, dtype)
-    return rows, columns, laplacian.to(device, dtype)
+    # First the dtype: mps has no float64.
+    rows, columns, laplacian = (t.to(dtype).to(device) for t in (cosines(height), cosines(width), laplacian))
+    return rows, columns, laplacian
 
 
 def cosines(side: int) -> Tensor:

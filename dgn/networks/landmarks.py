@@ -1,0 +1,89 @@
+"""The landmarks among a network's layers: the layer of classes, and the deepest layer that is a map or tokens."""
+
+from collections.abc import Mapping, Sequence
+
+from dgn.errors import UserError
+from dgn.networks.layers import OUTPUT, Layer
+
+Layers = Mapping[str, Layer]
+"""A network's layers by name, in the order of a forward pass."""
+
+
+def trunk(layers: Layers) -> str | None:
+    """Returns the deepest layer that is a map or tokens, and not inside attention pooling; None if there is none."""
+    maps = [name for name, layer in layers.items() if layer.plain and layer.is_map]
+    poolings = _token_poolings(layers, maps)
+    maps = [name for name in maps if not name.startswith(poolings)]
+    return maps[-1] if maps else None
+
+
+def class_layer(layers: Layers, labels: Sequence[str], network: str) -> str:
+    """Returns the last layer before a softmax whose activations are a vector with one unit per class.
+
+    Args:
+        layers: The network's layers.
+        labels: Its labels, or none.
+        network: Its name, for the message.
+
+    Raises:
+        UserError: If there is no such layer, or if the network has no labels and computes its output without a
+            module.
+    """
+    vectors = _vectors(layers, labels)
+    if not vectors:
+        unit = f"one unit for each of its {len(labels)} labels" if labels else "a vector of classes"
+        raise UserError(f"{network} has no layer with {unit}; name its layer with layer=")
+    final = layers.get(OUTPUT)  # with several heads, the one that the network returns first
+    if final is None:
+        return _inner(layers, vectors[-1])
+    if len(final.shape) == 1 and final.same_as in ("", OUTPUT):
+        if len(_heads(layers, final.units)) > 1 or (labels and OUTPUT in vectors):
+            return OUTPUT
+        any_plain = any(layers[name].plain for name in vectors)
+        vectors = [name for name in vectors if layers[name].units == final.units]
+        if any_plain and not vectors:
+            raise UserError(
+                f"{network} has no class layer: no module computes its {final.units} outputs, and it has no labels; "
+                "name a layer, as in units=output:all, or give labels"
+            )
+    return _inner(layers, final.same_as if final.same_as in vectors else vectors[-1])
+
+
+def _vectors(layers: Layers, labels: Sequence[str]) -> list[str]:
+    """The layers that could be the one of classes: vectors, of one unit per label, if possible of a single call."""
+    vectors = []
+    for name, layer in layers.items():
+        is_probability = layer.kind in ("Softmax", "LogSoftmax")
+        if len(layer.shape) == 1 and not is_probability and (not labels or layer.units == len(labels)):
+            vectors.append(name)
+    plain = [name for name in vectors if layers[name].plain]
+    return plain or [name for name in vectors if "@" not in name]
+
+
+def _inner(layers: Layers, name: str) -> str:
+    """The layer that computes what a layer only passes on, as a wrapper does; else the layer itself."""
+    inner = layers.get(layers[name].same_as)
+    return inner.name if inner is not None and inner.plain else layers[name].name
+
+
+def _heads(layers: Layers, units: int) -> list[str]:
+    """The linear layers with that many units that start from features of another number, as parallel heads do."""
+    heads = []
+    for name, layer in layers.items():
+        is_linear = layer.plain and layer.kind == "Linear" and len(layer.shape) == 1
+        if is_linear and layer.units == units != layers[f"{name}:input"].units:
+            heads.append(name)
+    return heads
+
+
+def _token_poolings(layers: Layers, maps: Sequence[str]) -> tuple[str, ...]:
+    """The name prefixes of modules that reduce tokens to a vector and hold few of the network's maps."""
+    prefixes = []
+    for name, layer in layers.items():
+        entering = layers.get(f"{name}:input")
+        if not layer.plain or layer.is_map or entering is None or len(entering.shape) != 2:
+            continue
+        inside = sum(other.startswith(f"{name}.") for other in maps)
+        if entering.is_map and 2 * inside < len(maps):  # a wrapper around the whole trunk holds most of them
+            prefixes.append(f"{name}.")
+    return tuple(prefixes)

@@ -1,0 +1,105 @@
+"""The approaches of a gallery: each method with each prior whose codes it searches, and where its searches start."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dgn.am.method import Method
+from dgn.data.reference import Reference
+from dgn.errors import UserError
+from dgn.files import file_stem
+from dgn.prior import Prior
+from dgn.prior.hub import is_shared
+
+
+@dataclass(frozen=True)
+class Approach:
+    """A column of the gallery: a method, and the prior whose codes it searches.
+
+    Attributes:
+        method: the method, as it is for this start.
+        prior: the prior; None for methods that search no codes.
+        name: how columns call the prior; "" if there is none.
+        start: where its searches start.
+    """
+
+    method: Method
+    prior: Prior | None
+    name: str
+    start: str
+
+    @property
+    def title(self) -> str:
+        """Its heading: the method's name, and the prior's if there is one."""
+        return " · ".join(filter(None, (self.method.name, self.name)))
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder among others'."""
+        return file_stem("-".join(filter(None, (self.method.name, self.name))))
+
+
+def make_approaches(
+    methods: Sequence[Method], priors: Sequence[Prior], start: str, reference: Reference | None
+) -> list[Approach]:
+    """Pairs every method with every prior; methods that search no codes appear once.
+
+    Args:
+        methods: the methods.
+        priors: the priors.
+        start: where searches are asked to start; "auto": where each method says.
+        reference: the real images, if any are known.
+    """
+    approaches = []
+    for method in methods:
+        pairs: list[tuple[Prior | None, str]] = [(None, "")]
+        if method.searches_codes and priors:
+            pairs = list(zip(priors, name_priors(priors), strict=True))
+        for prior, name in pairs:
+            chosen = choose_start(start, method, prior, reference)
+            approaches.append(Approach(method.starting(chosen), prior, name, chosen))
+    return approaches
+
+
+def choose_start(asked: str, method: Method, prior: Prior | None, reference: Reference | None) -> str:
+    """Returns where a method's searches start.
+
+    It is `asked`; if that is "auto", it is the method's own start, and noise instead of "real" if there are no real
+    images, or if the prior's encoder is missing.
+
+    Raises:
+        UserError: for start=real without real images.
+    """
+    start = method.start if asked == "auto" else asked
+    if start != "real":
+        return start
+    if reference is None:
+        if asked == "real":
+            raise UserError(
+                "start=real needs real images, and none are known here: name some with data=image_folder "
+                "data.root=FOLDER (or data=doodles), and leave reference_images above 0"
+            )
+        return "noise"
+    if prior is not None and asked == "auto":
+        try:
+            prior.encoder_net()
+        except UserError:
+            return "noise"
+    return start
+
+
+def name_priors(priors: Sequence[Prior]) -> list[str]:
+    """Returns the names of the priors in columns and tables.
+
+    A name is the layer that the prior inverts, with its run's folder or file where two invert the same.
+    """
+    layers = [prior.layer for prior in priors]
+    paths = [Path(prior.source) for prior in priors]
+    folders = [
+        prior.source if is_shared(prior.source) else path.parent.name or path.stem
+        for prior, path in zip(priors, paths, strict=True)
+    ]
+    longer = [f"{layer} ({folder})" for layer, folder in zip(layers, folders, strict=True)]
+    longest = [f"{layer} ({path})" for layer, path in zip(layers, paths, strict=True)]
+    names = [layer if layers.count(layer) == 1 else long for layer, long in zip(layers, longer, strict=True)]
+    return [name if names.count(name) == 1 else long for name, long in zip(names, longest, strict=True)]

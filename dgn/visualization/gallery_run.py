@@ -1,0 +1,171 @@
+"""A gallery with numbers: the searches of all approaches, their scores, and the pages that show them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dgn.am.objectives.algebra import Objective
+from dgn.am.starts import Starts
+from dgn.data.datamodule import ImageData
+from dgn.data.reference import Reference
+from dgn.networks.featurenet import FeatureNet
+from dgn.prior import Prior
+from dgn.report.gallery import write_gallery
+from dgn.report.results import Row
+from dgn.visualization.approaches import Approach
+from dgn.visualization.films import Films
+from dgn.visualization.gallery_contents import make_rows, make_traces
+from dgn.visualization.score_table import comparison
+from dgn.visualization.scoring import ScoredResult, layers_to_compare, score
+from dgn.visualization.search import search
+from dgn.visualization.settings import Visualization
+from dgn.visualization.starts import near_real
+from dgn.visualization.unit_notes import describe_units
+
+if TYPE_CHECKING:  # scikit-learn takes seconds to import
+    from dgn.visualization.facets import UnitFacets
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a visualization computes with.
+
+    Attributes:
+        target: the network whose units are maximized.
+        objectives: the objectives.
+        approaches: the methods and priors that show them.
+        priors: the priors.
+        judge: the network that recognizes what images show, if there is one.
+        data: the real images on which methods measure statistics, if any are known.
+        reference: the real images that preferred images are compared with, if there are any.
+    """
+
+    target: FeatureNet
+    objectives: Sequence[Objective]
+    approaches: Sequence[Approach]
+    priors: Sequence[Prior]
+    judge: FeatureNet | None
+    data: ImageData | None
+    reference: Reference | None
+
+
+def make_gallery(
+    asked: Visualization, scene: Scene, folder: Path, settings: Mapping[str, Any], command: str
+) -> tuple[Path, list[Row]]:
+    """Maximizes the objectives by every approach, measures the images, and writes the gallery.
+
+    Args:
+        asked: what the run is asked to do.
+        scene: what it computes with.
+        folder: the run folder.
+        settings: the run's settings, for its pages and results.json.
+        command: the command that reproduces the run.
+
+    Returns:
+        The path of the page, and the rows of its table.
+    """
+    target, reference = scene.target, scene.reference
+    layers = layers_to_compare(target, scene.priors, asked.nearest)
+    facets = _find_facets(asked, scene)
+    films = [_films(asked, scene, approach, folder) for approach in scene.approaches]
+    results = []
+    for approach, film in zip(scene.approaches, films, strict=True):
+        _announce(approach, scene, asked)
+        starts = _find_starts(approach, asked, scene, facets)
+        results.append(search(approach, target, scene.objectives, asked.search, scene.data, starts, film))
+    scored, scores = score(results, target, scene.judge, reference, layers, len(asked.search.seeds))
+    notes = {} if reference is None else describe_units(asked.notes, target, scene.objectives, reference)
+    if facets and reference is not None:
+        from dgn.visualization.facets import add_facets, write_facets
+
+        notes = add_facets(notes, facets, reference)
+        made = {result.title: (result.preferred.images, result.preferred.objectives) for result in scored}
+        write_facets(folder, facets, reference, scene.judge, made)
+    rows = make_rows(scored, facets, layers[0])
+    paths = [film.paths if film is not None else {} for film in films]
+    page = write_gallery(
+        folder,
+        rows,
+        [image for result in scored for image in result.preferred.images],
+        {**settings, **_facts(scene, scored)},
+        asked.title or f"What {target.name} prefers to see",
+        command,
+        traces=make_traces(scored, paths, target, reference, asked.search.seed),
+        units=notes,
+        comparison=comparison(scores, layers[0]),
+    )
+    scores.write(folder)
+    for result in scored:
+        _log_result(result)
+    return page, rows
+
+
+def _find_facets(asked: Visualization, scene: Scene) -> dict[Objective, UnitFacets]:
+    if asked.facets is None:
+        return {}
+    from dgn.visualization.facets import find_unit_facets
+
+    return find_unit_facets(asked.facets, scene.target, scene.objectives, scene.reference)
+
+
+def _films(asked: Visualization, scene: Scene, approach: Approach, folder: Path) -> Films | None:
+    if asked.video is None:
+        return None
+    return Films(folder, approach.folder if len(scene.approaches) > 1 else "", asked.video)
+
+
+def _find_starts(
+    approach: Approach, asked: Visualization, scene: Scene, facets: Mapping[Objective, UnitFacets]
+) -> Starts | None:
+    """Returns the starts of each objective's searches; None if the approach's `start` alone says."""
+    if facets:
+        from dgn.visualization.facets import starts_in_facets
+
+        return starts_in_facets(facets, approach.prior)
+    if approach.start == "real":
+        assert scene.reference is not None  # checked by `choose_start`
+        return near_real(scene.target, approach.prior, scene.objectives, asked.search.shifted_seeds, scene.reference)
+    return None
+
+
+def _announce(approach: Approach, scene: Scene, asked: Visualization) -> None:
+    through = ""
+    if approach.prior is not None:
+        through = f", through the prior of {approach.name} ({approach.prior.source})"
+    counts = len(scene.objectives), len(asked.search.seeds)
+    log.info("%s: %d objectives x %d seeds in %s%s", approach.method.name, *counts, scene.target.name, through)
+
+
+def _facts(scene: Scene, results: Sequence[ScoredResult]) -> dict[str, Any]:
+    """Returns what results.json states of a run beside its settings."""
+    seconds = sum(result.search.seconds * len(result.preferred.images) for result in results)
+    return {
+        "methods": [approach.method.settings for approach in scene.approaches],
+        "prior": _one_or_all([prior.source for prior in scene.priors]),
+        "prior_layer": _one_or_all([prior.layer for prior in scene.priors]),
+        "target": scene.target.name,
+        "steps": _one_or_all([len(result.preferred.curve) for result in results]),
+        "start": _one_or_all([approach.start for approach in scene.approaches]),
+        "search_seconds": round(seconds, 1),
+    }
+
+
+def _one_or_all(values: Sequence[str | int]) -> str | int | list[str | int] | None:
+    distinct = list(dict.fromkeys(values))
+    return distinct[0] if len(distinct) == 1 else list(values) or None
+
+
+def _log_result(result: ScoredResult) -> None:
+    verdicts = zip(result.scores.verdicts or (), result.preferred.found, strict=False)
+    firsts = [verdict.top(1) for verdict, valid in verdicts if valid]
+    judged = [first for first in firsts if first is not None]
+    recognized = f"; {sum(judged)} of {len(judged)} recognized by the judge" if judged else ""
+    count = len(result.preferred.images)
+    seconds = count * result.search.seconds
+    log.info("%s: %d preferred images in %.1f s%s", result.title, count, seconds, recognized)

@@ -1,0 +1,43 @@
+"""Methods paired with priors, and how a method differs where its searches start from an image."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from dgn.am.method import Method
+from dgn.cli.config import compose
+from dgn.cli.stages import read_method, read_methods
+from dgn.errors import UserError
+from dgn.visualization.approaches import make_approaches
+
+
+def _method(name: str, searches_codes: bool) -> Method:
+    return Method(name, searches_codes, "noise", 1, lambda _: [])
+
+
+def test_methods_on_codes_have_every_prior_and_the_others_appear_once():
+    priors = [SimpleNamespace(layer=layer, source=f"runs/{layer}/prior.safetensors") for layer in ("fc6", "fc8")]
+    methods = [_method("codes", True), _method("pixels", False)]
+    approaches = make_approaches(methods, priors, "auto", None)
+    assert [(a.method.name, a.name) for a in approaches] == [("codes", "fc6"), ("codes", "fc8"), ("pixels", "")]
+    assert [a.prior for a in approaches] == [*priors, None]
+    assert [a.title for a in approaches] == ["codes · fc6", "codes · fc8", "pixels"]
+    assert len({a.folder for a in approaches}) == 3
+    assert [a.name for a in make_approaches(methods, [], "auto", None)] == ["", ""]
+
+
+def test_an_approach_has_the_method_as_it_is_for_its_start():
+    method = read_method(compose("visualize", ["method=dgn_am"]).method)
+    (noise,), (photo,) = (make_approaches([method], [], start, None) for start in ("noise", "photo.png"))
+    assert (noise.method.steps, noise.method.settings["update"]["first"]) == (200, 8)
+    assert (photo.method.steps, photo.method.settings["update"]["first"]) == (30, 1)
+    assert method.searches_codes
+
+
+def test_what_the_command_says_applies_to_every_method():
+    overrides = ["method=olah2017", "methods=[pixels]", "steps=12"]
+    methods = read_methods(compose("visualize", overrides), overrides)
+    assert [(m.name, m.steps, m.searches_codes) for m in methods] == [("olah2017", 12, False), ("pixels", 12, False)]
+    twice = ["method=pixels", "methods=[pixels]"]
+    with pytest.raises(UserError, match="has pixels twice"):
+        read_methods(compose("visualize", twice), twice)
