@@ -73,7 +73,7 @@ class ImageData(pl.LightningDataModule):
         self.seed = seed
         self.val_indices = _some(len(val), val_images)
         self.classes: tuple[str, ...] = tuple(getattr(train, "classes", ()))
-        self._said_bad: set[tuple[str, int]] = set()
+        self._reported_bad: set[tuple[str, int]] = set()
 
     @property
     def step_size(self) -> int:
@@ -108,8 +108,8 @@ class ImageData(pl.LightningDataModule):
         """Logs how many images could not be read, if any; called by the trainer at the end of a stage."""
         for name, source in (("training", self.train_source), ("validation", self.val_source)):
             bad = len(getattr(source, "bad", ()))
-            if bad and (name, bad) not in self._said_bad:
-                self._said_bad.add((name, bad))
+            if bad and (name, bad) not in self._reported_bad:
+                self._reported_bad.add((name, bad))
                 log.warning("%d of the %d %s images cannot be read and were passed over", bad, len(source), name)
 
     def real_images(self, count: int, split: str = "train") -> Iterator[tuple[Tensor, Tensor]]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dgn.errors import UserError, first_line
 from dgn.networks.featurenet import FeatureNet
-from dgn.networks.foreign_code import said
+from dgn.networks.foreign_code import format_error
 from dgn.networks.layers import OUTPUT, tensors_of, watched
 
 NEEDS_GRADIENT = ("comparator", "target")
@@ -72,7 +72,7 @@ def _activations(net: FeatureNet, images: Tensor, layers: Sequence[str], role: s
         batch = "one image" if len(images) == 1 else f"a batch of {len(images)} images"
         grad = " with a gradient" if images.requires_grad else ""
         raise UserError(
-            f"{net.name} cannot be the {role}: on {batch}{grad} its own code raises {said(error)}; put that right there"
+            f"{net.name} cannot be the {role}: on {batch}{grad} its own code raises {format_error(error)}; fix it there"
         ) from error
 
 

@@ -32,7 +32,7 @@ def fetch(where: str) -> Path:
         return _from_hub(match[1], match[2])
     if kind == "wandb" and re.fullmatch(r"[\w.-]+/[\w. -]+/[\w.-]+(:[\w.-]+)?", name):
         return _from_wandb(name if ":" in name else f"{name}:latest")
-    raise UserError(f"prior={where} is no name of a shared prior; give {_FORMS}")
+    raise UserError(f"prior={where} is not the name of a shared prior; give {_FORMS}")
 
 
 def _from_hub(repository: str, revision: str | None) -> Path:

@@ -33,7 +33,7 @@ def push(path: str | Path, repository: str, private: bool = False) -> str:
     """
     hub = hub_library()
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-        raise UserError(f"{repository!r} is no repository of the hub; give USER/NAME")
+        raise UserError(f"{repository!r} is not a repository of the hub; give USER/NAME")
     path = fetch(str(path)) if is_shared(path) else Path(path)
     if path.is_dir():
         path = path / PRIOR

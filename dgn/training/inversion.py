@@ -61,7 +61,7 @@ class LossWeights:
         for name in ("image", "feature", "adversarial"):
             weight = getattr(self, name)
             if not 0 <= weight < float("inf"):
-                raise UserError(f"loss.{name}={weight} is no weight; give a number >= 0 (0 leaves the loss out)")
+                raise UserError(f"loss.{name}={weight} is not a weight; give a number >= 0 (0 leaves the loss out)")
         if self.image == self.feature == self.adversarial == 0:
             raise UserError("loss.image, loss.feature and loss.adversarial are all 0: there is nothing to learn")
 
@@ -170,7 +170,7 @@ class Inversion(pl.LightningModule):
 
     @property
     def best_generator(self) -> UpconvGenerator:
-        """The generator that the prior holds: the averaged one, or the current one if there is no average."""
+        """The generator of the prior: the averaged one, or the current one if there is no average."""
         return cast(UpconvGenerator, self.average.module) if self.average is not None else self.generator
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:

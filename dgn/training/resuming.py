@@ -37,7 +37,7 @@ def check_checkpoint(folder: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             entry = archive.testzip()
     except (zipfile.BadZipFile, OSError):
-        raise damaged(path, "it is cut off, or is no checkpoint") from None
+        raise damaged(path, "it is truncated or not a checkpoint") from None
     if entry is not None:
         raise damaged(path, f"{entry} in it was changed")
     read_checkpoint(path)

@@ -238,7 +238,7 @@ def test_missing_data_that_cannot_be_downloaded_are_reported_with_the_expected_f
 
 
 def test_wrong_names_are_reported_with_the_valid_ones(tmp_path):
-    with pytest.raises(UserError, match="none of the public data sets cifar10, cifar100"):
+    with pytest.raises(UserError, match="not one of the public data sets cifar10, cifar100"):
         public("cifar", 32)
     with pytest.raises(UserError, match="no split 'val'; its splits: train, test"):
         public("cifar10", 32, root=tmp_path, train_split="val")

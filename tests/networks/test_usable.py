@@ -184,7 +184,7 @@ def test_an_error_in_a_users_backward_is_reported_at_its_line():
 
 def test_the_size_is_given_where_size_is_the_cause():
     fixed = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.Flatten(), nn.Linear(4 * 31 * 31, 5))
-    with pytest.raises(UserError, match=r"on 64x64: give the size that it takes with input_size=64"):
+    with pytest.raises(UserError, match=r"on 64x64: set input_size=64"):
         net_of(fixed, 32).layers()
 
 

@@ -170,7 +170,7 @@ def test_a_prior_of_the_hub_opens_by_its_name_and_is_called_by_it(hub, prior_fil
 
 def test_a_hub_file_that_is_not_a_prior_is_reported_under_the_requested_name(hub):
     hub.files["prior.safetensors"] = b"<html>not what you think</html>"
-    with pytest.raises(UserError, match="prior=hf:ada/fc6: what is shared there cannot be read"):
+    with pytest.raises(UserError, match="prior=hf:ada/fc6: the shared file cannot be read"):
         Prior.load("hf:ada/fc6")
 
 
