@@ -112,7 +112,7 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     summary = common.said_of(
         metrics, psnr="PSNR %.2f dB", feature_distance="feature distance %.3f", code_error="code error %.3f"
     )
-    log.info("%s; %.0f s in all", summary, metrics["total_seconds"])
+    log.info("%s; %.0f s in total", summary, metrics["total_seconds"])
     return folder / PRIOR
 
 

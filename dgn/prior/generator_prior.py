@@ -212,7 +212,7 @@ class Prior:
         except UserError as error:
             raise UserError(
                 f"prior={name}: the shared file cannot be read as a prior ({error}); ask its author, or "
-                f"remove {path} where its download broke"
+                f"remove {path} if its download was incomplete"
             ) from None
         prior.source = name
         return prior

@@ -179,7 +179,7 @@ def describe_unit(unit: Unit, columns: Sequence[Column], target: Any) -> str:
     text = (text + setting_name(target)) if setting_name(target) else text.removesuffix(" in ")
     text += f": {counted(len(unit.shots), 'image')}, found "
     if len(columns) > 1:
-        return text + f"in {len(columns)} ways."
+        return text + f"by {len(columns)} methods or priors."
     return text + f"by {columns[0].method}{f' through {columns[0].prior}' if columns[0].prior else ''}."
 
 

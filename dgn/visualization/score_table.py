@@ -6,21 +6,21 @@ from dgn.report.contents import Comparison, Contender, Interval, Metric
 
 _METRICS = {
     "activation": Metric("activation", about="the objective's value"),
-    "percentile": Metric("percentile", about="how many in a hundred real images excite the unit less"),
-    "top1": Metric("recognized", percent=True, about="the judge's first label is the unit's"),
-    "top5": Metric("in first five", percent=True, about="the unit's label is among the judge's first five"),
+    "percentile": Metric("percentile", about="percentage of real images that activate the unit less"),
+    "top1": Metric("recognized", percent=True, about="the judge's top label is the unit's label"),
+    "top5": Metric("in top 5", percent=True, about="the unit's label is among the judge's top five"),
     "probability": Metric("probability", percent=True, about="the judge's softmax probability of the unit's label"),
     "frechet": Metric("Frechet distance", "lower", about="to real images of the same classes, in the judge's features"),
     "kid": Metric("KID", "lower", about="kernel distance to real images of the same classes, unbiased"),
-    "diversity": Metric("diversity", "", about="distance between seeds, that between real images being 1"),
+    "diversity": Metric("diversity", "", about="mean distance between seeds, relative to that between real images"),
     "nearest_pixels": Metric("nearest real", "", about="distance to the nearest real image, in pixels"),
 }
 """The metrics of docs/metrics.md that the page shows, in this order; scores.csv contains all of them."""
 
 _NOTE = (
-    "Intervals are over units. Real images, the last row, are held-out ones, scored by the same code; the fewer "
-    "images, the larger the Frechet distance even of real ones. scores.csv has every figure, differences.csv each two "
-    "methods unit by unit; docs/metrics.md says what they mean."
+    "Intervals are over units. The last row are held-out real images, measured in the same way. With few images the "
+    "Frechet distance is large, even for real images. scores.csv contains all metrics, differences.csv the differences "
+    "between methods, paired by unit; docs/metrics.md explains them."
 )
 
 
@@ -36,7 +36,7 @@ def comparison(scores: Scores, nearest_code: str) -> Comparison:
     shown[f"nearest_{nearest_code}"] = Metric(f"nearest real ({nearest_code})", "", about=about)
     shown = {name: metric for name, metric in shown.items() if name in scores.figures}
     rows = [_contender(scores, row, shown) for row in scores.rows]
-    seconds = Metric("seconds", "lower", about="of search for an image")
+    seconds = Metric("seconds", "lower", about="of search per image")
     reference = next((c for c, row in zip(rows, scores.rows, strict=True) if row.method == REAL), None)
     others = [c for c, row in zip(rows, scores.rows, strict=True) if row.method != REAL]
     return Comparison(
