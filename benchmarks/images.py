@@ -2,7 +2,7 @@
 
     python benchmarks/images.py [ROOT] [--workers 2]
 
-ROOT has one folder per class; without it, photograph-like JPEGs of 500 x 375 are generated first. The baseline decodes with
+ROOT has one folder per class; without it, JPEGs of 500 x 375 are generated first. The baseline decodes with
 Pillow, and scales, crops and mirrors Pillow images. All sources give uint8 batches of the same size through equal
 DataLoaders. Epochs of the sources alternate, so that a busy machine slows all alike. The reported ratio is the median
 over epochs of the ratio to the baseline in the same epoch. The first epoch is not measured; after it, the files are in

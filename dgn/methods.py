@@ -154,7 +154,7 @@ class _Search:
         seed: int,
     ) -> Preferred:
         from dgn.cli.search import load_code_prior
-        from dgn.cli.stages import stages_of
+        from dgn.cli.stages import make_stages
 
         seeds = range(seeds) if isinstance(seeds, int) else seeds
         begin, method = self._start(start, objectives, [seed + s for s in seeds], steps)
@@ -162,7 +162,7 @@ class _Search:
         setting = Setting(
             self.target, self.prior, image_size, images, begin, lambda: load_code_prior(None, setting.codes())
         )
-        return maximize(self.target, objectives, stages_of(method, setting), seeds, batch_size, seed)
+        return maximize(self.target, objectives, make_stages(method, setting), seeds, batch_size, seed)
 
     def _start(
         self, start: Any, objectives: Sequence[Objective], seeds: Sequence[int], steps: int | None

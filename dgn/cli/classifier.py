@@ -67,5 +67,7 @@ def fit_classifier(config: DictConfig, folder: Path, network: Callable[[DictConf
             save_network(net, path, about={"config": plain(config), "metrics": metrics})
             write_whole(folder / METRICS, json.dumps(metrics, indent=2))
         trainer.strategy.barrier()  # rank 0 has written the files before any process continues
-    log.info("%s after %.0f s", common.said_of(metrics, accuracy="Validation accuracy %.3f"), metrics["fit_seconds"])
+    log.info(
+        "%s after %.0f s", common.format_metrics(metrics, accuracy="Validation accuracy %.3f"), metrics["fit_seconds"]
+    )
     return path

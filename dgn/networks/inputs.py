@@ -78,7 +78,7 @@ class InputSpace:
         images = (inputs * std + mean) / self.value_range
         return images.flip(1) if self.channel_order == "BGR" else images
 
-    def part_of(self, region: Sequence[float], image_size: tuple[int, int]) -> tuple[float, float, float, float]:
+    def visible_part(self, region: Sequence[float], image_size: tuple[int, int]) -> tuple[float, float, float, float]:
         """Maps a region of the network's input to the same region of an image.
 
         Args:

@@ -16,7 +16,7 @@ from torch import Tensor
 from dgn.errors import UserError, first_line
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.foreign_code import format_error
-from dgn.networks.layers import OUTPUT, tensors_of, watched
+from dgn.networks.layers import OUTPUT, iterate_tensors, watched
 
 NEEDS_GRADIENT = ("comparator", "target")
 """Roles in which images are optimized along a gradient that passes through the network."""
@@ -167,7 +167,7 @@ def _watch(net: FeatureNet, images: Tensor) -> list[_Event]:
     events: list[_Event] = []
 
     def note(name: str, kind: str, entering: bool, value: Any) -> None:
-        tensors = [tensor for _, tensor in tensors_of(value) if tensor.is_floating_point()]
+        tensors = [tensor for _, tensor in iterate_tensors(value) if tensor.is_floating_point()]
         if not tensors:
             return
         attached = any(tensor.requires_grad for tensor in tensors)

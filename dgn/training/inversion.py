@@ -26,11 +26,11 @@ from dgn.prior.statistics import UnitStatistics
 from dgn.training.accumulation import clip_gradients, parts
 from dgn.training.balance import Balance
 from dgn.training.distributed import average, average_gradients
-from dgn.training.losses import adversarial_loss, discriminator_loss, feature_loss, psnr_of
+from dgn.training.losses import adversarial_loss, discriminator_loss, feature_loss, psnr_from_loss
 from dgn.training.losses import image_loss as pixel_loss
 from dgn.training.randomness import seed_step
 from dgn.training.readback import Readback
-from dgn.training.schedules import optimizer_of, schedule_of
+from dgn.training.schedules import get_optimizer, get_schedule
 from dgn.training.step_log import log_step
 from dgn.training.weight_average import WeightAverage
 
@@ -175,7 +175,7 @@ class Inversion(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         seed_step(self.seed, self.global_step)
-        optimizer = optimizer_of(self)
+        optimizer = get_optimizer(self)
         optimizer.zero_grad(set_to_none=True)
         discriminator_learns = self.discriminator is not None and self.balance.discriminator_learns
         jointly = discriminator_learns and self.discriminator_update == "joint"
@@ -216,7 +216,7 @@ class Inversion(pl.LightningModule):
             for network in filter(None, (self.generator, self.discriminator)):
                 clip_gradients(network.parameters(), self.gradient_clip)
             optimizer.step()
-            schedule_of(self).step()
+            get_schedule(self).step()
             if self.average is not None and self.balance.generator_learns:
                 self.average.update(self.generator)
         self.note(self.readback.finish())
@@ -258,8 +258,8 @@ class Inversion(pl.LightningModule):
         """
         if not all(math.isfinite(value) for value in measured.values()):
             raise NonFiniteLoss(self.global_step, measured)
-        others = {"train/lr": schedule_of(self).get_last_lr()[0]}
-        shown = {"train/psnr": psnr_of(measured["loss_image"])}
+        others = {"train/lr": get_schedule(self).get_last_lr()[0]}
+        shown = {"train/psnr": psnr_from_loss(measured["loss_image"])}
         names = ["feature_distance"]
         if self.discriminator is not None:
             names += ["loss_adversarial", "loss_discriminator"]

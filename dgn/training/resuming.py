@@ -17,7 +17,7 @@ from dgn.runs.programs import command, override, own_configs_flag
 log = logging.getLogger(__name__)
 
 
-def checkpoint_of(folder: Path) -> Path | None:
+def find_checkpoint(folder: Path) -> Path | None:
     """Returns the checkpoint from which to resume a run: the last one, else the previous one, else None."""
     return next((path for path in (folder / CHECKPOINT, folder / PREVIOUS) if path.is_file()), None)
 
@@ -28,7 +28,7 @@ def check_checkpoint(folder: Path) -> None:
     Raises:
         UserError: If the checkpoint is damaged: truncated, or with a changed byte.
     """
-    path = checkpoint_of(folder)
+    path = find_checkpoint(folder)
     if path is None:
         return
     if path.name == PREVIOUS.name:

@@ -184,4 +184,4 @@ def test_conv1_of_a_deep_network_costs_a_fraction_of_the_whole():
 def test_duplicate_labels_are_made_unique():
     net = net_of(nn.Sequential(nn.Flatten(), nn.Linear(768, 3)), labels=["crane", "house", "crane"])
     assert net.labels == ("crane", "house", "crane (2)")
-    assert net.labels_of("1") == net.labels
+    assert net.layer_labels("1") == net.labels
