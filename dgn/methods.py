@@ -12,28 +12,29 @@ is called.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from dgn.am.maximize import Preferred, maximize
+from dgn.am.maximize import Preferred
+from dgn.am.method import Method
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.language import as_objectives
-from dgn.am.setting import Setting
 from dgn.am.starts import Starts
 from dgn.data.datamodule import ImageData
-from dgn.data.images import read_image
+from dgn.data.images import as_images
 from dgn.data.reference import Reference
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from dgn.visualization.approaches import make_approaches
+from dgn.visualization.search import search
+from dgn.visualization.settings import SearchSettings, Visualization
+from dgn.visualization.starts import near_real, start_images
 
 _ARGUMENTS = """
 Args:
@@ -46,7 +47,7 @@ Args:
     start: "auto" (the method's own start; "real" becomes "noise" where no real images are known), "noise", "sample",
         "real", or images: a file, or anything that `dgn.data.images.as_images` accepts.
     data: real images, for methods and starts that use them; None: those that the prior was trained on.
-    image_size: side of the images of methods without codes, or (height, width); None: the target's input size.
+    canvas_size: side of the images of methods without codes, or (height, width); None: the target's input size.
     batch_size: searches that run together; None: as many as fit in memory.
     seed: added to all seeds.
     overrides: settings of the method that replace those below, e.g. update={"first": 2}.
@@ -84,14 +85,16 @@ def _twin(name: str) -> Callable[..., Preferred]:
         steps: int | None = None,
         start: str | Path | Tensor | Any = "auto",
         data: ImageData | None = None,
-        image_size: int | tuple[int, int] | None = None,
+        canvas_size: int | tuple[int, int] | None = None,
         batch_size: int | None = None,
         seed: int = 0,
         **overrides: Any,
     ) -> Preferred:
         target, prior = _networks(target, prior)
-        search = _Search(name, target, prior, data, overrides)
-        return search.run(as_objectives(units, target), seeds, steps, start, image_size, batch_size, seed)
+        chosen_seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+        settings = SearchSettings(chosen_seeds, seed, batch_size, canvas_size)
+        objectives = as_objectives(units, target)
+        return _search(_read(name, steps, overrides), target, prior, objectives, start, data, settings)
 
     text = config_file(f"method/{name}").read_text(encoding="utf-8")
     lines = text.splitlines()
@@ -119,87 +122,42 @@ def _networks(first: FeatureNet | Prior, second: FeatureNet | Prior | None) -> t
     return target, prior
 
 
-class _Search:
-    """A method for a target and a prior, as visualize.py would run it."""
+@torch.inference_mode(False)
+def _search(
+    method: Method,
+    target: FeatureNet,
+    prior: Prior | None,
+    objectives: Sequence[Objective],
+    start: Any,
+    data: ImageData | None,
+    settings: SearchSettings,
+) -> Preferred:
+    """Runs the searches as visualize.py does."""
+    from dgn.cli.roles import own_data
 
-    def __init__(
-        self,
-        name: str,
-        target: FeatureNet,
-        prior: Prior | None,
-        data: ImageData | None,
-        overrides: Mapping[str, Any],
-    ) -> None:
-        from dgn.cli.config import compose
-        from dgn.cli.roles import own_data
+    if data is None and prior is not None:
+        data, _ = own_data(prior)
+    reference = None if data is None else Reference(data, Visualization.reference_images)
+    named = isinstance(start, str | Path)
+    priors = [] if prior is None else [prior]
+    (approach,) = make_approaches([method], priors, str(start) if named else "images", reference)
+    starts: Starts | Tensor | None = None if named else as_images(start)
+    if approach.start == "real":
+        assert reference is not None  # checked by `make_approaches`
+        places = start_images(target, objectives, reference)
+        starts = near_real(target, approach.prior, places, settings.shifted_seeds, reference)
+    return search(approach, target, objectives, settings, data, starts).preferred
 
-        self.config = compose("visualize", [f"method={name}"])
-        _check_settings(name, self.config.method, overrides)
-        self.config.merge_with({"method": dict(overrides)})
-        self.overrides = [f"method.{key}={json.dumps(value)}" for key, value in _dotted(overrides)]
-        self.target, self.prior = target, prior
-        self.data = data
-        if data is None and prior is not None:
-            self.data, _ = own_data(prior)
 
-    @torch.inference_mode(False)
-    def run(
-        self,
-        objectives: Sequence[Objective],
-        seeds: int | Sequence[int],
-        steps: int | None,
-        start: Any,
-        image_size: int | tuple[int, int] | None,
-        batch_size: int | None,
-        seed: int,
-    ) -> Preferred:
-        from dgn.cli.search import load_code_prior
-        from dgn.cli.stages import make_stages
+def _read(name: str, steps: int | None, settings: Mapping[str, Any]) -> Method:
+    """Reads a method's file, with settings in place of its own."""
+    from dgn.cli.config import compose
+    from dgn.cli.stages import read_method
 
-        seeds = range(seeds) if isinstance(seeds, int) else seeds
-        begin, method = self._start(start, objectives, [seed + s for s in seeds], steps)
-        images = None if self.data is None else self._images
-        setting = Setting(
-            self.target, self.prior, image_size, images, begin, lambda: load_code_prior(None, setting.codes())
-        )
-        return maximize(self.target, objectives, make_stages(method, setting), seeds, batch_size, seed)
-
-    def _start(
-        self, start: Any, objectives: Sequence[Objective], seeds: Sequence[int], steps: int | None
-    ) -> tuple[Any, "DictConfig"]:
-        """Returns where the searches start, and the method as it is for searches that start there."""
-        from dgn.cli.search import searches_codes, start_of
-        from dgn.cli.stages import method_for
-
-        if not isinstance(start, str | Path):
-            return start, method_for(self.config.method, "images", steps, self.overrides)
-        reference = None if self.data is None else Reference(self.data, self.config.reference_images)
-        self.config.start = str(start)
-        prior = self.prior if searches_codes(self.config.method) else None
-        chosen = start_of(self.config, self.config.method, prior, reference)
-        method = method_for(self.config.method, chosen, steps, self.overrides)
-        return self._begin(chosen, prior, objectives, seeds, reference), method
-
-    def _begin(
-        self,
-        start: str,
-        prior: Prior | None,
-        objectives: Sequence[Objective],
-        seeds: Sequence[int],
-        reference: Reference | None,
-    ) -> str | Tensor | Starts:
-        from dgn.visualization.starts import near_real
-
-        if start in ("noise", "sample"):
-            return start
-        if start == "real":
-            assert reference is not None  # `start_of` refuses it
-            return near_real(self.target, prior, objectives, seeds, reference)
-        return read_image(Path(start)).unsqueeze(0).float().div(255)
-
-    def _images(self, count: int) -> Iterator[Tensor]:
-        assert self.data is not None
-        return (batch for batch, _ in self.data.real_images(count))
+    config = compose("visualize", [f"method={name}"])
+    _check_settings(name, config.method, settings)
+    config.merge_with({"method": dict(settings)})
+    return read_method(config.method, steps, [f"method.{key}={json.dumps(value)}" for key, value in _dotted(settings)])
 
 
 def _check_settings(name: str, config: Any, given: Mapping[str, Any], inside: str = "") -> None:

@@ -102,6 +102,17 @@ def test_no_file_of_the_library_imports_the_commands() -> None:
     assert not [module for module in library if _reached(module) & set(_modules("cli"))]
 
 
+def test_only_the_commands_and_the_methods_file_read_config() -> None:
+    readers = []
+    for path in (ROOT / "dgn").rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        names = [str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)]
+        names += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+        if {"hydra", "omegaconf"} & {name.split(".")[0] for name in names}:
+            readers.append(_name(path))
+    assert {_room(module) for module in readers} <= {"cli", "methods"}
+
+
 def test_training_imports_no_report() -> None:
     of_report = set(_modules("report"))
     assert not [module for module in _modules("training") if _reached(module) & of_report]

@@ -1,8 +1,11 @@
 """What the searches of activation maximization give: preferred images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from dgn.am.objectives.algebra import Objective
@@ -22,6 +25,8 @@ class Preferred:
         objectives: the objective of each image.
         seeds: the seed of each image.
         outcomes: whether each search's image is a result; by default all are.
+        steps: the number of steps of each search; by default all rows of `curve`.
+        starts: where each search began ("noise", "real"); by default "".
     """
 
     images: Tensor
@@ -30,9 +35,13 @@ class Preferred:
     objectives: list[Objective]
     seeds: list[int]
     outcomes: list[Outcome] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    starts: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.outcomes = self.outcomes or [Outcome()] * len(self.objectives)
+        self.steps = self.steps or [len(self.curve)] * len(self.objectives)
+        self.starts = self.starts or [""] * len(self.objectives)
 
     @property
     def found(self) -> list[bool]:
@@ -45,3 +54,25 @@ class Preferred:
         for image, path in zip(self.images, paths, strict=True):
             save_png(image, path)
         return paths
+
+
+def joined(parts: Sequence[Preferred], objectives: Sequence[Objective]) -> Preferred:
+    """Returns the images of several searches as one, in the order of `objectives`.
+
+    Curves of fewer steps than the longest end in NaN.
+    """
+    steps = max(len(part.curve) for part in parts)
+    curves = [torch.cat([p.curve, p.curve.new_full((steps - len(p.curve), len(p.seeds)), torch.nan)]) for p in parts]
+    several = [o for part in parts for o in part.objectives]
+    order = sorted(range(len(several)), key=lambda i: objectives.index(several[i]))
+
+    def ordered(name: str) -> list[Any]:
+        values = [value for part in parts for value in getattr(part, name)]
+        return [values[i] for i in order]
+
+    return Preferred(
+        torch.cat([part.images for part in parts])[order],
+        torch.cat([part.activations for part in parts])[order],
+        torch.cat(curves, 1)[:, order],
+        *(ordered(name) for name in ("objectives", "seeds", "outcomes", "steps", "starts")),
+    )

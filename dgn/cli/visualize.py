@@ -1,7 +1,7 @@
 """visualize.py: from methods, priors and a list of units to a gallery with numbers."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from omegaconf import DictConfig
@@ -75,6 +75,7 @@ def read_visualization(config: DictConfig) -> Visualization:
         notes=_read_notes(config),
         reference_images=config.reference_images,
         nearest="all" if config.nearest == "all" else list(config.nearest or []),
+        nearest_images=_read_nearest_images(config.nearest_images),
         video=_read_video(config.video),
         title=config.title,
     )
@@ -86,6 +87,14 @@ def _read_notes(config: DictConfig) -> NoteSettings:
     if config.masks not in ("auto", True, False):
         raise UserError(f"masks={config.masks}: give auto, true or false")
     return NoteSettings(config.top_images, config.masks, config.occlusion.patch, config.occlusion.stride)
+
+
+def _read_nearest_images(count: Any) -> int | Literal["all"]:
+    if count == "all":
+        return "all"
+    if not isinstance(count, int) or count < 0:
+        raise UserError(f"nearest_images={count}: give all, a number of training images of each class, or 0 for none")
+    return count
 
 
 def _read_video(video: Any) -> str | None:

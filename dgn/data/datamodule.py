@@ -22,7 +22,10 @@ log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
-    """Images, uint8 (3, H, W) RGB, with labels. It may have `classes`, the labels' names, and `sample`."""
+    """Images, uint8 (3, H, W) RGB, with labels.
+
+    It may have `classes`, the labels' names; `labels`, the label of every image (`layer_labels`); and `sample`.
+    """
 
     def __len__(self) -> int: ...
 
@@ -124,7 +127,25 @@ class ImageData(pl.LightningDataModule):
             indices = list(range(min(count, len(self.train_source))))
         else:
             source, indices = self.val_source, _some(len(self.val_source), count)
-        batches = [indices[i : i + 64] for i in range(0, len(indices), 64)]
+        yield from self._batches(source, indices)
+
+    def samples(self, places: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields the samples of the training stream at the given places, in batches as `real_images` does.
+
+        Only these are read. Places 0 .. len(train) - 1 are each image of the training set once.
+        """
+        yield from self._batches(Stream(self.train_source, self.seed), list(places))
+
+    def labels(self) -> Tensor | None:
+        """The labels of the training stream's samples 0 .. len(train) - 1, int64, without reading an image.
+
+        None if the source does not know them (`layer_labels`).
+        """
+        labels = layer_labels(self.train_source)
+        return None if labels is None else labels[torch.from_numpy(Stream(self.train_source, self.seed).order(0))]
+
+    def _batches(self, source: Any, indices: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+        batches = [list(indices[i : i + 64]) for i in range(0, len(indices), 64)]
         for images, labels in self._loader(source, batch_sampler=batches):
             yield to_image_space(images), labels
 
@@ -170,9 +191,12 @@ class Stream(Dataset):
         """The index in the source of sample n."""
         epoch, place = divmod(n, len(self.source))
         if epoch != self._epoch:
-            self._epoch = epoch
-            self._order = np.random.default_rng((self.seed, epoch)).permutation(len(self.source))
+            self._epoch, self._order = epoch, self.order(epoch)
         return int(self._order[place])
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The indices in the source of an epoch's samples, int64 (len(source),)."""
+        return np.random.default_rng((self.seed, epoch)).permutation(len(self.source))
 
 
 class StepBatches:
@@ -192,6 +216,18 @@ class StepBatches:
         for step in steps:
             start = step * self.batch_size
             yield list(range(start + self.rank, start + self.batch_size, self.world))
+
+
+def layer_labels(source: Source) -> Tensor | None:
+    """Returns the label of every image of a source, int64 (len(source),), without reading an image.
+
+    A source knows them as `labels` or, as torchvision's data sets do, `targets`. Returns None for any other source.
+    """
+    known = getattr(source, "labels", None)
+    known = getattr(source, "targets", None) if known is None else known
+    if known is None or len(known) != len(source):
+        return None
+    return torch.as_tensor(known, dtype=torch.int64)
 
 
 def collate(samples: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:

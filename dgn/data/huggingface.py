@@ -143,7 +143,10 @@ def _labels(rows: Any, column: str | None, root: str | Path) -> tuple[np.ndarray
     """Returns labels, int64 (N,), and class names; -1 and () without a label column."""
     named = [name for name, feature in rows.features.items() if type(feature).__name__ == "ClassLabel"]
     if column is None:
-        column = named[0] if len(named) == 1 else "label" if "label" in rows.column_names else None
+        if len(named) == 1:
+            column = named[0]
+        elif "label" in rows.column_names:
+            column = "label"
         if column is None:
             return np.full(len(rows), -1, dtype=np.int64), ()
     if column not in rows.column_names:

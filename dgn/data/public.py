@@ -117,7 +117,8 @@ def public_split(
     known, options = PUBLIC[name], dict(options or {})
     if split not in known.splits:
         raise UserError(f"{name} has no split {split!r}; its splits: {', '.join(known.splits)}")
-    if wrong := [key for key in options if key not in known.options]:
+    wrong = [key for key in options if key not in known.options]
+    if wrong:
         raise UserError(f"{name} has no data.options.{wrong[0]}; options: {', '.join(known.options) or 'none'}")
     root = cache_dir() / "data" if root is None else Path(root).expanduser()
     if name == "imagenet":

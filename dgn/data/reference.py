@@ -1,6 +1,7 @@
-"""Real images for comparison with preferred images: read once, accessed by position."""
+"""Real images for comparison with preferred images, accessed by their place in the training stream."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,19 +13,25 @@ _BATCH = 64
 
 
 class Reference:
-    """The first `count` images of a split, called as `dgn.metrics.scorer.RealImages`: batches (images, labels).
+    """The first `count` images of a split, called for batches (images, labels) from the first.
+
+    An image's place is its position in the training stream. Places below the size of the training set name each of
+    its images once; `of_classes`, `read`, `images_at` and `label` know all of them, and not only the first `count`.
 
     Attributes:
-        count: the number of images; the split may hold fewer.
+        count: the number of images.
         classes: the names of their labels.
+        image_size: their side in pixels.
     """
 
     def __init__(self, data: ImageData, count: int, split: str = "train") -> None:
-        self._data, self.count, self._split = data, count, split
-        self.classes = tuple(data.classes)
-        self._keeps = count * 3 * data.image_size**2 <= _KEPT
+        self._data, self._split = data, split
+        self.count = min(count, len(data.train_source if split == "train" else data.val_source))
+        self.classes, self.image_size = tuple(data.classes), data.image_size
+        self._keeps = self.count * 3 * data.image_size**2 <= _KEPT
         self._images: Tensor | None = None
         self._labels = torch.empty(0, dtype=torch.long)
+        self._all_labels = data.labels() if split == "train" else None
 
     def __call__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self._images is None and self._keeps:
@@ -41,13 +48,50 @@ class Reference:
         """The images alone."""
         return (images for images, _ in self())
 
-    def images_at(self, indices: Iterable[int]) -> dict[int, Tensor]:
-        """Returns the images (3, H, W) at the given indices, by index."""
-        wanted, start = set(indices), 0
-        picked: dict[int, Tensor] = {}
-        for images, _ in self():
-            picked |= {p: images[p - start].clone() for p in range(start, start + len(images)) if p in wanted}
+    def labels(self) -> Tensor:
+        """The labels of the first `count` images, as they are read; the images are read once for it."""
+        if not len(self._labels):
+            self._labels = torch.cat([labels for _, labels in self()])
+        return self._labels
+
+    def of_classes(self, labels: Iterable[int]) -> dict[int, list[int]]:
+        """Returns the places of all training images of each class, ascending; [] for a class without images.
+
+        They come from the source's labels, without reading an image (`dgn.data.datamodule.layer_labels`). For a source
+        that does not know its labels they are those among the first `count` images, which are read once.
+        """
+        known = self.labels() if self._all_labels is None else self._all_labels
+        # sorted once: a thousand searches of a million labels would take a thousand times as long
+        order = known.argsort(stable=True)
+        ordered = known[order]
+        places = {}
+        for label in dict.fromkeys(labels):
+            first, last = torch.searchsorted(ordered, torch.tensor([label, label + 1])).tolist()
+            places[label] = order[first:last].tolist()
+        return places
+
+    def read(self, places: Sequence[int]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+        """Yields batches (places, images, labels) of the training images at the given places, in their order.
+
+        An image that cannot be read is replaced by another one, perhaps of another label; labels are those of the
+        images that are returned.
+        """
+        held = self._images
+        if held is not None and all(place < len(held) for place in places):
+            for start in range(0, len(places), _BATCH):
+                part = list(places[start : start + _BATCH])
+                yield part, to_image_space(held[part]), self._labels[part]
+            return
+        start = 0
+        for images, labels in self._data.samples(places):
+            yield list(places[start : start + len(images)]), images, labels
             start += len(images)
+
+    def images_at(self, places: Iterable[int]) -> dict[int, Tensor]:
+        """Returns the images (3, H, W) at the given places, by place."""
+        picked: dict[int, Tensor] = {}
+        for part, images, _ in self.read(sorted(set(places))):
+            picked |= {place: image.clone() for place, image in zip(part, images, strict=True)}
         return picked
 
     def held_out(self, count: int) -> "Reference":
@@ -58,9 +102,8 @@ class Reference:
         """The class name of an image; "" if classes have no names."""
         if not self.classes:
             return ""
-        if not len(self._labels):
-            self._labels = torch.cat([labels for _, labels in self()])
-        return self.classes[int(self._labels[place])]
+        known = self.labels() if self._all_labels is None else self._all_labels
+        return self.classes[int(known[place])]
 
     def facets(self, places: Sequence[int]) -> list[str] | None:
         """The facets (kinds within a class) of images, if the data define them; else None."""
@@ -73,3 +116,34 @@ class Reference:
 
     def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
         return self._data.real_images(self.count, self._split)
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """The training images that preferred images may have been copied from.
+
+    Attributes:
+        reference: gives the images.
+        of_class: images of each class, at most; None: all.
+    """
+
+    reference: Reference
+    of_class: int | None = None
+
+    @property
+    def count(self) -> int:
+        """Images without regard to class: those of the reference, whose places are below this."""
+        return self.reference.count
+
+    def of_labels(self, labels: Collection[int | None]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+        """Yields batches (places, images, labels): the images of each class, one class after another.
+
+        If None is among the labels, the images of the reference that are of no other one follow. Each image is read
+        once.
+        """
+        of_classes = self.reference.of_classes(sorted(label for label in labels if label is not None))
+        places = [place for own in of_classes.values() for place in own[: self.of_class]]
+        if None in labels:
+            known = set(places)
+            places += [place for place in range(self.reference.count) if place not in known]
+        return self.reference.read(places)

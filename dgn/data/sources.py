@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ from torch.utils.data import DataLoader
 
 from dgn.data.cache import cached
 from dgn.data.datamodule import ImageData, Source
+from dgn.data.dataset import Pictures
 from dgn.data.doodles import CLASSES, VERSION, Doodles
 from dgn.data.huggingface import HuggingFace
 from dgn.data.image_folder import ImageFolder, split_indices
 from dgn.data.packed import PackedImages, Stored, pack
 from dgn.data.public import PUBLIC, public_split
-from dgn.data.transforms import EvalTransform, TrainTransform, Transform
+from dgn.data.transforms import EvalTransform, TrainTransform
 from dgn.errors import UserError
 from dgn.files import cache_dir
 from dgn.runs.threads import processors
@@ -57,42 +59,95 @@ def doodles(
     return data
 
 
+@dataclass(frozen=True)
+class Common:
+    """The parameters that `image_folder`, `public` and `huggingface` share, as keywords.
+
+    Args:
+        image_size: Side of the images in pixels.
+        resize: Short side to which images are resized before cropping; None: image_size * 256 / 227, as in the paper.
+        mirror: Whether half of the training images are mirrored.
+        square: Whether images are squeezed to resize x resize, as in Caffe's own ImageNet recipe.
+        cache: See `dgn.data.cache.cached`.
+        batch_size: See `ImageData`.
+        num_workers: See `ImageData`.
+        val_images: Number of validation images that are used.
+        seed: See `ImageData`.
+    """
+
+    image_size: int
+    resize: int | None = None
+    mirror: bool = True
+    square: bool = False
+    cache: str = "none"
+    batch_size: int = 64
+    num_workers: int = 2
+    val_images: int = 512
+    seed: int = 0
+
+    @property
+    def training(self) -> TrainTransform:
+        """The paper's augmentation."""
+        return TrainTransform(self.image_size, self.resize, self.mirror, self.square)
+
+    @property
+    def evaluation(self) -> EvalTransform:
+        """The center crop."""
+        return EvalTransform(self.image_size, self.resize, self.square)
+
+    def cached(self, source: Pictures | Stored) -> Pictures | Stored:
+        """Returns the source, with its images decoded as `cache` says."""
+        return cached(source, self.cache)
+
+    def data(self, train: Source, val: Source) -> ImageData:
+        """Returns the images of two splits."""
+        return ImageData(train, val, self.image_size, self.batch_size, self.num_workers, self.val_images, self.seed)
+
+
 def image_folder(
     root: str | Path,
     image_size: int,
     val_root: str | Path | None = None,
     val_fraction: float = 0.05,
     layout: str = "auto",
-    resize: int | None = None,
-    mirror: bool = True,
-    square: bool = False,
-    cache: str = "none",
-    batch_size: int = 64,
-    num_workers: int = 2,
-    val_images: int = 512,
-    seed: int = 0,
+    **common: Any,
 ) -> ImageData:
     """A folder of class folders, or of images without classes (`dgn.data.image_folder.ImageFolder`).
 
-    root and val_root may also be files written by `python -m dgn.data.packed`. resize, mirror, square: see
-    `TrainTransform`, the paper's augmentation; validation uses the center crop. cache: see `dgn.data.cache.cached`.
+    Args:
+        root: The folder, or a file written by `python -m dgn.data.packed`.
+        image_size: See `Common`.
+        val_root: The same for validation; None: a seeded share of `root`.
+        val_fraction: That share.
+        layout: See `ImageFolder`.
+        common: See `Common`.
     """
     if root is None:
         raise UserError("data.root is not given; name the folder of images: data.root=FOLDER")
-    common: dict[str, Any] = dict(image_size=image_size, val_fraction=val_fraction, seed=0)
-    train: Source
-    val: Source
+    shared = Common(image_size, **common)
     if Path(root).is_file():
-        packed: dict[str, Any] = dict(resize=resize, mirror=mirror, **common)
-        if val_root is None:
-            train, val = (PackedImages(root, split, **packed) for split in ("train", "val"))
-        else:
-            train = PackedImages(root, "train", **{**packed, "val_fraction": 0.0})
-            val = PackedImages(val_root, "all", transform=EvalTransform(image_size, resize), **common)
-    else:
-        common |= dict(resize=resize, mirror=mirror, square=square, val_root=val_root, layout=layout)
-        train, val = (cached(ImageFolder(root, split, **common), cache) for split in ("train", "val"))
-    return ImageData(train, val, image_size, batch_size, num_workers, val_images, seed)
+        return shared.data(*_packed(Path(root), val_root, val_fraction, shared))
+    crops: dict[str, Any] = dict(
+        image_size=image_size, resize=shared.resize, mirror=shared.mirror, square=shared.square
+    )
+    splits: dict[str, Any] = dict(val_root=val_root, val_fraction=val_fraction, layout=layout, seed=0)
+    train, val = (ImageFolder(root, split, **crops, **splits) for split in ("train", "val"))
+    return shared.data(shared.cached(train), shared.cached(val))
+
+
+def _packed(
+    root: Path, val_root: str | Path | None, val_fraction: float, common: Common
+) -> tuple[PackedImages, PackedImages]:
+    """Returns the splits of a packed file, or of two."""
+    crops: dict[str, Any] = dict(image_size=common.image_size, resize=common.resize, mirror=common.mirror, seed=0)
+    if val_root is None:
+        train, val = (PackedImages(root, split, val_fraction=val_fraction, **crops) for split in ("train", "val"))
+        return train, val
+    transform = EvalTransform(common.image_size, common.resize)
+    whole = PackedImages(
+        val_root, "all", image_size=common.image_size, val_fraction=val_fraction, transform=transform, seed=0
+    )
+    return PackedImages(root, "train", val_fraction=0.0, **crops), whole
 
 
 def public(
@@ -103,24 +158,25 @@ def public(
     val_split: str | None = None,
     download: bool = True,
     options: Mapping[str, Any] | None = None,
-    resize: int | None = None,
-    mirror: bool = True,
-    square: bool = False,
-    cache: str = "none",
-    batch_size: int = 64,
-    num_workers: int = 2,
-    val_images: int = 512,
-    seed: int = 0,
+    **common: Any,
 ) -> ImageData:
-    """A public data set by name (`dgn.data.public`). train_split, val_split: None: its first and second split."""
+    """A public data set by name (`dgn.data.public`).
 
-    def source(place: int, split: str | None, transform: Transform) -> Source:
-        splits = PUBLIC[name].splits if name in PUBLIC else ("", "")
-        return cached(public_split(name, split or splits[place], transform, root, download, options), cache)
-
-    train = source(0, train_split, TrainTransform(image_size, resize, mirror, square))
-    val = source(1, val_split, EvalTransform(image_size, resize, square))
-    return ImageData(train, val, image_size, batch_size, num_workers, val_images, seed)
+    Args:
+        name: Its name.
+        image_size: See `Common`.
+        root: The folder that holds it; None: in the cache folder.
+        train_split: The split to train on; None: its first.
+        val_split: The split to validate on; None: its second.
+        download: Whether it may be downloaded.
+        options: Arguments of the data set's class.
+        common: See `Common`.
+    """
+    shared = Common(image_size, **common)
+    first, second = PUBLIC[name].splits[:2] if name in PUBLIC else ("", "")
+    train = public_split(name, train_split or first, shared.training, root, download, options)
+    val = public_split(name, val_split or second, shared.evaluation, root, download, options)
+    return shared.data(shared.cached(train), shared.cached(val))
 
 
 def huggingface(
@@ -132,28 +188,32 @@ def huggingface(
     val_fraction: float = 0.05,
     image_column: str | None = None,
     label_column: str | None = None,
-    resize: int | None = None,
-    mirror: bool = True,
-    square: bool = False,
-    cache: str = "none",
-    batch_size: int = 64,
-    num_workers: int = 2,
-    val_images: int = 512,
-    seed: int = 0,
+    **common: Any,
 ) -> ImageData:
     """Images from Hugging Face `datasets` (`dgn.data.huggingface.HuggingFace`).
 
-    val_split: None holds out a seeded share, `val_fraction`, of the training split.
+    Args:
+        root: A name on the Hub, a folder or a parquet file.
+        image_size: See `Common`.
+        subset: See `HuggingFace`.
+        train_split: The split to train on.
+        val_split: The split to validate on; None: a seeded share of the training split.
+        val_fraction: That share.
+        image_column: See `HuggingFace`.
+        label_column: See `HuggingFace`.
+        common: See `Common`.
     """
     if root is None:
         raise UserError("data.root is not given; name the data set: data.root=NAME, a folder or a parquet file")
+    shared = Common(image_size, **common)
     columns = dict(subset=subset, image_column=image_column, label_column=label_column)
-    train = HuggingFace(root, train_split, TrainTransform(image_size, resize, mirror, square), **columns)
-    whole = HuggingFace(root, val_split or train_split, EvalTransform(image_size, resize, square), **columns)
+    train = HuggingFace(root, train_split, shared.training, **columns)
+    val = HuggingFace(root, val_split or train_split, shared.evaluation, **columns)
     if val_split is None:
-        places = [split_indices(len(train), split, val_fraction, 0) for split in ("train", "val")]
-        train, whole = train.select(places[0]), whole.select(places[1])
-    return ImageData(cached(train, cache), cached(whole, cache), image_size, batch_size, num_workers, val_images, seed)
+        count = len(train)
+        train = train.select(split_indices(count, "train", val_fraction, 0))
+        val = val.select(split_indices(count, "val", val_fraction, 0))
+    return shared.data(shared.cached(train), shared.cached(val))
 
 
 KNOWN: dict[str, Callable[..., ImageData]] = {

@@ -1,7 +1,7 @@
 """All metrics of preferred images, computed by the same code for methods and for real images."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +21,10 @@ from dgn.metrics.neighbours import Nearest, nearest
 from dgn.metrics.percentile import percentiles
 from dgn.metrics.recognition import Verdict, check_independent, judge_images
 from dgn.metrics.scores import REAL, Measured
+from dgn.metrics.training_images import RealImages, Stream, Training
 from dgn.networks.featurenet import FeatureNet
 
 log = logging.getLogger(__name__)
-
-RealImages = Callable[[], Iterable[tuple[Tensor, Tensor]]]
-"""Batches (images in image space, labels) of real images, from the first, each time it is called."""
 
 PER_CLASS, OF_ALL = 16, 64
 """Numbers of real images, of one class and of all classes, whose mean distance is the unit of diversity."""
@@ -57,6 +55,7 @@ class Scorer:
         classes: the names of the real images' labels.
         held_out: other real images, for the reference row.
         layers: the target's layers in whose codes the nearest real image is searched, in addition to pixels.
+        training: where it is searched; by default among `real`.
 
     Raises:
         UserError: if the judge shares weights with the target.
@@ -70,11 +69,13 @@ class Scorer:
         classes: Sequence[str] = (),
         held_out: RealImages | None = None,
         layers: Sequence[str] = (),
+        training: Training | None = None,
     ) -> None:
         if judge is not None:
             check_independent(judge, target)
         self.target, self.judge, self.real, self.held_out = target, judge, real, held_out
         self.classes, self.layers = tuple(classes), list(layers)
+        self.training = Stream(real) if training is None and real is not None else training
         self._activations: dict[str, Tensor] = {}
         self._real_distances: dict[int | None, dict[str, float]] = {}
         self._real_features: Tensor | None = None
@@ -106,7 +107,7 @@ class Scorer:
             near: the nearest real images, if `nearest_real` was already called for several sets at once.
         """
         images, objectives = preferred.images, preferred.objectives
-        near = self.nearest_real([images])[0] if near is None else near
+        near = self.nearest_real([preferred])[0] if near is None else near
         scores = ImageScores(self._percentiles(preferred), self._verdicts(images, objectives), near)
         units = tuple(dict.fromkeys(str(o) for o in objectives))
         column = {unit: i for i, unit in enumerate(units)}
@@ -135,25 +136,19 @@ class Scorer:
         plain |= {k: v for k, v in (("steps", steps), ("seconds", seconds)) if v is not None}
         return Measured(method, prior, units, len(images), per_unit, of_set, plain), scores
 
-    def nearest_real(self, sets: Sequence[Tensor]) -> list[dict[str, Nearest]]:
-        """Returns the nearest real images of several sets of images (N, 3, H, W); {} for each without real images.
+    def nearest_real(self, sets: Sequence[Preferred]) -> list[dict[str, Nearest]]:
+        """Returns the nearest real images of several sets of preferred images; {} for each without real images.
 
-        The real images are read once for all sets of the same size.
+        Images of a class unit are compared with real images of its class, others with those of `real`. The real images
+        are read once for all sets (`dgn.metrics.neighbours.nearest`).
         """
-        real = self.real
-        if real is None:
+        if self.training is None:
             return [{} for _ in sets]
-        results: dict[int, dict[str, Nearest]] = {}
-        for size in dict.fromkeys(images.shape[-2:] for images in sets):
-            alike = [i for i, images in enumerate(sets) if images.shape[-2:] == size]
-            together = torch.cat([sets[i].float() for i in alike])
-            of_all = nearest(together, lambda: _images(real), self.target, self.layers)
-            counts = [len(sets[i]) for i in alike]
-            for space, near in of_all.items():
-                parts = zip(alike, near.indices.split(counts), near.distances.split(counts), strict=True)
-                for i, indices, distances in parts:
-                    results.setdefault(i, {})[space] = Nearest(indices, distances)
-        return [results[i] for i in range(len(sets))]
+        classes = [[self._class_of(o) for o in preferred.objectives] for preferred in sets]
+        wanted = {label for labels in classes for label in labels}
+        real = self.training.of_labels(wanted)
+        images = [preferred.images for preferred in sets]
+        return nearest(images, real, self.target, self.layers, classes, self.training.count)
 
     def reference(self, objectives: Sequence[Objective], count: int) -> tuple[Measured, ImageScores, Preferred]:
         """Returns the reference row: the images of `real_instead`, scored like preferred images."""

@@ -13,10 +13,11 @@ from typing import Any
 from torch import nn
 
 from dgn.errors import UserError
-from dgn.networks.assemble import Settings, arguments, assemble
+from dgn.networks.assemble import arguments, assemble
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.foreign_code import format_error
 from dgn.networks.inputs import InputSpace
+from dgn.networks.network_settings import NetworkSettings
 from dgn.networks.own_modules import OwnModules
 
 
@@ -30,12 +31,12 @@ def custom(model: str | None = None, args: Mapping[str, Any] | None = None, **se
         model: `package.module:callable` or `path/to/file.py:callable`, relative to the working directory: a function
             or class that returns an nn.Module, or the module itself. The module takes (N, 3, H, W).
         args: Arguments of the callable.
-        settings: Fields of `Settings`.
+        settings: Fields of `NetworkSettings`.
 
     Raises:
         UserError: If the code is not found, fails, or does not return an nn.Module.
     """
-    given = Settings.of("custom", ("model", "args"), settings)
+    given = NetworkSettings.of("custom", ("model", "args"), settings)
     if given.input_size is None and given.data_size is not None:
         given = replace(given, input_size=given.data_size)
     if not model:

@@ -17,7 +17,7 @@ from dgn.errors import UserError
 from dgn.networks.doubling import Doubling
 from dgn.networks.generator_plans import PUBLISHED, auto_plan
 from dgn.networks.inputs import InputSpace
-from dgn.networks.plan import Step, parse_plan, shape_after
+from dgn.networks.plan import PlanStep, parse_plan, shape_after
 from dgn.networks.precision import full_precision, own_layers
 
 PUBLISHED_OUTPUT = InputSpace(mean=(104.0, 117.0, 123.0), channel_order="BGR", value_range=255.0)
@@ -162,7 +162,7 @@ def published_generator(layer: str, code_shape: Sequence[int] | None = None, ima
     return UpconvGenerator(published_shape, image_size, plan, output_space=space, normalize_codes=False)
 
 
-def _final_side(steps: Sequence[Step], shape: tuple[int, ...], image_size: int) -> int:
+def _final_side(steps: Sequence[PlanStep], shape: tuple[int, ...], image_size: int) -> int:
     if not any(step.has_weights for step in steps):
         raise UserError("a generator's plan needs at least one of `fc`, `conv` and `up`")
     for step in steps:
@@ -210,7 +210,7 @@ class _Resize(nn.Module):
         return F.interpolate(x, self.size, mode="bilinear", antialias=smaller, align_corners=False)
 
 
-def _modules(step: Step, before: tuple[int, ...], after: tuple[int, ...], bias: bool) -> list[nn.Module]:
+def _modules(step: PlanStep, before: tuple[int, ...], after: tuple[int, ...], bias: bool) -> list[nn.Module]:
     sizes = [int(n) for n in step.size]
     match step.kind:
         case "fc":

@@ -11,7 +11,7 @@ A layer's name is its module's name, followed by up to three suffixes:
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
@@ -136,9 +136,11 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Tensor]]:
         value = {entry.name: getattr(value, entry.name) for entry in fields(value)}
     if hasattr(value, "_asdict"):  # named tuples, and outputs of transformers that resemble them
         value = value._asdict()
-    entries = (
-        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, tuple | list) else ()
-    )
+    entries: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        entries = value.items()
+    elif isinstance(value, tuple | list):
+        entries = enumerate(value)
     for name, inner in entries:
         yield from _walk(inner, f"{path}.{name}" if path else str(name))
 

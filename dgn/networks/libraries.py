@@ -21,9 +21,10 @@ from torchvision import models
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from dgn.errors import UserError, first_line
-from dgn.networks.assemble import Settings, arguments, assemble
+from dgn.networks.assemble import arguments, assemble
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
+from dgn.networks.network_settings import NetworkSettings
 from dgn.networks.weights.state_dict import read_state_dict
 from dgn.runs.ranks import interactive
 
@@ -37,13 +38,13 @@ def torchvision(name: str | None = None, args: Mapping[str, Any] | None = None, 
     Args:
         name: A name from `torchvision.models.list_models`.
         args: Further arguments of the model's builder.
-        settings: Fields of `Settings`. weights may also be DEFAULT or the name of any of the model's weights
+        settings: Fields of `NetworkSettings`. weights may also be DEFAULT or the name of any of the model's weights
             (IMAGENET1K_V1), which are downloaded if they are not in torch.hub's folder.
 
     Raises:
         UserError: If the name is unknown or the weights are not available.
     """
-    args, given = arguments(args), Settings.of("torchvision", ("name", "args"), settings)
+    args, given = arguments(args), NetworkSettings.of("torchvision", ("name", "args"), settings)
     name = _known("torchvision", name, models.list_models(module=models))
     entries = models.get_model_weights(name)
     entry = _entry(entries, given.weights)
@@ -92,8 +93,8 @@ def timm(name: str | None = None, args: Mapping[str, Any] | None = None, **setti
     Args:
         name: A name from `timm.list_models`, with or without a tag (`resnet50`, `resnet50.a1_in1k`).
         args: Further arguments of `timm.create_model`.
-        settings: Fields of `Settings`. weights may also be DEFAULT or a tag, which are downloaded if they are not in
-            the Hugging Face cache.
+        settings: Fields of `NetworkSettings`. weights may also be DEFAULT or a tag, which are downloaded if they are
+            not in the Hugging Face cache.
 
     Raises:
         UserError: If timm is not installed, the name is unknown, or the weights are not available.
@@ -102,7 +103,7 @@ def timm(name: str | None = None, args: Mapping[str, Any] | None = None, **setti
         import timm as library
     except ImportError:
         raise UserError("encoder, comparator, target or judge=timm needs timm: pip install 'dgn[timm]'") from None
-    args, given = arguments(args), Settings.of("timm", ("name", "args"), settings)
+    args, given = arguments(args), NetworkSettings.of("timm", ("name", "args"), settings)
     name = re.sub(r"^(hf[-_]hub:)?(timm/)?", "", str(name or "").strip())  # the hub's spelling
     bare, _, tag = _known("timm", name, library.list_models(), lambda n: library.is_model(n)).partition(".")
     tags = [full.partition(".")[2] for full in library.list_pretrained(f"{bare}.*")]

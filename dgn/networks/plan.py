@@ -24,7 +24,7 @@ from dgn.errors import UserError
 
 
 @dataclass(frozen=True)
-class Step:
+class PlanStep:
     """One step of a plan.
 
     Attributes:
@@ -61,7 +61,7 @@ _SIZES = {"fc": 1, "reshape": 3, "grid": 2, "resize": 2, "conv": 1, "up": 1, "do
 _SIZES |= {"tanh": 0, "sigmoid": 0}
 
 
-def parse_plan(plan: str) -> tuple[Step, ...]:
+def parse_plan(plan: str) -> tuple[PlanStep, ...]:
     """Parses a plan into steps. Raises UserError naming a step that cannot be read."""
     steps = []
     for text in plan.split(","):
@@ -75,11 +75,11 @@ def parse_plan(plan: str) -> tuple[Step, ...]:
             )
         given = {word[0]: int(word[1:]) for word in match["geometry"].split()}
         kernel = given.get("k", 3)
-        steps.append(Step(kind, size, kernel, given.get("s", 1), given.get("p", kernel // 2)))
+        steps.append(PlanStep(kind, size, kernel, given.get("s", 1), given.get("p", kernel // 2)))
     return tuple(steps)
 
 
-def shape_after(step: Step, shape: tuple[int, ...]) -> tuple[int, ...]:
+def shape_after(step: PlanStep, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The output shape (without batch) of a step for input `shape`. Raises UserError if the step does not fit it."""
     kind = step.kind
     if kind in ("tanh", "sigmoid", "dropout"):
@@ -118,7 +118,7 @@ def scaled(published: int, width: float) -> int:
     return max(8, round(published * width / 8) * 8)
 
 
-def _check(fits: bool, step: Step, shape: tuple[int, ...]) -> None:
+def _check(fits: bool, step: PlanStep, shape: tuple[int, ...]) -> None:
     if not fits:
         size = "x".join(f"{n:g}" for n in step.size)
         raise UserError(f"plan step `{step.kind} {size}` does not fit its input: {'x'.join(map(str, shape))}")

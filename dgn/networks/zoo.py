@@ -1,6 +1,6 @@
 """Networks by name: each function builds a FeatureNet and records how (`spec`), so that `build` can rebuild it.
 
-All share one schema (`dgn.networks.assemble.Settings`, the keys of conf/network/keys.yaml): weights and how strictly
+All share one schema (`dgn.networks.network_settings`, the keys of conf/network/keys.yaml): weights and how strictly
 they are loaded, classes and labels, and overrides of the input space. Networks of torchvision and timm are in
 `dgn.networks.libraries`, custom ones in `dgn.networks.custom`.
 """
@@ -17,11 +17,12 @@ from torchvision.models.resnet import BasicBlock
 
 from dgn.errors import UserError
 from dgn.files import write_whole
-from dgn.networks.assemble import Settings, assemble
+from dgn.networks.assemble import assemble
 from dgn.networks.caffenet import FULL, MINI, RECTIFIED, caffenet_layers
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
 from dgn.networks.libraries import timm, torchvision
+from dgn.networks.network_settings import NetworkSettings
 from dgn.networks.weights.deepsim import caffenet_state
 from dgn.runs.programs import hydra_text
 
@@ -31,9 +32,9 @@ def mini_caffenet(classes: int | str | None = None, **settings: Any) -> FeatureN
 
     Args:
         classes: Number of classes; None takes it from the labels that are given or stored with the weights.
-        settings: Fields of `Settings`.
+        settings: Fields of `NetworkSettings`.
     """
-    given = Settings.of("mini_caffenet", (), settings | {"classes": classes})
+    given = NetworkSettings.of("mini_caffenet", (), settings | {"classes": classes})
     space = InputSpace(size=(64, 64), mean=(0.5,) * 3, std=(0.25,) * 3)
     state = given.read(caffenet_state)
     return assemble("mini_caffenet", given, lambda n: caffenet_layers(MINI, n), space, state, aliases=RECTIFIED)
@@ -44,9 +45,9 @@ def caffenet(classes: int | str | None = None, **settings: Any) -> FeatureNet:
 
     Args:
         classes: Number of classes; None takes it from the weights, else 1000.
-        settings: Fields of `Settings`; weights may also be a .caffemodel.
+        settings: Fields of `NetworkSettings`; weights may also be a .caffemodel.
     """
-    given = Settings.of("caffenet", (), settings | {"classes": classes})
+    given = NetworkSettings.of("caffenet", (), settings | {"classes": classes})
     space = InputSpace((227, 227), (104.0, 117.0, 123.0), channel_order="BGR", value_range=255.0, fit="crop")
     state = given.read(caffenet_state)
     make = lambda n: caffenet_layers(FULL, n)  # noqa: E731
@@ -61,9 +62,9 @@ def mini_resnet(classes: int | str | None = None, width: int = 32, **settings: A
     Args:
         classes: Number of classes; None takes it from the labels that are given or stored with the weights.
         width: Number of channels of the first layers.
-        settings: Fields of `Settings`.
+        settings: Fields of `NetworkSettings`.
     """
-    given = Settings.of("mini_resnet", ("width",), settings | {"classes": classes})
+    given = NetworkSettings.of("mini_resnet", ("width",), settings | {"classes": classes})
     space = InputSpace(size=(64, 64), mean=(0.5,) * 3, std=(0.25,) * 3)
     make = lambda n: _resnet_layers(width, n)  # noqa: E731
     return assemble("mini_resnet", given, make, space, given.read(), {"width": width})

@@ -195,7 +195,8 @@ class Prior:
         _check_shapes(
             path, parts["statistics"], dict.fromkeys(("mean", "std", "min", "max"), generator.code_mean.shape)
         )
-        if unusable := next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None):
+        unusable = next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None)
+        if unusable:
             raise UserError(f"{path} is damaged: {unusable} holds values that are not finite")
         generator.load_state_dict(parts["generator"], assign=True)
         generator.requires_grad_(False).eval()

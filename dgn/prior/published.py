@@ -192,7 +192,8 @@ def _load_generator(layer: str, path: Path) -> UpconvGenerator:
             message = f"{path} is not the generator of {layer}: its weights fit {' and '.join(fits)}"
             raise UserError(f"{message}; name that layer") from None
         raise UserError(f"{error} (it fits no other published generator either)") from None
-    if bad := [name for name, value in state.items() if not value.isfinite().all()]:
+    bad = [name for name, value in state.items() if not value.isfinite().all()]
+    if bad:
         raise UserError(f"{path} is damaged: {bad[0]} and {len(bad) - 1} more hold values that are not finite")
     state |= {"code_mean": torch.zeros(generator.code_shape), "code_scale": torch.ones(())}
     generator.load_state_dict(state, assign=True)

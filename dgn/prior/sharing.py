@@ -37,7 +37,8 @@ def push(path: str | Path, repository: str, private: bool = False) -> str:
     path = fetch(str(path)) if is_shared(path) else Path(path)
     if path.is_dir():
         path = path / PRIOR
-    if away := unreachable():
+    away = unreachable()
+    if away:
         raise UserError(f"{repository} cannot be uploaded ({away}); check the network")
     with tempfile.TemporaryDirectory(prefix="dgn-share-") as folder:
         write_card(path, Path(folder), repository)

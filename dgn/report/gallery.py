@@ -17,7 +17,7 @@ from dgn.report.pages import render, write_assets
 from dgn.report.real_images import RealImages, clipped, cropped, field, png
 from dgn.report.results import Row, as_json, write_results
 from dgn.report.sheets import of_one_size, write_figure, write_sheet
-from dgn.report.units import Column, Layer, Shot, Unit
+from dgn.report.units import Column, LayerResults, Shot, UnitResults
 from dgn.report.words import command_for, counted, flat, known, percent, percentile
 
 THUMB = 224  # width in pixels of the overview's pictures, for images wider than 256
@@ -81,7 +81,7 @@ def write_gallery(
 def _overview(
     rows: Sequence[Row],
     columns: Sequence[Column],
-    units: Sequence[Unit],
+    units: Sequence[UnitResults],
     comparison: Comparison | None,
     width: int,
     **texts: Any,
@@ -138,14 +138,14 @@ class _UnitPages:
         command: str,
         settings: dict[str, Any],
         columns: list[Column],
-        units: list[Unit],
+        units: list[UnitResults],
     ) -> None:
         self._folder, self._images, self._units, self._columns = folder, images, units, columns
         self._real = RealImages(folder)
         self._command, self._prior, self._target = command, settings.get("prior"), settings.get("target")
         self._shared = dict(run=title, settings=list(flat(settings)), root="../")
 
-    def write(self, unit: Unit, notes: UnitNotes) -> None:
+    def write(self, unit: UnitResults, notes: UnitNotes) -> None:
         real = [self._real.show(image) for image in notes.real]
         best = max((image.activation for image in notes.real if known(image.activation)), default=None)
         rows = [shot.row for shot in unit.shots]
@@ -197,7 +197,7 @@ def _head(shots: Sequence[Shot]) -> list[str]:
     return lines
 
 
-def _chart_text(unit: Unit, columns: Sequence[Column]) -> str:
+def _chart_text(unit: UnitResults, columns: Sequence[Column]) -> str:
     """Returns a description of the chart for screen readers."""
     parts = []
     for i, column in enumerate(columns):
@@ -235,7 +235,7 @@ def _table(rows: Sequence[Row]) -> tuple[list[tuple[str, str]], Sequence[Row]]:
     return [(name, _NAMES.get(name, name)) for name in shown], rows
 
 
-def _numbers(rows: Sequence[Row], units: Sequence[Unit], columns: Sequence[Any]) -> list[tuple[str, str]]:
+def _numbers(rows: Sequence[Row], units: Sequence[UnitResults], columns: Sequence[Any]) -> list[tuple[str, str]]:
     """Returns the large numbers at the top of a page. Means over several methods are meaningless and left out."""
     numbers = [
         (f"{len(units):,}", "unit" if len(units) == 1 else "units"),
@@ -250,7 +250,7 @@ def _numbers(rows: Sequence[Row], units: Sequence[Unit], columns: Sequence[Any])
     return numbers
 
 
-def _numbers_of_layer(layer: Layer, columns: Sequence[Column]) -> str:
+def _numbers_of_layer(layer: LayerResults, columns: Sequence[Column]) -> str:
     rows = [shot.row for unit in layer.units for shot in unit.shots]
     parts = [counted(len(layer.units), "unit")]
     if len(columns) > 1:
@@ -262,7 +262,7 @@ def _numbers_of_layer(layer: Layer, columns: Sequence[Column]) -> str:
     return ", ".join(parts)
 
 
-def _on_overview(unit: Unit, columns: Sequence[Column], units: int) -> list[Shot]:
+def _on_overview(unit: UnitResults, columns: Sequence[Column], units: int) -> list[Shot]:
     """Returns the shots that represent a unit on the overview, without selecting the best ones.
 
     They are the first of each column; with a single column all, limited so that the page stays small.
@@ -272,7 +272,7 @@ def _on_overview(unit: Unit, columns: Sequence[Column], units: int) -> list[Shot
     return unit.shots[: max(4, min(16, ON_OVERVIEW // units))]
 
 
-def _abreast(units: Sequence[Unit], columns: Sequence[Column]) -> int:
+def _abreast(units: Sequence[UnitResults], columns: Sequence[Column]) -> int:
     return min(4, max(len(_on_overview(unit, columns, len(units))) for unit in units))
 
 

@@ -42,6 +42,7 @@ class Row:
         steps: the number of steps of the search; None if not measured.
         seconds: the duration of the search; None if not measured.
         note: that the unit was silent at the start, or why the search has no result.
+        start: where the search began ("noise", "real"); "" if not known.
     """
 
     layer: str
@@ -64,6 +65,7 @@ class Row:
     steps: int | None = None
     seconds: float | None = None
     note: str = ""
+    start: str = ""
 
 
 COLUMNS = tuple(field.name for field in fields(Row))

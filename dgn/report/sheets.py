@@ -10,12 +10,12 @@ from torch import Tensor
 from dgn.report.comparison_figure import save_comparison_figure
 from dgn.report.contact_sheet import save_contact_sheet
 from dgn.report.contents import UnitNotes
-from dgn.report.units import Column, Unit
+from dgn.report.units import Column, UnitResults
 
 IN_FIGURE = (16, 12)  # units of a comparison figure, and pictures in a row, that fit on a printed page
 
 
-def write_sheet(path: Path, units: Sequence[Unit], columns: Sequence[Column], images: Tensor) -> None:
+def write_sheet(path: Path, units: Sequence[UnitResults], columns: Sequence[Column], images: Tensor) -> None:
     """Writes all images in the order of their units; units with the same methods and priors fill one row each."""
     groups = [(unit, i, shots) for unit in units for i in range(len(columns)) if (shots := unit.shots_in(i))]
     most = max(len(shots) for _, _, shots in groups)
@@ -27,7 +27,7 @@ def write_sheet(path: Path, units: Sequence[Unit], columns: Sequence[Column], im
 
 
 def write_figure(
-    path: Path, units: Sequence[Unit], columns: Sequence[Column], images: Tensor, notes: Mapping[str, UnitNotes]
+    path: Path, units: Sequence[UnitResults], columns: Sequence[Column], images: Tensor, notes: Mapping[str, UnitNotes]
 ) -> None:
     """Writes the first units' images by each method and prior, preceded by the real images that excite them most."""
     units = units[: IN_FIGURE[0]]

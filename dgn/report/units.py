@@ -47,7 +47,7 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Unit:
+class UnitResults:
     """An objective with its shots, in the run's order."""
 
     objective: str
@@ -101,23 +101,23 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerResults:
     """The units of a layer, or of several layers if objectives are sums across them."""
 
     name: str
     number: int
-    units: list[Unit]
+    units: list[UnitResults]
 
 
 def arrange(
     rows: Sequence[Row], traces: Sequence[Trace], thumbs: Sequence[str], sizes: Sequence[tuple[int, int]]
-) -> tuple[list[Column], list[Unit]]:
+) -> tuple[list[Column], list[UnitResults]]:
     """Returns the columns and the units of a run, each in the order of their first rows."""
     columns = list(dict.fromkeys(Column(row.method, row.prior) for row in rows))
-    units: dict[str, Unit] = {}
+    units: dict[str, UnitResults] = {}
     for place, (row, trace) in enumerate(zip(rows, traces, strict=True)):
         column = Column(row.method, row.prior)
-        unit = units.setdefault(row.objective, Unit(row.objective, len(units)))
+        unit = units.setdefault(row.objective, UnitResults(row.objective, len(units)))
         alt = f"preferred image of {row.objective}"
         alt += f" ({row.label})" if row.label and row.label != row.objective else ""
         alt += f", {row.facet}" if row.facet else ""
@@ -128,10 +128,10 @@ def arrange(
     return columns, list(units.values())
 
 
-def group_by_layer(units: Sequence[Unit]) -> list[Layer]:
-    layers: dict[str, Layer] = {}
+def group_by_layer(units: Sequence[UnitResults]) -> list[LayerResults]:
+    layers: dict[str, LayerResults] = {}
     for unit in units:
-        layers.setdefault(unit.layer, Layer(unit.layer, len(layers), [])).units.append(unit)
+        layers.setdefault(unit.layer, LayerResults(unit.layer, len(layers), [])).units.append(unit)
     return list(layers.values())
 
 
@@ -171,7 +171,7 @@ def describe_run(rows: Sequence[Row], units: int, columns: Sequence[Column], set
     return text + "."
 
 
-def describe_unit(unit: Unit, columns: Sequence[Column], target: Any) -> str:
+def describe_unit(unit: UnitResults, columns: Sequence[Column], target: Any) -> str:
     """Describes a unit's page in one sentence."""
     first = unit.shots[0].row
     several = "+" in unit.objective or "*" in unit.objective

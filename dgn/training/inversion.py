@@ -7,87 +7,42 @@ and learns from the means over the parts.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.profiler import record_function
 
 from dgn.errors import UserError
 from dgn.networks.discriminator import GENERATED, REAL, Discriminator
-from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
 from dgn.prior import Prior
 from dgn.prior.statistics import UnitStatistics
 from dgn.training.accumulation import clip_gradients, parts
-from dgn.training.balance import Balance
 from dgn.training.distributed import average, average_gradients
-from dgn.training.losses import adversarial_loss, discriminator_loss, feature_loss, psnr_from_loss
+from dgn.training.gradients import add_gradients, decay_groups
+from dgn.training.loss_weights import LossWeights
+from dgn.training.losses import (
+    adversarial_loss,
+    discriminator_loss,
+    feature_loss,
+    psnr_from_loss,
+    relative_distance,
+    relative_error,
+)
 from dgn.training.losses import image_loss as pixel_loss
+from dgn.training.networks import Networks
 from dgn.training.randomness import seed_step
 from dgn.training.readback import Readback
 from dgn.training.schedules import get_optimizer, get_schedule
 from dgn.training.step_log import log_step
 from dgn.training.weight_average import WeightAverage
 
-
-@dataclass(frozen=True)
-class LossWeights:
-    """The weights of L = image * L_img + feature * L_feat + adversarial * L_adv (`dgn.training.losses`).
-
-    Args:
-        image: Weight of L_img. The defaults of the weights are the paper's.
-        feature: Weight of L_feat.
-        adversarial: Weight of L_adv. 0 trains without a discriminator.
-        raw_features: Use the features unscaled, as the paper does with pool5, and not scaled to the variance of
-            CaffeNet's pool5.
-        balance: Decides when D and G learn.
-
-    Raises:
-        UserError: If a weight is negative or not finite, or all are 0.
-    """
-
-    image: float = 2e-6
-    feature: float = 0.01
-    adversarial: float = 100.0
-    raw_features: bool = False
-    balance: Balance = field(default_factory=Balance)
-
-    def __post_init__(self) -> None:
-        for name in ("image", "feature", "adversarial"):
-            weight = getattr(self, name)
-            if not 0 <= weight < float("inf"):
-                raise UserError(f"loss.{name}={weight} is not a weight; give a number >= 0 (0 leaves the loss out)")
-        if self.image == self.feature == self.adversarial == 0:
-            raise UserError("loss.image, loss.feature and loss.adversarial are all 0: there is nothing to learn")
-
-
-@dataclass
-class Networks:
-    """The four networks: encoder E, generator G, discriminator D and comparator C.
-
-    Args:
-        encoder: E.
-        layer: The layer of E that is inverted.
-        generator: G.
-        discriminator: D, or None.
-        comparator: C. None: E is the comparator, so that one pass over real images gives codes and features.
-        comparator_layers: The layers of C whose features are compared.
-        feature_scales: {comparator layer: factor} from `dgn.training.losses.feature_scales`.
-    """
-
-    encoder: FeatureNet
-    layer: str
-    generator: UpconvGenerator
-    discriminator: Discriminator | None
-    comparator: FeatureNet | None
-    comparator_layers: Sequence[str]
-    feature_scales: Mapping[str, float] = field(default_factory=dict)
-
+__all__ = ["Inversion", "LossWeights", "Networks", "NonFiniteLoss", "add_gradients"]
 
 Optimizer = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
@@ -282,12 +237,12 @@ class Inversion(pl.LightningModule):
         log: dict[str, Any] = dict(on_epoch=True, on_step=False, batch_size=len(images), sync_dist=True)
         self.log("val/psnr", (-10 * error.clamp_min(1e-12).log10()).mean(), **log)
         self.log("val/feature_distance", distance.mean(), **log)
-        self.log("val/code_error", _relative(generated_codes, codes).mean(), **log)
+        self.log("val/code_error", relative_error(generated_codes, codes).mean(), **log)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         groups = [
-            *_decay_groups(self.generator, spared=self.generator.upconvolutions()),
-            *_decay_groups(self.discriminator),
+            *decay_groups(self.generator, spared=self.generator.upconvolutions()),
+            *decay_groups(self.discriminator),
         ]
         optimizer = self.make_optimizer(groups)
         return {"optimizer": optimizer, "lr_scheduler": self.make_schedule(optimizer)}
@@ -323,44 +278,3 @@ class NonFiniteLoss(Exception):
     def __init__(self, step: int, losses: Mapping[str, float]) -> None:
         self.step, self.losses = step, dict(losses)
         super().__init__(f"step {step}: " + ", ".join(f"{name}={value:.4g}" for name, value in losses.items()))
-
-
-def add_gradients(loss: Tensor, network: nn.Module, keep_graph: bool = False) -> None:
-    """Adds the gradients of the loss to those of the parameters of this network only.
-
-    The loss of G passes through D and C, and adds no gradients to their parameters.
-    """
-    parameters = list(network.parameters())
-    gradients = torch.autograd.grad(loss, parameters, retain_graph=keep_graph)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        if parameter.grad is not None:
-            parameter.grad.add_(gradient)
-            continue
-        # In the memory layout of the parameter: the fused Adam ignores strides.
-        same = gradient.stride() == parameter.stride()
-        parameter.grad = gradient if same else torch.empty_like(parameter).copy_(gradient)
-
-
-def _decay_groups(network: nn.Module | None, spared: Sequence[nn.Module] = ()) -> list[dict[str, Any]]:
-    """Returns parameter groups with and without weight decay: biases and the spared layers have none."""
-    if network is None:
-        return []
-    decayed: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for module in network.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            has_decay = name == "weight" and not any(module is layer for layer in spared)
-            (decayed if has_decay else others).append(parameter)
-    return [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
-
-
-@torch.no_grad()
-def relative_distance(generated: Mapping[str, Tensor], real: Mapping[str, Tensor]) -> Tensor:
-    """Returns |C(G(y)) - C(x)| / |C(x)| of each image, averaged over the layers of C: (N,)."""
-    return torch.stack([_relative(generated[layer], real[layer]) for layer in real]).mean(0)
-
-
-def _relative(a: Tensor, b: Tensor) -> Tensor:
-    """Returns |a - b| / |b| of each sample: (N, ...) -> (N,)."""
-    a, b = a.float().flatten(1), b.float().flatten(1)
-    return (a - b).norm(dim=1) / b.norm(dim=1).clamp_min(1e-12)

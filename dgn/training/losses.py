@@ -74,3 +74,15 @@ def discriminator_loss(logits: Tensor, label: int) -> Tensor:
 def adversarial_loss(logits_generated: Tensor) -> Tensor:
     """Returns the non-saturating L_adv: -log D(G(y)), from D's logits (N, 2) of generated images."""
     return discriminator_loss(logits_generated, REAL)
+
+
+@torch.no_grad()
+def relative_distance(generated: Mapping[str, Tensor], real: Mapping[str, Tensor]) -> Tensor:
+    """Returns |C(G(y)) - C(x)| / |C(x)| of each image, averaged over the layers of C: (N,)."""
+    return torch.stack([relative_error(generated[layer], real[layer]) for layer in real]).mean(0)
+
+
+def relative_error(a: Tensor, b: Tensor) -> Tensor:
+    """Returns |a - b| / |b| of each sample: (N, ...) -> (N,)."""
+    a, b = a.float().flatten(1), b.float().flatten(1)
+    return (a - b).norm(dim=1) / b.norm(dim=1).clamp_min(1e-12)

@@ -17,7 +17,7 @@ class Approach:
     """A column of the gallery: a method, and the prior whose codes it searches.
 
     Attributes:
-        method: the method, as it is for this start.
+        method: the method.
         prior: the prior; None for methods that search no codes.
         name: how columns call the prior; "" if there is none.
         start: where its searches start.
@@ -27,6 +27,11 @@ class Approach:
     prior: Prior | None
     name: str
     start: str
+
+    @property
+    def started_method(self) -> Method:
+        """The method as it is for this start."""
+        return self.method.starting(self.start)
 
     @property
     def title(self) -> str:
@@ -56,8 +61,7 @@ def make_approaches(
         if method.searches_codes and priors:
             pairs = list(zip(priors, name_priors(priors), strict=True))
         for prior, name in pairs:
-            chosen = choose_start(start, method, prior, reference)
-            approaches.append(Approach(method.starting(chosen), prior, name, chosen))
+            approaches.append(Approach(method, prior, name, choose_start(start, method, prior, reference)))
     return approaches
 
 

@@ -63,7 +63,8 @@ def make_traces(
             if reference is not None and preferred.found[i]:
                 near = _nearest_of(result.scores.nearest, i, pool, reference)
             film = paths.get((objective, seed + preferred.seeds[i]))
-            traces.append(Trace(curves[i], near, film, receptive_field(target, objective, (height, width))))
+            curve = curves[i][: preferred.steps[i]]
+            traces.append(Trace(curve, near, film, receptive_field(target, objective, (height, width))))
     return traces
 
 
@@ -92,9 +93,10 @@ def _make_row(
         judge_top5=verdict.top(5) if verdict else None,
         nearest_pixels=distances.get(PIXELS),
         nearest_code=distances.get(code_layer),
-        steps=len(preferred.curve),
+        steps=preferred.steps[i],
         seconds=round(result.search.seconds, 3),
         note=outcome.note,
+        start=preferred.starts[i],
     )
 
 
@@ -114,7 +116,7 @@ def _nearest_of(
     images = []
     for space, near in nearest.items():
         index = int(near.indices[i])
-        if index < 0:  # its activations are not finite
+        if index < 0:  # there is no real image of its class, or its activations are not finite
             continue
         label = reference.label(index)
         caption = f"{space}: {label}" if label else space

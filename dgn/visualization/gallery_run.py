@@ -23,7 +23,7 @@ from dgn.visualization.score_table import comparison
 from dgn.visualization.scoring import ScoredResult, layers_to_compare, score
 from dgn.visualization.search import search
 from dgn.visualization.settings import Visualization
-from dgn.visualization.starts import near_real
+from dgn.visualization.starts import near_real, start_images
 from dgn.visualization.unit_notes import describe_units
 
 if TYPE_CHECKING:  # scikit-learn takes seconds to import
@@ -74,12 +74,15 @@ def make_gallery(
     layers = layers_to_compare(target, scene.priors, asked.nearest)
     facets = _find_facets(asked, scene)
     films = [_films(asked, scene, approach, folder) for approach in scene.approaches]
+    near = _images_to_start_near(scene)
     results = []
     for approach, film in zip(scene.approaches, films, strict=True):
         _announce(approach, scene, asked)
-        starts = _find_starts(approach, asked, scene, facets)
+        starts = _find_starts(approach, asked, scene, facets, near)
         results.append(search(approach, target, scene.objectives, asked.search, scene.data, starts, film))
-    scored, scores = score(results, target, scene.judge, reference, layers, len(asked.search.seeds))
+    scored, scores = score(
+        results, target, scene.judge, reference, layers, len(asked.search.seeds), asked.nearest_images
+    )
     notes = {} if reference is None else describe_units(asked.notes, target, scene.objectives, reference)
     if facets and reference is not None:
         from dgn.visualization.facets import add_facets, write_facets
@@ -121,7 +124,11 @@ def _films(asked: Visualization, scene: Scene, approach: Approach, folder: Path)
 
 
 def _find_starts(
-    approach: Approach, asked: Visualization, scene: Scene, facets: Mapping[Objective, UnitFacets]
+    approach: Approach,
+    asked: Visualization,
+    scene: Scene,
+    facets: Mapping[Objective, UnitFacets],
+    near: Mapping[Objective, Sequence[int]],
 ) -> Starts | None:
     """Returns the starts of each objective's searches; None if the approach's `start` alone says."""
     if facets:
@@ -130,8 +137,15 @@ def _find_starts(
         return starts_in_facets(facets, approach.prior)
     if approach.start == "real":
         assert scene.reference is not None  # checked by `choose_start`
-        return near_real(scene.target, approach.prior, scene.objectives, asked.search.shifted_seeds, scene.reference)
+        return near_real(scene.target, approach.prior, near, asked.search.shifted_seeds, scene.reference)
     return None
+
+
+def _images_to_start_near(scene: Scene) -> dict[Objective, list[int]]:
+    """Returns the places of the real images that searches of start=real start near; {} if there are none."""
+    if scene.reference is None or all(approach.start != "real" for approach in scene.approaches):
+        return {}
+    return start_images(scene.target, scene.objectives, scene.reference)
 
 
 def _announce(approach: Approach, scene: Scene, asked: Visualization) -> None:
@@ -146,12 +160,12 @@ def _facts(scene: Scene, results: Sequence[ScoredResult]) -> dict[str, Any]:
     """Returns what results.json states of a run beside its settings."""
     seconds = sum(result.search.seconds * len(result.preferred.images) for result in results)
     return {
-        "methods": [approach.method.settings for approach in scene.approaches],
+        "methods": [approach.started_method.settings for approach in scene.approaches],
         "prior": _one_or_all([prior.source for prior in scene.priors]),
         "prior_layer": _one_or_all([prior.layer for prior in scene.priors]),
         "target": scene.target.name,
         "steps": _one_or_all([len(result.preferred.curve) for result in results]),
-        "start": _one_or_all([approach.start for approach in scene.approaches]),
+        "start": _one_or_all([" and ".join(dict.fromkeys(result.preferred.starts)) for result in results]),
         "search_seconds": round(seconds, 1),
     }
 

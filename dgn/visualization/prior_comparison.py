@@ -93,7 +93,7 @@ def compare_priors(
 def _show(entry: Entry, prior: Prior, task: Task, asked: PriorComparison) -> None:
     """Shows the task's units through a prior: sets the entry's images and numbers."""
     log.info("Comparing: %s", entry.name)
-    approach = Approach(task.method.starting(asked.start), prior, "", asked.start)
+    approach = Approach(task.method, prior, "", asked.start)
     try:
         preferred = search(approach, task.target, task.objectives, asked.search, task.data).preferred
     except UserError as error:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from dgn.am.maximize import Preferred
 from dgn.am.objectives.algebra import Objective
-from dgn.data.reference import Reference
+from dgn.data.reference import Reference, TrainingImages
 from dgn.errors import UserError
 from dgn.metrics.neighbours import code_spaces
 from dgn.metrics.scorer import REAL, ImageScores, Scorer
@@ -54,6 +54,7 @@ def score(
     reference: Reference | None,
     layers: Sequence[str],
     per_unit: int,
+    nearest_images: int | Literal["all"],
 ) -> tuple[list[ScoredResult], Scores]:
     """Scores the preferred images of all approaches by the same code, and real images in the last row.
 
@@ -64,12 +65,16 @@ def score(
         reference: the real images, if any are known.
         layers: the target's layers in whose codes the nearest real image is searched.
         per_unit: the number of real images of each unit in the last row.
+        nearest_images: how many training images of each class the nearest is searched among; 0: it is not.
     """
     held_out = reference.held_out(_HELD_OUT) if reference is not None else None
     classes = reference.classes if reference is not None else ()
-    scorer = Scorer(target, judge, reference, classes, held_out, layers if reference is not None else [])
+    of_class = None if nearest_images == "all" else nearest_images
+    training = TrainingImages(reference, of_class) if reference is not None else None
+    scorer = Scorer(target, judge, reference, classes, held_out, layers if reference is not None else [], training)
     real = _real_instead(scorer, results[0].preferred.objectives, per_unit)
-    nearest = scorer.nearest_real([preferred.images for preferred in (*(r.preferred for r in results), *real)])
+    sets = [*(result.preferred for result in results), *real]
+    nearest = scorer.nearest_real(sets) if nearest_images != 0 else [{}] * len(sets)
     scored = []
     for result, near in zip(results, nearest, strict=False):
         steps, seconds = len(result.preferred.curve), round(result.seconds, 3)

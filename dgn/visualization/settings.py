@@ -77,6 +77,7 @@ class Visualization:
         notes: what is shown of real images.
         reference_images: the number of real images to measure on; 0: none.
         nearest: layers in whose codes the nearest real image is searched; "all": the target's main layers.
+        nearest_images: how many training images of each class the nearest is searched among; 0: it is not.
         video: the format of the searches' films; None: there are none.
         title: of the page; None: made of the target's name.
     """
@@ -87,6 +88,7 @@ class Visualization:
     notes: NoteSettings = NoteSettings()
     reference_images: int = 2000
     nearest: Sequence[str] | Literal["all"] = "all"
+    nearest_images: int | Literal["all"] = 125
     video: str | None = None
     title: str | None = None
 

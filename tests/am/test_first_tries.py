@@ -6,7 +6,6 @@ import torch
 from PIL import Image
 
 from dgn.am.maximize import Stage, maximize
-from dgn.am.methods import dgn_am
 from dgn.am.objectives.algebra import direction
 from dgn.am.objectives.evaluation import activations_of
 from dgn.am.objectives.language import parse_units
@@ -14,6 +13,7 @@ from dgn.am.parametrizations.pixels import Pixels
 from dgn.am.setting import Setting
 from dgn.am.updates import NormalizedAscent
 from dgn.errors import UserError
+from dgn.methods import dgn_am
 from dgn.metrics.features import extract_features
 from dgn.metrics.recognition import judge_images
 from dgn.prior import Prior

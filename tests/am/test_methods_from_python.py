@@ -55,7 +55,7 @@ def test_target_and_prior_in_either_order_and_a_prior_alone(target, prior):
     assert torch.equal(images[0], images[1])
     assert torch.equal(images[0], images[2])
     assert methods.olah2017(target, "4:1", steps=2).images.shape == (1, 3, 12, 12)
-    assert methods.pixels(target, "4:1", steps=2, image_size=(10, 14)).images.shape == (1, 3, 10, 14)
+    assert methods.pixels(target, "4:1", steps=2, canvas_size=(10, 14)).images.shape == (1, 3, 10, 14)
 
 
 def test_a_user_who_is_wrong_gets_one_line(target, prior):

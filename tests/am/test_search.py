@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from dgn.am.maximize import Stage, activations_of, fitting_batch, maximize
-from dgn.am.methods import dgn_am
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.language import parse_units
 from dgn.am.objectives.terms import Unit
@@ -13,6 +12,7 @@ from dgn.am.regularizers.parameters import Clip, Decay, L2Loss
 from dgn.am.setting import Setting
 from dgn.am.step import Draws, Step
 from dgn.am.updates import Adam, AdaptiveMomentum, NAdam, NormalizedAscent
+from dgn.methods import dgn_am
 from dgn.networks.generator import UpconvGenerator
 from dgn.prior import Prior
 from dgn.prior.statistics import UnitStatistics

@@ -12,7 +12,7 @@ from PIL import Image
 from dgn.data.doodles import CLASSES, FACETS, Doodles, draw
 from dgn.data.doodles.paint import paint
 from dgn.data.doodles.pen import Dice, Sketch
-from dgn.data.doodles.plan import Plan, plan
+from dgn.data.doodles.plan import Composition, plan
 from dgn.data.doodles.scene import choose_scene
 from dgn.errors import UserError
 
@@ -76,11 +76,11 @@ def test_a_picture_is_the_same_at_every_size():
         assert np.abs(_shrink(at_64, 32) - at_32).mean() < 4
 
 
-def _on_its_own(sketch: Sketch, corners: np.ndarray, **changes) -> Plan:
+def _on_its_own(sketch: Sketch, corners: np.ndarray, **changes) -> Composition:
     scene = choose_scene(Dice(np.random.default_rng(0)), ("plain",), (0, 0, 0), 1.0)
     still = {"background": "plain", "colours": ((1, 1, 1),) * 3, "shadow": "none", "texture": "smooth", "relief": 0}
     even = {"light_strength": 0, "brightness": 1, "warmth": 0}
-    return Plan(sketch, corners, (0, 0, 1, 1), type(scene)(**{**vars(scene), **still, **even, **changes}), {})
+    return Composition(sketch, corners, (0, 0, 1, 1), type(scene)(**{**vars(scene), **still, **even, **changes}), {})
 
 
 def test_edges_are_anti_aliased():

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import subprocess
 import sys
 
@@ -94,6 +95,37 @@ def test_the_default_starts_near_real_images_and_what_the_command_says_of_the_me
     assert json.loads((folder / "results.json").read_text())["settings"]["start"] == "noise"
     _, err = user.run("visualize.py", *QUICK, "start=real", "reference_images=0", status=2)
     assert "start=real needs real images" in err
+
+
+def test_classes_without_a_real_image_start_from_noise_and_the_table_says_so(trained, tmp_path):
+    user, _, _ = trained
+    for i in range(5):
+        path = tmp_path / "pictures" / ("house" if i < 4 else "tree") / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.linear_gradient("L").rotate(20 * i).resize((64, 64)).convert("RGB").save(path)
+    given = ["data=image_folder", f"data.root={path.parent.parent}", "data.num_workers=0", "data.image_size=64"]
+    given += [f"data.val_root={path.parent.parent}", "units=fc8:house,fc8:fish,fc8:tree", "seeds=2", "steps=null"]
+    out, _ = user.run("visualize.py", *QUICK, *given)
+    assert "No real image of 1 classes (fish): searches for them start from noise" in out
+    folder = (user.folder / out.strip().splitlines()[-1]).parent
+    rows = list(csv.DictReader((folder / "results.csv").open()))
+    assert [row["label"] for row in rows] == ["house"] * 2 + ["fish"] * 2 + ["tree"] * 2
+    assert [row["start"] for row in rows] == ["real"] * 2 + ["noise"] * 2 + ["real"] * 2
+    assert [row["steps"] for row in rows] == ["10"] * 2 + ["60"] * 2 + ["10"] * 2
+    assert float(rows[0]["activation"]) != float(rows[1]["activation"])  # of two different houses
+    assert rows[4]["activation"] == rows[5]["activation"]  # there is one tree
+
+
+def test_the_nearest_training_image_is_of_the_units_class(trained):
+    user, _, _ = trained
+    folder, rows = visualized(user, "units=fc8:house,conv3:5", "seeds=2", "nearest_images=all")
+    assert all(float(row["nearest_pixels"]) > 0 and float(row["nearest_code"]) > 0 for row in rows)
+    captions = re.findall(r"pixels: (\w+)", (folder / "units").joinpath("fc8-0.html").read_text())
+    assert captions == ["house"] * 2
+    _, rows = visualized(user, "units=fc8:house", "seeds=1", "nearest_images=0")
+    assert rows[0]["nearest_pixels"] == rows[0]["nearest_code"] == ""
+    _, err = user.run("visualize.py", *QUICK, "nearest_images=few", status=2)
+    assert "nearest_images=few: give all, a number of training images of each class, or 0 for none" in err
 
 
 def test_a_launcher_without_a_multirun_causes_a_warning(trained):

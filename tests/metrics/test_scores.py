@@ -140,14 +140,16 @@ def test_real_images_are_scored_by_the_same_code(net, real, scorer):
     assert np.isfinite(row.per_unit["diversity"]).all()
 
 
-def test_nearest_images_of_several_sets_equal_those_of_each_set(real, scorer):
+def test_nearest_images_of_several_sets_equal_those_of_each_set(net, real, scorer):
     generator = torch.Generator().manual_seed(5)
-    sets = [torch.rand(count, 3, side, side, generator=generator) for count, side in ((3, 12), (2, 20), (4, 12))]
-    sets[2][3] = real[0][11]
+    images = [torch.rand(count, 3, side, side, generator=generator) for count, side in ((3, 12), (2, 20), (4, 12))]
+    images[2][3] = real[0][11]  # a cow
+    units = (("fc:all", 1), ("conv2:1@2,2", 2), ("fc:ant, fc:cow", 2))
+    sets = [preferred(net, u, i, n) for (u, n), i in zip(units, images, strict=True)]
     together = scorer.nearest_real(sets)
     assert together[2]["pixels"].indices[3] == 11
-    for images, found in zip(sets, together, strict=True):
-        (alone,) = scorer.nearest_real([images])
+    for made, found in zip(sets, together, strict=True):
+        (alone,) = scorer.nearest_real([made])
         for space in ("pixels", "conv1"):
             assert found[space].indices.tolist() == alone[space].indices.tolist()
             torch.testing.assert_close(found[space].distances, alone[space].distances, rtol=1e-4, atol=1e-6)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dgn.errors import UserError
-from dgn.networks.assemble import Settings
+from dgn.networks.network_settings import NetworkSettings
 from dgn.runs.loggers import artifact_name
 
 FILES = {
@@ -21,19 +21,19 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_labels_come_from_files_of_any_usual_kind(name, tmp_path):
     (tmp_path / name).write_bytes(FILES[name])
-    assert Settings(labels=str(tmp_path / name)).given_labels() == ("cat", "dog", "Gürteltier")
+    assert NetworkSettings(labels=str(tmp_path / name)).given_labels() == ("cat", "dog", "Gürteltier")
 
 
 def test_eleven_numbered_classes_are_in_the_order_of_their_numbers(tmp_path):
     (tmp_path / "l.json").write_text(json.dumps({str(i): f"c{i}" for i in range(11)}))
-    assert Settings(labels=str(tmp_path / "l.json")).given_labels() == tuple(f"c{i}" for i in range(11))
+    assert NetworkSettings(labels=str(tmp_path / "l.json")).given_labels() == tuple(f"c{i}" for i in range(11))
 
 
 @pytest.mark.parametrize("text", ['{"0": "cat", "2": "dog"}', "{", '[["a"], {}]', "[null]"])
 def test_other_json_is_refused_in_one_line(text, tmp_path):
     (tmp_path / "l.json").write_text(text)
     with pytest.raises(UserError, match=r"l\.json cannot be read as names .*one a line, or JSON") as error:
-        Settings(labels=str(tmp_path / "l.json")).given_labels()
+        NetworkSettings(labels=str(tmp_path / "l.json")).given_labels()
     assert "\n" not in str(error.value)
 
 

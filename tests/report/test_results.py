@@ -35,7 +35,7 @@ def test_the_columns_are_those_promised():
     assert list(COLUMNS) == [
         *("layer", "unit", "label", "seed", "method", "activation", "percentile"),
         *("judge_label", "judge_probability", "recognized", "image", "objective"),
-        *("prior", "facet", "judge_top5", "nearest_pixels", "nearest_code", "steps", "seconds", "note"),
+        *("prior", "facet", "judge_top5", "nearest_pixels", "nearest_code", "steps", "seconds", "note", "start"),
     ]
 
 

@@ -29,8 +29,8 @@ def test_methods_on_codes_have_every_prior_and_the_others_appear_once():
 def test_an_approach_has_the_method_as_it_is_for_its_start():
     method = read_method(compose("visualize", ["method=dgn_am"]).method)
     (noise,), (photo,) = (make_approaches([method], [], start, None) for start in ("noise", "photo.png"))
-    assert (noise.method.steps, noise.method.settings["update"]["first"]) == (200, 8)
-    assert (photo.method.steps, photo.method.settings["update"]["first"]) == (30, 1)
+    assert (noise.started_method.steps, noise.started_method.settings["update"]["first"]) == (200, 8)
+    assert (photo.started_method.steps, photo.started_method.settings["update"]["first"]) == (30, 1)
     assert method.searches_codes
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dgn.data.doodles.plan import Plan
+from dgn.data.doodles.plan import Composition
 from dgn.data.doodles.scene import grid, paint_background, smooth_field, spline_weights
 
 SUPERSAMPLE = 3  # samples per pixel and axis
@@ -15,7 +15,7 @@ _SLOPE = (np.eye(HAZE, k=1) - np.eye(HAZE, k=-1)).astype(np.float32) / 2
 _BEFORE, _SAME, _AFTER = (np.clip(np.arange(HAZE) + k, 0, HAZE - 1) for k in (-1, 0, 1))
 
 
-def paint(plan: Plan, size: int) -> np.ndarray:
+def paint(plan: Composition, size: int) -> np.ndarray:
     """Returns the picture, (size, size, 3) uint8 RGB."""
     thing = _rasterize(plan, size)
     colour, cover, scene = thing[:3], thing[3], plan.scene
@@ -36,7 +36,9 @@ def paint(plan: Plan, size: int) -> np.ndarray:
     gain = (1 + 1.4 * scene.light_strength * light_y * (y - 0.5)) + 1.4 * scene.light_strength * light_x * (x - 0.5)
     behind = (1 - cover) * gain
     if scene.shadow == "wall":
-        aside = _SAME if abs(light_x) < 0.3 else _BEFORE if light_x < 0 else _AFTER
+        aside = _BEFORE if light_x < 0 else _AFTER
+        if abs(light_x) < 0.3:
+            aside = _SAME
         behind *= 1 - 0.38 * np.minimum(smooth_field(haze[_BEFORE][:, aside], size), 1)
     elif scene.shadow == "ground":
         left, _, right, bottom = plan.box
@@ -55,8 +57,8 @@ def paint(plan: Plan, size: int) -> np.ndarray:
     return image
 
 
-def _rasterize(plan: Plan, size: int) -> np.ndarray:
-    """Returns (4, size, size) float32 in [0, 1]: red, green and blue, each multiplied by cover, and cover.
+def _rasterize(plan: Composition, size: int) -> np.ndarray:
+    """(4, size, size) float32 in [0, 1]: red, green and blue, each times cover, and cover.
 
     The four channels of Pillow's CMYK hold colour and cover, because Pillow averages them independently: the
     mean of colour over covered samples and zeros is colour times cover, just what compositing needs.

@@ -51,7 +51,7 @@ THINGS: dict[str, Thing] = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class Composition:
     """A picture before it is rendered at a size."""
 
     sketch: Sketch
@@ -65,7 +65,7 @@ def choose_facet(name: str, dice: Dice) -> str:
     return dice.pick(tuple(THINGS[name].facets))
 
 
-def plan(name: str, facet: str, dice: Dice) -> Plan:
+def plan(name: str, facet: str, dice: Dice) -> Composition:
     """Plans a picture: pose, scene and factors."""
     thing, sketch = THINGS[name], Sketch()
     main = thing.facets[facet](sketch, dice)
@@ -118,7 +118,7 @@ def plan(name: str, facet: str, dice: Dice) -> Plan:
         "brightness": scene.brightness,
         "warmth": scene.warmth,
     }
-    return Plan(sketch, points, box, scene, factors)
+    return Composition(sketch, points, box, scene, factors)
 
 
 def _hex(colour: Colour) -> str:

@@ -1,7 +1,7 @@
 """What each operation of torch does to the places of a tensor: the rules by which receptive fields grow.
 
-`after_NAME` is the rule of aten's operation NAME: from what an operand's axis sees to what the result's does. What has
-no rule is taken to see everything, and not to be exact.
+A rule is registered under the names of aten's operations that it covers (`_rule`): from what an operand's axis sees to
+what the result's does. What has no rule is taken to see everything, and not to be exact.
 """
 
 import math
@@ -15,6 +15,20 @@ from torch import Tensor
 from dgn.networks.receptive.field import Track, union
 
 Tracks = tuple[Track, Track]
+Rule = Callable[["Operation", Track, torch.Size], Track]
+
+_RULES: dict[str, Rule] = {}
+"""The rule of each operation of aten, by its name."""
+
+
+def _rule(*names: str) -> Callable[[Rule], Rule]:
+    """Registers a method of `Operation` as the rule of operations."""
+
+    def register(rule: Rule) -> Rule:
+        _RULES.update(dict.fromkeys(names, rule))
+        return rule
+
+    return register
 
 
 @dataclass
@@ -30,17 +44,19 @@ class Operation:
 
     def result(self, sources: Sequence[tuple[Track, torch.Size]]) -> Track:
         name = self.func._schema.name.removeprefix("aten::").rstrip("_").removeprefix("_")
-        rule = getattr(self, f"after_{name}", None)
         pointwise = torch.Tag.pointwise in self.func.tags or name in _POINTWISE
         if pointwise:
             return union([self._broadcast(track, shape) for track, shape in sources])
+        if name == "cat":
+            return self._cat(sources)
+        if name == "stack":
+            return self._stack(sources)
+        rule = _RULES.get(name)
         if rule is None:
             return union([track.of_all(exact=False) for track, _ in sources])
-        if name in ("cat", "stack"):
-            return rule(sources)
         tracks = []
         for track, shape in sources:
-            tracks.append(track if track.dim is None else rule(track, shape))
+            tracks.append(track if track.dim is None else rule(self, track, shape))
         return union(tracks)
 
     def arg(self, name: str, default: Any = None) -> Any:
@@ -60,7 +76,8 @@ class Operation:
 
     # Windows: convolutions and pooling.
 
-    def after_convolution(self, track: Track, shape: torch.Size) -> Track:
+    @_rule("convolution")
+    def _convolution(self, track: Track, shape: torch.Size) -> Track:
         place = track.along - 2
         if place < 0 or track.period != 1 or track.shift:
             return track.of_all()  # summed over, as channels are
@@ -71,6 +88,7 @@ class Operation:
             return track.scaled(length, 1 / stride, (padding - reach) / stride, padding / stride)
         return track.scaled(length, stride, -padding, reach - padding)
 
+    @_rule("max_pool2d_with_indices", "avg_pool2d", "max_pool2d", "mkldnn_max_pool2d")
     def _pool(self, track: Track, shape: torch.Size) -> Track:
         place = track.along - (self.out.ndim - len(self.arg("kernel_size")))
         if place < 0 or track.period != 1 or track.shift:
@@ -81,8 +99,7 @@ class Operation:
         length = self.out.shape[track.along]
         return track.scaled(length, stride, -padding, (kernel - 1) * dilation - padding)
 
-    after_max_pool2d_with_indices = after_avg_pool2d = after_max_pool2d = after_mkldnn_max_pool2d = _pool
-
+    @_rule("adaptive_avg_pool2d", "adaptive_max_pool2d")
     def _adaptive(self, track: Track, shape: torch.Size) -> Track:
         if track.period != 1 or track.shift or track.along < len(shape) - 2:
             return track.of_all(exact=False)
@@ -92,9 +109,8 @@ class Operation:
         stride, spare = places / length, 0 if places % length == 0 else (length - 1) / length
         return track.scaled(length, stride, -spare, stride - 1 + spare)
 
-    after_adaptive_avg_pool2d = after_adaptive_max_pool2d = _adaptive
-
-    def after_constant_pad_nd(self, track: Track, shape: torch.Size) -> Track:
+    @_rule("constant_pad_nd")
+    def _constant_pad_nd(self, track: Track, shape: torch.Size) -> Track:
         pads, behind = self.arg("pad"), len(shape) - 1 - track.along
         before = pads[2 * behind] if 2 * behind < len(pads) else 0
         if self.out.shape[track.along] == shape[track.along] and not before:
@@ -105,18 +121,22 @@ class Operation:
 
     # Shapes: where the axis's dimension goes.
 
-    def after_permute(self, track: Track, shape: torch.Size) -> Track:
+    @_rule("permute")
+    def _permute(self, track: Track, shape: torch.Size) -> Track:
         dims = [dim % len(shape) for dim in self.arg("dims")]
         return replace(track, dim=dims.index(track.along))
 
-    def after_transpose(self, track: Track, shape: torch.Size) -> Track:
+    @_rule("transpose")
+    def _transpose(self, track: Track, shape: torch.Size) -> Track:
         a, b = self.arg("dim0") % len(shape), self.arg("dim1") % len(shape)
         return replace(track, dim={a: b, b: a}.get(track.along, track.along))
 
-    def after_t(self, track: Track, shape: torch.Size) -> Track:
+    @_rule("t")
+    def _t(self, track: Track, shape: torch.Size) -> Track:
         return replace(track, dim=len(shape) - 1 - track.along)
 
-    def after_view(self, track: Track, shape: torch.Size) -> Track:
+    @_rule("view", "unsafe_view", "reshape_alias")
+    def _view(self, track: Track, shape: torch.Size) -> Track:
         inner = math.prod(shape[track.along + 1 :])
         new = self.out.shape
         for dim in range(self.out.ndim):
@@ -133,24 +153,24 @@ class Operation:
             return track.of_all()
         return track.of_all(exact=False)
 
-    after_unsafe_view = after_reshape_alias = after_view
-
-    def after_unsqueeze(self, track: Track, shape: torch.Size) -> Track:
+    @_rule("unsqueeze")
+    def _unsqueeze(self, track: Track, shape: torch.Size) -> Track:
         dim = self.arg("dim") % (len(shape) + 1)
         return replace(track, dim=track.along + (track.along >= dim))
 
-    def after_squeeze(self, track: Track, shape: torch.Size) -> Track:
-        dims = self.arg("dim")
-        dims = range(len(shape)) if dims is None else [dims] if isinstance(dims, int) else dims
-        gone = [dim % len(shape) for dim in dims if shape[dim] == 1]
+    @_rule("squeeze")
+    def _squeeze(self, track: Track, shape: torch.Size) -> Track:
+        gone = [dim for dim in _places(self.arg("dim"), len(shape)) if shape[dim] == 1]
         if track.along in gone:
             return track.of_all()
         return replace(track, dim=track.along - sum(dim < track.along for dim in gone))
 
-    def after_expand(self, track: Track, shape: torch.Size) -> Track:
+    @_rule("expand")
+    def _expand(self, track: Track, shape: torch.Size) -> Track:
         return self._broadcast(track, shape)
 
-    def after_select(self, track: Track, shape: torch.Size) -> Track:
+    @_rule("select")
+    def _select(self, track: Track, shape: torch.Size) -> Track:
         dim, index = self.arg("dim") % len(shape), self.arg("index")
         if dim != track.along:
             return replace(track, dim=track.along - (dim < track.along))
@@ -160,7 +180,8 @@ class Operation:
         at = track.jump * ((place // track.period) % track.length)
         return Track(None, 1, 0, track.low + at, track.high + at, exact=track.exact)
 
-    def after_slice(self, track: Track, shape: torch.Size) -> Track:
+    @_rule("slice")
+    def _slice(self, track: Track, shape: torch.Size) -> Track:
         dim = self.arg("dim") % len(shape)
         if dim != track.along or self.out.shape[dim] == shape[dim]:
             return track
@@ -169,21 +190,24 @@ class Operation:
             return track.of_all(exact=False)
         return track.scaled(self.out.shape[dim], step, start % shape[dim], start % shape[dim])
 
+    @_rule("split", "split_with_sizes", "chunk")
     def _split(self, track: Track, shape: torch.Size) -> Track:
         return track.of_all(exact=False) if self.arg("dim") % len(shape) == track.along else track
 
-    after_split = after_split_with_sizes = after_chunk = _split
-
-    def after_unbind(self, track: Track, shape: torch.Size) -> Track:
+    @_rule("unbind")
+    def _unbind(self, track: Track, shape: torch.Size) -> Track:
         dim = self.arg("dim") % len(shape)
-        return (
-            track.of_all(exact=False) if dim == track.along else replace(track, dim=track.along - (dim < track.along))
-        )
+        if dim == track.along:
+            return track.of_all(exact=False)
+        return replace(track, dim=track.along - (dim < track.along))
 
-    def after_cat(self, sources: Sequence[tuple[Track, torch.Size]]) -> Track:
+    def _cat(self, sources: Sequence[tuple[Track, torch.Size]]) -> Track:
         dim = self.arg("dim") % self.out.ndim
         joined, place = [], 0
-        known = [tracks[self.axis] if (tracks := self.tracks(t)) else None for t in self.arg("tensors")]
+        known = []
+        for tensor in self.arg("tensors"):
+            tracks = self.tracks(tensor)
+            known.append(tracks[self.axis] if tracks else None)
         for track, tensor in zip(known, self.arg("tensors"), strict=True):
             if track is not None and track.dim == dim:
                 # Behind tokens that depend on no pixel, the others keep their places.
@@ -196,39 +220,36 @@ class Operation:
             place += tensor.shape[dim]
         return union(joined)
 
-    def after_stack(self, sources: Sequence[tuple[Track, torch.Size]]) -> Track:
+    def _stack(self, sources: Sequence[tuple[Track, torch.Size]]) -> Track:
         dim = self.arg("dim") % self.out.ndim
         return union([t if t.dim is None else replace(t, dim=t.dim + (t.dim >= dim)) for t, _ in sources])
 
     # Sums over dimensions.
 
+    @_rule("mean", "sum", "amax", "amin", "var", "std", "prod", "logsumexp", "linalg_vector_norm")
     def _reduce(self, track: Track, shape: torch.Size) -> Track:
-        dims = self.arg("dim")
-        dims = range(len(shape)) if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
-        dims = [dim % len(shape) for dim in dims]
+        given = self.arg("dim")
+        dims = _places(None if given == [] else given, len(shape))
         if track.along in dims:
             return track.of_all()
         kept = self.arg("keepdim", False)
         return track if kept else replace(track, dim=track.along - sum(dim < track.along for dim in dims))
 
-    after_mean = after_sum = after_amax = after_amin = after_var = after_std = after_prod = after_logsumexp = _reduce
-    after_linalg_vector_norm = _reduce
-
+    @_rule("softmax", "log_softmax", "cumsum")
     def _along(self, track: Track, shape: torch.Size) -> Track:
         return track.of_all() if self.arg("dim") % len(shape) == track.along else track
 
-    after_softmax = after_log_softmax = after_cumsum = _along
-
-    def after_native_layer_norm(self, track: Track, shape: torch.Size) -> Track:
+    @_rule("native_layer_norm", "fused_rms_norm")
+    def _native_layer_norm(self, track: Track, shape: torch.Size) -> Track:
         normalized = len(shape) - len(self.arg("normalized_shape"))
         return track.of_all() if track.along >= normalized else track
 
-    after_fused_rms_norm = after_native_layer_norm
-
-    def after_native_group_norm(self, track: Track, shape: torch.Size) -> Track:
+    @_rule("native_group_norm")
+    def _native_group_norm(self, track: Track, shape: torch.Size) -> Track:
         return track.of_all()
 
-    def after_mm(self, track: Track, shape: torch.Size) -> Track:
+    @_rule("mm", "addmm")
+    def _mm(self, track: Track, shape: torch.Size) -> Track:
         # With weights as the second factor, rows of the first stay; what is summed over is seen whole.
         first, second = (
             self.arg(key) for key in (("mat1", "mat2") if self.arg("mat1") is not None else ("self", "mat2"))
@@ -236,20 +257,16 @@ class Operation:
         alone = self.tracks(first) is not None and self.tracks(second) is None
         return track if alone and track.along < len(shape) - 1 else track.of_all()
 
-    after_addmm = after_mm
-
-    def after_bmm(self, track: Track, shape: torch.Size) -> Track:
+    @_rule("bmm", "baddbmm")
+    def _bmm(self, track: Track, shape: torch.Size) -> Track:
         # Attention's products: what one token makes of another depends on both, and in the end on all.
         return track if track.along < len(shape) - 2 else track.of_all()
 
-    after_baddbmm = after_bmm
-
+    @_rule("scaled_dot_product_flash_attention_for_cpu", "scaled_dot_product_flash_attention")
+    @_rule("scaled_dot_product_efficient_attention", "scaled_dot_product_cudnn_attention")
+    @_rule("scaled_dot_product_attention_math", "native_multi_head_attention")
     def _attention(self, track: Track, shape: torch.Size) -> Track:
         return track if track.along < len(shape) - 2 else track.of_all()
-
-    after_scaled_dot_product_flash_attention_for_cpu = after_scaled_dot_product_flash_attention = _attention
-    after_scaled_dot_product_efficient_attention = after_scaled_dot_product_cudnn_attention = _attention
-    after_scaled_dot_product_attention_math = after_native_multi_head_attention = _attention
 
 
 # Operations that treat every place alike, though they are not tagged so.
@@ -262,4 +279,15 @@ _POINTWISE = {
 
 
 def _at(value: Any, place: int) -> int:
-    return value if isinstance(value, int) else value[place] if len(value) > place else value[0]
+    """The value along an axis of an argument that is one number, one for all axes, or one for each."""
+    if isinstance(value, int):
+        return value
+    number: int = value[place] if len(value) > place else value[0]
+    return number
+
+
+def _places(dims: int | Sequence[int] | None, rank: int) -> list[int]:
+    """The dimensions, counted from 0, of an argument that is one, several, or None for all."""
+    if dims is None:
+        return list(range(rank))
+    return [dim % rank for dim in ([dims] if isinstance(dims, int) else dims)]

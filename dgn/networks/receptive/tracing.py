@@ -92,7 +92,8 @@ class _Tracing(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
-        given = [(t, known) for t in _flat((args, kwargs)) if (known := self.of(t)) is not None]
+        operands = [(tensor, self.of(tensor)) for tensor in _flat((args, kwargs))]
+        given = [(tensor, known) for tensor, known in operands if known is not None]
         before = {id(t): (known, t.shape) for t, known in given}
         out = func(*args, **kwargs)
         if not given:

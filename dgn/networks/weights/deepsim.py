@@ -254,7 +254,7 @@ def _kinds(weights: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def _default_kind(weight: Sequence[int]) -> str:
-    """Returns the kind that a layer with a weight of this shape has in the published generators."""
+    """The kind that a layer with a weight of this shape is in the published generators."""
     if len(weight) == 2:
         return "linear"
     return "upconv" if tuple(weight[2:]) == (4, 4) else "conv"
