@@ -245,10 +245,10 @@ def test_damaged_files_are_refused_in_one_line_and_status_2(files, tmp_path, cap
         ("1 2 3", "holds 3 numbers, the code of norm1 has 69984 units"),
         ("5 " * 9216, "it fits pool5"),
         ("5 " * 4096, "it fits fc6, fc7"),
-        ("x " * 69984, "is to hold numbers only"),
+        ("x " * 69984, "must contain only numbers"),
         ("-1 " * 69984, "negative"),
         ("nan " * 69984, "not finite"),
-        ("é", "text of one line of numbers"),
+        ("é", "text with one line of numbers"),
         ("1 " * 3_000_000, "too large"),
     ],
 )
