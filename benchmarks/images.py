@@ -2,7 +2,7 @@
 
     python benchmarks/images.py [ROOT] [--workers 2]
 
-ROOT has one folder per class; without it, photograph-like JPEGs of 500 x 375 are made first. The baseline decodes with
+ROOT has one folder per class; without it, JPEGs of 500 x 375 are generated first. The baseline decodes with
 Pillow, and scales, crops and mirrors Pillow images. All sources give uint8 batches of the same size through equal
 DataLoaders. Epochs of the sources alternate, so that a busy machine slows all alike. The reported ratio is the median
 over epochs of the ratio to the baseline in the same epoch. The first epoch is not measured; after it, the files are in
@@ -34,7 +34,7 @@ RIVAL = "torchvision ImageFolder, Pillow"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("root", type=Path, nargs="?", help="class folders of pictures; default: made pictures")
+    parser.add_argument("root", type=Path, nargs="?", help="class folders of pictures; default: generated pictures")
     parser.add_argument("--image-size", type=int, default=227)
     parser.add_argument("--resize", type=int, default=256)
     parser.add_argument("--workers", type=int, default=2)
@@ -44,8 +44,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)  # as in workers; otherwise the waiting of OpenMP's threads would be measured
     with tempfile.TemporaryDirectory() as folder:
-        options.root = options.root or made(Path(folder) / "jpegs")
-        ways = {
+        options.root = options.root or make_pictures(Path(folder) / "jpegs")
+        loaders = {
             name: DataLoader(
                 dataset,
                 options.batch_size,
@@ -56,11 +56,11 @@ def main() -> None:
             )
             for name, dataset in sources(options, Path(folder)).items()
         }
-        rates: dict[str, list[float]] = {name: [] for name in ways}
-        for loader in ways.values():
+        rates: dict[str, list[float]] = {name: [] for name in loaders}
+        for loader in loaders.values():
             epoch(loader)  # workers start, files are cached
         for _ in range(options.epochs):
-            for name, loader in ways.items():
+            for name, loader in loaders.items():
                 rates[name].append(epoch(loader))
     print(f"JPEGs here are decoded by {jpeg_decoder()}; {options.workers} workers")
     rival = rates[RIVAL]
@@ -99,7 +99,7 @@ def sources(options: argparse.Namespace, folder: Path) -> dict[str, Dataset]:
     }
 
 
-def made(folder: Path, count: int = 400) -> Path:
+def make_pictures(folder: Path, count: int = 400) -> Path:
     """Writes JPEGs with the size and spectrum of photographs (1/f noise) into one class folder."""
     noise = np.random.default_rng(0)
     height, width = 375, 500

@@ -62,9 +62,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     jobs = {"multirun": multirun, "visualization": visualization}
     parser.add_argument("jobs", nargs="*", default=list(jobs), help=", ".join(jobs))
-    given = parser.parse_args()
+    options = parser.parse_args()
     worst = 0
-    for name in given.jobs:
+    for name in options.jobs:
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
             most = max(run(command) for command in jobs[name](Path(folder)))

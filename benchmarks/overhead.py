@@ -110,11 +110,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("turns", nargs="?", type=int, default=10)
     parser.add_argument("--logger", default="csv,wandb", help="which loggers to run with")
-    given = parser.parse_args()
+    options = parser.parse_args()
     every = compose("train", []).checkpoint.every_n_steps
     with tempfile.TemporaryDirectory() as folder:
-        steps = every * (given.turns + 1)
-        config, module, data = modules(steps, given.logger, Path(folder))
+        steps = every * (options.turns + 1)
+        config, module, data = modules(steps, options.logger, Path(folder))
         turns = TakingTurns(Bare(*modules(steps, "", Path(folder) / "bare")))
         with common.running(config, Path(folder)) as (loggers, interruption):
             trainer = common.make_trainer(config, Path(folder), loggers, interruption)
@@ -122,7 +122,7 @@ def main() -> None:
             trainer.limit_val_batches = 0
             trainer.fit(module, data)
     ratios, parts, all_under, all_bare = [], every // PART, 0.0, 0.0
-    for turn in range(1, given.turns + 1):  # the first warms up caches and the allocator
+    for turn in range(1, options.turns + 1):  # the first warms up caches and the allocator
         part = slice(turn * parts, (turn + 1) * parts)
         under, bare = sum(turns.trainer_seconds[part]), sum(turns.bare_seconds[part])
         ratios.append(under / bare)
@@ -132,7 +132,7 @@ def main() -> None:
         )
     ratio = all_under / all_bare
     error = statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else float("nan")
-    loggers = given.logger or "no logger"
+    loggers = options.logger or "no logger"
     print(f"overhead: {ratio:.3f} +- {error:.3f} of the bare loop's time with {loggers}; at most {LIMIT}")
     sys.exit(int(ratio > LIMIT))
 

@@ -49,17 +49,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("settings", nargs="*", help="KEY=VALUE for train.py")
-    given = parser.parse_args()
+    options = parser.parse_args()
     seconds("from dgn.cli.embedded import embedded_weights as w; w('dgn.networks.zoo.mini_caffenet')")
-    times_of: dict[str, list[tuple[float, float]]] = {}
+    times: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for turn in range(given.turns):
+        for turn in range(options.turns):
             for name, code in IMPORTS.items():
-                times_of.setdefault(name, []).append(seconds(code))
-            to_step = seconds(TO_FIRST_STEP, f"hydra.run.dir={folder}/{turn}", *given.settings)
-            times_of.setdefault("python train.py to the end of its first step", []).append(to_step)
-    for name, values in times_of.items():
-        wall, processor = (statistics.median(times) for times in zip(*values, strict=True))
+                times.setdefault(name, []).append(seconds(code))
+            to_step = seconds(TO_FIRST_STEP, f"hydra.run.dir={folder}/{turn}", *options.settings)
+            times.setdefault("python train.py to the end of its first step", []).append(to_step)
+    for name, values in times.items():
+        wall, processor = (statistics.median(column) for column in zip(*values, strict=True))
         print(f"{wall:6.1f} s, {processor:5.1f} s of CPU time  {name}")
 
 

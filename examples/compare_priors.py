@@ -4,7 +4,7 @@ import sys
 
 from dgn import Prior, dgn_am, parse_units
 from dgn.data.sources import doodles
-from dgn.metrics.ranking import Yardstick
+from dgn.metrics.ranking import RankingMetrics
 
 units, *paths = sys.argv[1:]
 data = doodles(cache="none")
@@ -13,6 +13,6 @@ for path in paths:
     prior = Prior.load(path)
     target = prior.encoder_net()
     # Replace None with a judge that shares no weights with the target to measure recognition too.
-    yardstick = Yardstick(None, target, real, data.classes)
+    metrics = RankingMetrics(None, target, real, data.classes)
     preferred = dgn_am(prior, parse_units(units, target), seeds=range(4))
-    print(path, prior.about["metrics"], yardstick.measure(preferred.images, [o.wanted for o in preferred.objectives]))
+    print(path, prior.about["metrics"], metrics.measure(preferred.images, [o.wanted for o in preferred.objectives]))

@@ -73,12 +73,12 @@ def _modules(room: str) -> list[str]:
     return [module for module in imports() if _room(module) == room]
 
 
-def test_every_module_is_in_a_room() -> None:
+def test_every_module_is_in_a_layer() -> None:
     known = set().union(*FLOORS) | set(POINTERS)
     assert {_room(module) for module in imports()} == known
 
 
-def test_a_room_imports_only_from_lower_floors() -> None:
+def test_packages_import_only_from_lower_layers() -> None:
     upward = [
         f"{module} imports {other}"
         for module, others in imports().items()

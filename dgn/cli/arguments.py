@@ -13,45 +13,56 @@ from dgn.runs.programs import quoted
 
 
 def hydra_arguments(typed: Sequence[str], positional: str | None = None) -> list[str]:
-    """The arguments in Hydra's terms. --config-dir is applied here and left out.
+    """Returns the arguments in Hydra's syntax. Applies --config-dir and removes it.
 
-    positional: the key whose list is made of the words that are neither KEY=VALUE nor flags, and of existing paths;
-    None: there are none.
-    Raises UserError for a folder of configs that does not exist and for method=[].
+    Args:
+        typed: The arguments of the command line.
+        positional: The key that takes the list of arguments that are neither KEY=VALUE nor flags, and of existing
+            paths; None: there are no such arguments.
+
+    Raises:
+        UserError: If the folder of configs does not exist, or for method=[].
     """
     folder, arguments = _without_config_dir(typed)
     use_own_configs(folder)
     if positional is not None:
         arguments = _positional_as(positional, arguments)
-    return [word for argument in arguments for word in _as_hydra_reads(argument)]
+    return [converted for argument in arguments for converted in _as_hydra_reads(argument)]
 
 
 def _without_config_dir(typed: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The folder that --config-dir names (None: not given), and the other arguments."""
-    folder, others = None, []
+    """Returns the folder given with --config-dir (None if it was not given), and the remaining arguments."""
+    folder, remaining = None, []
     arguments = iter(typed)
     for argument in arguments:
         flag, equals, value = argument.partition("=")
         if flag not in ("--config-dir", "-cd"):
-            others.append(argument)
+            remaining.append(argument)
             continue
         folder = value if equals else next(arguments, "")
-    return folder, others
+    return folder, remaining
 
 
 def _positional_as(key: str, arguments: list[str]) -> list[str]:
-    """`RUN RUN KEY=VALUE` as `key=['RUN','RUN'] KEY=VALUE`: first, as Hydra takes no overrides behind its flags."""
-    # Hydra's own parser tells them from the values of its flags, as of `--cfg job`.
-    words = get_args_parser().parse_known_intermixed_args(arguments)[0].overrides
-    values = [word for word in words if Path(word).exists() or ("=" not in word and not word.startswith("~"))]
+    """Converts `RUN RUN KEY=VALUE` to `key=['RUN','RUN'] KEY=VALUE`.
+
+    The list is placed first because Hydra accepts no overrides after its flags.
+    """
+    # Hydra's parser distinguishes positional arguments from values of its flags (`--cfg job`).
+    overrides = get_args_parser().parse_known_intermixed_args(arguments)[0].overrides
+    values = [
+        argument
+        for argument in overrides
+        if Path(argument).exists() or ("=" not in argument and not argument.startswith("~"))
+    ]
     if not values:
         return arguments
-    others = [argument for argument in arguments if argument not in values]
-    return [f"{key}=[{','.join(map(quoted, values))}]", *others]
+    remaining = [argument for argument in arguments if argument not in values]
+    return [f"{key}=[{','.join(map(quoted, values))}]", *remaining]
 
 
 def _as_hydra_reads(argument: str) -> list[str]:
-    """Converts `method=[a,b]`, which Hydra does not accept: the first is chosen from the group, the rest are listed."""
+    """Converts `method=[a,b]`, which Hydra does not accept, to `method=a methods=[b]`; quotes other arguments."""
     if not (match := re.fullmatch(r"method=\[(.*)\]", argument)):
         return [_quoted(argument)]
     names = [name.strip() for name in match[1].split(",") if name.strip()]
@@ -61,10 +72,10 @@ def _as_hydra_reads(argument: str) -> list[str]:
 
 
 def _quoted(argument: str) -> str:
-    """The argument quoted where Hydra would not read it as one value.
+    """Quotes an argument that Hydra would not parse as one value.
 
-    `units=conv5:12@4,4` is one value here; Hydra would read a sweep over two, and does not accept softmax(fc8:house) in
-    a list. What is quoted already is left as it is, in a list too.
+    `units=conv5:12@4,4` is one value here, but a sweep over two values for Hydra, which does not accept
+    softmax(fc8:house) in a list either. Quoted values are not changed, also inside lists.
     """
     key, equals, value = argument.partition("=")
     if key != "units" or not equals or value[:1] in ("", "'", '"'):

@@ -1,4 +1,4 @@
-"""A network from its part of the config, whichever role it has, once its weights are at hand."""
+"""Builds a network of any role from its part of the config. Its weights must exist already."""
 
 from typing import Any
 
@@ -11,29 +11,34 @@ from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 
 _ROLE_KEYS = ("layer", "layers", "trunk")
-"""Keys of a network's config that say what it is used for, not what it is (conf/network/role)."""
+"""Keys that describe the use of a network and are not arguments of its builder (conf/network/role)."""
 
 
 def built_network(config: DictConfig, data: ImageData | None = None, image_size: int | None = None) -> FeatureNet:
-    """The FeatureNet of an encoder, comparator, target or judge config, whose weights exist already.
+    """Returns the FeatureNet of an encoder, comparator, target or judge config, whose weights exist already.
 
-    data: whose classes and image size the network has where neither config nor weights nor the network itself give
-    them. image_size: the same, where there are no data.
+    Args:
+        config: The network's config.
+        data: Provides the classes and the image size if neither the config, the weights nor the network define them.
+        image_size: The image size in pixels, if there are no data.
+
+    Raises:
+        UserError: For `classes=data` without data that have classes, and for errors of the builder.
     """
     config = config.copy()
     with open_dict(config):
         for key in _ROLE_KEYS:
             config.pop(key, None)
-    known: dict[str, Any] = {"data_size": image_size if data is None else data.image_size}
+    from_data: dict[str, Any] = {"data_size": image_size if data is None else data.image_size}
     if data is not None:
-        known["data_classes"] = list(data.classes)
+        from_data["data_classes"] = list(data.classes)
     if config.get("classes") == "data":
         if data is None or not data.classes:
             raise UserError("classes=data: there are no data with classes here; give a number, or auto")
-        known |= {"classes": len(data.classes), "labels": list(data.classes)}
+        from_data |= {"classes": len(data.classes), "labels": list(data.classes)}
     try:
-        return instantiate(config, **known, _convert_="all")
-    except InstantiationException as error:  # Hydra's wrapping of what the builder raised
+        return instantiate(config, **from_data, _convert_="all")
+    except InstantiationException as error:  # Hydra wraps the builder's exception
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
         raise

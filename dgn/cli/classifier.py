@@ -1,4 +1,4 @@
-"""A classifier, fitted to the images of a config: what task=encoder and the embedded networks have in common."""
+"""Fits a classifier to the images of a config, for task=encoder and for the embedded networks."""
 
 import json
 import logging
@@ -28,8 +28,15 @@ _MEASURES = ("val/accuracy", "val/loss", "parameters")
 def fit_classifier(config: DictConfig, folder: Path, network: Callable[[DictConfig, ImageData], FeatureNet]) -> Path:
     """Fits config.encoder to config.data; returns the path of encoder.safetensors.
 
-    Writes encoder.safetensors (weights, labels, how it was made), metrics.json and the checkpoint into the folder.
-    network: builds the network of a config for the data.
+    Writes encoder.safetensors (weights, labels, config and metrics), metrics.json and the checkpoint into the folder.
+
+    Args:
+        config: The config of task=encoder.
+        folder: The run folder.
+        network: Builds the network of a config for the data.
+
+    Raises:
+        UserError: If the images have no classes.
     """
     common.start(config, folder, _MEASURES)
     pl.seed_everything(config.seed, verbose=False)
@@ -59,6 +66,8 @@ def fit_classifier(config: DictConfig, folder: Path, network: Callable[[DictConf
         if trainer.is_global_zero:
             save_network(net, path, about={"config": plain(config), "metrics": metrics})
             write_whole(folder / METRICS, json.dumps(metrics, indent=2))
-        trainer.strategy.barrier()  # all processes find what rank 0 has written
-    log.info("%s after %.0f s", common.said_of(metrics, accuracy="Validation accuracy %.3f"), metrics["fit_seconds"])
+        trainer.strategy.barrier()  # rank 0 has written the files before any process continues
+    log.info(
+        "%s after %.0f s", common.format_metrics(metrics, accuracy="Validation accuracy %.3f"), metrics["fit_seconds"]
+    )
     return path

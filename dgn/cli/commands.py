@@ -1,4 +1,4 @@
-"""The three programs. train.py, visualize.py and compare.py start the same from a checkout."""
+"""The three programs dgn-train, dgn-visualize and dgn-compare; train.py, visualize.py and compare.py call the same."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ from dgn.cli.entry import entry_point
 from dgn.runs.folders import measured, result
 from dgn.runs.ranks import rank
 
-# What a program needs of this package is imported when it runs, so that `--help` does not wait for torch.
+# Programs import most modules inside their functions, so that `--help` does not wait for torch.
 
 
 @entry_point("train")
 def train(config: DictConfig) -> float | None:
-    """Fits what the task names, or resumes it; prints the file's path.
+    """Runs or resumes the training of the config's task and prints the path of the file that it wrote.
 
-    Returns what a sweeper optimizes: config.metric; None where layers were only listed.
+    Returns config.metric, the value that a sweeper optimizes; None if the command only listed layers.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     config = resumed(config, folder)
@@ -27,15 +27,15 @@ def train(config: DictConfig) -> float | None:
         if (role := asked_to_list(config, "encoder", "comparator")) is not None:
             list_layers(config, role)
             return None
-    made = result(folder, config.trainer.max_steps)
-    if made is None:
+    path = result(folder, config.trainer.max_steps)
+    if path is None:
         from dgn.cli.job import run
 
-        made = run(config, folder)
+        path = run(config, folder)
     elif rank() == 0:
         print("This run is finished: nothing is left to do")
     if rank() == 0:
-        print(made)
+        print(path)
     return measured(folder, config.metric)
 
 

@@ -31,7 +31,7 @@ from dgn.cli.stages import read_method
 from dgn.data.datamodule import ImageData
 from dgn.devices import device_of, placed
 from dgn.errors import UserError
-from dgn.metrics.ranking import Yardstick
+from dgn.metrics.ranking import RankingMetrics
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.results import RESULTS
@@ -70,7 +70,7 @@ def compare(config: DictConfig, folder: Path) -> Path:
         raise UserError("runs of train.py and of visualize.py cannot be compared with each other; name one kind")
     device = device_of(config.device)
     if all(searches):
-        page, titles = compare_searches(entries, partial(_yardstick_of_search, config, device), folder)
+        page, titles = compare_searches(entries, partial(_make_search_metrics, config, device), folder)
     else:
         page, titles = compare_priors(entries, asked, partial(_make_task, config, device), device, folder)
     log_comparison(logger_makers(config.logger), plain(config), entries, folder, bool(titles))
@@ -100,7 +100,7 @@ def _make_task(config: DictConfig, device: torch.device, prior: Prior) -> Task:
     objectives = parse_units(_read_units(config.units, target), target)
     data = open_data(prior, config)
     method = read_method(config.method, config.steps, given_overrides())
-    return Task(target, objectives, method, data, _make_yardstick(config, prior, target, data))
+    return Task(target, objectives, method, data, _make_metrics(config, prior, target, data))
 
 
 def _read_units(units: Any, target: FeatureNet) -> Any:
@@ -113,14 +113,18 @@ def _read_units(units: Any, target: FeatureNet) -> Any:
     return [f"{layer}:{i * count // _MOST_UNITS}" for i in range(_MOST_UNITS)]
 
 
-def _make_yardstick(config: DictConfig, prior: Prior | None, target: FeatureNet, data: ImageData | None) -> Yardstick:
+def _make_metrics(
+    config: DictConfig, prior: Prior | None, target: FeatureNet, data: ImageData | None
+) -> RankingMetrics:
     judge = load_judge(config, prior, target, data)
     if data is None or not config.reference_images:
-        return Yardstick(judge, target, None)
-    return Yardstick(judge, target, data.real_images(config.reference_images, "val"), data.classes)
+        return RankingMetrics(judge, target, None)
+    return RankingMetrics(judge, target, data.real_images(config.reference_images, "val"), data.classes)
 
 
-def _yardstick_of_search(config: DictConfig, device: torch.device, run: Path, results: Mapping[str, Any]) -> Yardstick:
+def _make_search_metrics(
+    config: DictConfig, device: torch.device, run: Path, results: Mapping[str, Any]
+) -> RankingMetrics:
     """Makes what measures searches; what the config leaves open (target, judge, real images) is as the run had it.
 
     Args:
@@ -144,4 +148,4 @@ def _yardstick_of_search(config: DictConfig, device: torch.device, run: Path, re
         target = prior.encoder_net()
     else:
         target = network(config.target, image_size=prior.image_size if prior else None)
-    return _make_yardstick(config, prior, placed(target, device), open_data(prior, config))
+    return _make_metrics(config, prior, placed(target, device), open_data(prior, config))

@@ -1,4 +1,4 @@
-"""Where config files are found: in the package's own folder and, before it, in the user's (--config-dir)."""
+"""The folders of config files: the user's (--config-dir), which is searched first, and the package's own."""
 
 import os
 import sys
@@ -16,10 +16,9 @@ from dgn.runs.programs import CONFIG_DIR, own_configs
 
 
 def package_configs() -> Path:
-    """The folder of dgn's own config files.
+    """Returns the folder of dgn's own config files.
 
-    It is inside the package where that is installed; in a checkout, and in an editable installation of it, it is the
-    top-level conf/.
+    An installed package contains it; in a checkout, also one that is installed with `-e`, it is the top-level conf/.
     """
     package = Path(__file__).resolve().parents[1]
     installed = package / "conf"
@@ -27,37 +26,41 @@ def package_configs() -> Path:
 
 
 def use_own_configs(folder: str | None) -> None:
-    """Puts a folder before the package's from here on; None: the one that $DGN_CONFIG_DIR names, if it is set.
+    """Makes config files of a folder take precedence over the package's, in this process and its children.
 
-    Raises UserError where there is no such folder.
+    Args:
+        folder: The folder; None: $DGN_CONFIG_DIR, if it is set.
+
+    Raises:
+        UserError: If the folder does not exist.
     """
-    name, given = ("--config-dir", folder) if folder is not None else (CONFIG_DIR, os.environ.get(CONFIG_DIR))
-    if given is None:
+    name, value = ("--config-dir", folder) if folder is not None else (CONFIG_DIR, os.environ.get(CONFIG_DIR))
+    if value is None:
         return
-    path = Path(given).expanduser()
-    if not given or not path.is_dir():
-        raise UserError(f"{name}={given}: no such folder; give one with config files, as docs/own-configs.md explains")
+    path = Path(value).expanduser()
+    if not value or not path.is_dir():
+        raise UserError(f"{name}={value}: no such folder; give one with config files, as docs/own-configs.md explains")
     os.environ[CONFIG_DIR] = str(path.resolve())
 
 
 @contextmanager
 def without_own_configs() -> Iterator[None]:
-    """Within the block configs are the package's alone."""
-    held = os.environ.pop(CONFIG_DIR, None)
+    """Ignores the user's folder of configs within the block."""
+    folder = os.environ.pop(CONFIG_DIR, None)
     try:
         yield
     finally:
-        if held is not None:
-            os.environ[CONFIG_DIR] = held
+        if folder is not None:
+            os.environ[CONFIG_DIR] = folder
 
 
 def is_group(key: str) -> bool:
-    """Whether a key of the command line names a config group: a folder with files to choose from."""
+    """Whether a key of the command line is a config group (a folder of config files)."""
     return any((folder / key).is_dir() for folder in _folders())
 
 
 def choices(group: str) -> list[str]:
-    """The names of the files of a config group, sorted."""
+    """Returns the names of the files of a config group, sorted."""
     return sorted({path.stem for folder in _folders() for path in (folder / group).glob("*.yaml")})
 
 
@@ -71,23 +74,22 @@ def config_file(name: str) -> Path:
 
 
 def prepare_hydra() -> None:
-    """Makes Hydra search the user's folder first, and Python search it last.
+    """Makes Hydra search the user's folder first, and Python search it last, for modules that `_target_` names.
 
-    What a config file names by `_target_` may be a module beside it. Also makes room for our files, and the user's, for
-    launchers and sweepers: plugins register configs of their own under the same names, which Hydra would merge with
-    them.
+    Also removes configs that plugins register for launchers and sweepers under the names of config files, because
+    Hydra would merge them with the files.
     """
     Plugins.instance().register(_OwnConfigsFirst)
-    own = own_configs()
-    if own is not None and str(own) not in sys.path:
-        sys.path.append(str(own))
+    folder = own_configs()
+    if folder is not None and str(folder) not in sys.path:
+        sys.path.append(str(folder))
     for folder in _folders():
         for path in folder.glob("hydra/[ls]*/*.yaml"):
             ConfigStore.instance().repo.get("hydra", {}).get(path.parent.name, {}).pop(path.name, None)
 
 
 class _OwnConfigsFirst(SearchPathPlugin):
-    """Hydra puts the folder of --config-dir behind the program's, where a file of the same name would never be read."""
+    """Searches the user's folder first. Hydra itself would search it last, and ignore files with a name of ours."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         folder = own_configs()
@@ -96,5 +98,5 @@ class _OwnConfigsFirst(SearchPathPlugin):
 
 
 def _folders() -> list[Path]:
-    own = own_configs()
-    return [package_configs()] if own is None else [own, package_configs()]
+    folder = own_configs()
+    return [package_configs()] if folder is None else [folder, package_configs()]

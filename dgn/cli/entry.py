@@ -1,4 +1,4 @@
-"""An entry point: Hydra's command line, with words that a user types, errors in one line, and interruptions."""
+"""Entry points: Hydra's command line with errors in one line and with interruptions that can be resumed."""
 
 import io
 import json
@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from dgn.cli.arguments import hydra_arguments
 from dgn.cli.config import register_resolvers
 from dgn.cli.config_folders import package_configs, prepare_hydra
-from dgn.cli.error_messages import explain, of_hydra, wrong_kind
+from dgn.cli.error_messages import explain, explain_launch, wrong_kind
 from dgn.cli.multirun import watching
 from dgn.cli.names import with_names
 from dgn.cli.renamed import refuse_former_targets
@@ -43,25 +43,25 @@ _EXPECTED = (UserError, HydraException, OmegaConfBaseException)
 def entry_point(name: str, positional: str | None = None) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
     """Turns a function of a config into the command line of conf/NAME.yaml.
 
-    Errors that a user can fix are printed in one line, with exit status 2. An interrupted run prints how to resume it,
-    with status 128 + signal. In a multirun, a job that fails writes failed.json into its folder, the other jobs
-    continue, and the command ends with status 1.
+    Errors that a user can fix are printed in one line, and the exit status is 2. An interrupted run prints how to
+    resume it; its exit status is 128 + signal. In a multirun, a job that fails writes failed.json into its folder, the
+    other jobs continue, and the exit status of the command is 1.
 
     Args:
         name: train, visualize or compare.
-        positional: The key whose list is made of the words without a key.
+        positional: The key that takes the list of arguments without a key.
     """
     register_resolvers()
     return lambda main: lambda: _CommandLine(name, positional, main).run()
 
 
 class _CommandLine:
-    """One session of a program, from the words that a user typed to the exit status.
+    """One execution of a program, from its arguments to its exit status.
 
     Attributes:
         several: Whether it is a multirun.
-        failures: What ended its jobs and will be printed, in order.
-        bugs: Errors of ours, which keep their traceback.
+        failures: The errors of its jobs that will be printed, in order.
+        bugs: Errors in our code, which are raised with their traceback.
         failed_jobs: Folders in which a job of a multirun, or its comparison, failed.
     """
 
@@ -73,8 +73,8 @@ class _CommandLine:
         self.failed_jobs: list[Path] = []
 
     def run(self) -> None:
-        """Runs the job, or the jobs of a multirun. Exits with a message where something went wrong."""
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here whole; here they become one line
+        """Runs the job, or the jobs of a multirun. Exits with a message if anything fails."""
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise errors, which are formatted here
         try:
             self._prepare()
             with _terminable(), watching(self.failed_jobs):
@@ -90,7 +90,7 @@ class _CommandLine:
         self._end_failed()
 
     def job(self, config: DictConfig) -> Any:
-        """One job: what Hydra calls with the config, in a multirun once for each, maybe in another process."""
+        """Runs one job. Hydra calls it with the config, in a multirun once per job and possibly in other processes."""
         folder = Path(HydraConfig.get().runtime.output_dir)
         self.several = HydraConfig.get().mode == RunMode.MULTIRUN
         (folder / FAILED).unlink(missing_ok=True)
@@ -98,7 +98,7 @@ class _CommandLine:
         if not self.several:
             _warn_of_unused(HydraConfig.get().overrides.hydra)
         if multiprocessing.get_start_method(allow_none=True) == "loky":  # in a process of joblib's launcher
-            # Its children would be joblib's, which neither data loaders nor `run_in_processes` can start.
+            # Neither data loaders nor `run_in_processes` can start processes with joblib's start method.
             multiprocessing.set_start_method(None, force=True)
         try:
             refuse_former_targets(OmegaConf.to_container(config))
@@ -109,22 +109,22 @@ class _CommandLine:
         except (Interrupted, KeyboardInterrupt) as error:
             self.failures.append(error)
             if self.several:
-                raise KeyboardInterrupt from error  # the one thing that Hydra lets end a multirun
+                raise KeyboardInterrupt from error  # the only exception with which Hydra ends a multirun
         except Exception as error:
             self._job_failed(error, folder)
         return None
 
     def _prepare(self) -> None:
-        """What must be known before Hydra reads the arguments and before torch is imported."""
+        """Prepares the process before Hydra reads the arguments and before torch is imported."""
         _print_any_letter()
         note_program()
         wait_briefly()
-        os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # what torch lacks for mps is computed on the CPU
-        sys.argv[1:] = hydra_arguments(sys.argv[1:], self.positional) + _of_a_further_process()
+        os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # operations that mps lacks run on the CPU
+        sys.argv[1:] = hydra_arguments(sys.argv[1:], self.positional) + _arguments_beside_rank_0()
         prepare_hydra()
 
     def _job_failed(self, error: Exception, folder: Path) -> None:
-        """Keeps the error to be printed at the end, as Hydra would print a line of its own; raises a bug as it is."""
+        """Stores an error to be printed at the end, because Hydra would add a line of its own; raises a bug."""
         failure = error if isinstance(error, UserError) else wrong_kind(self.name) or error
         if not self.several and not isinstance(failure, _EXPECTED):
             self.bugs.append(error)
@@ -132,7 +132,7 @@ class _CommandLine:
         self.failures.append(failure)
         if self.several:
             if isinstance(failure, OtherRun):
-                raise failure  # the folder may hold a finished run: it is left as it is, and nothing is compared
+                raise failure  # the folder may hold a finished run: nothing is written, and nothing is compared
             _write_failed(folder, failure, self.name)
 
     def _end_interrupted(self, error: BaseException) -> None:
@@ -144,13 +144,13 @@ class _CommandLine:
         _end(message, status)
 
     def _end_in_hydra(self, error: Exception) -> None:
-        """Ends after an error of Hydra, or of the launcher and the sweeper that it runs."""
+        """Exits after an error of Hydra, or of a launcher or sweeper."""
         if self.failures:
             _end(*_ending(self.failures[0], self.name))
-        _end(f"error: {of_hydra(error, self.several)}", 2)
+        _end(f"error: {explain_launch(error, self.several)}", 2)
 
     def _end_failed(self) -> None:
-        """Ends with an error where a job has failed."""
+        """Exits with an error if any job has failed."""
         if self.failed_jobs:
             jobs = [folder for folder in self.failed_jobs if folder.name.isdigit()]
             parts = [f"{len(jobs)} of the jobs failed: {', '.join(map(str, jobs))}"] if jobs else []
@@ -169,14 +169,14 @@ def _print_any_letter() -> None:
 
 
 def _warn_of_unused(overrides: Sequence[str]) -> None:
-    """Warns of a launcher or a sweeper that is chosen for a single run, where Hydra uses neither."""
+    """Warns if a launcher or a sweeper is chosen for a single run, for which Hydra uses neither."""
     for override in overrides:
         if override.split("=")[0].lstrip("+") in ("hydra/launcher", "hydra/sweeper"):
-            log.warning("%s is not used: it is for a multirun; add -m to the command", override)
+            log.warning("%s has no effect on a single run; add -m to the command to start a multirun", override)
 
 
-def _of_a_further_process() -> list[str]:
-    """What Hydra is told in a process that a launcher started beside that of rank 0, which alone writes."""
+def _arguments_beside_rank_0() -> list[str]:
+    """Returns arguments that keep Hydra from writing files in a process of a rank other than 0."""
     if rank() == 0:
         return []
     if {"-m", "--multirun"} & set(sys.argv):
@@ -186,7 +186,7 @@ def _of_a_further_process() -> list[str]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends the program as Ctrl-C does, until a run takes both to save itself first."""
+    """Makes SIGTERM end the program like Ctrl-C, until a run handles both to save a checkpoint first."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -218,11 +218,11 @@ def _ending(error: BaseException, name: str) -> tuple[str, int]:
         return NOTHING_SAVED, 130
     ours: BaseException | None = error
     while ours is not None and not isinstance(ours, UserError):
-        ours = ours.__cause__ or ours.__context__  # where Hydra has wrapped it
+        ours = ours.__cause__ or ours.__context__  # Hydra wraps exceptions
     if ours is None:
         return f"error: {explain(error, name)}", 2
     error = ours
-    # What a data worker raises comes with the worker's traceback; the last line is ours.
+    # An exception of a data worker contains the worker's traceback; its last line is the message.
     return f"error: {str(error).strip().splitlines()[-1].removeprefix('dgn.errors.UserError: ')}", 2
 
 

@@ -15,19 +15,24 @@ from dgn.cli.renamed import explain_former_key
 from dgn.errors import UserError, first_line
 from dgn.runs.programs import command, own_configs
 
-_OF_HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
-"""Choices that have no file of ours."""
+_BUILT_IN = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
+"""Choices that Hydra provides, without a file in conf/."""
 _RENAMED = {"loss=deepsim": "loss=short has its weights, for short trainings; loss=paper has the paper's"}
-"""Former choices, and what to choose now."""
-_WORDS_TOO = ("trainer.devices", "video")
-"""Keys that take words beside the number, or true and false, that they have by default."""
+"""Former choices, and their replacements."""
+_ACCEPT_TEXT = ("trainer.devices", "video")
+"""Keys that also accept text, although their default is a number or a boolean."""
 
 
 def explain(error: BaseException, name: str) -> str:
-    """Returns Hydra's message in one line, with the nearest valid key for an unknown one."""
+    """Returns the message of an error of Hydra in one line, with the nearest valid key for an unknown one.
+
+    Args:
+        error: The error.
+        name: The program's name: train, visualize or compare.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(("full_key", "object_type", "reference_type"))]
-    lines = [line for line in lines if not line.startswith(("Config search path", "provider="))]  # Hydra's own affair
+    lines = [line for line in lines if not line.startswith(("Config search path", "provider="))]  # details
     message = "; ".join(dict.fromkeys(lines)) or type(error).__name__
     if match := re.search(r"Could not override '([^']+)'", message):
         if match[1].startswith("trainer."):
@@ -37,62 +42,69 @@ def explain(error: BaseException, name: str) -> str:
                 return to_add
         if name != "train" and (renamed := explain_former_key(match[1])):
             return renamed
-        known = list(_keys(plain(compose(name, []), resolve=False)))
+        keys = list(_keys(plain(compose(name, []), resolve=False)))
         last = match[1].rsplit(".", 1)[-1]
-        near = difflib.get_close_matches(match[1], known, 3) or [k for k in known if k.rsplit(".", 1)[-1] == last][:3]
-        hint = f"did you mean {' or '.join(near)}?" if near else f"keys: {', '.join(k for k in known if '.' not in k)}"
+        near = difflib.get_close_matches(match[1], keys, 3) or [k for k in keys if k.rsplit(".", 1)[-1] == last][:3]
+        hint = f"did you mean {' or '.join(near)}?" if near else f"keys: {', '.join(k for k in keys if '.' not in k)}"
         return f"no key {match[1]!r}; {hint} See {command(name, '--help')}"
     if match := re.search(r"Could not (?:find|load) '(\S+)/([^/']+)'", message):
-        group, given = match.groups()
-        if renamed := _RENAMED.get(f"{group}={given}"):
-            return f"{group}={given} has been renamed: {renamed}"
-        there = sorted({*choices(group), *_OF_HYDRA.get(group, ())})
-        near = difflib.get_close_matches(given, there, 1)
-        if there:
-            own = own_configs()
-            folders = f"conf/{group}" + ("" if own is None else f", nor of {own / group}")
-            hint = f"did you mean {near[0]}? There" if near else "there"
-            return f"{group}={given}: no such file of {folders}; {hint} are {', '.join(there)}"
+        group, choice = match.groups()
+        if renamed := _RENAMED.get(f"{group}={choice}"):
+            return f"{group}={choice} has been renamed: {renamed}"
+        available = sorted({*choices(group), *_BUILT_IN.get(group, ())})
+        near = difflib.get_close_matches(choice, available, 1)
+        if available:
+            folder = own_configs()
+            folders = f"conf/{group}" + ("" if folder is None else f" or {folder / group}")
+            hint = f"did you mean {near[0]}? " if near else ""
+            return f"{group}={choice}: no such file in {folders}; {hint}available: {', '.join(available)}"
     if match := re.search(r"hydra_plugins\.hydra_(\w+)_(launcher|sweeper)|hydra/sweeper/(sampler)", message):
         extra = {"launcher": "cluster"}.get(match[2], "sweep")
         return f"{match[1] or 'optuna'} is not installed: pip install 'dgn[{extra}]' ({lines[0]})"
     if "Missing mandatory value" in message:
         key = getattr(error, "full_key", None) or message.split(":")[-1].strip()
-        return f"{key} is not given; set it with {key}=VALUE (see {command(name, '--help')})"
+        return f"{key} has no value; set it with {key}=VALUE (see {command(name, '--help')})"
     return f"{message}; see {command(name, '--help')}"
 
 
-def of_hydra(error: Exception, several: bool) -> str:
-    """What to say where no job could begin, or none came to its end."""
+def explain_launch(error: Exception, several: bool) -> str:
+    """Returns the message for an error outside of any job: of Hydra, a launcher or a sweeper.
+
+    Args:
+        error: The error.
+        several: Whether the command is a multirun.
+    """
     message = f"{type(error).__name__}: {first_line(error)}"
     if "srun" in message or "slurm" in message.lower():
         return (
-            "hydra/launcher=submitit_slurm needs SLURM, and there is none here; hydra/launcher=submitit_local "
-            "runs the same way on this machine"
+            "hydra/launcher=submitit_slurm needs SLURM, which is not available here; hydra/launcher=submitit_local "
+            "runs the jobs on this machine"
         )
     if isinstance(error, OSError):
-        return f"{message}; give hydra.{'sweep' if several else 'run'}.dir a folder that can be written"
+        return f"{message}; set hydra.{'sweep' if several else 'run'}.dir to a folder that can be written"
     where = "hydra.launcher.* and hydra.sweeper.* (docs/many-runs.md)" if several else "the settings"
     return f"{message}; check {where}"
 
 
 def wrong_kind(name: str) -> UserError | None:
-    """The error for a setting of the wrong kind, which may be the reason for another failure; None if there is none.
+    """Returns an error for a setting of the wrong type, which may have caused another failure; None if there is none.
 
-    Names the first word of the command line that gives text where the config has a number, or true or false.
+    The message names the first override of the command line that is text where the default is a number or a boolean.
     """
     overrides = HydraConfig.get().overrides.task
-    chosen = [word for word in overrides if is_group(word.split("=")[0].lstrip("+~"))]
+    group_choices = [override for override in overrides if is_group(override.split("=")[0].lstrip("+~"))]
     try:
-        usual = compose(name, chosen)
-    except Exception:  # what is chosen cannot be had either: the error that there is says more
+        defaults = compose(name, group_choices)
+    except Exception:  # the choices cannot be composed: the original error says more
         return None
-    for word in overrides:
-        key, _, given = word.partition("=")
-        default = None if word in chosen or key[:1] in "+~" or key in _WORDS_TOO else OmegaConf.select(usual, key)
-        if isinstance(default, bool | int | float) and isinstance(yaml.safe_load(given or "null"), str):
+    for override in overrides:
+        key, _, text = override.partition("=")
+        if override in group_choices or key[:1] in "+~" or key in _ACCEPT_TEXT:
+            continue
+        default = OmegaConf.select(defaults, key)
+        if isinstance(default, bool | int | float) and isinstance(yaml.safe_load(text or "null"), str):
             kind = "true or false" if isinstance(default, bool) else "a number"
-            return UserError(f"{word}: give {kind} (by default {default})")
+            return UserError(f"{override}: give {kind} (default: {default})")
     return None
 
 

@@ -29,7 +29,7 @@ _watching: list[list[Path]] = []
 def watching(failed: list[Path]) -> Iterator[None]:
     """Appends to `failed` the folders of jobs that fail in a multirun within the block.
 
-    Hydra's callbacks return nothing, and Hydra turns what they raise into warnings.
+    A list is needed because Hydra's callbacks cannot return a value, and Hydra turns their exceptions into warnings.
     """
     _watching.append(failed)
     try:
@@ -39,7 +39,7 @@ def watching(failed: list[Path]) -> Iterator[None]:
 
 
 class Multirun(Callback):
-    """Hydra's callback of train.yaml and visualize.yaml. Its comparison is made as config.comparison says."""
+    """Hydra's callback of train.yaml and visualize.yaml. The settings of its comparison are config.comparison."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Saves the config of the multirun in its folder, and checks the settings of its comparison before any job."""
@@ -48,7 +48,7 @@ class Multirun(Callback):
             _check(config)
             with written_aside(folder / MULTIRUN) as aside:
                 OmegaConf.save(config, aside)
-        except (UserError, HydraException) as error:  # Hydra makes a warning of what is raised in a callback
+        except (UserError, HydraException) as error:  # Hydra would turn it into a warning
             message = str(error) if isinstance(error, UserError) else f"comparison: {explain(error, 'compare')}"
             print(f"error: {message}", file=sys.stderr)
             sys.exit(2)
@@ -65,12 +65,12 @@ class Multirun(Callback):
             failed += [job for job in jobs if (job / FAILED).is_file()]
         if not jobs or not config.comparison.enabled:
             return
-        # The last job's log is not the comparison's.
+        # Otherwise the comparison would be logged into the last job's file.
         configure_log(config.hydra.hydra_logging)
         try:
             print(_compare(config, jobs, folder / "comparison"))
-        except Exception as error:  # Hydra would make a warning of it
-            again = f"once that is fixed: {command('compare', *own_configs_flag(), str(folder))}"
+        except Exception as error:  # Hydra would turn it into a warning
+            again = f"after fixing this, run {command('compare', *own_configs_flag(), str(folder))}"
             if isinstance(error, UserError):
                 log.error("error: no comparison: %s; %s", error, again)
             else:
@@ -80,33 +80,33 @@ class Multirun(Callback):
 
 
 def _compare(config: DictConfig, jobs: list[Path], folder: Path) -> Path:
-    # Here, so that a command line that is only helped does not wait for torch.
+    # Imported here so that `--help` does not wait for torch.
     from dgn.cli.compare import compare
 
     settings = _settings(config)
     settings.runs = [os.fspath(job) for job in jobs]
     for logger in settings.logger.values():
-        own = config.logger.wandb
+        wandb = config.logger.wandb
         logger.folder = os.fspath(folder)
         logger.job_type, logger.group, logger.name = (
             "comparison",
             folder.parent.name,
             f"{folder.parent.name}/comparison",
         )
-        logger.project, logger.entity, logger.mode = own.project, own.entity, own.mode
+        logger.project, logger.entity, logger.mode = wandb.project, wandb.entity, wandb.mode
     return compare(settings, folder)
 
 
 def _settings(config: DictConfig) -> DictConfig:
-    """compare.py's, as config.comparison has them."""
+    """Returns the config of compare.py with the settings of config.comparison."""
     from dgn.cli.config import compose, plain
 
     comparison = plain(config.comparison, resolve=False)
-    given = {k: v for k, v in comparison.items() if k != "enabled" and v is not None}
-    choices = [f"{key}={given.pop(key)}" for key in ("judge", "target", "method") if key in given]
+    values = {k: v for k, v in comparison.items() if k != "enabled" and v is not None}
+    choices = [f"{key}={values.pop(key)}" for key in ("judge", "target", "method") if key in values]
     choices += [f"logger={'wandb' if 'wandb' in (config.get('logger') or {}) else 'none'}"]
     settings = compose("compare", choices)
-    for key, value in given.items():
+    for key, value in values.items():
         OmegaConf.update(settings, key, value)
     return settings
 

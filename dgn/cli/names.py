@@ -1,4 +1,4 @@
-"""Config values that are names of layers, labels or files, which are kept exactly as typed."""
+"""Keeps config values that are names of layers, labels or files exactly as typed."""
 
 import re
 from collections.abc import Iterator
@@ -13,24 +13,24 @@ from dgn.errors import UserError
 from dgn.runs.programs import quoted
 
 NAMES = ("layer", "layers", "facet_layer", "diversity_layer", "labels", "image_column", "label_column")
-"""Last parts of keys whose values are names (of layers, labels, columns), or lists of them, and never numbers."""
+"""Last parts of keys whose values are names (of layers, labels, columns) or lists of them, and never numbers."""
 TOP_NAMES = ("nearest",)
-"""The same of keys that stand alone: further down, as in a method, they are numbers."""
+"""The same for top-level keys only; in a method these keys are numbers."""
 
 PATHS = ("prior", "code_prior", "resume", "start", "hydra.run.dir", "hydra.sweep.dir", "data.root", "data.val_root")
 PATHS_OF_NETWORKS = ("weights", "model")
-"""Keys whose values are paths, at the top and of networks: they may look like a number on the command line."""
+"""Keys whose values are paths, at the top level and in networks. On the command line they may look like a number."""
 
 _NUMBER = r"[+-]?(?:[\d_]*\.?[\d_]+\.?|[\d_]+\.[\d_]*)(?:[eE][+-]?\d+)?|[+-]?(?:inf|nan)|true|false"
 _KEY = re.compile(r"\+{0,2}[\w./@-]+")
 
 
 def as_typed(argument: str) -> str:
-    """An argument KEY=VALUE, quoted where Hydra would read another value than the text that was typed.
+    """Quotes the value of an argument KEY=VALUE if Hydra would parse it to anything but the text that was typed.
 
-    `encoder.layer=1.10` is a layer's name and `prior=2024` a folder, and to Hydra they are numbers;
-    `prior=runs/epoch=3.ckpt` and `data.root=Bilder/Häuser (alt)` are paths, and to Hydra no value at all. What is
-    quoted already is left as it is.
+    `encoder.layer=1.10` is the name of a layer and `prior=2024` a folder, but Hydra reads numbers;
+    `prior=runs/epoch=3.ckpt` and `data.root=Bilder/Häuser (alt)` are paths that Hydra rejects. Quoted values are not
+    changed.
     """
     key, equals, value = argument.partition("=")
     if not equals or not _KEY.fullmatch(key) or not value or value[0] in "'\"{$":
@@ -48,7 +48,7 @@ def as_typed(argument: str) -> str:
 
 
 def is_name(key: str) -> bool:
-    """Whether a dotted key's value is a name, or a list of them."""
+    """Whether the value of a dotted key is a name or a list of names."""
     return key.rpartition(".")[2] in NAMES or key in TOP_NAMES
 
 
@@ -58,21 +58,23 @@ def _is_path(key: str) -> bool:
 
 
 def with_names(config: DictConfig) -> DictConfig:
-    """The config with names that a file holds as whole numbers as text, in place: `layer: 5` is layer "5".
+    """Converts names that YAML has read as integers to text, in place: `layer: 5` is layer "5".
 
-    Raises UserError for other numbers: 1.10 is read as 1.1, and which of the two was written is lost.
+    Raises:
+        UserError: For a name that YAML has read as another number or a boolean: 1.10 becomes 1.1, so that the text
+            of the file is unknown.
     """
     for key, node, entry in _leaves(config, ""):
         value = node[entry]
         if isinstance(value, bool | float) and not (key in TOP_NAMES and isinstance(value, bool)):
-            raise UserError(f"{key}={value} is a number, and a name is meant; put it in quotation marks: '{value}'")
+            raise UserError(f"{key}={value} is a number, but must be a name; put it in quotation marks: '{value}'")
         if isinstance(value, int) and not isinstance(value, bool):
             node[entry] = str(value)
     return config
 
 
 def _leaves(node: Any, key: str) -> Iterator[tuple[str, Any, Any]]:
-    """(dotted key, container, entry) of every name in a config that is there and is no interpolation."""
+    """Yields (dotted key, container, entry) of every name in a config; skips missing values and interpolations."""
     entries = list(node) if isinstance(node, DictConfig) else list(range(len(node)))
     for entry in entries:
         if OmegaConf.is_interpolation(node, entry) or OmegaConf.is_missing(node, entry):
@@ -87,11 +89,11 @@ def _leaves(node: Any, key: str) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _quoted_numbers(value: str) -> str:
-    """The value, of which what looks like a number is quoted, in lists and sweeps too; null only in a list."""
+    """Quotes the parts of a value that look like numbers, in lists and sweeps too; null only in lists."""
     if re.match(r"(range|interval)\(", value) or "'" in value or '"' in value:
         return value
-    words = f"{_NUMBER}|null" if value[0] == "[" else _NUMBER
-    return re.sub(rf"(?<![^\[(,\s])({words})(?=\s*(?:[\]),]|$))", r"'\1'", value, flags=re.IGNORECASE)
+    pattern = f"{_NUMBER}|null" if value[0] == "[" else _NUMBER
+    return re.sub(rf"(?<![^\[(,\s])({pattern})(?=\s*(?:[\]),]|$))", r"'\1'", value, flags=re.IGNORECASE)
 
 
 def _parses(argument: str) -> bool:

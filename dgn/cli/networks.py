@@ -1,4 +1,4 @@
-"""A network from its part of the config, whichever role it has; and the table of its layers."""
+"""Builds a network of any role from its part of the config, and prints the table of its layers."""
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -14,10 +14,14 @@ from dgn.runs.ranks import interactive
 
 
 def network(config: DictConfig, data: ImageData | None = None, image_size: int | None = None) -> FeatureNet:
-    """The FeatureNet of an encoder, comparator, target or judge config.
+    """Returns the FeatureNet of an encoder, comparator, target or judge config.
 
-    `weights: embedded` are fitted first where they do not exist yet. data: whose classes and image size the network has
-    where neither config nor weights nor the network itself give them. image_size: the same, where there are no data.
+    Weights with `weights: embedded` are trained first if they do not exist yet.
+
+    Args:
+        config: The network's config.
+        data: Provides the classes and the image size if neither the config, the weights nor the network define them.
+        image_size: The image size in pixels, if there are no data.
     """
     if config.get("weights") == "embedded":
         config = config.copy()
@@ -26,7 +30,11 @@ def network(config: DictConfig, data: ImageData | None = None, image_size: int |
 
 
 def asked_to_list(config: DictConfig, *roles: str) -> str | None:
-    """The first of the roles that has layers=list. Raises UserError for layers that a role does not take."""
+    """Returns the first of the roles with layers=list; None if there is none.
+
+    Raises:
+        UserError: If a role has `layers` that it does not accept.
+    """
     for role in roles:
         layers = config[role].get("layers")
         if layers == "list":
@@ -48,12 +56,12 @@ def list_layers(config: DictConfig, role: str) -> None:
     except UserError:
         if OmegaConf.missing_keys(config.data):
             raise
-        net = network(part, instantiate(config.data))  # it may be the classes of the data that it needs
+        net = network(part, instantiate(config.data))  # the network may need the classes of the data
     print_layers(net, role)
 
 
 def print_layers(net: FeatureNet, role: str = "target") -> None:
-    """A table of the network's layers: name, shape of the activations, units, receptive field, kind of module."""
+    """Prints the layers with name, shape of the activations, number of units, receptive field and type of module."""
     table = Table(title=f"layers of {net.name}", title_justify="left")
     for heading in ("layer", "also", "shape", "units", "sees", "stride", "module"):
         right = heading in ("units", "sees", "stride")
@@ -69,9 +77,9 @@ def print_layers(net: FeatureNet, role: str = "target") -> None:
     console = Console(width=None if interactive() else 160)
     console.print(table)
     print(
-        "sees, stride: receptive field in pixels of the network's input, and how far neighbours' are apart;\n"
-        "empty if unknown. Further layers: NAME:input (what enters a module), NAME:class (the class\n"
-        "token), NAME:mean (over all positions), NAME@0 (a module's first call)."
+        "sees, stride: size of the receptive field and distance between neighbouring ones, in pixels of the\n"
+        "network's input; empty if unknown. Further layers: NAME:input (a module's input), NAME:class (the\n"
+        "class token), NAME:mean (mean over all positions), NAME@0 (a module's first call)."
     )
 
 

@@ -1,7 +1,7 @@
-"""Functions and classes that configs name by `_target_` and that have moved since.
+"""Former paths of functions and classes that configs name by `_target_`.
 
-A run's saved config is read with their present paths; a user's own config file with a former path is refused in a line
-that names the present one.
+In the saved config of a run they are replaced by the present paths. In a user's config file they are an error, which
+names the present path.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ _MOVED = {
     "dgn.tasks.prior": "dgn.cli.train_prior",
     "dgn.training.replicas": "dgn.training.distributed",
 }
-"""Former module -> the one, or the package, that has its names now."""
+"""{former module: the module or package that defines its names now}."""
 
 
 _KEYS = {"image_size": "canvas_size"}
@@ -45,18 +45,18 @@ def refuse_former_keys(config: Mapping[Any, Any]) -> None:
 
 
 def present_target(target: str) -> str:
-    """The path of what a former path named; any other path as it is."""
+    """Returns the present path for a former one; other paths unchanged."""
     module, _, name = target.rpartition(".")
     return f"{_MOVED[module]}.{name}" if module in _MOVED else target
 
 
 def read_saved(path: Path) -> dict[str, Any]:
-    """A saved config as plain values, its interpolations as they stand, with present paths."""
+    """Reads a saved config as plain values, with present paths. Interpolations are not resolved."""
     return with_present_targets(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
 
 
 def with_present_targets(tree: Any) -> Any:
-    """A config's values, mappings and lists alike, with every `_target_` as it is called now."""
+    """Returns a config (nested mappings and lists) with present paths for every `_target_`."""
     if isinstance(tree, Mapping):
         return {
             key: present_target(value) if key == "_target_" and isinstance(value, str) else with_present_targets(value)
@@ -66,7 +66,7 @@ def with_present_targets(tree: Any) -> Any:
 
 
 def refuse_former_targets(tree: Any) -> None:
-    """Raises UserError for a config that names something by a former path."""
+    """Raises UserError if a config has a `_target_` with a former path."""
     for target in _targets(tree):
         present = present_target(target)
         if present != target:

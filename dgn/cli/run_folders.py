@@ -19,23 +19,30 @@ class RunLocation:
     Attributes:
         path: The folder of a run, or a prior file.
         name: Its name if its settings do not distinguish it.
-        given: The name of a shared prior, by which it is loaded.
+        shared_name: The name by which a shared prior is loaded; None for other priors and for runs.
     """
 
     path: Path
     name: str
-    given: str | None = None
+    shared_name: str | None = None
 
 
 def locate_runs(runs: Sequence[str]) -> list[RunLocation]:
-    """Returns where the runs to compare are: run folders (the jobs of a multirun), prior files, shared priors."""
-    locations: dict[Path, RunLocation] = {}  # without duplicates
-    for given in map(str, runs):
-        if is_shared(given):
-            path = fetch(given)
-            locations[path.resolve()] = RunLocation(path, given, given)
+    """Finds the runs to compare, without duplicates.
+
+    Args:
+        runs: Run folders, multirun folders (which stand for their jobs), prior files, and names of shared priors.
+
+    Raises:
+        UserError: If one of them does not exist or is not a run.
+    """
+    locations: dict[Path, RunLocation] = {}
+    for name in map(str, runs):
+        if is_shared(name):
+            path = fetch(name)
+            locations[path.resolve()] = RunLocation(path, name, name)
             continue
-        run = Path(given)
+        run = Path(name)
         if run.is_file() and run.suffix == ".safetensors":
             locations[run.resolve()] = RunLocation(run, run.resolve().parent.name)
             continue
@@ -44,10 +51,12 @@ def locate_runs(runs: Sequence[str]) -> list[RunLocation]:
                 f"{run}: no such folder; give folders of train.py, visualize.py or of their multiruns, prior files, or "
                 "shared priors (hf:, wandb:)"
             )
-        jobs = [run] if any((run / name).exists() for name in (CONFIG, RESULTS, ".hydra")) else numbered(run)
+        jobs = [run] if any((run / file).exists() for file in (CONFIG, RESULTS, ".hydra")) else numbered(run)
         locations |= {job.resolve(): RunLocation(job, job.name) for job in jobs}
         if not jobs:
-            raise UserError(f"{run} is no run's folder: neither {CONFIG} nor {RESULTS} is there, nor numbered jobs")
+            raise UserError(
+                f"{run} is not the folder of a run: it contains neither {CONFIG} nor {RESULTS}, nor numbered jobs"
+            )
     if not locations:
         raise UserError("no runs to compare; give their folders")
     return list(locations.values())
@@ -57,7 +66,7 @@ def make_entry(location: RunLocation) -> Entry:
     """Returns the entry of a run before any measurement: its status and its prior."""
     run = location.path
     if run.is_file():
-        return Entry(location.name, run, "finished", prior=location.given or str(run))
+        return Entry(location.name, run, "finished", prior=location.shared_name or str(run))
     prior = str(run / PRIOR) if (run / PRIOR).is_file() else None
     if (run / FAILED).is_file():
         return Entry(run.name, run, "failed", json.loads((run / FAILED).read_text(encoding="utf-8"))["error"])

@@ -1,5 +1,6 @@
-"""Names for runs from the settings in which they differ, read from the folder of each run."""
+"""Names runs by the settings in which they differ, which are read from the folder of each run."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ from dgn.prior import Prior
 from dgn.runs.folders import CONFIG
 
 NAME_JOIN = " · "
-"""Between the settings in a run's name; a comparison's figure puts each on a line of its own."""
-_IN_A_NAME = 4
+"""Separates the settings in a run's name; the figure of a comparison breaks lines there."""
+_MOST_IN_NAME = 4
 _NOT_COMPARED = ("resume", "logger", "comparison", "checkpoint", "hydra")
 
 
@@ -25,13 +26,13 @@ class RunSettings:
 
     Attributes:
         config: The run's config, as plain values.
-        choices: {group: the file that was chosen of it}.
-        given: The keys that its command set. Empty where the folder does not record them.
+        choices: {config group: the chosen file}. Empty for a prior file.
+        overridden: The keys that its command set. Empty for a prior file.
     """
 
     config: Mapping[str, Any]
     choices: Mapping[str, str]
-    given: Sequence[str]
+    overridden: Sequence[str]
 
 
 def read_settings(run: Path) -> RunSettings:
@@ -40,46 +41,53 @@ def read_settings(run: Path) -> RunSettings:
         return RunSettings(with_present_targets(Prior.load(run).about.get("config", {})), {}, [])
     hydra = _read(run / ".hydra" / "hydra.yaml")
     choices = hydra.get("hydra", {}).get("runtime", {}).get("choices", {})
-    given = [override.split("=")[0].lstrip("+~") for override in _read(run / ".hydra" / "overrides.yaml")]
-    return RunSettings(_read(run / CONFIG) or _read(run / ".hydra" / "config.yaml"), choices, given)
+    overridden = [override.split("=")[0].lstrip("+~") for override in _read(run / ".hydra" / "overrides.yaml")]
+    return RunSettings(_read(run / CONFIG) or _read(run / ".hydra" / "config.yaml"), choices, overridden)
 
 
 def name_runs(runs: Sequence[str], settings: Sequence[RunSettings]) -> tuple[list[str], list[dict[str, Any]]]:
-    """A name for each run, and {setting: value} for the settings in which any two of them differ.
+    """Names each run, and returns {setting: value} for the settings in which any two runs differ.
 
-    runs: the name of each where its settings do not distinguish it from the others. Where they differ in a choice
-    (`encoder=mini_resnet`), that stands for all that follows from it.
+    If runs differ in the choice of a config file (`encoder=mini_resnet`), the choice is listed instead of all settings
+    that follow from it.
+
+    Args:
+        runs: A name for each run, used if its settings do not distinguish it from the others.
+        settings: The settings of each run.
+
+    Returns:
+        The names, and the settings of each run in which the runs differ.
     """
-    known = [of for of in settings if of.config]
-    keys = _differing(known)
-    groups = [g for g in _groups(known) if len({of.choices.get(g) for of in known}) > 1]
+    recorded = [run for run in settings if run.config]
+    keys = _differing(recorded)
+    groups = [g for g in _groups(recorded) if len({run.choices.get(g) for run in recorded}) > 1]
     if groups:
         alike: dict[tuple, list[RunSettings]] = {}
-        for of in known:
-            alike.setdefault(tuple(of.choices.get(group) for group in groups), []).append(of)
-        within = {key for some in alike.values() for key in _differing(some)}
-        given = {key for of in known for key in of.given}
-        keys = [key for key in keys if key in within or key in given]
-    keys = _leading(keys, known)
-    found = [
-        {group: of.choices.get(group, "") for group in groups} | {key: _shown(of.config, key) for key in keys}
-        for of in settings
+        for run in recorded:
+            alike.setdefault(tuple(run.choices.get(group) for group in groups), []).append(run)
+        within = {key for same_choices in alike.values() for key in _differing(same_choices)}
+        overridden = {key for run in recorded for key in run.overridden}
+        keys = [key for key in keys if key in within or key in overridden]
+    keys = _leading(keys, recorded)
+    differences = [
+        {group: run.choices.get(group, "") for group in groups} | {key: _shown(run.config, key) for key in keys}
+        for run in settings
     ]
-    names = [
-        NAME_JOIN.join(f"{key.rsplit('.', 1)[-1]}={_brief(value)}" for key, value in list(told.items())[:_IN_A_NAME])
-        if of.config
-        else ""
-        for of, told in zip(settings, found, strict=True)
-    ]
+    names = [_name(values) if run.config else "" for run, values in zip(settings, differences, strict=True)]
     unique = [
         name if name and names.count(name) == 1 else NAME_JOIN.join(filter(None, (run, name)))
         for run, name in zip(runs, names, strict=True)
     ]
-    return unique, found
+    return unique, differences
+
+
+def _name(values: Mapping[str, Any]) -> str:
+    first = itertools.islice(values.items(), _MOST_IN_NAME)
+    return NAME_JOIN.join(f"{key.rsplit('.', 1)[-1]}={_brief(value)}" for key, value in first)
 
 
 def _brief(value: Any) -> str:
-    """As much of a number as a name has room for: a sweeper draws it to seventeen digits."""
+    """Formats a value; rounds numbers, which a sweeper draws with up to seventeen digits."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
@@ -88,19 +96,23 @@ def _read(path: Path) -> Any:
 
 
 def _groups(settings: Sequence[RunSettings]) -> list[str]:
-    if not all(of.choices for of in settings):  # a prior file alone says what was set, and not by which file
+    if not all(run.choices for run in settings):  # a prior file records the settings without the choices
         return []
-    return [group for group in dict.fromkeys(g for of in settings for g in of.choices) if group in settings[0].config]
+    groups = dict.fromkeys(group for run in settings for group in run.choices)
+    return [group for group in groups if group in settings[0].config]
 
 
 def _differing(settings: Sequence[RunSettings]) -> list[str]:
-    configs = [of.config for of in settings]
-    return list(dict.fromkeys(key for of in configs[1:] for key in different(configs[0], of, _NOT_COMPARED)))
+    configs = [run.config for run in settings]
+    return list(dict.fromkeys(key for other in configs[1:] for key in different(configs[0], other, _NOT_COMPARED)))
 
 
 def _leading(keys: Sequence[str], settings: Sequence[RunSettings]) -> list[str]:
-    """The keys without those that follow another of that name in every run (schedule.max_steps: trainer.max_steps)."""
-    values = {(key.rsplit(".", 1)[-1], *(str(_shown(of.config, key)) for of in settings)): key for key in keys}
+    """Removes keys with the same last part and the same value as another in every run.
+
+    `schedule.max_steps`, for example, always equals `trainer.max_steps`.
+    """
+    values = {(key.rsplit(".", 1)[-1], *(str(_shown(run.config, key)) for run in settings)): key for key in keys}
     return [key for key in keys if key in values.values()]
 
 

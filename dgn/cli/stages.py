@@ -68,7 +68,7 @@ def method_for(method: DictConfig, start: str, steps: int | None, overrides: Seq
     return method
 
 
-def stages_of(method: DictConfig, setting: Setting) -> list[Stage]:
+def make_stages(method: DictConfig, setting: Setting) -> list[Stage]:
     """A method's stages.
 
     What a stage does not set is the method's. A parametrization that stays the same is the same object, so that its
@@ -94,7 +94,7 @@ def _as_value(config: DictConfig, from_image: Method | None) -> Method:
         searches_codes=_searches_codes(config),
         start=config.get("start", "noise"),
         steps=config.steps,
-        stages=partial(stages_of, config),
+        stages=partial(make_stages, config),
         settings=plain(config),
         from_image=from_image,
     )

@@ -61,8 +61,8 @@ def fit_code_prior(config: DictConfig, folder: Path) -> Path:
             CodePrior(autoencoder, about).save(folder / CODE_PRIOR)
             write_whole(folder / METRICS, json.dumps(metrics, indent=2))
         trainer.strategy.barrier()  # all processes find what rank 0 has written
-    summary = common.said_of(metrics, noise_left="Of the noise, a share of %.3f is left on held-out codes")
-    log.info("%s; %.0f s in all", summary, metrics["total_seconds"])
+    summary = common.format_metrics(metrics, noise_left="Of the noise, a share of %.3f is left on held-out codes")
+    log.info("%s; %.0f s in total", summary, metrics["total_seconds"])
     return folder / CODE_PRIOR
 
 

@@ -24,7 +24,7 @@ from dgn.runs.loggers import log_prior
 from dgn.training.callbacks import Reconstructions
 from dgn.training.code_statistics import code_statistics, saved_statistics
 from dgn.training.inversion import Inversion, Networks
-from dgn.training.resuming import checkpoint_of
+from dgn.training.resuming import find_checkpoint
 from dgn.training.train_prior import carried_tensors
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     check(encoder, "encoder", [config.encoder.layer])
     if config.loss.feature > 0:  # else nothing is learned from its gradient
         check(comparator or encoder, "comparator", layers)
-    checkpoint = checkpoint_of(folder)
+    checkpoint = find_checkpoint(folder)
     # A resumed run has measured them when it began.
     saved = None if checkpoint is None else saved_statistics(checkpoint, config.encoder.layer)
     codes, scales = saved or code_statistics(
@@ -109,10 +109,10 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
             write_whole(folder / METRICS, json.dumps(metrics, indent=2))
             log_prior(loggers, folder / PRIOR, module.about)
         trainer.strategy.barrier()  # all processes find what rank 0 has written
-    summary = common.said_of(
+    summary = common.format_metrics(
         metrics, psnr="PSNR %.2f dB", feature_distance="feature distance %.3f", code_error="code error %.3f"
     )
-    log.info("%s; %.0f s in all", summary, metrics["total_seconds"])
+    log.info("%s; %.0f s in total", summary, metrics["total_seconds"])
     return folder / PRIOR
 
 

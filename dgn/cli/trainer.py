@@ -21,8 +21,8 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from dgn.cli.config import plain
 from dgn.cli.trainer_arguments import (
-    callbacks_of,
     check_trainer,
+    make_callbacks,
     merged_plugins,
     shows_progress,
     trainer_arguments,
@@ -32,7 +32,7 @@ from dgn.data.datamodule import ImageData
 from dgn.devices import device_of_accelerator, tell_limits
 from dgn.errors import UserError, first_line
 from dgn.files import write_whole
-from dgn.runs.folders import CHECKPOINT, CONFIG, command_of, holds_run
+from dgn.runs.folders import CHECKPOINT, CONFIG, holds_run, read_command
 from dgn.runs.loggers import check as check_loggers
 from dgn.runs.loggers import logged
 from dgn.runs.programs import command, override, own_configs_flag
@@ -41,7 +41,7 @@ from dgn.training.callbacks import AtomicCheckpointIO, Checkpoints, Interruption
 from dgn.training.inversion import NonFiniteLoss
 from dgn.training.precision import OwnLayers, resolve_precision
 from dgn.training.quiet import quieten_lightning
-from dgn.training.resuming import check_checkpoint, check_same_networks, checkpoint_of
+from dgn.training.resuming import check_checkpoint, check_same_networks, find_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
     if (folder / CONFIG).is_file() and (resumed or holds_run(folder)):
         # A resumed run keeps its command, except for settings that are given again, such as more steps.
         replaced = {word.split("=")[0] for word in given}
-        words = [word for word in shlex.split(command_of(folder)) if word.split("=")[0] not in replaced] + given
+        words = [word for word in shlex.split(read_command(folder)) if word.split("=")[0] not in replaced] + given
     line = shlex.join(words)
     write_whole(folder / CONFIG, f"# {line}\n" + yaml.safe_dump(plain(config), sort_keys=False))
     return line
@@ -123,7 +123,7 @@ def make_trainer(
 ) -> pl.Trainer:
     """Lightning's Trainer of the config, with our checkpoints, progress and precision."""
     precision = resolve_precision(config.trainer.precision, config.trainer.accelerator)
-    theirs = callbacks_of(config.trainer)
+    theirs = make_callbacks(config.trainer)
     bar = bool(config.trainer.enable_progress_bar) and interactive() and rank() == 0 and not shows_progress(theirs)
     lines = bool(config.trainer.enable_progress_bar) and not bar and not shows_progress(theirs)
     again = command("train", *own_configs_flag(), override("resume", folder))
@@ -166,7 +166,7 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: ImageData, folder
     where a loss is not finite, naming the step, the terms and the last good checkpoint.
     """
     path = folder / CHECKPOINT
-    checkpoint = checkpoint_of(folder)
+    checkpoint = find_checkpoint(folder)
     if checkpoint is not None:
         check_same_networks(checkpoint, module)
     began = time.perf_counter()
@@ -205,7 +205,7 @@ def step_settings(config: DictConfig) -> dict[str, Any]:
     return {"accumulate": accumulate, "gradient_clip": clip}
 
 
-def said_of(metrics: Mapping[str, float], **formats: str) -> str:
+def format_metrics(metrics: Mapping[str, float], **formats: str) -> str:
     """The text of a run's last line about the metrics that it has.
 
     formats: {a metric of validation, without val/: its format string}.

@@ -111,7 +111,7 @@ def argument_to_add(key: str) -> str | None:
     return None
 
 
-def callbacks_of(trainer: DictConfig) -> list[pl.Callback]:
+def make_callbacks(trainer: DictConfig) -> list[pl.Callback]:
     """The callbacks of a trainer's config. Raises UserError where one cannot be made."""
     return [_made(settings, pl.Callback, "trainer.callbacks") for settings in _given(trainer, "callbacks")]
 

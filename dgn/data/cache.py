@@ -47,7 +47,7 @@ def cached(source: Pictures | Stored, cache: str) -> Pictures | Stored:
     key = f"{_VERSION} {source.fingerprint()} {size} {source.transform.square}"
     path = cache_dir() / "packed" / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.safetensors"
     if not path.exists():
-        log.info("Packing %s, once; they are kept in %s", about, path)
+        log.info("Packing %s; they are cached in %s", about, path)
         with shown_progress("packing", len(source)) as progress:
             pack(squares(source), path, workers, progress)
         _say_bad(source)

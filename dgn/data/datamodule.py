@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 class Source(Protocol):
     """Images, uint8 (3, H, W) RGB, with labels.
 
-    It may have `classes`, the labels' names; `labels`, the label of every image (`labels_of`); and `sample`.
+    It may have `classes`, the labels' names; `labels`, the label of every image (`layer_labels`); and `sample`.
     """
 
     def __len__(self) -> int: ...
@@ -76,7 +76,7 @@ class ImageData(pl.LightningDataModule):
         self.seed = seed
         self.val_indices = _some(len(val), val_images)
         self.classes: tuple[str, ...] = tuple(getattr(train, "classes", ()))
-        self._said_bad: set[tuple[str, int]] = set()
+        self._reported_bad: set[tuple[str, int]] = set()
 
     @property
     def step_size(self) -> int:
@@ -111,8 +111,8 @@ class ImageData(pl.LightningDataModule):
         """Logs how many images could not be read, if any; called by the trainer at the end of a stage."""
         for name, source in (("training", self.train_source), ("validation", self.val_source)):
             bad = len(getattr(source, "bad", ()))
-            if bad and (name, bad) not in self._said_bad:
-                self._said_bad.add((name, bad))
+            if bad and (name, bad) not in self._reported_bad:
+                self._reported_bad.add((name, bad))
                 log.warning("%d of the %d %s images cannot be read and were passed over", bad, len(source), name)
 
     def real_images(self, count: int, split: str = "train") -> Iterator[tuple[Tensor, Tensor]]:
@@ -139,9 +139,9 @@ class ImageData(pl.LightningDataModule):
     def labels(self) -> Tensor | None:
         """The labels of the training stream's samples 0 .. len(train) - 1, int64, without reading an image.
 
-        None if the source does not know them (`labels_of`).
+        None if the source does not know them (`layer_labels`).
         """
-        labels = labels_of(self.train_source)
+        labels = layer_labels(self.train_source)
         return None if labels is None else labels[torch.from_numpy(Stream(self.train_source, self.seed).order(0))]
 
     def _batches(self, source: Any, indices: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -218,7 +218,7 @@ class StepBatches:
             yield list(range(start + self.rank, start + self.batch_size, self.world))
 
 
-def labels_of(source: Source) -> Tensor | None:
+def layer_labels(source: Source) -> Tensor | None:
     """Returns the label of every image of a source, int64 (len(source),), without reading an image.
 
     A source knows them as `labels` or, as torchvision's data sets do, `targets`. Returns None for any other source.

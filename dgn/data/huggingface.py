@@ -155,7 +155,7 @@ def _labels(rows: Any, column: str | None, root: str | Path) -> tuple[np.ndarray
     if column in named:
         return np.array([-1 if v is None else v for v in values], dtype=np.int64), rows.features[column].names
     if not all(isinstance(value, str | int) for value in values):
-        raise UserError(f"data.label_column={column} of {root} holds neither names nor whole numbers for every row")
+        raise UserError(f"data.label_column={column} of {root} does not contain names or integers in every row")
     classes = sorted(set(values))
     place = {value: i for i, value in enumerate(classes)}
     return np.array([place[value] for value in values], dtype=np.int64), [str(value) for value in classes]

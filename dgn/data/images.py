@@ -107,11 +107,11 @@ def as_images(images: Any) -> Tensor:
         singles = [_single(image) for image in images]
         sizes = sorted({f"{single.shape[-1]}x{single.shape[-2]}" for single in singles})
         if len(sizes) > 1:
-            raise UserError(f"images of several sizes ({', '.join(sizes[:4])}) are no batch; resize them to one size")
+            raise UserError(f"images of several sizes ({', '.join(sizes[:4])}) cannot form a batch; resize them")
         return torch.cat([single.float() for single in singles])
     raise UserError(
-        f"a {type(images).__name__} is no image; give a tensor (N, 3, H, W), an array (N, H, W, 3), or Pillow images "
-        "(a file: PIL.Image.open)"
+        f"a {type(images).__name__} is not an image; give a tensor (N, 3, H, W), an array (N, H, W, 3), or Pillow "
+        "images (a file: PIL.Image.open)"
     )
 
 
@@ -170,12 +170,12 @@ def _checked_batch(images: Tensor) -> Tensor:
     if images.ndim == 4 and shape[1] == 3:
         return images
     if images.ndim == 3 and 3 in (shape[0], shape[2]):
-        raise UserError(f"images of shape {shape} are no batch (N, 3, H, W); for one image give image[None]")
+        raise UserError(f"images of shape {shape} are not a batch (N, 3, H, W); for one image give image[None]")
     if images.ndim == 4 and shape[3] == 3:
         raise UserError(f"images of shape {shape} have their channels last; give images.permute(0, 3, 1, 2)")
     if images.ndim == 4:
         raise UserError(f"images of shape {shape} have {shape[1]} channels; images here have 3 (RGB): (N, 3, H, W)")
-    raise UserError(f"images of shape {shape} are no batch of images (N, 3, H, W)")
+    raise UserError(f"images of shape {shape} are not a batch of images (N, 3, H, W)")
 
 
 def _in_unit_range(images: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ def public_split(
             downloaded (the message names the files to put there).
     """
     if name not in PUBLIC:
-        raise UserError(f"data.name={name!r} is none of the public data sets {', '.join(PUBLIC)}")
+        raise UserError(f"data.name={name!r} is not one of the public data sets {', '.join(PUBLIC)}")
     known, options = PUBLIC[name], dict(options or {})
     if split not in known.splits:
         raise UserError(f"{name} has no split {split!r}; its splits: {', '.join(known.splits)}")

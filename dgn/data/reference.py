@@ -57,7 +57,7 @@ class Reference:
     def of_classes(self, labels: Iterable[int]) -> dict[int, list[int]]:
         """Returns the places of all training images of each class, ascending; [] for a class without images.
 
-        They come from the source's labels, without reading an image (`dgn.data.datamodule.labels_of`). For a source
+        They come from the source's labels, without reading an image (`dgn.data.datamodule.layer_labels`). For a source
         that does not know its labels they are those among the first `count` images, which are read once.
         """
         known = self.labels() if self._all_labels is None else self._all_labels

@@ -279,8 +279,8 @@ def _pictures(source: Doodles, cache: str) -> Stored:
     path = cache_dir() / "doodles" / f"{name}.safetensors"
     if cache == "disk" and path.exists():
         return PackedImages(path, "all", image_size=source.image_size, transform=whole)
-    kept = f"; they are kept in {path}" if cache == "disk" else ""
-    log.info("Drawing %d %s doodles, once%s", len(source), source.split, kept)
+    cached = f"; they are cached in {path}" if cache == "disk" else ""
+    log.info("Drawing %d %s doodles%s", len(source), source.split, cached)
     loader = DataLoader(source, batch_size=100, num_workers=min(8, processors()))
     images, labels = zip(*loader, strict=True)
     drawn = Stored(torch.cat(images), torch.cat(labels), CLASSES, whole)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dgn.data.images import as_images
 from dgn.devices import double, moved
-from dgn.metrics.features import features_of
+from dgn.metrics.features import extract_features
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
 
@@ -25,10 +25,10 @@ def diversity(images: Any, groups: Sequence[Hashable], space: Space) -> dict[Has
         space: maps images to the vectors that are compared.
     """
     images = as_images(images)
-    places: dict[Hashable, list[int]] = {}
-    for place, group in enumerate(groups):
-        places.setdefault(group, []).append(place)
-    return {group: mean_distance(space(images[rows])) for group, rows in places.items()}
+    rows: dict[Hashable, list[int]] = {}
+    for row, group in enumerate(groups):
+        rows.setdefault(group, []).append(row)
+    return {group: mean_distance(space(images[rows_of_group])) for group, rows_of_group in rows.items()}
 
 
 @full_precision
@@ -38,14 +38,14 @@ def mean_distance(vectors: Tensor) -> float:
 
 
 def pixels(images: Tensor) -> Tensor:
-    """Pixel space: distances are root mean square differences of pixels, on image space's 0 to 1."""
+    """Maps images to pixel space, in which distances are root mean square differences of pixel values (0 to 1)."""
     images = as_images(images)
     return images.float().flatten(1) / images[0].numel() ** 0.5
 
 
 def features(judge: FeatureNet) -> Space:
     """Returns the space of the judge's penultimate features."""
-    return lambda images: features_of(judge, images)
+    return lambda images: extract_features(judge, images)
 
 
 def perceptual(net: FeatureNet, layers: Sequence[str]) -> Space:

@@ -1,7 +1,7 @@
 """Whether preferred images show each facet of a class, for classes whose facets are known.
 
 A facet judge is a logistic regression on a judge's features, fitted to real images of one class with known facets.
-Its accuracy on held-out real images says how far it can be trusted.
+Its accuracy on held-out real images shows how reliable it is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from dgn.data.datamodule import to_image_space
 from dgn.data.doodles import CLASSES, FACETS, Doodles
 from dgn.data.images import as_images
 from dgn.errors import UserError
-from dgn.metrics.features import features_of
+from dgn.metrics.features import extract_features
 from dgn.metrics.recognition import judge_images
 from dgn.networks.featurenet import FeatureNet
 
@@ -45,7 +45,7 @@ class FacetJudge:
 
     def probabilities(self, images: Images) -> np.ndarray:
         """Returns facet probabilities (N, facets) of images (N, 3, H, W) in image space, or batches of them."""
-        return self.model.predict_proba(features_of(self.judge, images, self.layer).double().numpy())
+        return self.model.predict_proba(extract_features(self.judge, images, self.layer).double().numpy())
 
     def __call__(self, images: Images) -> list[str]:
         """Returns the most likely facet of each image, given that it shows the class."""
@@ -74,7 +74,7 @@ def fit_facet_judge(
     if len(set(facets)) < 2:
         raise UserError(f"{len(facets)} images of {len(set(facets))} facet: a facet judge needs images of at least two")
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    model.fit(features_of(judge, images, layer).double().numpy(), list(facets))
+    model.fit(extract_features(judge, images, layer).double().numpy(), list(facets))
     facet_judge = FacetJudge(judge, layer, model, tuple(model.classes_.tolist()), None)
     if held_out is None:
         return facet_judge
@@ -119,13 +119,13 @@ def facet_coverage(
     shown: dict[str, dict[str, list[int]]] = {}
     for name in dict.fromkeys(classes):
         expert = experts.get(name)
-        places = [i for i, c in enumerate(classes) if c == name and verdicts[i].top(1)]
+        rows = [i for i, c in enumerate(classes) if c == name and verdicts[i].top(1)]
         if expert is None:
-            shown[name] = {name: places}
+            shown[name] = {name: rows}
             continue
-        chances = expert.probabilities(images[places]) if places else np.empty((0, len(expert.facets)))
+        chances = expert.probabilities(images[rows]) if rows else np.empty((0, len(expert.facets)))
         shown[name] = {
-            facet: [places[row] for row in np.argsort(-chances[:, column]) if chances[row].argmax() == column]
+            facet: [rows[row] for row in np.argsort(-chances[:, column]) if chances[row].argmax() == column]
             for column, facet in enumerate(expert.facets)
         }
     return Coverage(shown, {name: experts[name].accuracy for name in shown if name in experts})
@@ -163,7 +163,7 @@ def labelled_doodles(
     """Returns the first `count` doodles of a class in a split: images (count, 3, H, W) and their facets."""
     label = CLASSES.index(name)
     data = Doodles(split, image_size, count * len(CLASSES), world)
-    places = range(label, len(data), len(CLASSES))  # labels cycle through the classes
-    images = torch.stack([data[i][0] for i in places])
+    indices = range(label, len(data), len(CLASSES))  # labels cycle through the classes
+    images = torch.stack([data[i][0] for i in indices])
     facets = data.facets()
-    return to_image_space(images), [facets[i] for i in places]
+    return to_image_space(images), [facets[i] for i in indices]

@@ -21,7 +21,7 @@ def penultimate(net: FeatureNet) -> str:
 
 @torch.no_grad()
 @full_precision
-def features_of(net: FeatureNet, images: Images, layer: str | None = None) -> Tensor:
+def extract_features(net: FeatureNet, images: Images, layer: str | None = None) -> Tensor:
     """Returns features (N, d), float32 on the CPU. Maps are averaged over positions, tokens over tokens.
 
     Args:

@@ -48,22 +48,22 @@ def interval(
         resamples: the number of bootstrap samples.
         seed: seeds the resampling.
     """
-    known = np.asarray(per_unit, dtype=float)
-    known = known[~np.isnan(known)]
-    if len(known) == 0:
+    values = np.asarray(per_unit, dtype=float)
+    values = values[~np.isnan(values)]
+    if len(values) == 0:
         return None
-    mean = float(known.mean())
+    mean = float(values.mean())
     value = mean if value is None else float(value)
-    if len(known) < 2:
-        return Estimate(value, None, None, len(known))
+    if len(values) < 2:
+        return Estimate(value, None, None, len(values))
     tail = (1 - level) / 2
-    if share and mean in (0.0, 1.0) and known.min() == known.max():
-        reach = 1 - tail ** (1 / len(known))
+    if share and mean in (0.0, 1.0) and values.min() == values.max():
+        reach = 1 - tail ** (1 / len(values))
         low, high = (0.0, reach) if mean == 0 else (1 - reach, 1.0)
-        return Estimate(value, low, high, len(known))
-    drawn = np.random.default_rng(seed).integers(len(known), size=(resamples, len(known)))
-    low, high = np.quantile(known[drawn].mean(1), [tail, 1 - tail]) - mean + value
-    return Estimate(value, float(low), float(high), len(known))
+        return Estimate(value, low, high, len(values))
+    drawn = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
+    low, high = np.quantile(values[drawn].mean(1), [tail, 1 - tail]) - mean + value
+    return Estimate(value, float(low), float(high), len(values))
 
 
 def jackknife(groups: np.ndarray, figure: Callable[[np.ndarray], float], value: float) -> np.ndarray:

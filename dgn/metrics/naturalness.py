@@ -58,7 +58,7 @@ def naturalness(
     real: Tensor,
     real_classes: Sequence[Hashable],
 ) -> Naturalness:
-    """Measures the distances between preferred and real images in a judge's features (`features_of`).
+    """Measures the distances between preferred and real images in a judge's features (`extract_features`).
 
     If every preferred image has a class, the reference is the real images of these classes, in the same proportions;
     else all real images.
@@ -88,7 +88,7 @@ def naturalness(
     fake_fold = np.array([fold[name] for name in (classes if matched else units)])
     real_fold = np.array([fold[real_classes[i]] for i in kept.tolist()]) if matched else np.full(len(kept), folds)
 
-    def frechet_of(groups: np.ndarray) -> float:
+    def partial_frechet(groups: np.ndarray) -> float:
         rest = fake[np.isin(fake_fold, groups)], genuine[np.isin(real_fold, np.append(groups, folds))]
         return frechet(*rest) if min(map(len, rest)) > 1 else float("nan")
 
@@ -98,12 +98,12 @@ def naturalness(
     unit_fold = np.array([fake_fold[strata == i][0] for i in range(strata.max() + 1)])
     class_fold = np.array([real_fold[real_strata == i][0] for i in range(real_strata.max() + 1)])
 
-    def kid_of(groups: np.ndarray) -> float:
+    def partial_kid(groups: np.ndarray) -> float:
         return kernels.kid(np.isin(unit_fold, groups), np.isin(class_fold, np.append(groups, folds)))
 
     all_folds = np.arange(folds)
-    fd, kernel = frechet(fake, genuine), kid_of(all_folds)
-    spread, kernel_spread = jackknife(all_folds, frechet_of, fd), jackknife(all_folds, kid_of, kernel)
+    fd, kernel = frechet(fake, genuine), partial_kid(all_folds)
+    spread, kernel_spread = jackknife(all_folds, partial_frechet, fd), jackknife(all_folds, partial_kid, kernel)
     return Naturalness(fd, kernel, spread, kernel_spread, len(fake), len(genuine))
 
 
@@ -115,16 +115,16 @@ def same_classes(classes: Sequence[Hashable], real_classes: Sequence[Hashable]) 
     Raises:
         UserError: if a class has no real image.
     """
-    wanted = {name: sum(c == name for c in classes) for name in dict.fromkeys(classes)}
-    places = {name: [i for i, c in enumerate(real_classes) if c == name] for name in wanted}
-    missing = [str(name) for name, indices in places.items() if not indices]
+    counts = {name: sum(c == name for c in classes) for name in dict.fromkeys(classes)}
+    indices = {name: [i for i, c in enumerate(real_classes) if c == name] for name in counts}
+    missing = [str(name) for name, of_class in indices.items() if not of_class]
     if missing:
         raise UserError(
             f"no real image of {', '.join(missing[:5])} among the {len(real_classes)} reference images; "
             "give more of them (reference_images)"
         )
-    share = min(len(places[name]) / count for name, count in wanted.items())
-    return np.array(sorted(i for name, count in wanted.items() for i in places[name][: max(1, int(share * count))]))
+    share = min(len(indices[name]) / count for name, count in counts.items())
+    return np.array(sorted(i for name, count in counts.items() for i in indices[name][: max(1, int(share * count))]))
 
 
 @full_precision
@@ -205,8 +205,8 @@ class _Pairs:
     def __init__(self, images: Tensor, member: Tensor) -> None:
         self.counts = member.sum(0).numpy()
         self.sums = _sums(images, images, member, member)
-        own = (images.square().sum(1, keepdim=True) / images.shape[1] + 1) ** 3
-        self.own = (member * own).sum(0).numpy()
+        diagonal = (images.square().sum(1, keepdim=True) / images.shape[1] + 1) ** 3
+        self.diagonal = (member * diagonal).sum(0).numpy()
 
     def mean(self, strata: np.ndarray) -> float:
         """Returns the mean of the kernel over two independent draws from the mixture of the selected strata.
@@ -214,11 +214,11 @@ class _Pairs:
         The strata's proportions are known; the distribution within each is estimated from its images. No image is
         paired with itself.
         """
-        counts, sums, own = self.counts[strata], self.sums[np.ix_(strata, strata)].copy(), self.own[strata]
+        counts, sums, diagonal = self.counts[strata], self.sums[np.ix_(strata, strata)].copy(), self.diagonal[strata]
         total = counts.sum()
         if counts.min() < 2:  # a stratum has no pair: estimate as if images were drawn from all strata together
-            return (sums.sum() - own.sum()) / (total * (total - 1))
-        np.fill_diagonal(sums, (sums.diagonal() - own) * counts / (counts - 1))
+            return (sums.sum() - diagonal.sum()) / (total * (total - 1))
+        np.fill_diagonal(sums, (sums.diagonal() - diagonal) * counts / (counts - 1))
         return sums.sum() / total**2
 
 

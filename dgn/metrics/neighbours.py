@@ -112,8 +112,8 @@ def code_spaces(net: FeatureNet) -> list[str]:
     prefix = ""
     while len(children := list(modules.named_children())) == 1:
         prefix, modules = f"{prefix}{children[0][0]}.", children[0][1]
-    own = [prefix + name for name, child in children if any(p.ndim >= 2 for p in child.parameters())]
-    return [name for name in own if name in net.aliases or name in net.layers()]
+    main = [prefix + name for name, child in children if any(p.ndim >= 2 for p in child.parameters())]
+    return [name for name in main if name in net.aliases or name in net.layers()]
 
 
 def _columns(places: Sequence[int], labels: Tensor, below: int | None) -> Iterator[tuple[int | None, Tensor]]:

@@ -1,6 +1,6 @@
-"""Two figures to rank many sets of preferred images by: the fraction recognized, and the Frechet distance.
+"""Two metrics for ranking many sets of preferred images: the fraction recognized, and the Frechet distance.
 
-The intervals and other figures of `dgn.metrics.scorer` cost more and are left out.
+The intervals and other metrics of `dgn.metrics.scorer` are left out because they take longer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 
 from dgn.am.objectives.unit_names import plain_label
-from dgn.metrics.features import features_of
+from dgn.metrics.features import extract_features
 from dgn.metrics.naturalness import frechet, same_classes
 from dgn.metrics.recognition import judge_images
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.usable import check_independent
 
 
-class Yardstick:
+class RankingMetrics:
     """Measures sets of images.
 
     Args:
-        judge: recognizes what they show; None: recognition is not measured, and the Frechet distance uses the
+        judge: classifies the images; None: recognition is not measured, and the Frechet distance uses the
             target's features.
         target: the network whose units were maximized.
         real: batches (images in image space, labels) of real images; None: no Frechet distance.
@@ -41,9 +41,9 @@ class Yardstick:
             check_independent(judge, target)
         self.judge, self.feature_net = judge, judge or target
         self.classes = {plain_label(name): i for i, name in enumerate(classes)}
-        read = [(features_of(self.feature_net, images), labels) for images, labels in real or ()]
-        self.real = torch.cat([features for features, _ in read]) if read else None
-        self.real_classes = torch.cat([labels for _, labels in read]).tolist() if read else []
+        batches = [(extract_features(self.feature_net, images), labels) for images, labels in real or ()]
+        self.real = torch.cat([features for features, _ in batches]) if batches else None
+        self.real_classes = torch.cat([labels for _, labels in batches]).tolist() if batches else []
 
     def measure(self, images: Tensor, wanted: Sequence[Sequence[str]]) -> dict[str, float]:
         """Measures one set of images.
@@ -54,25 +54,26 @@ class Yardstick:
 
         Returns:
             recognition: the fraction of images with a label for which it is the judge's top label.
-            frechet_distance (`dgn.metrics.naturalness.frechet`): to real images, of the same classes in the same
-            proportions if every image has a class. What cannot be measured is left out.
+            frechet_distance (`dgn.metrics.naturalness.frechet`): the distance to real images; if every image has a
+            class, to real images of the same classes in the same proportions.
+            Metrics that cannot be measured are left out.
         """
         figures = {}
         if self.judge is not None:
             verdicts = [verdict.top(1) for verdict in judge_images(self.judge, images, wanted)]
-            known = [first for first in verdicts if first is not None]
-            if known:
-                figures["recognition"] = sum(known) / len(known)
+            comparable = [recognized for recognized in verdicts if recognized is not None]
+            if comparable:
+                figures["recognition"] = sum(comparable) / len(comparable)
         if self.real is not None:
-            kept = [self.classes.get(plain_label(labels[0])) if len(labels) == 1 else None for labels in wanted]
-            matched = set(kept) <= set(self.real_classes)
-            real = self.real[same_classes(kept, self.real_classes)] if matched else self.real
+            classes = [self.classes.get(plain_label(labels[0])) if len(labels) == 1 else None for labels in wanted]
+            matched = set(classes) <= set(self.real_classes)
+            real = self.real[same_classes(classes, self.real_classes)] if matched else self.real
             if min(len(images), len(real)) > 1:
-                figures["frechet_distance"] = frechet(features_of(self.feature_net, images), real)
+                figures["frechet_distance"] = frechet(extract_features(self.feature_net, images), real)
         return figures
 
-    def words(self) -> str:
-        """Returns a sentence that names what measures the images; "" if nothing does."""
+    def describe(self) -> str:
+        """Returns a sentence that names the judge and the network of the features; "" if nothing is measured."""
         parts = [f"recognized by {self.judge.name}"] if self.judge else []
         if self.real is not None:
             parts.append(

@@ -52,12 +52,12 @@ def judge_images(judge: FeatureNet, images: Images, wanted: Sequence[Collection[
     order = logits.sort(dim=1, descending=True, stable=True).indices  # of equal logits, the lower class first
     ranks = order.argsort(1) + 1
     names = judge.labels or tuple(str(i) for i in range(logits.shape[1]))
-    places = {plain_label(name): i for i, name in reversed(list(enumerate(names)))}
+    classes = {plain_label(name): i for i, name in reversed(list(enumerate(names)))}
     verdicts = []
     for row, labels in enumerate(wanted if wanted is not None else [()] * len(logits)):
         first = int(order[row, 0])
-        known = [places[plain_label(label)] for label in labels if plain_label(label) in places]
-        best = min(known, key=lambda i: int(ranks[row, i])) if known else None
+        accepted = [classes[plain_label(label)] for label in labels if plain_label(label) in classes]
+        best = min(accepted, key=lambda i: int(ranks[row, i])) if accepted else None
         verdicts.append(
             Verdict(
                 names[first],

@@ -15,7 +15,7 @@ from dgn.am.objectives.unit_names import plain_label
 from dgn.data.batches import pick
 from dgn.errors import UserError
 from dgn.metrics.diversity import Space, diversity, features, mean_distance, pixels
-from dgn.metrics.features import features_of
+from dgn.metrics.features import extract_features
 from dgn.metrics.naturalness import naturalness
 from dgn.metrics.neighbours import Nearest, nearest
 from dgn.metrics.percentile import percentiles
@@ -51,8 +51,7 @@ class Scorer:
 
     Args:
         target: the network whose units were maximized.
-        judge: recognizes what the images show; None: recognition, naturalness and diversity in features are not
-            measured.
+        judge: classifies the images; None: recognition, naturalness and diversity in features are not measured.
         real: real images to compare with; None: metrics that need them are not measured.
         classes: the names of the real images' labels.
         held_out: other real images, for the reference row.
@@ -79,13 +78,13 @@ class Scorer:
         self.classes, self.layers = tuple(classes), list(layers)
         self.training = Stream(real) if training is None and real is not None else training
         self._activations: dict[str, Tensor] = {}
-        self._own: dict[int | None, dict[str, float]] = {}
+        self._real_distances: dict[int | None, dict[str, float]] = {}
         self._real_features: Tensor | None = None
         self._real_labels: list[int] = []
         if judge is not None and real is not None:
-            read = [(features_of(judge, images), labels) for images, labels in real()]
-            self._real_features = torch.cat([features for features, _ in read])
-            self._real_labels = torch.cat([labels for _, labels in read]).tolist()
+            batches = [(extract_features(judge, images), labels) for images, labels in real()]
+            self._real_features = torch.cat([features for features, _ in batches])
+            self._real_labels = torch.cat([labels for _, labels in batches]).tolist()
 
     def measure(
         self,
@@ -117,10 +116,10 @@ class Scorer:
 
         def mean(values: Sequence[float | None]) -> np.ndarray:
             pairs = zip(values, preferred.found, strict=True)
-            known = np.array([np.nan if v is None or not valid else float(v) for v, valid in pairs])
+            measurements = np.array([np.nan if v is None or not valid else float(v) for v, valid in pairs])
             # a unit without any value gets NaN
-            measured = ~np.isnan(known)
-            total, count = (np.bincount(rows[measured], w, len(units)) for w in (known[measured], None))
+            measured = ~np.isnan(measurements)
+            total, count = (np.bincount(rows[measured], w, len(units)) for w in (measurements[measured], None))
             return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
         per_unit = {"activation": mean(preferred.activations.tolist())}
@@ -132,7 +131,7 @@ class Scorer:
             per_unit["top1"] = mean([v.top(1) for v in scores.verdicts])
             per_unit["top5"] = mean([v.top(5) for v in scores.verdicts])
             per_unit["probability"] = mean([v.wanted for v in scores.verdicts])
-        results = [i for i, found in enumerate(preferred.found) if found]
+        results = [i for i, has_result in enumerate(preferred.found) if has_result]
         shown, shown_objectives = images[results], [objectives[i] for i in results]
         per_unit |= self._diversity(shown, shown_objectives, units)
         per_unit |= {f"nearest_{space}": mean(n.distances.tolist()) for space, n in scores.nearest.items()}
@@ -172,16 +171,16 @@ class Scorer:
         objectives = list(dict.fromkeys(objectives))
         values = activations_of(self.target, objectives, _images(self.held_out))
         labels = torch.cat([labels for _, labels in self.held_out()])
-        chosen: list[tuple[Objective, int, int]] = []  # objective, seed's place, image's place
+        chosen: list[tuple[Objective, int, int]] = []  # objective, number of the image, its index in the stream
         for column, objective in enumerate(objectives):
             label = self._class_of(objective)
             order = values[:, column].argsort(descending=True, stable=True)
-            places = order if label is None else torch.nonzero(labels == label).flatten()
-            chosen += [(objective, i, place) for i, place in enumerate(places[:count].tolist())]
+            indices = order if label is None else torch.nonzero(labels == label).flatten()
+            chosen += [(objective, i, index) for i, index in enumerate(indices[:count].tolist())]
         if not chosen:
             raise UserError(f"no real image of the units' classes among {len(labels)} held-out ones; give more of them")
-        activations = torch.stack([values[place, objectives.index(o)] for o, _, place in chosen])
-        images = pick(_images(self.held_out), [place for _, _, place in chosen])
+        activations = torch.stack([values[index, objectives.index(o)] for o, _, index in chosen])
+        images = pick(_images(self.held_out), [index for _, _, index in chosen])
         return Preferred(
             images=images,
             activations=activations,
@@ -231,7 +230,7 @@ class Scorer:
         if len(rows) < 2:
             return {}, {}
         result = naturalness(
-            features_of(self.judge, images[rows]),
+            extract_features(self.judge, images[rows]),
             [str(objectives[i]) for i in rows],
             [labels[i] for i in rows],
             self._real_features,
@@ -253,29 +252,31 @@ class Scorer:
         groups = [str(o) for o in objectives]
         label = {str(o): self._class_of(o) for o in objectives}
         spaces = {"diversity_pixels": pixels} | ({"diversity": features(self.judge)} if self.judge else {})
-        own = {name: diversity(images, groups, space) for name, space in spaces.items()}
+        distances = {name: diversity(images, groups, space) for name, space in spaces.items()}
         real = self._real_diversity(set(label.values()), spaces)
 
         def relative(name: str, unit: str) -> float:
-            return own[name][unit] / real[label[unit]][name] if unit in label else float("nan")
+            return distances[name][unit] / real[label[unit]][name] if unit in label else float("nan")
 
         return {name: np.array([relative(name, unit) for unit in units]) for name in spaces}
 
     def _real_diversity(self, labels: set[int | None], spaces: dict[str, Space]) -> dict[int | None, dict[str, float]]:
         """Returns the mean distance between real images of each class; of any class for None."""
-        wanted = {label: OF_ALL if label is None else PER_CLASS for label in labels - self._own.keys()}
-        samples: dict[int | None, list[Tensor]] = {label: [] for label in wanted}
-        for images, classes in self.real() if wanted and self.real is not None else ():
+        counts = {label: OF_ALL if label is None else PER_CLASS for label in labels - self._real_distances.keys()}
+        samples: dict[int | None, list[Tensor]] = {label: [] for label in counts}
+        for images, classes in self.real() if counts and self.real is not None else ():
             for image, image_label in zip(images, classes.tolist(), strict=True):
                 for label in (image_label, None):
-                    if label in samples and len(samples[label]) < wanted[label]:
+                    if label in samples and len(samples[label]) < counts[label]:
                         samples[label].append(image)
-            if all(len(samples[label]) == count for label, count in wanted.items()):
+            if all(len(samples[label]) == count for label, count in counts.items()):
                 break
         for label, chosen in samples.items():
             vectors = {name: space(torch.stack(chosen)) if chosen else None for name, space in spaces.items()}
-            self._own[label] = {n: mean_distance(v) if v is not None else float("nan") for n, v in vectors.items()}
-        return self._own
+            self._real_distances[label] = {
+                n: mean_distance(v) if v is not None else float("nan") for n, v in vectors.items()
+            }
+        return self._real_distances
 
 
 def _images(real: RealImages) -> Iterator[Tensor]:

@@ -117,11 +117,11 @@ class Scores:
             for figure in self.figures:
                 estimate = None
                 if figure in row.per_unit and figure in other.per_unit:
-                    mine, theirs = (dict(zip(r.units, r.per_unit[figure], strict=True)) for r in (row, other))
-                    estimate = interval([mine[unit] - theirs[unit] for unit in mine if unit in theirs], **settings)
+                    first, second = (dict(zip(r.units, r.per_unit[figure], strict=True)) for r in (row, other))
+                    estimate = interval([first[unit] - second[unit] for unit in first if unit in second], **settings)
                 elif figure in row.of_set and figure in other.of_set and row.units == other.units:
-                    (value, folds), (their_value, their_folds) = row.of_set[figure], other.of_set[figure]
-                    estimate = interval(folds - their_folds, value - their_value, **settings)
+                    (value, folds), (other_value, other_folds) = row.of_set[figure], other.of_set[figure]
+                    estimate = interval(folds - other_folds, value - other_value, **settings)
                 if estimate:
                     differences.append(Difference(figure, row.method, row.prior, other.method, other.prior, estimate))
         return differences

@@ -15,7 +15,7 @@ from torch import nn
 from dgn.errors import UserError
 from dgn.networks.assemble import arguments, assemble
 from dgn.networks.featurenet import FeatureNet
-from dgn.networks.foreign_code import said
+from dgn.networks.foreign_code import format_error
 from dgn.networks.inputs import InputSpace
 from dgn.networks.network_settings import NetworkSettings
 from dgn.networks.own_modules import OwnModules
@@ -71,7 +71,7 @@ def _made(model: str, args: Mapping[str, Any]) -> nn.Module:
         try:
             network = value(**args)
         except Exception as error:  # user code can raise anything
-            raise UserError(f"model={model} cannot be made with args={dict(args)}: {said(error)}") from error
+            raise UserError(f"model={model} cannot be made with args={dict(args)}: {format_error(error)}") from error
     if not isinstance(network, nn.Module):
         raise UserError(f"model={model} gave a {type(network).__name__}; it must give a torch.nn.Module")
     return own.wrap(network)
@@ -109,6 +109,6 @@ def _imported(model: str, file: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name and file.startswith(error.name):
             raise UserError(f"model={model}: no module {error.name!r}; check its name, or give a file") from None
-        raise UserError(f"model={model} cannot be imported: {said(error)}") from error
+        raise UserError(f"model={model} cannot be imported: {format_error(error)}") from error
     except Exception as error:  # user code can raise anything
-        raise UserError(f"model={model} cannot be imported: {said(error)}") from error
+        raise UserError(f"model={model} cannot be imported: {format_error(error)}") from error

@@ -13,7 +13,7 @@ from torch.autograd.function import FunctionCtx
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from dgn.networks.foreign_code import place_of
-from dgn.networks.layers import OUTPUT, tensors_of, watched
+from dgn.networks.layers import OUTPUT, iterate_tensors, watched
 
 CAUSES = {
     "inference": "computed under torch.inference_mode()",
@@ -142,14 +142,14 @@ class _Watch(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if any(tensor.requires_grad for _, tensor in tensors_of([*args, *(kwargs or {}).values()])):
+        if any(tensor.requires_grad for _, tensor in iterate_tensors([*args, *(kwargs or {}).values()])):
             self._note(_short(func), result)
         return result
 
     def _note(self, name: str, result: Any) -> None:
         if any(word in name for word in _WITHOUT_VALUES):
             return
-        outputs = [tensor for _, tensor in tensors_of(result)]
+        outputs = [tensor for _, tensor in iterate_tensors(result)]
         real = [tensor for tensor in outputs if tensor.is_floating_point()]
         if name in _LEAVES_TORCH:
             self._cut("detached", True)

@@ -208,7 +208,7 @@ class FeatureNet(nn.Module):
         entering = classes + ":input"
         return entering if classes != OUTPUT and entering in self.layers() else self.trunk()
 
-    def labels_of(self, layer: str) -> tuple[str, ...]:
+    def layer_labels(self, layer: str) -> tuple[str, ...]:
         """Returns the names of a layer's units: the labels for a class layer (before or after softmax), else ()."""
         shape = self.layer(layer).shape
         return self.labels if self.labels and shape == (len(self.labels),) else ()

@@ -24,12 +24,12 @@ def why_it_fails(name: str, size: tuple[int, int], error: Exception, run: Callab
         run: Runs the network on its own input (N, channels, height, width).
     """
     height, width = size
-    what = f"{name} cannot be run on images of {height}x{width} pixels"
+    failure = f"{name} cannot be run on images of {height}x{width} pixels"
     reasons = set()
     for side in _SIZES:
         other = _reason(run, 3, side, side)
         if other is None:
-            return f"{what} ({said(error)}) but on {side}x{side}: give the size that it takes with input_size={side}"
+            return f"{failure} ({format_error(error)}) but on {side}x{side}: set input_size={side}"
         reasons.add(other)
     for channels in (1, 4, 2, 6):
         if any(_reason(run, channels, *size) is None for size in ((height, width), (28, 28))):
@@ -38,11 +38,11 @@ def why_it_fails(name: str, size: tuple[int, int], error: Exception, run: Callab
                 "put it into a module that makes its input of RGB, as images.mean(1, keepdim=True) does for grey ones"
             )
     if len(reasons) > 1:  # the error depends on the size
-        return f"{what}: its own code raises {said(error)}; give the size that it takes with input_size=, or fix it"
-    return f"{what}: its own code raises {said(error)}; put that right there"
+        return f"{failure}: its own code raises {format_error(error)}; set input_size= to its size, or fix it"
+    return f"{failure}: its own code raises {format_error(error)}; fix it there"
 
 
-def said(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     """Formats an error of foreign code in one line: exception class, message, and file and line.
 
     The location is the last frame in the user's own code, or in a library if the traceback has no such frame.
@@ -123,7 +123,7 @@ def _dry_run(network: nn.Module, size: tuple[int, int]) -> None:
     except Exception as error:  # user code can raise anything
         raise UserError(
             f"lazy modules get their shapes in a first run, and that fails on images of {size[0]}x{size[1]} pixels: "
-            f"{said(error)}; give the size that the network takes with input_size="
+            f"{format_error(error)}; give the size that the network takes with input_size="
         ) from error
     if _is_lazy(network):
         names = [name for name, tensor in network.named_parameters() if nn.parameter.is_lazy(tensor)]

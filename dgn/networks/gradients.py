@@ -25,7 +25,7 @@ from torch import Tensor
 from dgn.errors import first_line
 from dgn.networks.cuts import CAUSES, Cut, Uncut, called, grad_mode, noted_cuts
 from dgn.networks.featurenet import FeatureNet
-from dgn.networks.layers import tensors_of, watched
+from dgn.networks.layers import iterate_tensors, watched
 
 _STEPS = (1e-3, 1e-2)
 """Steps of finite differences, in image space. At 1e-3, few rectifiers change sign; at 1e-2, low precision disturbs
@@ -245,7 +245,7 @@ def _watch(net: FeatureNet, images: Tensor) -> list[_Event]:
     events: list[_Event] = []
 
     def note(name: str, kind: str, entering: bool, value: Any) -> None:
-        tensors = [tensor for _, tensor in tensors_of(value) if tensor.is_floating_point()]
+        tensors = [tensor for _, tensor in iterate_tensors(value) if tensor.is_floating_point()]
         if tensors:
             attached = any(tensor.requires_grad for tensor in tensors)
             events.append(_Event(name, kind, not entering, attached, grad_mode(), tensors[0]))

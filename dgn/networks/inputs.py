@@ -45,22 +45,22 @@ class InputSpace:
     interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
-        _one_of("channel_order", self.channel_order, ("RGB", "BGR"))
-        _one_of("fit", self.fit, ("resize", "crop"))
-        _one_of("interpolation", self.interpolation, ("bilinear", "bicubic"))
+        _check_choice("channel_order", self.channel_order, ("RGB", "BGR"))
+        _check_choice("fit", self.fit, ("resize", "crop"))
+        _check_choice("interpolation", self.interpolation, ("bilinear", "bicubic"))
         for key in ("mean", "std"):
             value = getattr(self, key)
             if not isinstance(value, Sequence) or len(value) != 3 or not all(map(_is_number, value)):
-                raise UserError(f"{key}={_said(value)} needs three numbers, one a channel: {key}=[0.5,0.5,0.5]")
+                raise UserError(f"{key}={_format(value)} needs three numbers, one a channel: {key}=[0.5,0.5,0.5]")
         if not _is_number(self.value_range):
             raise UserError(f"value_range={self.value_range} must be a number: 1 or 255")
         if self.size is not None and (isinstance(self.size, str) or len(self.size) != 2):
-            raise UserError(f"input_size={_said(self.size)} needs a side, or height and width: input_size=[240,320]")
+            raise UserError(f"input_size={_format(self.size)} needs a side, or height and width: input_size=[240,320]")
         if min(self.std) <= 0 or self.value_range <= 0:
             raise UserError(f"std={list(self.std)} and value_range={self.value_range} must be positive")
         for key, sides in (("input_size", self.size or ()), ("resize", () if self.resize is None else (self.resize,))):
             if not all(isinstance(side, int) and side > 0 for side in sides):
-                raise UserError(f"{key}={_said(sides)} must be whole numbers of pixels, at least 1")
+                raise UserError(f"{key}={_format(sides)} must be whole numbers of pixels, at least 1")
 
     @full_precision
     def enter(self, images: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class InputSpace:
         images = (inputs * std + mean) / self.value_range
         return images.flip(1) if self.channel_order == "BGR" else images
 
-    def part_of(self, region: Sequence[float], image_size: tuple[int, int]) -> tuple[float, float, float, float]:
+    def visible_part(self, region: Sequence[float], image_size: tuple[int, int]) -> tuple[float, float, float, float]:
         """Maps a region of the network's input to the same region of an image.
 
         Args:
@@ -178,15 +178,15 @@ def _per_channel(values: Sequence[float], like: Tensor) -> Tensor:
     return torch.cat([like.new_full((1, 1, 1), value) for value in values])
 
 
-def _one_of(key: str, value: str, right: tuple[str, ...]) -> None:
+def _check_choice(key: str, value: str, right: tuple[str, ...]) -> None:
     if value not in right:
-        raise UserError(f"{key}={value!r} is none of {', '.join(right)}")
+        raise UserError(f"{key}={value!r} must be one of {', '.join(right)}")
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _said(value: Any) -> str:
+def _format(value: Any) -> str:
     """Formats a value as on a command line."""
     return f"[{','.join(map(str, value))}]" if isinstance(value, list | tuple) else str(value)

@@ -77,7 +77,7 @@ class Layer:
 
     def take(self, value: Any) -> Tensor | None:
         """Selects the layer's tensor from the module's input or output."""
-        return dict(tensors_of(value)).get(self.port)
+        return dict(iterate_tensors(value)).get(self.port)
 
     def arrange(self, tensor: Tensor, images: int) -> Tensor:
         """Converts the module's tensor for `images` images to activations (N, *shape)."""
@@ -119,7 +119,7 @@ def probe(network: nn.Module, run: Callable[[int, int], None], square: bool) -> 
     return layers
 
 
-def tensors_of(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
+def iterate_tensors(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
     """Yields the tensors in a module's input or output with their ports.
 
     The port is "" for the first tensor, and the path to it for the others: `1`, `aux`, `0.1`.
@@ -186,7 +186,7 @@ def _observe(network: nn.Module, run: Callable[[], None]) -> dict[str, _Note]:
     def note(module: str, kind: str, entering: bool, value: Any) -> None:
         call = calls[module, entering]
         calls[module, entering] += 1
-        for port, tensor in tensors_of(value):
+        for port, tensor in iterate_tensors(value):
             if tensor.ndim < 2 or not tensor.is_floating_point() or (entering and port):
                 continue
             ending = (":input" if entering else "") + (f":{port}" if port else "")

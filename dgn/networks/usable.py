@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from dgn.errors import UserError
 from dgn.networks.cuts import noted_cuts
 from dgn.networks.featurenet import FeatureNet
-from dgn.networks.foreign_code import said
+from dgn.networks.foreign_code import format_error
 from dgn.networks.gradients import Loss, lost
-from dgn.networks.layers import tensors_of, watched
+from dgn.networks.layers import iterate_tensors, watched
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def _activations(net: FeatureNet, images: Tensor, layers: Sequence[str], role: s
         batch = "one image" if len(images) == 1 else f"a batch of {len(images)} images"
         grad = " with a gradient" if images.requires_grad else ""
         raise UserError(
-            f"{net.name} cannot be the {role}: on {batch}{grad} its own code raises {said(error)}; put that right there"
+            f"{net.name} cannot be the {role}: on {batch}{grad} its own code raises {format_error(error)}; fix it there"
         ) from error
 
 
@@ -174,7 +174,7 @@ def _first_not_finite(net: FeatureNet, images: Tensor) -> str:
     modules: list[str] = []
 
     def note(name: str, kind: str, entering: bool, value: Any) -> None:
-        if not entering and any(_not_finite(tensor) for _, tensor in tensors_of(value)):
+        if not entering and any(_not_finite(tensor) for _, tensor in iterate_tensors(value)):
             modules.append(name)
 
     with torch.no_grad(), watched(net.network, note):

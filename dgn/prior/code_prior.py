@@ -136,7 +136,7 @@ class CodePrior:
         except (SafetensorError, ValueError, OSError) as error:
             raise UserError(f"{path} cannot be read as a code prior: {error}") from None
         if not isinstance(header, Mapping) or header.get("format") != _FORMAT:
-            raise UserError(f"{path} is no code prior; `{command('train', 'task=code_prior')}` makes one")
+            raise UserError(f"{path} is not a code prior; `{command('train', 'task=code_prior')}` creates one")
         try:
             with torch.device("meta"):  # allocates nothing before the file is validated
                 autoencoder = CodeAutoencoder(**header["autoencoder"])

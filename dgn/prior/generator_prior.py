@@ -212,8 +212,8 @@ class Prior:
             prior = cls.load(path, device)
         except UserError as error:
             raise UserError(
-                f"prior={name}: what is shared there cannot be read as a prior ({error}); tell whoever shared it, or "
-                f"remove {path} where its download broke"
+                f"prior={name}: the shared file cannot be read as a prior ({error}); ask its author, or "
+                f"remove {path} if its download was incomplete"
             ) from None
         prior.source = name
         return prior

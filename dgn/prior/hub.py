@@ -32,7 +32,7 @@ def fetch(where: str) -> Path:
         return _from_hub(match[1], match[2])
     if kind == "wandb" and re.fullmatch(r"[\w.-]+/[\w. -]+/[\w.-]+(:[\w.-]+)?", name):
         return _from_wandb(name if ":" in name else f"{name}:latest")
-    raise UserError(f"prior={where} is no name of a shared prior; give {_FORMS}")
+    raise UserError(f"prior={where} is not the name of a shared prior; give {_FORMS}")
 
 
 def _from_hub(repository: str, revision: str | None) -> Path:
@@ -61,7 +61,7 @@ def _why_not(kinds: Any, error: Exception, revision: str | None) -> str:
         return ": access must be requested on its page; then run `hf auth login`"
     if isinstance(error, kinds.RepositoryNotFoundError):
         return ": no such repository, or it is private; check the name, or `hf auth login`"
-    return f" ({reason_of(error)}); check the name, the network and `hf auth login`"
+    return f" ({failure_reason(error)}); check the name, the network and `hf auth login`"
 
 
 def _from_wandb(name: str) -> Path:
@@ -80,7 +80,7 @@ def _from_wandb(name: str) -> Path:
                     there.replace(folder / PRIOR)
     except Exception as error:  # W&B's errors, and those of the network below it
         raise UserError(
-            f"prior=wandb:{name} cannot be had ({reason_of(error)}); check the name, the network and `wandb login`"
+            f"prior=wandb:{name} cannot be had ({failure_reason(error)}); check the name, the network and `wandb login`"
         ) from None
     if not (folder / PRIOR).is_file():
         raise UserError(
@@ -98,7 +98,7 @@ def hub_library() -> Any:
     return huggingface_hub
 
 
-def reason_of(error: BaseException) -> str:
+def failure_reason(error: BaseException) -> str:
     """The first informative line of an error, with the second if the first is only an HTTP status."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(("(Request ID", "http"))][:2]

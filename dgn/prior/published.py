@@ -104,7 +104,7 @@ def read_range(path: str | Path, layer: str) -> Tensor:
     except OSError as error:
         raise UserError(f"cannot read the range file {path}: {error.strerror}; check the path") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path} is no range file: a text of one line of numbers; name that") from None
+        raise UserError(f"{path} is not a range file (text with one line of numbers); give one") from None
     if len(words) != units[layer]:
         others = [name for name, count in units.items() if count == len(words)]
         fits = f"; it fits {', '.join(others)}" if others else ""
@@ -112,7 +112,7 @@ def read_range(path: str | Path, layer: str) -> Tensor:
     try:
         bounds = torch.tensor([float(word) for word in words]).view(shape)
     except ValueError as error:
-        raise UserError(f"{path} is no range file: {error}; it is to hold numbers only") from None
+        raise UserError(f"{path} is not a range file: {error}; it must contain only numbers") from None
     if not bounds.isfinite().all() or bounds.min() < 0:
         raise UserError(f"{path} holds bounds that are negative or not finite; fetch it again")
     return bounds

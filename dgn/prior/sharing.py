@@ -13,7 +13,7 @@ from pathlib import Path
 from dgn.data.hub import unreachable
 from dgn.errors import UserError
 from dgn.prior.card import write_card
-from dgn.prior.hub import fetch, hub_library, is_shared, reason_of
+from dgn.prior.hub import failure_reason, fetch, hub_library, is_shared
 from dgn.runs.folders import PRIOR
 
 
@@ -33,7 +33,7 @@ def push(path: str | Path, repository: str, private: bool = False) -> str:
     """
     hub = hub_library()
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-        raise UserError(f"{repository!r} is no repository of the hub; give USER/NAME")
+        raise UserError(f"{repository!r} is not a repository of the hub; give USER/NAME")
     path = fetch(str(path)) if is_shared(path) else Path(path)
     if path.is_dir():
         path = path / PRIOR
@@ -51,7 +51,7 @@ def push(path: str | Path, repository: str, private: bool = False) -> str:
             api.create_commit(repository, added, commit_message="Prior and model card, by dgn")
         except Exception as error:  # the hub's errors, and those of the network below it
             raise UserError(
-                f"the hub did not take {repository} ({reason_of(error)}); "
+                f"the hub did not take {repository} ({failure_reason(error)}); "
                 "log in with `hf auth login`, or check the name and the network"
             ) from None
     return f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/{repository}"

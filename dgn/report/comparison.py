@@ -40,7 +40,7 @@ class Table:
         reference: the row of real images.
         priors: whether any contender has a prior.
         starts: whether any contender says where its searches started.
-        sure: whether any figure has an interval.
+        with_intervals: whether any figure has an interval.
         note: how the intervals were computed.
     """
 
@@ -49,7 +49,7 @@ class Table:
     reference: tuple[Contender, list[Cell | None]] | None
     priors: bool
     starts: bool
-    sure: bool
+    with_intervals: bool
     note: str
 
 
@@ -80,22 +80,22 @@ def _column(
     low, span = min(ends), (max(ends) - min(ends)) or 1.0
     values = [figure.value for c in contenders if (figure := _figure(c, metric))]
     best = (max if metric.better == "higher" else min)(values) if metric.better and len(set(values)) > 1 else None
-    say = percent if metric.percent else number
+    format_value = percent if metric.percent else number
 
-    def place(value: float) -> float:
+    def position(value: float) -> float:
         return round(4 + 92 * (value - low) / span, 1)  # a margin, so that a dot at an end is whole
 
     def cell(contender: Contender) -> Cell | None:
         figure = _figure(contender, metric)
         if figure is None:
             return None
-        at, best_one = place(figure.value), contender is not real and figure.value == best
-        line = place(reference.value) if reference else None
+        at, is_best = position(figure.value), contender is not real and figure.value == best
+        line = position(reference.value) if reference else None
         if not (known(figure.low) and known(figure.high)):
-            return Cell(say(figure.value), "", best_one, at, at, 0.0, line)
-        left, right = place(figure.low), place(figure.high)
-        interval = f"{say(figure.low)} to {say(figure.high)}"
-        return Cell(say(figure.value), interval, best_one, at, left, round(right - left, 1), line)
+            return Cell(format_value(figure.value), "", is_best, at, at, 0.0, line)
+        left, right = position(figure.low), position(figure.high)
+        interval = f"{format_value(figure.low)} to {format_value(figure.high)}"
+        return Cell(format_value(figure.value), interval, is_best, at, left, round(right - left, 1), line)
 
     return cell
 

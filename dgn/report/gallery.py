@@ -73,16 +73,41 @@ def write_gallery(
     write_sheet(folder / "contact_sheet.png", run_units, columns, images)
     if len(columns) > 1:
         write_figure(folder / "comparison.png", run_units, columns, images, units or {})
-    overview = render(
+    summary = summary or grouping.describe_run(rows, len(run_units), columns, settings)
+    texts = dict(title=title, summary=summary, command=command, settings=list(flat(settings)))
+    overview = _overview(rows, columns, run_units, comparison, paths, sizes[0][0], **texts)
+    write_whole(folder / "index.html", overview)
+    return folder / "index.html"
+
+
+def _overview(
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+    units: Sequence[UnitResults],
+    comparison: Comparison | None,
+    paths: PathCurves | None,
+    width: int,
+    **texts: Any,
+) -> str:
+    """Returns the HTML of index.html.
+
+    Args:
+        rows: the rows of the run.
+        columns: its columns.
+        units: its units.
+        comparison: the table of methods and priors.
+        paths: path similarity over the target's layers.
+        width: the width of the first image, in pixels.
+        texts: title, summary, command and settings.
+    """
+    return render(
         "overview.html",
         root="",
-        title=title,
-        summary=summary or grouping.sentence(rows, len(run_units), columns, settings),
-        numbers=_numbers(rows, run_units, columns),
+        numbers=_numbers(rows, units, columns),
         columns=columns,
-        layers=[(layer, _numbers_of_layer(layer, columns)) for layer in grouping.layers_of(run_units)],
-        units=run_units,
-        chosen=lambda unit: _on_overview(unit, columns, len(run_units)),
+        layers=[(layer, _numbers_of_layer(layer, columns)) for layer in grouping.group_by_layer(units)],
+        units=units,
+        chosen=lambda unit: _on_overview(unit, columns, len(units)),
         judged=any(row.recognized is not None for row in rows),
         measured=any(known(row.percentile) for row in rows),
         sortable=[entry for entry in _SORTABLE if any(known(getattr(row, entry[1])) for row in rows)],
@@ -91,13 +116,10 @@ def write_gallery(
         path_chart=chart([((i, i), values) for i, (_, values) in enumerate(paths.curves)], 1.0) if paths else None,
         chart_size=(WIDTH, HEIGHT),
         begun=_begun(rows),
-        command=command,
-        settings=list(flat(settings)),
-        abreast=_abreast(run_units, columns),
-        side=_side(sizes[0][0]),
+        abreast=_abreast(units, columns),
+        side=_side(width),
+        **texts,
     )
-    write_whole(folder / "index.html", overview)
-    return folder / "index.html"
 
 
 def _write_image(folder: Path, row: Row, image: Tensor) -> str:
@@ -135,17 +157,19 @@ class _UnitPages:
         real = [self._real.show(image) for image in notes.real]
         best = max((image.activation for image in notes.real if known(image.activation)), default=None)
         rows = [shot.row for shot in unit.shots]
-        own = sorted({shot.column for shot in unit.shots})
+        unit_columns = sorted({shot.column for shot in unit.shots})
         page = render(
             "unit.html",
             unit=unit,
             before=self._units[unit.number - 1] if unit.number else None,
             after=self._units[unit.number + 1] if unit.number + 1 < len(self._units) else None,
             count=len(self._units),
-            summary=grouping.sentence_of(unit, [self._columns[i] for i in own], self._target),
-            numbers=_numbers(rows, [unit], own)[2:],
-            columns=[(i, self._columns[i], _head(unit.of(i))) for i in own],
-            lines=[(facet, seed, [cells[i] for i in own]) for facet, seed, cells in unit.lines(len(self._columns))],
+            summary=grouping.describe_unit(unit, [self._columns[i] for i in unit_columns], self._target),
+            numbers=_numbers(rows, [unit], unit_columns)[2:],
+            columns=[(i, self._columns[i], _head(unit.shots_in(i))) for i in unit_columns],
+            lines=[
+                (facet, seed, [cells[i] for i in unit_columns]) for facet, seed, cells in unit.lines(len(self._columns))
+            ],
             starts=self._starts(unit),
             nearest={shot.place: [self._real.show(image) for image in shot.trace.nearest] for shot in unit.shots},
             fields={shot.place: self._field(shot) for shot in unit.shots if shot.trace.box is not None},
@@ -205,7 +229,7 @@ def _chart_text(unit: UnitResults, columns: Sequence[Column]) -> str:
     """Returns a description of the chart for screen readers."""
     parts = []
     for i, column in enumerate(columns):
-        curves = [shot.trace.curve for shot in unit.of(i) if len(shot.trace.curve)]
+        curves = [shot.trace.curve for shot in unit.shots_in(i) if len(shot.trace.curve)]
         if curves:
             first, last = (sum(float(curve[end]) for curve in curves) / len(curves) for end in (0, -1))
             parts.append(f"{column.title} from {first:.3g} to {last:.3g} in {len(curves[0])} steps")
@@ -272,7 +296,7 @@ def _on_overview(unit: UnitResults, columns: Sequence[Column], units: int) -> li
     They are the first of each column; with a single column all, limited so that the page stays small.
     """
     if len(columns) > 1:
-        return [shots[0] for i in range(len(columns)) if (shots := unit.of(i))]
+        return [shots[0] for i in range(len(columns)) if (shots := unit.shots_in(i))]
     return unit.shots[: max(4, min(16, ON_OVERVIEW // units))]
 
 

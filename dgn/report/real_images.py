@@ -20,7 +20,7 @@ class Shown:
     """A real image as files, with paths relative to the run folder.
 
     Attributes:
-        given: the real image.
+        source: the real image.
         path: the whole image.
         crop: the image cropped to its box; "" without a box.
         masked: the masked image; "" without a mask.
@@ -28,7 +28,7 @@ class Shown:
         ratio: height divided by width.
     """
 
-    given: RealImage
+    source: RealImage
     path: str
     crop: str
     masked: str
@@ -42,12 +42,12 @@ class RealImages:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def show(self, given: RealImage) -> Shown:
-        image = given.image.detach().float().clamp(0, 1).cpu()
-        box = clipped(given.box, image)
+    def show(self, real: RealImage) -> Shown:
+        image = real.image.detach().float().clamp(0, 1).cpu()
+        box = clipped(real.box, image)
         crop = self.write(cropped(image, box)) if box else ""
-        masked = self.write(cropped(dimmed(image, given.mask), box)) if given.mask is not None else ""
-        return Shown(given, self.write(image), crop, masked, field(box, image), image.shape[1] / image.shape[2])
+        masked = self.write(cropped(dimmed(image, real.mask), box)) if real.mask is not None else ""
+        return Shown(real, self.write(image), crop, masked, field(box, image), image.shape[1] / image.shape[2])
 
     def write(self, image: Tensor, folder: str = "real") -> str:
         """Writes an image, float (3, H, W), named by a hash of its content; returns the path from the run folder."""

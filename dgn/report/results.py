@@ -86,7 +86,7 @@ def write_results(folder: str | Path, rows: Sequence[Row], settings: Mapping[str
     None and values that are not finite are null in the JSON, which is strict (no NaN). Settings that JSON cannot
     represent (paths, devices, infinities) are written as their `str`.
     """
-    records = [{name: _known(value) for name, value in asdict(row).items()} for row in rows]
+    records = [{name: _json_value(value) for name, value in asdict(row).items()} for row in rows]
     table = io.StringIO()
     writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -107,8 +107,8 @@ def as_json(value: Any) -> Any:
     return as_json(value.tolist()) if hasattr(value, "tolist") else str(value)  # numpy and torch
 
 
-def _known(value: Any) -> Any:
-    value = value.item() if hasattr(value, "item") else value  # json does not know numpy's numbers
+def _json_value(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value  # json does not accept numpy's numbers
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -17,11 +17,11 @@ IN_FIGURE = (16, 12)  # units of a comparison figure, and pictures in a row, tha
 
 def write_sheet(path: Path, units: Sequence[UnitResults], columns: Sequence[Column], images: Tensor) -> None:
     """Writes all images in the order of their units; units with the same methods and priors fill one row each."""
-    groups = [(unit, i, shots) for unit in units for i in range(len(columns)) if (shots := unit.of(i))]
+    groups = [(unit, i, shots) for unit in units for i in range(len(columns)) if (shots := unit.shots_in(i))]
     most = max(len(shots) for _, _, shots in groups)
     places = [[shot.place for shot in shots] for _, _, shots in groups]
-    words = [(u.title, u.objective, columns[i].title if len(columns) > 1 else "") for u, i, _ in groups]
-    titles = [" · ".join(dict.fromkeys(filter(None, title))) for title in words]
+    title_parts = [(u.title, u.objective, columns[i].title if len(columns) > 1 else "") for u, i, _ in groups]
+    titles = [" · ".join(dict.fromkeys(filter(None, parts))) for parts in title_parts]
     starts = {shot.place: describe_start(shot.row.start) for unit in units for shot in unit.shots}
     captions = [starts[place] for group in places for place in [*group, *[group[-1]] * (most - len(group))]]
     aligned = len(columns) if len(groups) == len(units) * len(columns) else 1
@@ -35,14 +35,14 @@ def write_figure(
 ) -> None:
     """Writes the first units' images by each method and prior, preceded by the real images that excite them most."""
     units = units[: IN_FIGURE[0]]
-    own = [i for i in range(len(columns)) if any(unit.of(i) for unit in units)]
-    table = [[[images[shot.place] for shot in unit.of(i)] for i in own] for unit in units]
-    titles = [columns[i].title for i in own]
+    shown = [i for i in range(len(columns)) if any(unit.shots_in(i) for unit in units)]
+    table = [[[images[shot.place] for shot in unit.shots_in(i)] for i in shown] for unit in units]
+    titles = [columns[i].title for i in shown]
     real = [[image.image for image in notes.get(unit.objective, UnitNotes()).real] for unit in units]
     if any(real):
         table = [[top_images, *cells] for top_images, cells in zip(real, table, strict=True)]
         titles = ["real images", *titles]
-    most = max(len(cell) for cells in table for cell in cells[-len(own) :])
+    most = max(len(cell) for cells in table for cell in cells[-len(shown) :])
     per_cell = min(most, max(1, IN_FIGURE[1] // len(titles)))
     white = torch.ones(3, *images.shape[-2:])
     cells = [(cell[:per_cell] + [white] * per_cell)[:per_cell] for line in table for cell in line]

@@ -8,7 +8,7 @@ from typing import Any
 from dgn.files import file_stem
 from dgn.report.contents import Trace
 from dgn.report.results import Row
-from dgn.report.words import counted, known, listed, name_of
+from dgn.report.words import counted, known, listed, setting_name
 
 
 @dataclass(frozen=True)
@@ -74,18 +74,18 @@ class UnitResults:
         facets = dict.fromkeys(shot.row.facet for shot in self.shots)
         return " ".join(filter(None, (first.label, self.objective, first.layer, first.unit, *facets))).lower()
 
-    def of(self, column: int) -> list[Shot]:
+    def shots_in(self, column: int) -> list[Shot]:
         return [shot for shot in self.shots if shot.column == column]
 
     def verdicts(self, column: int) -> list[bool]:
-        return verdicts([shot.row for shot in self.of(column)])
+        return verdicts([shot.row for shot in self.shots_in(column)])
 
     def mean(self, name: str, column: int) -> float | None:
         """Returns the mean of a number over a column's images; None if no image has it; a fraction for `recognized`."""
         if name == "recognized":
             judged = self.verdicts(column)
             return sum(judged) / len(judged) if judged else None
-        return mean([shot.row for shot in self.of(column)], name)
+        return mean([shot.row for shot in self.shots_in(column)], name)
 
     def lines(self, columns: int) -> Iterator[tuple[str, int, list[list[Shot]]]]:
         """Yields the unit's images as a table: each facet and seed, in order, with the images in each column.
@@ -142,7 +142,7 @@ def arrange(
     return columns, list(units.values())
 
 
-def layers_of(units: Sequence[UnitResults]) -> list[LayerResults]:
+def group_by_layer(units: Sequence[UnitResults]) -> list[LayerResults]:
     layers: dict[str, LayerResults] = {}
     for unit in units:
         layers.setdefault(unit.layer, LayerResults(unit.layer, len(layers), [])).units.append(unit)
@@ -163,41 +163,41 @@ def verdicts(rows: Sequence[Row]) -> list[bool]:
     return [bool(row.recognized) for row in rows if row.recognized is not None]
 
 
-def sentence(rows: Sequence[Row], units: int, columns: Sequence[Column], settings: dict[str, Any]) -> str:
+def describe_run(rows: Sequence[Row], units: int, columns: Sequence[Column], settings: dict[str, Any]) -> str:
     """Describes the page in one sentence."""
     layers = list(dict.fromkeys(row.layer for row in rows))
     text = f"{'Images' if len(rows) > 1 else 'The image'} that {counted(units, 'unit')} of {listed(layers)}"
-    if target := name_of(settings.get("target")):
+    if target := setting_name(settings.get("target")):
         text += f" in {target}"
     text += " prefers" if units == 1 else " prefer"
     if len(rows) > units > 1 and len(rows) % units == 0:
         text += f", {len(rows) // units} each"
     text += f", found by {listed(list(dict.fromkeys(row.method for row in rows)))}"
-    taken = {row.steps for row in rows if row.steps}
-    steps = taken.pop() if len(taken) == 1 else None
+    numbers = {row.steps for row in rows if row.steps}
+    steps = numbers.pop() if len(numbers) == 1 else None
     if not any(row.steps for row in rows):
         steps = _steps(settings)
     if steps:
         text += f" in {steps} steps"
     priors = list(dict.fromkeys(column.prior for column in columns if column.prior))
-    if prior := listed(priors) or name_of(settings.get("prior")):
+    if prior := listed(priors) or setting_name(settings.get("prior")):
         text += f" through the prior{'s' if len(priors) > 1 else ''} {prior}"
     return text + "."
 
 
-def sentence_of(unit: UnitResults, columns: Sequence[Column], target: Any) -> str:
+def describe_unit(unit: UnitResults, columns: Sequence[Column], target: Any) -> str:
     """Describes a unit's page in one sentence."""
     first = unit.shots[0].row
     several = "+" in unit.objective or "*" in unit.objective
     text = f"{first.layer} in " if several else f"Unit {first.unit} of {first.layer} in "
-    text = (text + name_of(target)) if name_of(target) else text.removesuffix(" in ")
+    text = (text + setting_name(target)) if setting_name(target) else text.removesuffix(" in ")
     text += f": {counted(len(unit.shots), 'image')}, found "
     if len(columns) > 1:
-        return text + f"in {len(columns)} ways."
+        return text + f"by {len(columns)} methods or priors."
     return text + f"by {columns[0].method}{f' through {columns[0].prior}' if columns[0].prior else ''}."
 
 
 def _steps(settings: dict[str, Any]) -> Any:
     method = settings.get("method")
-    places = [settings, method, method.get("update")] if isinstance(method, dict) else [settings]
-    return next((place["steps"] for place in places if isinstance(place, dict) and place.get("steps")), None)
+    parts = [settings, method, method.get("update")] if isinstance(method, dict) else [settings]
+    return next((part["steps"] for part in parts if isinstance(part, dict) and part.get("steps")), None)

@@ -48,13 +48,13 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-def name_of(setting: Any) -> str:
+def setting_name(setting: Any) -> str:
     """Returns the name of a configured object: its `name`, `network` or `path`, else the class name of its target."""
     if isinstance(setting, Mapping):
         named = next((setting[key] for key in ("name", "network", "path") if setting.get(key)), None)
         return str(named or str(setting.get("_target_", "")).rpartition(".")[2])
     if isinstance(setting, Sequence) and not isinstance(setting, str):
-        return listed([name_of(entry) for entry in setting])
+        return listed([setting_name(entry) for entry in setting])
     return str(setting or "")
 
 
@@ -73,10 +73,10 @@ def command_for(command: str, objective: str, prior: Any = None) -> str:
     The units are replaced, the run folder is removed, and the run's prior is named if the command did not name it.
     """
     try:
-        words = shlex.split(command)
+        arguments = shlex.split(command)
     except ValueError:  # not valid shell syntax: left unchanged
         return command
-    kept = [word for word in words if not re.match(r"\+?(units|hydra\.run\.dir)=", word)]
-    if isinstance(prior, str) and prior and not any(word.startswith("prior=") for word in kept):
+    kept = [argument for argument in arguments if not re.match(r"\+?(units|hydra\.run\.dir)=", argument)]
+    if isinstance(prior, str) and prior and not any(argument.startswith("prior=") for argument in kept):
         kept.append(override("prior", prior))
     return shlex.join([*kept, override("units", objective)])

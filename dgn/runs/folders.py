@@ -68,7 +68,7 @@ def folder_to_resume(resume: str | None) -> Path | None:
     return folder
 
 
-def command_of(folder: Path) -> str:
+def read_command(folder: Path) -> str:
     """Returns the command that started a run: the first line of its saved config."""
     return (folder / CONFIG).read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
 

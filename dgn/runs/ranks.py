@@ -1,7 +1,6 @@
-"""Which of the processes of a run this one is, and what they agree on.
+"""The rank of this process among the processes of a run, read from the environment variables of the launcher.
 
-A process that a launcher (torchrun, srun) or `dgn.runs.processes` started as one of several finds its place in the
-environment.
+Launchers are torchrun, srun and `dgn.runs.processes`.
 """
 
 import os
@@ -15,12 +14,12 @@ from dgn.errors import UserError
 
 def rank() -> int:
     """Returns the rank of this process; 0 for a single process."""
-    return _place()[0]
+    return _rank_and_world_size()[0]
 
 
 def world_size() -> int:
     """Returns the number of processes that train together."""
-    return _place()[1]
+    return _rank_and_world_size()[1]
 
 
 def local_rank() -> int:
@@ -34,7 +33,7 @@ def started_by_launcher() -> bool:
 
 
 def processes_per_node() -> tuple[int, int]:
-    """(processes on each machine, machines) of a run that a launcher started."""
+    """Returns (processes per machine, machines) of a run that a launcher started."""
     if "RANK" in os.environ:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
         return local, max(1, int(os.environ.get("WORLD_SIZE", "1")) // local)
@@ -56,7 +55,9 @@ def agreed(choose: Callable[[str | None], Path]) -> Path:
     if "RANK" not in os.environ:
         return choose(f"slurm-{os.environ['SLURM_JOB_ID']}")
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        raise UserError("one of several processes, not of torchrun's: name the run's folder with hydra.run.dir=FOLDER")
+        raise UserError(
+            "this process is one of several that torchrun did not start: set the run's folder with hydra.run.dir=FOLDER"
+        )
     from torch.distributed import TCPStore
 
     key = f"dgn/folder/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
@@ -68,16 +69,16 @@ def agreed(choose: Callable[[str | None], Path]) -> Path:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Within the block this process is the only one of its run: for a small training that one of several does first."""
+    """Hides the other processes of the run within the block, for a small training that only one process does."""
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "SLURM_STEP_ID", "SLURM_NTASKS")
-    held = {name: os.environ.pop(name) for name in (*names, "TORCHELASTIC_RUN_ID") if name in os.environ}
+    removed = {name: os.environ.pop(name) for name in (*names, "TORCHELASTIC_RUN_ID") if name in os.environ}
     try:
         yield
     finally:
-        os.environ.update(held)
+        os.environ.update(removed)
 
 
-def _place() -> tuple[int, int]:
+def _rank_and_world_size() -> tuple[int, int]:
     if "RANK" in os.environ:
         return int(os.environ["RANK"]), int(os.environ.get("WORLD_SIZE", "1"))
     if _srun():

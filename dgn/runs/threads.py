@@ -1,10 +1,10 @@
-"""The number of threads of a process, and how they wait for each other.
+"""The number of threads of a process, and how long they spin while they wait for each other.
 
-Threads that wait at the end of an operation spin for milliseconds by default. Alone on the machine that is the fastest
-way to go on; beside other processes the spinning threads take the time that the threads they wait for would need, and
-a training becomes ten times as slow. So waiting is short here (`wait_briefly`), the number of threads is what the
-process may use, not what the machine has, and where other processes have the cores fewer threads are taken
-(`benchmarks/neighbours.py` measures it).
+By default, threads that wait at the end of an operation spin for milliseconds. This is fastest on an idle machine. If
+other processes use the cores, the spinning threads take time from the threads that they wait for, and training can be
+ten times slower. Therefore threads spin only briefly here (`wait_briefly`), and the number of threads is at most the
+number of cores that the process may use, and lower if other processes use them (`benchmarks/neighbours.py` measures
+the effect).
 """
 
 import functools
@@ -20,17 +20,17 @@ from dgn.errors import UserError
 log = logging.getLogger(__name__)
 
 _SPINS = "1000"
-"""Rounds that a thread of GNU OpenMP waits before it sleeps: some 10 microseconds, where the default is milliseconds.
-To sleep at once makes a training on an idle machine 1.7 times as long, as waking takes longer than most waits."""
-_WORTH = 1.1
-"""Fewer threads are taken where they compute so many times as fast."""
+"""Rounds that a thread of GNU OpenMP spins before it sleeps: about 10 microseconds; the default is milliseconds.
+Without spinning, training on an idle machine takes 1.7 times as long, because waking takes longer than most waits."""
+_SPEEDUP = 1.1
+"""Minimum speedup for which fewer threads are used."""
 
 
 def wait_briefly() -> None:
     """Makes waiting threads sleep after a short time.
 
-    Must be called before torch is imported, whose OpenMP reads the setting once. Existing environment variables are
-    kept.
+    Must be called before torch is imported, because its OpenMP reads the setting once. Environment variables that
+    are already set are not changed.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
@@ -38,14 +38,14 @@ def wait_briefly() -> None:
 
 
 def use_threads(threads: int | str = "auto", recorded: int | None = None, share: int = 1) -> int:
-    """Sets how many threads torch computes with in this process, and returns their number for all that share the work.
+    """Sets the number of threads of torch in this process; returns the number for all processes that share the work.
 
     Args:
-        threads: A number, or `auto`: the recorded number where there is one, else $OMP_NUM_THREADS, else what
-            `threads_here` finds.
-        recorded: The number that the run had before it was resumed: sums, and so the last bits of all results,
-            depend on it.
-        share: Among how many processes of this machine the threads are divided.
+        threads: A number, or `auto`: the recorded number if there is one, else $OMP_NUM_THREADS, else the result of
+            `threads_here`.
+        recorded: The number with which the run started, if it is resumed. The last bits of sums, and so of all
+            results, depend on it.
+        share: The number of processes on this machine among which the threads are divided.
 
     Raises:
         UserError: If `threads` is neither a positive number nor `auto`.
@@ -63,38 +63,38 @@ def use_threads(threads: int | str = "auto", recorded: int | None = None, share:
 
 
 def processors() -> int:
-    """How many processors this process may use: those of its affinity, and no more than its container's quota."""
-    from joblib import cpu_count  # here, so that `--help` does not wait for it
+    """Returns how many processors this process may use, according to its affinity and its container's quota."""
+    from joblib import cpu_count  # imported here so that `--help` does not wait for it
 
     return cpu_count()
 
 
-@functools.cache  # the jobs of a multirun ask again
+@functools.cache  # every job of a multirun calls it
 def threads_here() -> int:
-    """How many threads this process should compute with.
+    """Returns the number of threads that this process should use.
 
-    One for each processor that it may use (its affinity and the quota of its container), or fewer, where other
-    processes use them and fewer threads are faster.
+    It is one for each processor that the process may use (its affinity and its container's quota), or fewer if other
+    processes use the processors and fewer threads are faster.
     """
     import torch
 
     allowed = processors()
-    if allowed == 1 or torch.cuda.is_available():  # beside a GPU the threads do little
+    if allowed == 1 or torch.cuda.is_available():  # with a GPU the threads do little
         return allowed
     times = _times(_candidates(allowed))
     fastest = min(times, key=times.__getitem__)
-    if times[allowed] < _WORTH * times[fastest]:
+    if times[allowed] < _SPEEDUP * times[fastest]:
         return allowed
     log.info(
-        "Other processes use the processors: computing with %d of %d threads, which is %.1f times as fast now "
-        "(threads=%d: all of them)",
+        "Other processes use the processors: using %d of %d threads, which is %.1f times as fast now "
+        "(threads=%d uses all)",
         fastest, allowed, times[allowed] / times[fastest], allowed,
     )  # fmt: skip
     return fastest
 
 
 def _candidates(allowed: int) -> list[int]:
-    """All of them, halves of that, one."""
+    """Returns the allowed number of threads and its halves, down to one."""
     numbers = [allowed]
     while numbers[-1] > 1:
         numbers.append(numbers[-1] // 2)
@@ -102,9 +102,9 @@ def _candidates(allowed: int) -> list[int]:
 
 
 def _times(candidates: list[int], rounds: int = 5) -> dict[int, float]:
-    """Seconds that a small training step takes with each number of threads.
+    """Returns the seconds of a small training step with each number of threads. Takes about a second.
 
-    Medians of rounds that take turns, as other processes come and go. Takes about a second in all.
+    The values are medians over rounds; the numbers alternate within a round, because the load of the machine varies.
     """
     import torch
 
@@ -124,7 +124,7 @@ def _times(candidates: list[int], rounds: int = 5) -> dict[int, float]:
 
 
 def _small_step() -> Callable[[], None]:
-    """Forward and backward passes like those of a generator: some twenty operations of a fraction of a millisecond."""
+    """Returns a function that runs a forward and backward pass like a generator's: about twenty short operations."""
     import torch
     from torch import nn
 
@@ -144,6 +144,6 @@ def _small_step() -> Callable[[], None]:
 
 
 def _from_environment() -> int | None:
-    """$OMP_NUM_THREADS, where it is a number."""
+    """Returns $OMP_NUM_THREADS if it is a positive number, else None."""
     value = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(value) if value.isdigit() and int(value) > 0 else None

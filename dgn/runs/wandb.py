@@ -34,9 +34,9 @@ class WandbRun(WandbLogger):
             return None
         try:
             return call(*args, **kwargs)
-        except Exception as error:  # W&B's, its service's, the network's and the disk's
+        except Exception as error:  # of W&B, its service, the network or the disk
             self.lost = True
-            logging.raiseExceptions = False  # W&B's own log may be on the same full disk: not a page about each line
+            logging.raiseExceptions = False  # W&B's own log may be on the same full disk
             log.warning(
                 "W&B stopped logging this run (%s), which continues without it; to upload its data: wandb sync %s",
                 first_line(error),
@@ -71,9 +71,9 @@ class WandbRun(WandbLogger):
 def check(project: str | None = None, mode: str = "auto", tags: Any = ()) -> None:
     """Raises UserError for settings that W&B would refuse, including its environment variables."""
     if mode not in MODES:
-        raise UserError(f"logger.wandb.mode={mode} is none of {', '.join(MODES)}")
-    if (asked := os.environ.get("WANDB_MODE")) not in (None, "dryrun", "run", "shared", *MODES[1:]):
-        raise UserError(f"WANDB_MODE={asked} is none of {', '.join(MODES[1:])}")
+        raise UserError(f"logger.wandb.mode={mode}: choose one of {', '.join(MODES)}")
+    if (environment_mode := os.environ.get("WANDB_MODE")) not in (None, "dryrun", "run", "shared", *MODES[1:]):
+        raise UserError(f"WANDB_MODE={environment_mode}: choose one of {', '.join(MODES[1:])}")
     import wandb
 
     try:
@@ -82,8 +82,8 @@ def check(project: str | None = None, mode: str = "auto", tags: Any = ()) -> Non
     except (wandb.Error, ValueError) as error:
         messages = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in getattr(error, "errors", list)()]
         raise UserError(
-            f"W&B does not take these settings ({'; '.join(messages) or first_line(error)}); see logger.wandb.* and "
-            "the environment's WANDB_*"
+            f"W&B does not accept these settings ({'; '.join(messages) or first_line(error)}); see logger.wandb.* "
+            "and the environment variables WANDB_*"
         ) from None
 
 
@@ -100,18 +100,18 @@ def begin(folder: Path, mode: str, name: str | None, group: str | None, tags: An
             group=str(group) if group else (multirun.name if multirun else None),
             tags=_tags(tags),
             save_dir=str(folder),
-            id=os.environ.get("WANDB_RUN_ID") or _run_id(folder),  # a sweep's agent names the run
+            id=os.environ.get("WANDB_RUN_ID") or _run_id(folder),  # set by the agent of a W&B sweep
         )
         mode = _mode(mode)
         if mode == "online":
             try:
-                return _begun(settings, mode)
+                return _start(settings, mode)
             except (wandb.Error, OSError, TimeoutError) as error:
                 log.warning("W&B cannot be reached (%s): this run is kept offline", first_line(error))
-                # W&B's service process still holds the id of the run that did not begin.
+                # W&B's service process still has the id of the run that did not start.
                 _forget()
                 mode = "offline"
-        logger = _begun(settings, mode)
+        logger = _start(settings, mode)
     except Exception as error:  # no error of W&B may stop the job
         log.warning("W&B cannot keep this run (%s): the job continues without W&B", first_line(error))
         _forget()
@@ -121,31 +121,31 @@ def begin(folder: Path, mode: str, name: str | None, group: str | None, tags: An
     return logger
 
 
-def _begun(settings: Mapping[str, Any], mode: str) -> WandbRun:
+def _start(settings: Mapping[str, Any], mode: str) -> WandbRun:
     import wandb
 
     quiet = wandb.Settings(silent=True, init_timeout=PATIENCE, login_timeout=PATIENCE, finish_timeout=PATIENCE)
-    # W&B looks whether it may write into the folder of its files, and says so where it made that folder itself.
+    # If W&B creates this folder itself, it prints a message.
     (Path(settings["save_dir"]) / "wandb").mkdir(exist_ok=True)
     logger = WandbRun(**settings, mode=mode, settings=quiet, reinit="finish_previous")
-    logger._wandb_init.pop("anonymous", None)  # Lightning's, of which today's W&B says that it does nothing
-    _ = logger.experiment  # begins the run
+    logger._wandb_init.pop("anonymous", None)  # set by Lightning; W&B warns that it has no effect
+    _ = logger.experiment  # starts the run
     return logger
 
 
 def _forget() -> None:
-    """Ends W&B's service process, and with it whatever it holds of a run; the next run starts another."""
+    """Ends W&B's service process and discards its state of a run; the next run starts a new process."""
     import wandb
 
     try:
         wandb.teardown()
-    except Exception as error:  # it is gone already
+    except Exception as error:  # it has already ended
         log.debug("wandb.teardown: %s", error)
-    wandb.run = None  # else Lightning would take a lost run for that of the next job
+    wandb.run = None  # otherwise Lightning would log the next job into the lost run
 
 
 def _mode(mode: str) -> str:
-    """Whether to ask the service at all."""
+    """Returns `online`, `offline` or `disabled` for a mode of the config, which $WANDB_MODE overrides."""
     if "WANDB_MODE" in os.environ:
         requested = {"dryrun": "offline", "run": "online"}.get(os.environ["WANDB_MODE"], os.environ["WANDB_MODE"])
         return requested if requested in MODES[1:] else "online"
@@ -156,7 +156,7 @@ def _mode(mode: str) -> str:
     try:
         return "online" if wandb.login(prompt=False, verify=False) else "offline"
     except wandb.Error as error:
-        log.warning("W&B does not take the key it finds (%s)", first_line(error))
+        log.warning("W&B does not accept the API key that is configured (%s)", first_line(error))
         return "offline"
 
 
@@ -166,10 +166,9 @@ def _tags(tags: Any) -> tuple[str, ...] | None:
 
 def _run_id(folder: Path) -> str:
     """Returns the id of the folder's W&B run, kept from its first job, so that a resumed run stays one run."""
-    kept = folder / "wandb" / "run_id"
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(
-            hashlib.sha256(f"{folder.resolve()} {os.urandom(8).hex()}".encode()).hexdigest()[:12], encoding="utf-8"
-        )
-    return kept.read_text(encoding="utf-8").strip()
+    path = folder / "wandb" / "run_id"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256(f"{folder.resolve()} {os.urandom(8).hex()}".encode()).hexdigest()[:12]
+        path.write_text(digest, encoding="utf-8")
+    return path.read_text(encoding="utf-8").strip()

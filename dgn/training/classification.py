@@ -13,7 +13,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.training.accumulation import clip_gradients, parts
 from dgn.training.distributed import average, average_gradients
 from dgn.training.randomness import seed_step
-from dgn.training.schedules import optimizer_of, schedule_of
+from dgn.training.schedules import get_optimizer, get_schedule
 from dgn.training.step_log import log_step
 
 
@@ -60,7 +60,7 @@ class Classification(pl.LightningModule):
         if self.augmentation is not None:
             images = self.augmentation(images)
         self.network.train()
-        optimizer = optimizer_of(self)
+        optimizer = get_optimizer(self)
         optimizer.zero_grad(set_to_none=True)
         mean = torch.zeros((), device=self.device)
         for part, targets in parts((images, labels), self.accumulate):
@@ -69,11 +69,11 @@ class Classification(pl.LightningModule):
             self.manual_backward(loss)
             mean += loss.detach()
         log_step(self, self.global_step + 1, {"train/loss": average({"loss": mean})["loss"]}, shown=True)
-        log_step(self, self.global_step + 1, {"train/lr": schedule_of(self).get_last_lr()[0]})
+        log_step(self, self.global_step + 1, {"train/lr": get_schedule(self).get_last_lr()[0]})
         average_gradients(self.network.parameters())
         clip_gradients(self.network.parameters(), self.gradient_clip)
         optimizer.step()
-        schedule_of(self).step()
+        get_schedule(self).step()
 
     def on_validation_model_eval(self) -> None:
         self.network.eval()

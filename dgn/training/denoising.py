@@ -15,7 +15,7 @@ from dgn.prior.code_prior import CodeAutoencoder
 from dgn.training.accumulation import clip_gradients, parts
 from dgn.training.distributed import average, average_gradients
 from dgn.training.randomness import seed_step
-from dgn.training.schedules import optimizer_of, schedule_of
+from dgn.training.schedules import get_optimizer, get_schedule
 from dgn.training.step_log import log_step
 
 
@@ -60,7 +60,7 @@ class Denoising(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         seed_step(self.seed, self.global_step, self.global_rank)
         codes, _ = batch
-        optimizer = optimizer_of(self)
+        optimizer = get_optimizer(self)
         optimizer.zero_grad(set_to_none=True)
         mean = torch.zeros((), device=self.device)
         for part, noise in parts((codes, torch.randn_like(codes)), self.accumulate):
@@ -71,7 +71,7 @@ class Denoising(pl.LightningModule):
         average_gradients(self.autoencoder.parameters())
         clip_gradients(self.autoencoder.parameters(), self.gradient_clip)
         optimizer.step()
-        schedule_of(self).step()
+        get_schedule(self).step()
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         codes, _ = batch

@@ -30,7 +30,7 @@ from dgn.training.losses import (
     adversarial_loss,
     discriminator_loss,
     feature_loss,
-    psnr_of,
+    psnr_from_loss,
     relative_distance,
     relative_error,
 )
@@ -38,7 +38,7 @@ from dgn.training.losses import image_loss as pixel_loss
 from dgn.training.networks import Networks
 from dgn.training.randomness import seed_step
 from dgn.training.readback import Readback
-from dgn.training.schedules import optimizer_of, schedule_of
+from dgn.training.schedules import get_optimizer, get_schedule
 from dgn.training.step_log import log_step
 from dgn.training.weight_average import WeightAverage
 
@@ -125,12 +125,12 @@ class Inversion(pl.LightningModule):
 
     @property
     def best_generator(self) -> UpconvGenerator:
-        """The generator that the prior holds: the averaged one, or the current one if there is no average."""
+        """The generator of the prior: the averaged one, or the current one if there is no average."""
         return cast(UpconvGenerator, self.average.module) if self.average is not None else self.generator
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         seed_step(self.seed, self.global_step)
-        optimizer = optimizer_of(self)
+        optimizer = get_optimizer(self)
         optimizer.zero_grad(set_to_none=True)
         discriminator_learns = self.discriminator is not None and self.balance.discriminator_learns
         jointly = discriminator_learns and self.discriminator_update == "joint"
@@ -171,7 +171,7 @@ class Inversion(pl.LightningModule):
             for network in filter(None, (self.generator, self.discriminator)):
                 clip_gradients(network.parameters(), self.gradient_clip)
             optimizer.step()
-            schedule_of(self).step()
+            get_schedule(self).step()
             if self.average is not None and self.balance.generator_learns:
                 self.average.update(self.generator)
         self.note(self.readback.finish())
@@ -213,8 +213,8 @@ class Inversion(pl.LightningModule):
         """
         if not all(math.isfinite(value) for value in measured.values()):
             raise NonFiniteLoss(self.global_step, measured)
-        others = {"train/lr": schedule_of(self).get_last_lr()[0]}
-        shown = {"train/psnr": psnr_of(measured["loss_image"])}
+        others = {"train/lr": get_schedule(self).get_last_lr()[0]}
+        shown = {"train/psnr": psnr_from_loss(measured["loss_image"])}
         names = ["feature_distance"]
         if self.discriminator is not None:
             names += ["loss_adversarial", "loss_discriminator"]

@@ -40,7 +40,7 @@ def image_loss(generated: Tensor, real: Tensor) -> Tensor:
     return 255**2 * PAPER_PIXELS / real[0].numel() * euclidean(generated, real)
 
 
-def psnr_of(loss_image: float) -> float:
+def psnr_from_loss(loss_image: float) -> float:
     """Returns the peak signal-to-noise ratio, in dB, that corresponds to a value of `image_loss`."""
     return -10 * math.log10(max(2 * loss_image / (255**2 * PAPER_PIXELS), 1e-12))
 

@@ -17,7 +17,7 @@ from dgn.runs.programs import command, override, own_configs_flag
 log = logging.getLogger(__name__)
 
 
-def checkpoint_of(folder: Path) -> Path | None:
+def find_checkpoint(folder: Path) -> Path | None:
     """Returns the checkpoint from which to resume a run: the last one, else the previous one, else None."""
     return next((path for path in (folder / CHECKPOINT, folder / PREVIOUS) if path.is_file()), None)
 
@@ -28,7 +28,7 @@ def check_checkpoint(folder: Path) -> None:
     Raises:
         UserError: If the checkpoint is damaged: truncated, or with a changed byte.
     """
-    path = checkpoint_of(folder)
+    path = find_checkpoint(folder)
     if path is None:
         return
     if path.name == PREVIOUS.name:
@@ -37,7 +37,7 @@ def check_checkpoint(folder: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             entry = archive.testzip()
     except (zipfile.BadZipFile, OSError):
-        raise damaged(path, "it is cut off, or is no checkpoint") from None
+        raise damaged(path, "it is truncated or not a checkpoint") from None
     if entry is not None:
         raise damaged(path, f"{entry} in it was changed")
     read_checkpoint(path)

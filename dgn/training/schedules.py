@@ -12,12 +12,12 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from dgn.errors import UserError
 
 
-def optimizer_of(module: pl.LightningModule) -> LightningOptimizer:
+def get_optimizer(module: pl.LightningModule) -> LightningOptimizer:
     """Returns the only optimizer of a module."""
     return cast(LightningOptimizer, module.optimizers())
 
 
-def schedule_of(module: pl.LightningModule) -> LRScheduler:
+def get_schedule(module: pl.LightningModule) -> LRScheduler:
     """Returns the only learning-rate schedule of a module."""
     return cast(LRScheduler, module.lr_schedulers())
 

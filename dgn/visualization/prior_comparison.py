@@ -13,7 +13,7 @@ from dgn.am.method import Method
 from dgn.am.objectives.algebra import Objective
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
-from dgn.metrics.ranking import Yardstick
+from dgn.metrics.ranking import RankingMetrics
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.run_comparison import BETTER, Entry, count_by_status, write_comparison
@@ -44,7 +44,7 @@ class Task:
     objectives: Sequence[Objective]
     method: Method
     data: ImageData | None
-    yardstick: Yardstick
+    yardstick: RankingMetrics
 
 
 def compare_priors(
@@ -110,7 +110,7 @@ def _write(entries: Sequence[Entry], task: Task | None, seeds: int, title: str, 
         rows = [objective.label or str(objective) for objective in task.objectives]
         summary += (
             f" Each prior shows the same {len(rows)} units of {task.target.name} from the same "
-            f"{'seed' if seeds == 1 else 'seeds'}, searched alike. {task.yardstick.words()}"
+            f"{'seed' if seeds == 1 else 'seeds'}, searched alike. {task.yardstick.describe()}"
         )
     best: Mapping[str, bool] = BETTER
     if not _have_same_validation(entries):

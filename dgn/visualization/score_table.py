@@ -16,27 +16,27 @@ _METRICS = {
     ),
     "frechet": Metric("Frechet distance", "lower", about="to real images of the same classes, in the judge's features"),
     "kid": Metric("KID", "lower", about="kernel distance to real images of the same classes, unbiased"),
-    "diversity": Metric("diversity", "", about="distance between seeds, that between real images being 1"),
+    "diversity": Metric("diversity", "", about="mean distance between seeds, relative to that between real images"),
     "gain": Metric("gain over start", about="the objective's value minus its value where the search started"),
     "paths": Metric(
         "path similarity", about="ranks of activations in all layers: 1 as in real images of the class, 0 as in others"
     ),
     "activation": Metric("activation", about="the objective's value"),
-    "percentile": Metric("percentile", about="how many in a hundred real images excite the unit less"),
+    "percentile": Metric("percentile", about="percentage of real images that activate the unit less"),
     "nearest_pixels": Metric("nearest real", "", about="distance to the nearest real image, in pixels"),
     "wrong_class_start": Metric(
         "wrong-class start", percent=True, about="searches from another class's real images that end in their own class"
     ),
-    "top1": Metric("recognized", percent=True, about="the judge's first label is the unit's"),
-    "top5": Metric("in first five", percent=True, about="the unit's label is among the judge's first five"),
+    "top1": Metric("recognized", percent=True, about="the judge's top label is the unit's label"),
+    "top5": Metric("in top 5", percent=True, about="the unit's label is among the judge's top five"),
     "probability": Metric("probability", percent=True, about="the judge's softmax probability of the unit's label"),
 }
 """The metrics of docs/metrics.md that the page shows, in this order; scores.csv contains all of them."""
 
 _NOTE = (
-    "Intervals are over units. Real images, the last row, are held-out ones, scored by the same code; the fewer "
-    "images, the larger the Frechet distance even of real ones. scores.csv has every figure, differences.csv each two "
-    "methods unit by unit; docs/metrics.md says what they mean."
+    "Intervals are over units. The last row are held-out real images, measured in the same way. With few images the "
+    "Frechet distance is large, even for real images. scores.csv contains all metrics, differences.csv the differences "
+    "between methods, paired by unit; docs/metrics.md explains them."
 )
 
 
@@ -53,7 +53,7 @@ def comparison(scores: Scores, nearest_code: str, similarity: Similarity | None 
     metrics = _METRICS | nearest
     shown = {name: metrics[name] for name in scores.figures if name in metrics}
     rows = [_contender(scores, row, shown) for row in scores.rows]
-    seconds = Metric("seconds", "lower", about="of search for an image")
+    seconds = Metric("seconds", "lower", about="of search per image")
     reference = next((c for c, row in zip(rows, scores.rows, strict=True) if row.method == REAL), None)
     others = [c for c, row in zip(rows, scores.rows, strict=True) if row.method != REAL]
     note = _NOTE if reference else "Intervals are over units."

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dgn.am.setting import resized
 from dgn.data.images import read_image
-from dgn.metrics.ranking import Yardstick
+from dgn.metrics.ranking import RankingMetrics
 from dgn.report.results import RESULTS
 from dgn.report.run_comparison import BETTER, Entry, count_by_status, write_comparison
 
@@ -21,7 +21,7 @@ _ROWS = 32
 
 
 def compare_searches(
-    entries: Sequence[Entry], make_yardstick: Callable[[Path, Mapping[str, Any]], Yardstick], folder: Path
+    entries: Sequence[Entry], make_yardstick: Callable[[Path, Mapping[str, Any]], RankingMetrics], folder: Path
 ) -> tuple[Path, list[str]]:
     """Measures the images of galleries, and writes the comparison into the folder.
 
@@ -34,7 +34,7 @@ def compare_searches(
         The path of the page, and the titles of the figure's rows.
     """
     finished = [entry for entry in entries if entry.status == "finished"]
-    yardstick: Yardstick | None = None
+    yardstick: RankingMetrics | None = None
     titles: dict[Path, list[str]] = {}
     for entry in finished:
         results = json.loads((entry.folder / RESULTS).read_text(encoding="utf-8"))
@@ -47,7 +47,7 @@ def compare_searches(
     summary = f"{len(entries)} searches: {count_by_status(entries)}."
     if order and yardstick is not None:
         summary += f" Ranked by Frechet distance from real images and by recognition; the best: {order[0].name}."
-        summary += f" {yardstick.words()}"
+        summary += f" {yardstick.describe()}"
     ranked = [*order, *(entry for entry in entries if entry.status != "finished")]
     note = "From the best to the worst; one picture of each unit, the same seed for all."
     return write_comparison(folder, ranked, rows, 1, "Searches compared", summary, note, BETTER), rows
@@ -65,7 +65,7 @@ def rank(entries: Sequence[Entry]) -> None:
         entry.numbers = {"rank": sum(ranks) / len(ranks) if ranks else 0.0, **entry.numbers}
 
 
-def _measure(entry: Entry, results: Mapping[str, Any], yardstick: Yardstick) -> list[str]:
+def _measure(entry: Entry, results: Mapping[str, Any], yardstick: RankingMetrics) -> list[str]:
     """Sets the entry's numbers, and its images of one seed; returns the titles of these images."""
     rows = results["results"]
     images = _read_images([entry.folder / row["image"] for row in rows])

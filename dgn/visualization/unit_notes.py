@@ -58,7 +58,7 @@ def receptive_field(target: FeatureNet, objective: Objective, size: tuple[int, i
     unit = single_unit(objective)
     if unit is None or unit.position is None or unit.position == "mean":
         return None
-    top, left, bottom, right = target.input_space.part_of(region(target, unit.layer, unit.position), size)
+    top, left, bottom, right = target.input_space.visible_part(region(target, unit.layer, unit.position), size)
     box = round(left), round(top), round(right), round(bottom)
     return None if box[0] <= 0 and box[1] <= 0 and box[2] >= size[1] and box[3] >= size[0] else box
 

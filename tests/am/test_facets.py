@@ -59,7 +59,7 @@ def test_one_facet_is_all_images(kinds):
     assert len(find_facets(kinds[0], 1).facets[0].members) == 70
 
 
-def test_what_cannot_be_split_is_the_users_error(kinds):
+def test_data_that_cannot_be_split_are_a_user_error(kinds):
     for codes, k in ((kinds[0][:3], 1), (kinds[0][:5], 6), (kinds[0], 0), (torch.ones(9, 4), 2)):
         with pytest.raises(UserError, match="facets="):
             find_facets(codes, k)
@@ -77,7 +77,7 @@ def test_agreement_is_the_adjusted_rand_index():
     assert agreement([0, 0, 1], ["x", "x", "y"]) == adjusted_rand_score([1, 1, 0], [0, 0, 1]) == 1
 
 
-def test_a_classs_images_are_read_no_further_than_asked():
+def test_reading_stops_when_a_class_has_enough_images():
     images, read = torch.rand(20, 3, 2, 2), []
 
     def batches():

@@ -18,7 +18,7 @@ from dgn.errors import UserError
 from dgn.methods import dgn_am
 from dgn.metrics import diversity
 from dgn.metrics.facet_recognition import facet_coverage, fit_facet_judge
-from dgn.metrics.features import features_of
+from dgn.metrics.features import extract_features
 from dgn.metrics.occlusion import discrepancy
 from dgn.metrics.recognition import judge_images, recognize
 from dgn.metrics.top_images import at_input, top_images
@@ -65,7 +65,7 @@ def takers(prior, target, photos):
         "FeatureNet": lambda images: target(images, ["4"])["4"],
         "dgn_am": lambda images: dgn_am(prior, units, steps=1, start=images).images,
         "activations_of": lambda images: activations_of(target, units, images),
-        "features_of": lambda images: features_of(target, images),
+        "extract_features": lambda images: extract_features(target, images),
         "judge_images": lambda images: torch.tensor([v.probability for v in judge_images(target, images)]),
         "recognize": lambda images: torch.tensor([p for _, p in recognize(target, images)]),
         "diversity": lambda images: diversity.diversity(images, groups, diversity.pixels)["x"],
@@ -87,7 +87,7 @@ def takers(prior, target, photos):
 
 
 NAMES = [
-    "encode", "FeatureNet", "dgn_am", "activations_of", "features_of", "judge_images", "recognize", "diversity",
+    "encode", "FeatureNet", "dgn_am", "activations_of", "extract_features", "judge_images", "recognize", "diversity",
     "diversity in features", "pixels", "perceptual", "top_images", "at_input", "discrepancy",
     "facet judge", "facet_coverage", "Pixels.of", "Fourier.of", "Phase.of", "Code.of",
 ]  # fmt: skip

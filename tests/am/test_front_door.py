@@ -8,7 +8,7 @@ from dgn import channel, dream, maximize, parse_units, unit
 from dgn.am.maximize import default_stage
 from dgn.am.setting import Setting
 from dgn.cli.config import compose
-from dgn.cli.stages import stages_of
+from dgn.cli.stages import make_stages
 from dgn.errors import UserError
 
 
@@ -23,7 +23,7 @@ from dgn.errors import UserError
         (lambda: unit("5", 1) * dream("1") - unit("5", 0), "5:1*dream(1)-5:0"),
     ],
 )
-def test_they_are_what_the_unit_language_says(target, prior, objective, text):
+def test_front_door_objectives_equal_those_of_the_unit_language(target, prior, objective, text):
     assert str(objective()) == text
     ours, read = (maximize(target, units, default_stage(target, prior), seeds=2) for units in (objective(), text))
     assert torch.equal(ours.images, read.images)
@@ -37,13 +37,13 @@ def test_a_unit_of_a_map_is_the_one_at_its_centre_and_a_class_has_its_name(targe
 
 
 @pytest.mark.parametrize(("objective", "says"), [(unit("nowhere", 0), "nowhere"), (unit("5", 99), "99")])
-def test_what_the_network_does_not_have_is_named(target, prior, objective, says):
+def test_missing_layers_are_reported(target, prior, objective, says):
     with pytest.raises(UserError, match=says):
         maximize(target, objective, prior)
 
 
 def test_the_default_search_is_that_of_visualize_from_noise(target, prior):
-    (stage,) = stages_of(compose("visualize", []).method, Setting(target, prior))
+    (stage,) = make_stages(compose("visualize", []).method, Setting(target, prior))
     ours = default_stage(target, prior)
     assert ours.steps == stage.steps
     assert [vars(part) for part in ours.regularizers] == [vars(part) for part in stage.regularizers]

@@ -13,7 +13,7 @@ from dgn.am.objectives.language import parse_units
 from dgn.am.setting import Setting
 from dgn.cli.config import compose
 from dgn.cli.config_folders import choices
-from dgn.cli.stages import method_for, stages_of
+from dgn.cli.stages import make_stages, method_for
 from dgn.errors import UserError
 from dgn.methods import dgn_am
 from dgn.prior.code_prior import CodeAutoencoder, CodePrior, about_codes
@@ -41,7 +41,7 @@ def every(setting, prior):
     return Setting(setting.target, prior, images=setting.images, code_prior=lambda: code_prior)
 
 
-def test_every_method_is_there_and_named_as_its_file(configs):
+def test_every_method_is_tested_and_named_like_its_file(configs):
     assert set(METHODS) >= set(NAMED.split())
     assert all(config.name == name for name, config in configs.items())
 
@@ -49,7 +49,7 @@ def test_every_method_is_there_and_named_as_its_file(configs):
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_runs_on_every_objective_in_batches_and_by_seed(configs, every, target, making_float64, name):
     objectives = parse_units(OBJECTIVES, target)
-    stages = stages_of(method_for(configs[name], "noise", 6), every)
+    stages = make_stages(method_for(configs[name], "noise", 6), every)
     assert sum(stage.steps for stage in stages) == 6
     found = maximize(target, objectives, stages, [0, 1])
     assert found.images.shape[:2] == (2 * len(objectives), 3)
@@ -71,16 +71,16 @@ def test_every_method_runs_on_every_objective_in_batches_and_by_seed(configs, ev
 def test_every_method_finds_what_excites_a_unit_more_than_real_images_do(configs, every, target, name):
     """A tenth of its steps, and a class is likelier than on most real images."""
     objectives = parse_units("softmax(4:0)", target)
-    stages = stages_of(method_for(configs[name], "noise", 40), every)
+    stages = make_stages(method_for(configs[name], "noise", 40), every)
     found = maximize(target, objectives, stages, [0])
     real = activations_of(target, objectives, every.images(20))
     assert (found.activations > real.median(0).values).all()
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_goes_on_from_a_real_image(configs, every, target, photos, name):
+def test_every_method_can_start_from_a_real_image(configs, every, target, photos, name):
     setting = Setting(target, every.prior, images=every.images, begin=photos[:1], code_prior=every.code_prior)
-    stages = stages_of(method_for(configs[name], "photo.jpg", 2), setting)
+    stages = make_stages(method_for(configs[name], "photo.jpg", 2), setting)
     found = maximize(target, parse_units("4:1", target), stages, [0])
     assert found.images.isfinite().all()
 
@@ -89,14 +89,14 @@ def test_every_method_goes_on_from_a_real_image(configs, every, target, photos, 
 def test_which_methods_need_neither_prior_nor_images(configs, target, name):
     needs = name.startswith(("dgn_am", "ppgn", "mfv", "maco"))
     with pytest.raises(UserError, match=r"prior|data=") if needs else nullcontext():
-        stages = stages_of(method_for(configs[name], "noise", 2), Setting(target))
+        stages = make_stages(method_for(configs[name], "noise", 2), Setting(target))
         maximize(target, parse_units("4:1", target), stages)
 
 
 def test_images_have_the_size_that_is_asked_for(configs, target):
     for size, shape in ((20, (20, 20)), ((10, 14), (10, 14)), (None, (12, 12))):
         for name in ("pixels", "olah2017"):
-            stages = stages_of(method_for(configs[name], "noise", 1), Setting(target, canvas_size=size))
+            stages = make_stages(method_for(configs[name], "noise", 1), Setting(target, canvas_size=size))
             assert maximize(target, parse_units("4:1", target), stages).images.shape[2:] == shape
 
 
@@ -121,7 +121,7 @@ def test_dgn_am_is_the_published_search_and_the_librarys(configs, every, prior, 
     assert (config.regularizers.l2.factor, config.parametrization.sigmas, config.start) == (0.99, 3, "noise")
     units = parse_units("4:0,4:3", target)
     for method, begin in ((noise, "noise"), (photo, photos[:1])):
-        stages = stages_of(method, Setting(target, prior, begin=begin))
+        stages = make_stages(method, Setting(target, prior, begin=begin))
         found = maximize(target, units, stages, [1])
         assert torch.equal(found.images, dgn_am(prior, units, seeds=[1], start=begin).images)
 
@@ -149,5 +149,5 @@ def test_parts_combine_freely(configs, every, target):
         "crops": configs["maco2023"].regularizers.crops,
     }
     mixed["update"] = configs["maco2023"]["update"]
-    stages = stages_of(method_for(mixed, "noise", 4), every)
+    stages = make_stages(method_for(mixed, "noise", 4), every)
     assert maximize(target, parse_units(OBJECTIVES, target), stages).images.isfinite().all()

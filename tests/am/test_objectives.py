@@ -118,14 +118,14 @@ terms = st.one_of(simple, st.builds(Product, st.lists(simple, min_size=2, max_si
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(numbers | st.sampled_from([1.0, -1.0, 0.0, 1e-30]), terms), min_size=1, max_size=4))
-def test_whatever_is_printed_is_read_back(net, parts):
+def test_printed_names_are_parsed_back(net, parts):
     objective = Objective(tuple(parts))
     assert parse_units(str(objective), net) == [objective]
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="fc68:convdream(){}'\"@*+-.,0123 mean_soft", max_size=24))
-def test_nonsense_is_refused_with_a_message(net, text):
+def test_invalid_input_is_refused_with_a_message(net, text):
     with suppress(UserError):
         assert all(isinstance(objective, Objective) for objective in parse_units(text, net))
 
@@ -165,7 +165,7 @@ def test_nonsense_is_refused_with_a_message(net, text):
         ("dream(fc99)", "no layer 'fc99'"),
     ],
 )
-def test_what_cannot_be_read_says_what_can(net, text, says):
+def test_an_unreadable_file_is_reported_with_the_supported_formats(net, text, says):
     with pytest.raises(UserError, match=says) as caught:
         parse_units(text, net)
     assert "\n" not in str(caught.value)

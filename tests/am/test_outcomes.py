@@ -82,7 +82,7 @@ def search(network, units="output:0, output:1", steps=40, update=NormalizedAscen
 
 
 @pytest.mark.parametrize("kind", RECTIFIERS)
-def test_a_unit_that_any_rectifier_silences_is_woken_and_said_to_have_been_silent(kind):
+def test_a_unit_silenced_by_any_rectifier_is_activated_and_reported_as_silent(kind):
     found = search(Gated(RECTIFIERS[kind]))
     silent, awake = found.outcomes
     assert found.curve[0, 0] <= 0
@@ -96,7 +96,7 @@ def test_a_unit_that_any_rectifier_silences_is_woken_and_said_to_have_been_silen
     torch.testing.assert_close(alone.images[0], found.images[1], rtol=1e-5, atol=1e-6)
 
 
-def test_a_unit_that_only_its_own_rectifier_silences_climbs_what_enters_that():
+def test_a_unit_silenced_only_by_its_own_rectifier_is_maximized_at_its_input():
     torch.manual_seed(0)
     first, second = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 2, 10)
     second.bias.data = torch.tensor([-9.0, 9.0])
@@ -121,7 +121,7 @@ def flat(x):
 
 
 @pytest.mark.parametrize("regularizers", [[], [Decay()]])
-def test_a_unit_that_never_wakes_is_no_result(regularizers, caplog):
+def test_a_unit_that_stays_silent_has_no_result(regularizers, caplog):
     with caplog.at_level(logging.WARNING):
         found = search(Gated(lambda x: x * 0.0), steps=3, regularizers=regularizers)
     assert found.found == [False, False]
@@ -131,7 +131,7 @@ def test_a_unit_that_never_wakes_is_no_result(regularizers, caplog):
     assert found.found == [False, True]
 
 
-def test_silence_is_seen_beside_a_diversity_term_and_adam():
+def test_silent_units_are_detected_with_a_diversity_term_and_adam():
     found = search(Gated(F.relu), steps=30, seeds=[0, 1], diversity=Diversity(0.01, "body"), update=lambda: Adam(4.0))
     assert all(outcome.note.startswith("silent at the start; woke") for outcome in found.outcomes[:2])
     assert found.activations[:2].min() > 0
@@ -149,7 +149,7 @@ class Breaking(nn.Module):
         return torch.stack([first + (0.8 - first).sqrt() * 0, second.detach() * torch.nan, second], 1)
 
 
-def test_a_search_that_meets_nan_is_named_with_its_step_and_the_others_go_on(caplog):
+def test_a_search_with_nan_is_reported_with_its_step_and_the_others_continue(caplog):
     with caplog.at_level(logging.WARNING):
         found = search(Breaking(), "output:0, output:1, output:2")
     broken, never, whole = found.outcomes

@@ -115,7 +115,7 @@ def test_maco_keeps_the_magnitudes_of_real_images_whatever_the_phase(setting, ph
     np.testing.assert_allclose(np.cos(phase.of(photos).numpy()), np.cos(np.angle(np.fft.rfft2(plane))), atol=1e-2)
 
 
-def test_what_is_measured_needs_images(target, prior):
+def test_measuring_needs_images(target, prior):
     bare = Setting(target, prior)
     for make in (lambda: Phase(bare), lambda: Fourier(bare, colours="measured")):
         with pytest.raises(UserError, match="data=image_folder"):

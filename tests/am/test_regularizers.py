@@ -142,7 +142,7 @@ def test_the_denoisers_linear_system_is_solved_exactly():
     np.testing.assert_allclose(denoise_bregman(picture, 0.4, 1)[0, 0].numpy().ravel(), expected, atol=1e-10)
 
 
-def test_what_works_on_pixels_works_on_spectra_too(setting):
+def test_methods_for_pixels_also_work_on_spectra(setting):
     parametrization = Fourier(setting)
     parameters = parametrization.start([0, 1])
     images = parametrization.images(parameters)

@@ -111,7 +111,7 @@ def test_the_l2_term_counts_codes_on_the_papers_scale(setting, prior, target):
     np.testing.assert_allclose(L2Loss(0.005).loss(step), expected, rtol=1e-5)
 
 
-def test_losses_are_subtracted_from_what_is_climbed(setting, target):
+def test_losses_are_subtracted_from_the_objective(setting, target):
     """One plain step on the logit - lambda |x|^2 (Simonyan et al. 2013), x counted on 0..255, in numpy."""
 
     class Plain:
@@ -146,7 +146,7 @@ def test_codes_stay_within_their_bounds(target, published):
     assert (codes > 0.98 * 2.5).any()
 
 
-def test_batches_do_not_change_what_is_found(target, published):
+def test_batches_do_not_change_the_result(target, published):
     objectives = [unit(CLASSES, i) for i in range(4)]
     runs = [maximize(target, objectives, published(10), [0, 1], batch_size=n) for n in (8, 3, 1)]
     for other in runs[1:]:
@@ -167,14 +167,14 @@ def test_the_search_excites_the_unit_it_was_sent_for(setting, target):
     assert (found.activations > found.curve[0]).all()
 
 
-def test_a_silenced_unit_is_climbed_below_its_relu(target, published):
+def test_a_silent_unit_is_maximized_below_its_relu(target, published):
     target.network[2][1].bias.data.fill_(-50.0)
     found = maximize(target, [unit("3", 1)], published(5), [0])
     assert found.curve[-1, 0] > found.curve[0, 0]
     assert found.activations[0] == 0
 
 
-def test_stages_go_on_from_each_others_images(setting, target):
+def test_each_stage_starts_from_the_images_of_the_previous_one(setting, target):
     """Two stages of one parametrization are one search; a larger one continues from the enlarged image."""
     pixels, larger = Pixels(setting, noise=10), Pixels(setting, scale=1.5)
 

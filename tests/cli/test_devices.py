@@ -61,12 +61,12 @@ def test_under_srun_each_process_has_its_own_gpu(four_gpus):
 
 
 @pytest.mark.parametrize("devices", ["[4]", "[1,1]", "[]", "[-1]"])
-def test_gpus_that_are_not_there_are_the_users_error(four_gpus, devices):
+def test_gpus_that_do_not_exist_are_a_user_error(four_gpus, devices):
     with pytest.raises(UserError, match=r"0 \.\. 3"):
         common.processes_to_start(trainer("trainer=ddp", f"trainer.devices={devices}"))
 
 
-def test_a_list_needs_gpus_and_as_many_as_a_launcher_has_started(four_gpus):
+def test_a_device_list_needs_gpus_and_one_process_each(four_gpus):
     with pytest.raises(UserError, match="a number of processes"):
         common.processes_to_start(trainer("trainer=ddp_cpu", "trainer.devices=[0,1]"))
     place(four_gpus, 0, 4)

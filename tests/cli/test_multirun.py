@@ -9,7 +9,7 @@ from dgn.errors import Interrupted, UserError
 
 
 @pytest.mark.parametrize(("error", "shown"), [(UserError("one can mend this"), False), (RuntimeError("bug"), True)])
-def test_a_comparison_that_fails_is_said_with_how_to_make_it_later(tmp_path, monkeypatch, caplog, error, shown):
+def test_a_failed_comparison_is_reported_with_the_command_to_repeat_it(tmp_path, monkeypatch, caplog, error, shown):
     def fails(*_):
         raise error
 
@@ -27,7 +27,7 @@ def test_a_comparison_that_fails_is_said_with_how_to_make_it_later(tmp_path, mon
     assert ("Traceback" in caplog.text) == shown
 
 
-def test_an_interruption_is_no_error_that_libraries_handle():
+def test_an_interruption_is_not_an_exception_that_libraries_catch():
     """At any moment it may come: within a library's `except Exception`, too."""
     with pytest.raises(Interrupted), contextlib.suppress(Exception):
         raise Interrupted(15, "stopped")

@@ -75,7 +75,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("key", keys_of_names())
-def test_what_is_typed_is_the_name(key):
+def test_names_are_kept_as_typed(key):
     for name in NAMES:
         assert read(f"{key}={name}").value() == name
         assert read(f"+{key}={name}").value() == name
@@ -119,7 +119,7 @@ def test_a_path_may_look_like_a_number(path):
     assert read("loss.weights=5").value() == 5
 
 
-def test_a_path_with_a_comma_is_one_where_it_is_there(tmp_path, monkeypatch):
+def test_an_existing_path_with_a_comma_is_one_value(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a,b.ckpt").touch()
     assert read("prior=a,b.ckpt").value() == "a,b.ckpt"
@@ -142,12 +142,12 @@ def test_whole_numbers_in_files_are_names_and_others_are_refused():
     assert with_names(config).encoder == {"layer": "5", "labels": ["1", "b"], "width": 3}
     assert config.comparator.layers == ["3", "4"]
     for wrong in (1.1, True):
-        with pytest.raises(UserError, match=r"encoder\.layer=.* is a number, and a name is meant"):
+        with pytest.raises(UserError, match=r"encoder\.layer=.* is a number, but must be a name"):
             with_names(OmegaConf.create({"encoder": {"layer": wrong}}))
 
 
 @pytest.mark.parametrize("text", [*PATHS, *NAMES, "null", "a, b", 'say "x"', "", "$HOME", "don't\\"])
-def test_what_the_program_prints_to_be_typed_is_read_as_it_was_meant(text):
+def test_printed_commands_are_parsed_back_to_the_same_settings(text):
     parse = OverridesParser.create().parse_override
     assert parse(f"x={hydra_text(text)}").value() == text
     # Through the shell, and as a user who copies it types it.

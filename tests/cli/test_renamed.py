@@ -9,7 +9,7 @@ from dgn.cli import renamed
 from dgn.errors import UserError
 
 
-def test_every_present_module_is_there() -> None:
+def test_every_present_module_exists() -> None:
     for module in renamed._MOVED.values():
         import_module(module)
 
@@ -32,7 +32,7 @@ def test_a_saved_config_is_read_with_present_paths(tmp_path) -> None:
     }
 
 
-def test_a_former_path_in_a_config_file_of_ones_own_is_refused() -> None:
+def test_a_former_path_in_a_users_config_file_is_refused() -> None:
     config = {"method": {"regularizers": {"jitter": {"_target_": "dgn.am.views.Jitter"}}}}
     with pytest.raises(UserError, match=r"dgn\.am\.views\.Jitter has moved: write dgn\.am\.regularizers\.Jitter"):
         renamed.refuse_former_targets(config)

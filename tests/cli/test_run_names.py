@@ -38,20 +38,20 @@ def test_a_choice_stands_for_what_follows_from_it_and_not_for_what_differs_withi
     assert names[1:] == ["encoder=mini_resnet · layer=fc6", "encoder=mini_resnet · layer=fc7"]
 
 
-def test_a_setting_that_follows_another_is_not_said_twice(tmp_path):
+def test_a_setting_that_follows_another_is_not_listed_twice(tmp_path):
     both = [BASE | {"trainer": {"max_steps": n}, "schedule": {"max_steps": n}} for n in (8, 9)]
     names, settings = named(runs(tmp_path, *both))
     assert names == ["max_steps=8", "max_steps=9"]
     assert [len(told) for told in settings] == [1, 1]
 
 
-def test_runs_that_say_nothing_of_themselves_are_named_after_their_folders(tmp_path):
+def test_runs_without_a_config_are_named_after_their_folders(tmp_path):
     (tmp_path / "old").mkdir()
     folders = [*runs(tmp_path, BASE, BASE), tmp_path / "old"]
     assert named(folders)[0] == ["0", "1", "old"]
 
 
-def test_a_number_in_a_name_is_brief_unless_that_would_hide_what_tells_the_runs_apart(tmp_path):
+def test_numbers_in_run_names_are_rounded_unless_names_would_be_equal(tmp_path):
     drawn = [BASE | {"loss": {"adversarial": value}} for value in (64.31172050131988, 20.547625125911335)]
     names, settings = named(runs(tmp_path / "a", *drawn))
     assert names == ["adversarial=64.3", "adversarial=20.5"]

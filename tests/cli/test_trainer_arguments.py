@@ -9,7 +9,7 @@ from pytorch_lightning.plugins.io import AsyncCheckpointIO, TorchCheckpointIO
 
 from dgn.cli.config import compose
 from dgn.cli.trainer import step_settings
-from dgn.cli.trainer_arguments import argument_to_add, callbacks_of, check_trainer, merged_plugins, trainer_arguments
+from dgn.cli.trainer_arguments import argument_to_add, check_trainer, make_callbacks, merged_plugins, trainer_arguments
 from dgn.errors import UserError
 from dgn.training.callbacks import AtomicCheckpointIO
 from dgn.training.precision import OwnLayers
@@ -76,7 +76,7 @@ def test_every_argument_of_the_trainer_has_its_place_here():
 
 
 @pytest.mark.parametrize("key", REFUSED)
-def test_what_cannot_work_is_refused_with_what_to_do_instead(usual, key):
+def test_impossible_settings_are_refused_with_an_alternative(usual, key):
     value, says = REFUSED[key]
     with pytest.raises(UserError) as refused:
         check_trainer(config_of(usual, **{key: value}), MEASURES)
@@ -85,7 +85,7 @@ def test_what_cannot_work_is_refused_with_what_to_do_instead(usual, key):
     assert "\n" not in str(refused.value)
 
 
-def test_values_that_change_nothing_are_taken(usual):
+def test_values_that_change_nothing_are_accepted(usual):
     parameters = inspect.signature(pl.Trainer.__init__).parameters
     usual_values = {key: parameters[key].default for key in REFUSED if key not in usual.trainer}
     usual_values |= {"limit_train_batches": 1.0, "max_epochs": -1, "use_distributed_sampler": False}
@@ -131,7 +131,7 @@ TIMER = {"_target_": "pytorch_lightning.callbacks.Timer", "duration": {"hours": 
 def test_callbacks_are_a_list_or_a_group(usual, given):
     config = config_of(usual, callbacks=given)
     check_trainer(config, MEASURES)
-    assert [type(made).__name__ for made in callbacks_of(config.trainer)] == ["EarlyStopping", "Timer"]
+    assert [type(made).__name__ for made in make_callbacks(config.trainer)] == ["EarlyStopping", "Timer"]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_callbacks_are_a_list_or_a_group(usual, given):
 def test_a_callback_that_cannot_be_made_is_named(usual, settings, says):
     def check_and_make(config):
         check_trainer(config, MEASURES)
-        callbacks_of(config.trainer)
+        make_callbacks(config.trainer)
 
     with pytest.raises(UserError, match=says):
         check_and_make(config_of(usual, callbacks=[settings]))

@@ -45,7 +45,7 @@ def test_one_picture_is_a_batch_of_one_where_that_is_plain():
     assert as_images(grey).shape == (1, 3, 8, 6)
 
 
-def test_what_is_right_stays_as_it_is_and_gradients_pass():
+def test_values_within_the_bounds_are_not_changed_and_gradients_pass():
     assert as_images(EXPECTED) is EXPECTED
     for other in (EXPECTED.half(), EXPECTED.bfloat16(), EXPECTED.double()):
         assert as_images(other) is other
@@ -57,18 +57,18 @@ def test_what_is_right_stays_as_it_is_and_gradients_pass():
 @pytest.mark.parametrize(
     ("images", "says"),
     [
-        (EXPECTED[0], "(3, 8, 6) are no batch (N, 3, H, W); for one image give image[None]"),
+        (EXPECTED[0], "(3, 8, 6) are not a batch (N, 3, H, W); for one image give image[None]"),
         (EXPECTED[0].numpy(), "for one image give image[None]"),
         (torch.from_numpy(LEVELS), "channels last; give images.permute(0, 3, 1, 2)"),
         (EXPECTED[:, :1], "have 1 channels; images here have 3 (RGB)"),
-        (EXPECTED[0, 0], "(8, 6) are no batch of images"),
+        (EXPECTED[0, 0], "(8, 6) are not a batch of images"),
         (EXPECTED.mul(255).long(), "torch.int64 have an unknown range; give uint8"),
         (LEVELS.astype(np.float32), "values up to 255; floats are 0..1: divide them by 255"),
         ([PICTURES[0], PICTURES[1].resize((9, 9))], "several sizes (6x8, 9x9)"),
         ([], "empty"),
         ([EXPECTED], "join batches with torch.cat"),
-        ("photo.jpg", "a str is no image"),
-        (3, "a int is no image"),
+        ("photo.jpg", "a str is not an image"),
+        (3, "a int is not an image"),
     ],
 )
 def test_anything_else_is_refused_in_one_line(images, says):

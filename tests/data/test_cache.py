@@ -64,12 +64,12 @@ def test_the_disk_is_written_once_and_again_only_when_a_picture_changes(root, mo
     assert len(packs) == 3
 
 
-def test_what_is_decoded_already_stays_as_it_is():
+def test_decoded_images_are_not_changed():
     held = Stored(torch.zeros(3, 3, 8, 8, dtype=torch.uint8), torch.zeros(3), (), EvalTransform(8, 8))
     assert cached(held, "ram") is cached(held, "disk") is held
 
 
-def test_another_word_is_answered_with_the_right_ones(root):
+def test_a_wrong_value_is_reported_with_the_valid_ones(root):
     with pytest.raises(UserError, match=r"data\.cache='memory': give none, ram or disk"):
         image_folder(root, 12, cache="memory")
     with pytest.raises(UserError, match="give none, ram or disk"):
@@ -77,7 +77,7 @@ def test_another_word_is_answered_with_the_right_ones(root):
 
 
 @pytest.mark.parametrize("word", ["ram", "none", False])
-def test_doodles_are_the_same_however_they_are_kept(word):
+def test_doodles_are_the_same_with_every_cache(word):
     kept, drawn = (doodles(32, train_images=20, val_images=10, cache=c) for c in ("disk", word))
     assert all(torch.equal(torch.as_tensor(kept.train_source[i][0]), drawn.train_source[i][0]) for i in (0, 7, 19))
 
@@ -93,7 +93,7 @@ def test_a_packed_file_may_have_another_for_validation(root, tmp_path):
     assert (len(data.train_source), len(data.val_source)) == (16, 4)
 
 
-def test_the_count_of_bad_pictures_is_right_with_workers_and_said_at_the_end(tmp_path, caplog):
+def test_the_count_of_bad_pictures_is_right_with_workers_and_reported_at_the_end(tmp_path, caplog):
     for i in range(400):
         path = tmp_path / "many" / f"{i:03}.bmp"
         path.parent.mkdir(exist_ok=True)

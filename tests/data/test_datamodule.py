@@ -68,7 +68,7 @@ def test_images_arrive_in_image_space():
 
 
 @pytest.mark.parametrize("layout", ["colours together", "colours apart"])
-def test_a_batch_is_the_samples_however_they_lie_in_memory(layout):
+def test_a_batch_equals_its_samples_in_any_memory_layout(layout):
     images = [torch.randint(256, (5, 7, 3), dtype=torch.uint8).permute(2, 0, 1) for _ in range(4)]
     images = images if layout == "colours together" else [image.contiguous() for image in images]
     batch, labels = collate([(image, i) for i, image in enumerate(images)])
@@ -89,7 +89,7 @@ def test_validation_images_are_always_the_same_ones_of_every_class():
 
 
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"num_workers": -1}])
-def test_wrong_numbers_are_the_users_error(wrong):
+def test_wrong_numbers_are_a_user_error(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         ImageData(Numbered(3), Numbered(3), 2, **wrong)
 

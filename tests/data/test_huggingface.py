@@ -69,7 +69,7 @@ def test_a_folder_of_images_is_a_data_set_with_splits(tmp_path):
     assert len(data.val_source) == 2
 
 
-def test_what_save_to_disk_wrote_is_read_with_and_without_splits(parquet, tmp_path):
+def test_folders_of_save_to_disk_are_read_with_and_without_splits(parquet, tmp_path):
     rows = datasets.load_dataset("parquet", data_files=str(parquet), split="train")
     rows.save_to_disk(tmp_path / "one")
     datasets.DatasetDict({"train": rows, "test": rows.select([3, 4])}).save_to_disk(tmp_path / "two")
@@ -95,7 +95,7 @@ def test_labels_may_be_names_numbers_or_not_there(tmp_path):
     assert (without.classes, without.labels.tolist()) == ((), [-1] * 3)
 
 
-def test_rows_without_a_picture_are_named_and_passed_over(tmp_path, caplog):
+def test_rows_without_a_picture_are_reported_and_skipped(tmp_path, caplog):
     images = [{"bytes": png(i % 200), "path": None} for i in range(200)]
     images[5], path = {"bytes": b"no picture", "path": None}, tmp_path / "a.parquet"
     rows = datasets.Dataset.from_dict({"image": images}, features=datasets.Features({"image": datasets.Image()}))
@@ -106,7 +106,7 @@ def test_rows_without_a_picture_are_named_and_passed_over(tmp_path, caplog):
     assert "1 of 200" in caplog.text
 
 
-def test_without_a_network_a_name_on_the_hub_is_said_to_be_away_at_once(monkeypatch):
+def test_without_a_network_an_unreachable_hub_is_reported_at_once(monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
     monkeypatch.setattr("urllib.request.getproxies", dict)
     began = time.monotonic()
@@ -116,7 +116,7 @@ def test_without_a_network_a_name_on_the_hub_is_said_to_be_away_at_once(monkeypa
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_wrong_is_said_in_one_line(parquet, tmp_path):
+def test_errors_are_reported_in_one_line(parquet, tmp_path):
     cases = {
         "no such split": lambda: HuggingFace(parquet, "test[:x]", GRAY),
         "neither on the Hub nor here": lambda: HuggingFace(tmp_path / "nowhere", "train", GRAY),

@@ -54,7 +54,7 @@ def test_a_flat_folder_has_the_label_minus_one(many):
     assert levels(dataset) == list(range(200))
 
 
-def test_hidden_files_and_what_is_no_picture_are_passed_over(classes):
+def test_hidden_files_and_other_files_than_pictures_are_skipped(classes):
     write(classes / ".hidden" / "a.png")
     write(classes / "cat" / ".thumbnail.png")
     (classes / "cat" / "._1.png").write_bytes(b"\0\5\x16\7")
@@ -75,7 +75,7 @@ def test_links_are_followed_and_a_link_to_a_folder_above_ends(classes, tmp_path)
     assert levels(dataset) == [200, 40, 0, 20, 60, 80, 200]
 
 
-def test_pictures_beside_class_folders_need_a_word_from_the_user(classes):
+def test_pictures_beside_class_folders_need_an_explicit_layout(classes):
     write(classes / "stray.png", 99)
     with pytest.raises(UserError, match=r"holds pictures \(stray.png.*layout=classes .* layout=flat"):
         ImageFolder(classes, image_size=6)
@@ -141,7 +141,7 @@ def test_a_large_photograph_is_as_good_as_read_whole(tmp_path):
     assert np.abs(image.permute(1, 2, 0).numpy().astype(int) - np.asarray(wanted)).max() <= 2
 
 
-def test_a_bad_file_is_named_once_and_the_next_good_one_stands_in(many, caplog):
+def test_a_bad_file_is_reported_once_and_replaced_by_the_next_good_one(many, caplog):
     (many / "007.bmp").write_bytes(b"BM no picture")
     (many / "008.bmp").unlink()
     os.symlink(many / "nowhere.bmp", many / "008.bmp")
@@ -168,7 +168,7 @@ def test_more_than_one_percent_of_bad_files_is_an_error_however_many_workers_sha
         list(loader)
 
 
-def test_what_workers_find_bad_their_parent_knows(many):
+def test_bad_files_found_by_workers_are_known_to_the_parent(many):
     (many / "003.bmp").write_bytes(b"BM")
     dataset = ImageFolder(many, "all", image_size=6)
     list(DataLoader(dataset, batch_size=50, num_workers=1))
@@ -195,14 +195,14 @@ def test_verify_lists_every_bad_file_or_refuses_the_folder(many):
         ImageFolder(many, "all", image_size=6).verify()
 
 
-def test_a_folder_that_is_missing_or_empty_says_what_was_looked_for(tmp_path):
+def test_a_missing_or_empty_folder_is_reported_with_the_expected_files(tmp_path):
     with pytest.raises(UserError, match=r"no folder .*nowhere; check the path"):
         ImageFolder(tmp_path / "nowhere", image_size=6)
     with pytest.raises(UserError, match=r"no pictures in .*looked for \.jpg \.jpeg \.png"):
         ImageFolder(tmp_path, image_size=6)
 
 
-def test_words_that_are_no_choice_are_refused_with_the_choices(classes):
+def test_invalid_choices_are_refused_with_the_valid_ones(classes):
     with pytest.raises(UserError, match="no split 'test'; choose train, val or all"):
         ImageFolder(classes, "test", image_size=6)
     with pytest.raises(UserError, match="no layout 'deep'; choose auto, classes or flat"):

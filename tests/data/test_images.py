@@ -207,7 +207,7 @@ def test_a_truncated_file_is_named(picture, tmp_path, suffix):
         read_image(path)
 
 
-def test_what_is_no_picture_is_named_with_the_reason_in_one_line(tmp_path):
+def test_a_file_that_is_not_a_picture_is_reported_in_one_line(tmp_path):
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.jpg").write_text("hello")
     (tmp_path / "drawing.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n")

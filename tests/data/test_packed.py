@@ -92,7 +92,7 @@ def test_workers_read_it(packed):
     assert torch.equal(torch.cat(batches), torch.stack([images[i][0] for i in range(40)]))
 
 
-def test_what_a_spawned_worker_is_sent_carries_no_pictures(packed):
+def test_spawned_workers_receive_no_pictures(packed):
     images = PackedImages(packed, "all", image_size=SIZE)
     data = pickle.dumps(images)
     assert len(data) < 5000
@@ -132,7 +132,7 @@ def test_a_pack_that_fails_leaves_nothing(root, folder, tmp_path):
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_full_disk_is_said_before_the_work(folder, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_the_work(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10))
     with pytest.raises(UserError, match=r"0\.0 GiB are free there; choose another disk or a smaller size"):
         pack(folder, tmp_path / "a.packed")
@@ -178,7 +178,7 @@ def test_in_memory_gives_what_packing_gives(root, packed):
         assert same([a], [b])
 
 
-def test_what_memory_cannot_hold_is_refused_before_reading(root):
+def test_data_larger_than_memory_are_refused_before_reading(root):
     with pytest.raises(UserError, match=r"40 pictures of 1000000 x 1000000 need .* GiB, more than"):
         InMemory(ImageFolder(root, "all", image_size=10**6, resize=10**6))
 
@@ -195,7 +195,7 @@ def test_one_command_packs_a_folder(root, tmp_path, capsys):
     assert PackedImages(out, "all", image_size=SIZE).labels.tolist() == [1]
 
 
-def test_the_commands_mistakes_are_one_line_and_status_2(tmp_path, capsys):
+def test_errors_in_the_command_are_one_line_and_status_2(tmp_path, capsys):
     with pytest.raises(SystemExit) as exit_:
         main(["--root", str(tmp_path / "nowhere"), "--out", str(tmp_path / "a")])
     assert exit_.value.code == 2

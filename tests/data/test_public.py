@@ -92,7 +92,7 @@ def test_cifars_pickles_are_not_opened_before_their_md5_sums_are_right(tmp_path,
     assert not (tmp_path / "ran").exists()
 
 
-def test_cifar_colours_stand_where_they_belong(tmp_path, monkeypatch):
+def test_cifar_channels_are_in_the_right_order(tmp_path, monkeypatch):
     cifar(tmp_path, "cifar100", monkeypatch)
     picture = np.random.default_rng(0).integers(256, size=(3, 32, 32), dtype=np.uint8)
     entry = {"data": picture.reshape(1, 3072), "fine_labels": [1]}
@@ -226,7 +226,7 @@ def test_imagenet_from_its_archives(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_what_is_not_there_and_cannot_be_fetched_says_what_to_put_where(tmp_path, name):
+def test_missing_data_that_cannot_be_downloaded_are_reported_with_the_expected_files(tmp_path, name):
     first = PUBLIC[name].splits[0]
     for download in (True, False):
         with pytest.raises(UserError) as caught:
@@ -237,8 +237,8 @@ def test_what_is_not_there_and_cannot_be_fetched_says_what_to_put_where(tmp_path
         assert PUBLIC[name].files in message
 
 
-def test_wrong_names_are_answered_with_the_right_ones(tmp_path):
-    with pytest.raises(UserError, match="none of the public data sets cifar10, cifar100"):
+def test_wrong_names_are_reported_with_the_valid_ones(tmp_path):
+    with pytest.raises(UserError, match="not one of the public data sets cifar10, cifar100"):
         public("cifar", 32)
     with pytest.raises(UserError, match="no split 'val'; its splits: train, test"):
         public("cifar10", 32, root=tmp_path, train_split="val")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dgn.data.datamodule import ImageData, labels_of
+from dgn.data.datamodule import ImageData, layer_labels
 from dgn.data.doodles import Doodles
 from dgn.data.image_folder import ImageFolder
 from dgn.data.reference import Reference, TrainingImages
@@ -92,11 +92,11 @@ def test_the_training_images_of_classes_come_one_class_after_another_and_then_th
 
 def test_labels_are_those_of_the_images(tmp_path):
     doodles = Doodles("val", 32, 40)
-    assert labels_of(doodles).tolist() == [doodles[i][1] for i in range(40)]
-    assert labels_of(Counted(5, None)) is None
+    assert layer_labels(doodles).tolist() == [doodles[i][1] for i in range(40)]
+    assert layer_labels(Counted(5, None)) is None
     for i in range(30):
         path = tmp_path / f"class{i % 7}" / f"{i}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(np.full((4, 4, 3), i, np.uint8)).save(path)
     folder = ImageFolder(tmp_path, "train", image_size=4, val_fraction=0.2)
-    assert labels_of(folder).tolist() == [folder[i][1] for i in range(24)]
+    assert layer_labels(folder).tolist() == [folder[i][1] for i in range(24)]

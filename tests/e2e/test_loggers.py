@@ -110,13 +110,13 @@ def test_wandb_has_the_prior_with_what_it_says_of_itself(logged, wandb_runs):
     assert about["metrics"]["val/psnr"] == json.loads((run / "metrics.json").read_text())["val/psnr"]
 
 
-def test_offline_is_said_in_one_line_with_how_to_upload(logged, wandb_runs):
+def test_offline_mode_is_reported_in_one_line_with_how_to_upload(logged, wandb_runs):
     _, run, said = logged
     (line,) = [line for line in said.splitlines() if "offline" in line]
     assert line.endswith(f"wandb sync {wandb_runs(run)[0].folder}")
 
 
-def test_a_run_that_is_gone_on_with_is_one_run_everywhere(logged, wandb_runs):
+def test_a_resumed_run_is_one_run_in_every_logger(logged, wandb_runs):
     user, run, _ = logged
     before = rows_of(run)
     user.run("train.py", f"resume={run}", "trainer.max_steps=12")
@@ -126,7 +126,7 @@ def test_a_run_that_is_gone_on_with_is_one_run_everywhere(logged, wandb_runs):
     assert len({tracked.run.run_id for tracked in wandb_runs(run)}) == 1
 
 
-def test_a_service_that_is_away_neither_blocks_nor_fails(user, wandb_runs, monkeypatch):
+def test_an_unreachable_service_neither_blocks_nor_fails(user, wandb_runs, monkeypatch):
     """Logged in, but nobody answers: the run is kept offline, and says so."""
     monkeypatch.setattr("dgn.runs.wandb.PATIENCE", 3.0)
     user.environment |= {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
@@ -140,7 +140,7 @@ def test_a_service_that_is_away_neither_blocks_nor_fails(user, wandb_runs, monke
     assert len(wandb_runs(user.folder)[-1].values("val/psnr")) == 1
 
 
-def test_a_run_that_is_gone_on_with_while_the_service_is_away_is_still_one_run(logged, wandb_runs, monkeypatch):
+def test_a_run_resumed_without_the_service_is_still_one_run(logged, wandb_runs, monkeypatch):
     user, run, _ = logged
     monkeypatch.setattr("dgn.runs.wandb.PATIENCE", 3.0)
     monkeypatch.setitem(user.environment, "WANDB_API_KEY", "0" * 40)

@@ -31,7 +31,7 @@ def test_methods_on_pixels_need_no_prior(user):
     assert 0 <= float(rows[0]["percentile"]) <= 100
 
 
-def test_what_a_method_lacks_is_said_in_one_line(user):
+def test_a_missing_requirement_of_a_method_is_reported_in_one_line(user):
     for method, says in (("dgn_am", "train.py`"), ("maco2023", "data=image_folder")):
         _, err = user.run("visualize.py", *QUICK, f"method={method}", *OWN, status=2)
         assert says in err
@@ -60,7 +60,7 @@ def test_diversity_is_an_option(trained):
     assert [row["activation"] for row in plain] != [row["activation"] for row in apart]
 
 
-def test_a_prior_over_codes_is_fitted_and_taken_up(trained):
+def test_a_code_prior_is_trained_and_used(trained):
     user, path, _ = trained
     tiny = ["code_prior.images=64", "code_prior.width=0.1", "trainer.max_steps=6", "trainer.accelerator=cpu"]
     tiny += ["trainer.val_check_interval=3", "logger=none"]

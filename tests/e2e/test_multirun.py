@@ -98,7 +98,7 @@ def test_the_same_multirun_with_resume_auto_finishes_only_what_is_missing(swept)
     assert [row["status"] for row in table(folder / "comparison")] == ["finished", "failed", "finished"]
 
 
-def test_a_folder_with_another_run_is_not_gone_on_with(swept):
+def test_a_folder_with_another_run_is_not_resumed(swept):
     user, folder, _, _ = swept
     settings = [*user.tiny, "encoder.layer=fc7", "trainer.max_steps=3", f"hydra.run.dir={folder / '0'}"]
     _, err = user.run("train.py", *settings, status=2)
@@ -128,7 +128,7 @@ def test_a_multirun_with_other_settings_leaves_the_folder_of_a_finished_one_as_i
         (["logger=wandb", "'logger.wandb.project=\"a/b\"'"], "a/b"),
     ],
 )
-def test_what_the_user_can_mend_is_said_before_the_first_job(user, arguments, says):
+def test_user_errors_are_reported_before_the_first_job(user, arguments, says):
     arguments = [argument.strip("'") for argument in arguments]
     said, err = user.run("train.py", "-m", *user.tiny, "encoder.layer=fc6,fc8", *arguments, status=None)
     assert says in err.strip().splitlines()[-1] or says in said
@@ -149,7 +149,7 @@ def test_any_runs_can_be_compared(swept):
     assert "nowhere" in err
 
 
-def test_what_the_command_says_of_the_method_stays_when_a_comparison_starts_from_a_photo(swept, monkeypatch, tmp_path):
+def test_settings_of_the_command_line_also_apply_to_a_comparison_that_starts_from_a_photo(swept, monkeypatch, tmp_path):
     user, folder, _, _ = swept
     Image.linear_gradient("L").resize((70, 70)).save(tmp_path / "photo.png")
     methods = []
@@ -162,7 +162,7 @@ def test_what_the_command_says_of_the_method_stays_when_a_comparison_starts_from
     assert [method.settings["update"]["first"] for method in used] == [1, 3]  # 1: of a search from a real image
 
 
-def test_prior_files_alone_are_compared_by_what_they_say_of_themselves(swept):
+def test_prior_files_are_compared_by_their_own_metadata(swept):
     user, folder, _, _ = swept
     for name in ("0", "2"):
         (user.folder / "alone" / name).mkdir(parents=True)
@@ -206,6 +206,6 @@ def test_a_prior_that_cannot_be_read_does_not_lose_the_comparison_of_the_others(
     assert "broken/prior.safetensors" in rows[1]["error"]
 
 
-def test_an_unknown_metric_names_those_there_are(user):
+def test_an_unknown_metric_is_reported_with_the_available_ones(user):
     _, err = user.run("train.py", *user.tiny, "trainer.max_steps=1", "metric=val/psnrr", status=2)
     assert "val/psnr," in err

@@ -101,7 +101,7 @@ def test_a_prior_and_a_preferred_image_for(name, folder, monkeypatch):
     assert target.fingerprint() == before
 
 
-def test_codes_that_are_not_rectified_are_bounded_on_both_sides_and_units_without_variance_break_nothing(folder):
+def test_codes_that_are_not_rectified_are_bounded_on_both_sides_and_constant_units_cause_no_error(folder):
     """The code of a linear layer, half of whose units are dead."""
     (folder / "dead.py").write_text(
         "from torch import nn\n"
@@ -157,7 +157,7 @@ def test_any_role_takes_any_network(user, how):
     assert "goldfish" in results
 
 
-def test_ones_own_network_is_named_again_to_be_shown(user):
+def test_a_users_network_must_be_given_again_to_be_shown(user):
     (user.folder / "net.py").write_text(CUSTOM)
     own = ["{r}=custom", "{r}.model=net.py:Net", "{r}.args={{width: 6}}"]
     encoder, target = ([key.format(r=r) for key in own] for r in ("encoder", "target"))
@@ -210,11 +210,11 @@ def test_layers_are_listed_where_the_data_say_how_many_classes_there_are(user):
         ),
         (["encoder=custom", "encoder.model=nowhere.py:Net"], "no file nowhere.py"),
         (["encoder.layers=conv1"], "give list"),
-        (["encoder=caffenet"], "encoder.weights is not given"),  # not a random network in silence
+        (["encoder=caffenet"], "encoder.weights has no value"),  # not a random network in silence
         (["encoder=torchvision", "encoder.name=alexnet", "encoder.weights=null", "encoder.input_size=8"], "8x8 pixels"),
     ],
 )
-def test_what_the_user_can_mend_is_said_in_one_line(user, arguments, says):
+def test_user_errors_are_reported_in_one_line(user, arguments, says):
     _, err = user.run("train.py", *TINY, "data.image_size=32", *arguments, status=2)
     lines = [line for line in err.splitlines() if line.strip() and "Warning" not in line]
     assert says in lines[-1]

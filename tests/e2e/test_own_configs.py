@@ -125,7 +125,7 @@ def test_jobs_of_a_launcher_read_the_users_files(own):
         (["--config-dir=configs", "trainer=shirt"], "did you mean short?"),
     ],
 )
-def test_a_folder_or_a_file_that_is_not_there_is_named(own, arguments, says):
+def test_a_folder_or_a_file_that_does_not_exist_is_reported(own, arguments, says):
     _, err = own.run("train.py", *arguments, status=2)
     assert says in err
     assert len(err.strip().splitlines()) == 1

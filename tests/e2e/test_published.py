@@ -206,7 +206,7 @@ def message(*arguments, **given) -> str:
     return str(caught.value)
 
 
-def test_weights_of_another_layer_say_whose_they_are(files):
+def test_weights_of_another_layer_are_reported_with_their_layer(files):
     said = message("conv3", files / "new.caffemodel", files / "norm1.txt")
     assert "is not the generator of conv3: its weights fit norm1; name that layer" in said
     assert "no published generator for layer 'conv1'" in message("conv1", files / "new.caffemodel", files / "norm1.txt")
@@ -245,10 +245,10 @@ def test_damaged_files_are_refused_in_one_line_and_status_2(files, tmp_path, cap
         ("1 2 3", "holds 3 numbers, the code of norm1 has 69984 units"),
         ("5 " * 9216, "it fits pool5"),
         ("5 " * 4096, "it fits fc6, fc7"),
-        ("x " * 69984, "is to hold numbers only"),
+        ("x " * 69984, "must contain only numbers"),
         ("-1 " * 69984, "negative"),
         ("nan " * 69984, "not finite"),
-        ("é", "text of one line of numbers"),
+        ("é", "text with one line of numbers"),
         ("1 " * 3_000_000, "too large"),
     ],
 )
@@ -268,7 +268,7 @@ def test_bounds_come_from_one_place(files, encoder):
     assert "--caffenet" in message("norm1", files / "new.caffemodel", images=files)
 
 
-def test_labels_are_read_as_people_have_them(tmp_path):
+def test_labels_are_read_from_the_usual_files(tmp_path):
     (tmp_path / "words.txt").write_text("n01440764 tench, Tinca tinca\ngoldfish\nn02 fox\n\n")
     assert read_labels(tmp_path / "words.txt") == ["tench", "goldfish", "n02 fox"]
     with pytest.raises(UserError, match="cannot read the labels"):

@@ -66,7 +66,7 @@ def test_every_job_is_one_folder_one_prior_and_one_run_of_wandb(both, wandb_runs
         assert tracked.run.run_group == "two"
 
 
-def test_a_run_of_two_processes_goes_on_in_one(both):
+def test_a_run_of_two_processes_resumes_in_one(both):
     said, _ = both.run("train.py", f"resume={both.folder / 'two' / '1'}", "trainer=auto", "trainer.max_steps=6")
     assert said.strip().endswith("prior.safetensors")
     assert json.loads((both.folder / "two" / "1" / "metrics.json").read_text())["steps"] == 6
@@ -90,7 +90,7 @@ def test_a_stopped_run_leaves_no_process(both):
     assert not alive
 
 
-def test_ddp_without_gpus_says_what_to_do(user):
+def test_ddp_without_gpus_is_reported_with_the_next_step(user):
     _, err = user.run("train.py", *[s for s in user.tiny if "accelerator" not in s], "trainer=ddp", status=2)
     assert "trainer=ddp_cpu" in err
 

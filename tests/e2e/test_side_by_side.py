@@ -70,7 +70,7 @@ def test_the_same_search_through_the_same_prior_finds_the_same(compared):
     assert first == second
 
 
-def test_one_table_measures_all_of_them_and_real_images_alike(compared):
+def test_one_table_has_all_methods_and_real_images(compared):
     folder, rows = compared
     scores = table(folder / "scores.csv")
     assert [row["method"] for row in scores] == ["dgn_am", "dgn_am", "olah2017", "pixels", "real images"]
@@ -85,7 +85,7 @@ def test_one_table_measures_all_of_them_and_real_images_alike(compared):
     differences = table(folder / "differences.csv")
     assert {("dgn_am", "pixels"), ("pixels", "real images")} <= {(d["method"], d["other"]) for d in differences}
     page = (folder / "index.html").read_text()
-    assert "Method against method" in page
+    assert "Comparison of methods" in page
     assert "real images" in page
 
 
@@ -170,7 +170,7 @@ def test_a_search_is_a_film(trained):
         (["top_images=-1"], "top_images=-1"),
     ],
 )
-def test_what_the_user_can_mend_is_said_in_one_line(trained, arguments, says):
+def test_user_errors_are_reported_in_one_line(trained, arguments, says):
     user, _, _ = trained
     _, err = user.run(
         "visualize.py", "steps=1", "judge=none", "reference_images=32", "units=fc8:0", "seeds=1", *arguments, status=2

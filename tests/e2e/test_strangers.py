@@ -62,7 +62,7 @@ def test_a_cut_gradient_ends_both_programs_before_the_first_step(nets):
     assert "torch.no_grad()" in err
 
 
-def test_searches_that_find_nothing_are_no_results_and_the_others_are_shown(nets):
+def test_searches_without_a_result_are_marked_and_the_others_are_shown(nets):
     out, err = nets.run(
         "visualize.py", "target=custom", "target.model=nets.py:odd", "target.input_size=32", "units=output:all",
         "method=pixels", "seeds=2", "steps=4", "judge=none", "device=cpu", "hydra.run.dir=run",

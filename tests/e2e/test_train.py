@@ -58,7 +58,7 @@ def test_the_same_seed_gives_the_same_prior_and_another_seed_another(user, train
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_a_killed_run_goes_on_to_bit_identical_weights(user, number):
+def test_a_killed_run_resumes_to_bit_identical_weights(user, number):
     """Kills a real run several times; what it ends in is what the uninterrupted run ends in."""
     settings = [*user.tiny, "trainer.max_steps=60", "trainer.val_check_interval=25", "checkpoint.every_n_steps=5"]
     whole, broken = user.folder / "whole", user.folder / "broken"
@@ -228,7 +228,7 @@ def test_an_encoder_can_be_fitted_and_inverted(user):
         (["trainer.max_steps=0"], "trainer.max_steps=0"),
     ],
 )
-def test_what_the_user_can_mend_is_said_in_one_line(user, arguments, says):
+def test_user_errors_are_reported_in_one_line(user, arguments, says):
     _, err = user.run(
         "train.py", *user.tiny[1:], *(["encoder.weights=null"] * ("weights" not in arguments[0])), *arguments, status=2
     )
@@ -238,7 +238,7 @@ def test_what_the_user_can_mend_is_said_in_one_line(user, arguments, says):
 
 
 @pytest.mark.parametrize(("arguments", "says"), [([], "data.root"), (["data.root=/nowhere"], "/nowhere")])
-def test_a_folder_that_is_not_there_is_said_in_one_line(user, arguments, says):
+def test_a_missing_folder_is_reported_in_one_line(user, arguments, says):
     settings = ["data=image_folder", "encoder.weights=null", "encoder.classes=4"]
     _, err = user.run("train.py", *settings, *arguments, status=2)
     assert len(err.strip().splitlines()) == 1

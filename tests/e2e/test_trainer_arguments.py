@@ -69,7 +69,7 @@ def test_other_networks_and_a_damaged_checkpoint_are_one_line_and_leave_the_run_
     assert (folder / "config.yaml").read_text() == config
 
 
-def test_a_folder_in_which_a_run_failed_at_once_takes_the_mended_command(user):
+def test_the_folder_of_a_run_that_failed_at_once_can_be_reused(user):
     settings = [*user.tiny, FLOAT32, "trainer.max_steps=2", "hydra.run.dir=again"]
     user.run("train.py", *settings, "loss.image=-1", status=2)
     user.run("train.py", *settings, "encoder.layer=conv3")

@@ -128,10 +128,10 @@ def test_the_nearest_training_image_is_of_the_units_class(trained):
     assert "nearest_images=few: give all, a number of training images of each class, or 0 for none" in err
 
 
-def test_a_launcher_without_a_multirun_is_warned_of(trained):
+def test_a_launcher_without_a_multirun_causes_a_warning(trained):
     user, _, _ = trained
     out, _ = user.run("visualize.py", *QUICK, "units=fc8:3", "seeds=1", "hydra/launcher=basic")
-    assert "hydra/launcher=basic is not used: it is for a multirun; add -m" in out
+    assert "hydra/launcher=basic has no effect on a single run; add -m" in out
 
 
 def test_adam_and_another_target(trained):
@@ -176,7 +176,7 @@ def test_layers_are_listed(trained):
         (["facets=2", "start=noise"], "leave one out"),
     ],
 )
-def test_what_the_user_can_mend_is_said_in_one_line(trained, arguments, says):
+def test_user_errors_are_reported_in_one_line(trained, arguments, says):
     user, _, _ = trained
     _, err = user.run("visualize.py", *QUICK[1:], *arguments, status=2)
     lines = [line for line in err.splitlines() if line.strip()]
@@ -184,12 +184,12 @@ def test_what_the_user_can_mend_is_said_in_one_line(trained, arguments, says):
     assert says in lines[0]
 
 
-def test_without_a_prior_the_next_step_is_said(user):
+def test_without_a_prior_the_next_step_is_reported(user):
     _, err = user.run("visualize.py", status=2)
     assert "train.py`" in err
 
 
-def test_files_that_are_no_priors_are_refused(trained, tmp_path):
+def test_files_that_are_not_priors_are_refused(trained, tmp_path):
     user, path, _ = trained
     content = (user.folder / path).read_bytes()
     bad = {"cut.safetensors": content[: len(content) // 2], "text.safetensors": b"hello", "empty.safetensors": b""}

@@ -46,7 +46,7 @@ def test_images_without_a_finite_activation_are_left_out(net, images):
         assert sorted(places.tolist()) == [i for i in range(40) if i not in (3, 11)]
 
 
-def test_no_image_is_the_users_error(net, images):
+def test_no_image_is_a_user_error(net, images):
     with pytest.raises(UserError, match="reference images"):
         extreme_images(net, parse_units("fc:0", net), [], k=3)
     with pytest.raises(UserError, match="at least 1"):

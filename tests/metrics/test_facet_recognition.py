@@ -31,7 +31,7 @@ def test_a_facet_judge_tells_facets_apart_and_says_how_well(net):
     assert fit_facet_judge(net, tinted(NAMES, 0), NAMES, (tinted(NAMES, 1), swapped)).accuracy == 0
 
 
-def test_one_facet_is_nothing_to_tell_apart(net):
+def test_a_single_facet_cannot_be_judged(net):
     with pytest.raises(UserError, match="at least two"):
         fit_facet_judge(net, tinted(["dark"] * 4, 0), ["dark"] * 4)
 

@@ -17,7 +17,7 @@ def test_the_interval_of_a_mean_is_scipys_percentile_bootstrap():
     assert interval(values, seed=4) == interval(values, seed=4) != interval(values, seed=5)
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say():
+def test_intervals_cover_the_true_value_about_as_often_as_their_level():
     random = np.random.default_rng(3)
     found = [interval(random.normal(1, 2, 25), resamples=400, seed=i) for i in range(400)]
     covered = np.mean([e.low <= 1 <= e.high for e in found])

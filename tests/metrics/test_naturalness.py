@@ -110,7 +110,7 @@ def test_hidden_units_are_compared_with_all_real_images():
     assert len(found.frechet_folds) == 8
 
 
-def test_one_image_is_no_distribution():
+def test_one_image_is_not_enough_for_a_distance():
     real, real_classes = classes_apart(10, 1)
     with pytest.raises(UserError, match="at least 2"):
         naturalness(real[:1], ["u"], ["class0"], real, real_classes)

@@ -118,7 +118,7 @@ def test_an_image_that_is_not_finite_has_no_nearest(images):
     assert found.distances[0].isnan()
 
 
-def test_no_real_image_is_the_users_error_and_none_of_a_class_is_not(images):
+def test_no_real_image_is_a_user_error_and_none_of_a_class_is_not(images):
     with pytest.raises(UserError, match="no real image"):
         nearest([images], iter([]))
     (found,) = nearest([images[:2]], iter([]), classes=[[0, 1]])

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from dgn.errors import UserError
-from dgn.metrics.features import features_of
+from dgn.metrics.features import extract_features
 from dgn.metrics.naturalness import frechet
-from dgn.metrics.ranking import Yardstick
+from dgn.metrics.ranking import RankingMetrics
 from dgn.networks.featurenet import FeatureNet
 
 
@@ -28,34 +28,34 @@ def test_recognition_is_the_share_of_labelled_images_that_the_judge_calls_so(net
     images = torch.rand(8, 3, 12, 12, generator=torch.Generator().manual_seed(2))
     said = [net.labels[i] for i in judge(images, ["fc"])["fc"].argmax(1)]
     wanted = [[label] for label in said[:3]] + [[next(n for n in net.labels if n != said[3])]] + [[]] * 4
-    assert Yardstick(judge, net, None).measure(images, wanted) == {"recognition": 0.75}
-    assert Yardstick(judge, net, None).measure(images, [[]] * 8) == {}
-    assert Yardstick(None, net, None).measure(images, wanted) == {}
+    assert RankingMetrics(judge, net, None).measure(images, wanted) == {"recognition": 0.75}
+    assert RankingMetrics(judge, net, None).measure(images, [[]] * 8) == {}
+    assert RankingMetrics(None, net, None).measure(images, wanted) == {}
 
 
 def test_the_frechet_distance_is_from_real_images_of_the_same_classes(net, judge, real):
     images = torch.rand(6, 3, 12, 12, generator=torch.Generator().manual_seed(2))
-    yardstick = Yardstick(judge, net, real, net.labels)
+    ranking_metrics = RankingMetrics(judge, net, real, net.labels)
     everything = torch.cat([batch for batch, _ in real])
     bees = everything[1::3]
-    expected = frechet(features_of(judge, images), features_of(judge, bees))
-    assert yardstick.measure(images, [["bee"]] * 6)["frechet_distance"] == pytest.approx(expected)
-    whole = frechet(features_of(judge, images), features_of(judge, everything))
+    expected = frechet(extract_features(judge, images), extract_features(judge, bees))
+    assert ranking_metrics.measure(images, [["bee"]] * 6)["frechet_distance"] == pytest.approx(expected)
+    whole = frechet(extract_features(judge, images), extract_features(judge, everything))
     for wanted in ([["bee"]] * 5 + [[]], [["bee"]] * 5 + [["dog"]]):
-        assert yardstick.measure(images, wanted)["frechet_distance"] == pytest.approx(whole)
-    assert "frechet_distance" not in yardstick.measure(images[:1], [[]])
+        assert ranking_metrics.measure(images, wanted)["frechet_distance"] == pytest.approx(whole)
+    assert "frechet_distance" not in ranking_metrics.measure(images[:1], [[]])
 
 
 def test_without_a_judge_or_labels_the_targets_features_are_compared(net, real):
     images = torch.rand(6, 3, 12, 12)
     everything = torch.cat([batch for batch, _ in real])
-    yardstick = Yardstick(None, net, real)
-    expected = frechet(features_of(net, images), features_of(net, everything))
-    assert yardstick.measure(images, [["bee"]] * 6) == {"frechet_distance": pytest.approx(expected)}
-    assert "tiny" in yardstick.words()
-    assert Yardstick(None, net, None).words() == ""
+    ranking_metrics = RankingMetrics(None, net, real)
+    expected = frechet(extract_features(net, images), extract_features(net, everything))
+    assert ranking_metrics.measure(images, [["bee"]] * 6) == {"frechet_distance": pytest.approx(expected)}
+    assert "tiny" in ranking_metrics.describe()
+    assert RankingMetrics(None, net, None).describe() == ""
 
 
 def test_the_target_does_not_judge_itself(net):
     with pytest.raises(UserError, match="shares"):
-        Yardstick(net, net, None)
+        RankingMetrics(net, net, None)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dgn.errors import UserError
-from dgn.metrics.features import features_of, penultimate
+from dgn.metrics.features import extract_features, penultimate
 from dgn.metrics.recognition import judge_images, recognize
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.usable import check_independent
@@ -63,7 +63,7 @@ def test_a_judge_that_shares_weights_with_the_target_is_refused(net):
 def test_features_are_what_the_classifier_reads(net, images):
     assert penultimate(net) == "fc:input"
     expected = net(images, ["conv2"])["conv2"].mean((2, 3))
-    torch.testing.assert_close(features_of(net, images.split(4)), expected)
-    torch.testing.assert_close(features_of(net, images, "conv2"), expected)
+    torch.testing.assert_close(extract_features(net, images.split(4)), expected)
+    torch.testing.assert_close(extract_features(net, images, "conv2"), expected)
     assert penultimate(mini_caffenet(classes=4)) == "fc8:input"
-    assert features_of(mini_resnet(classes=4, width=8), torch.rand(2, 3, 64, 64)).shape == (2, 32)
+    assert extract_features(mini_resnet(classes=4, width=8), torch.rand(2, 3, 64, 64)).shape == (2, 32)

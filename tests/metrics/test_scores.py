@@ -7,7 +7,7 @@ import torch
 from dgn.am.maximize import Preferred
 from dgn.am.objectives.language import parse_units
 from dgn.errors import UserError
-from dgn.metrics.features import features_of
+from dgn.metrics.features import extract_features
 from dgn.metrics.naturalness import frechet
 from dgn.metrics.scorer import Scorer
 from dgn.metrics.scores import Measured, Scores
@@ -115,7 +115,7 @@ def test_everything_is_measured_of_preferred_images(net, judge, real, scorer):
     assert row.per_unit["top5"].tolist() == [1, 1, 1]
     assert each.nearest["pixels"].indices[4] == 7
     assert each.nearest["pixels"].distances[4] == each.nearest["conv1"].distances[4] == 0
-    features, genuine = features_of(judge, images), features_of(judge, real[0][:45])
+    features, genuine = extract_features(judge, images), extract_features(judge, real[0][:45])
     assert row.of_set["frechet"][0] == pytest.approx(frechet(features, genuine))
     spread = torch.pdist(features[:3].double()).mean() / torch.pdist(genuine[0:45:3].double()).mean()
     assert row.per_unit["diversity"][0] == pytest.approx(float(spread), rel=1e-4)
@@ -140,7 +140,7 @@ def test_real_images_are_scored_by_the_same_code(net, real, scorer):
     assert np.isfinite(row.per_unit["diversity"]).all()
 
 
-def test_sets_of_several_sizes_find_together_what_each_finds_alone(net, real, scorer):
+def test_nearest_images_of_several_sets_equal_those_of_each_set(net, real, scorer):
     generator = torch.Generator().manual_seed(5)
     images = [torch.rand(count, 3, side, side, generator=generator) for count, side in ((3, 12), (2, 20), (4, 12))]
     images[2][3] = real[0][11]  # a cow

@@ -94,7 +94,7 @@ def test_the_packages_are_called_as_they_want(monkeypatch, queries, explanations
 
 
 @pytest.mark.parametrize(("name", "make"), [("lpips", lpips_similarity), ("dreamsim", dreamsim_similarity)])
-def test_a_missing_package_or_weights_are_the_users_error(monkeypatch, name, make):
+def test_a_missing_package_or_weights_are_a_user_error(monkeypatch, name, make):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UserError, match=r"pip install 'dgn\[similarity\]'"):
         make()

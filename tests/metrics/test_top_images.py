@@ -43,7 +43,7 @@ def test_equal_images_come_in_their_order_and_few_are_all(net, images):
     assert len(top_images(net, UNITS, images[:2], k=9)[1].values) == 2
 
 
-def test_no_image_is_the_users_error(net):
+def test_no_image_is_a_user_error(net):
     with pytest.raises(UserError, match="reference images"):
         top_images(net, UNITS, [])
 
@@ -59,7 +59,7 @@ def test_crops_have_the_regions_size_with_grey_beyond_the_image():
     assert (crop(image, (9, 9, 11, 11)) == 0.5).all()
 
 
-def test_regions_are_those_whose_pixels_the_unit_answers_to(net, images):
+def test_regions_are_the_pixels_that_the_unit_responds_to(net, images):
     """conv2 of conv1: 3x3 with padding 1, then 3x3 every 2 pixels: 5x5 every 2 pixels from -1."""
     geometry = dict(size=(5, 5), stride=(2, 2), offset=(-1, -1))
     for place in ((0, 0), (2, 1), (4, 4)):

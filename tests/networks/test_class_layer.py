@@ -62,7 +62,7 @@ def net_of(network, labels=()):
 def test_computed_classes_are_the_output_if_there_are_as_many_labels():
     net = net_of(Cosine(), LABELS)
     assert net.class_layer() == "output"
-    assert net.labels_of("output") == tuple(LABELS)
+    assert net.layer_labels("output") == tuple(LABELS)
 
 
 def test_features_are_not_shown_as_classes():

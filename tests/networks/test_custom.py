@@ -101,14 +101,14 @@ def test_weights_come_from_a_file_as_for_any_network(folder):
         ("broken.py:make", {}, "ZeroDivisionError: division by zero (broken.py, line 2)"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(model, args, says):
+def test_errors_are_reported_in_one_line(model, args, says):
     with pytest.raises(UserError) as error:
         custom(model, args)
     assert says in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_forward_that_fails_is_said_with_the_size():
+def test_a_failing_forward_is_reported_with_the_image_size():
     with pytest.raises(UserError, match=r"cannot be run on images of 16x16 pixels .*input_size="):
         custom("nets.py:Fixed", input_size=16).layers()
 

@@ -71,7 +71,7 @@ def test_a_feature_net_stays_in_evaluation_mode_inside_a_training_module():
     assert not any(module.training for module in net.modules())
 
 
-def test_an_unknown_layer_is_named_with_those_there_are():
+def test_an_unknown_layer_is_reported_with_the_available_ones():
     with pytest.raises(UserError, match=r"no layer 'fc9' in mini_caffenet.*conv1.*fc8"):
         mini_caffenet(classes=4)(torch.rand(1, 3, 64, 64), ["fc9"])
 
@@ -106,6 +106,6 @@ def test_images_of_another_size_are_resized_to_the_networks_own():
 @pytest.mark.parametrize(
     "wrong", [{"channel_order": "GBR"}, {"mean": [1, 2]}, {"std": [0, 1, 1]}, {"value_range": -1}, {"input_size": 0}]
 )
-def test_wrong_input_settings_are_the_users_error(wrong):
+def test_wrong_input_settings_are_a_user_error(wrong):
     with pytest.raises(UserError):
         mini_caffenet(classes=4, **wrong)

@@ -81,7 +81,7 @@ def test_doubling_is_a_convolution_of_the_map_with_every_pixel_repeated(memory_f
     np.testing.assert_allclose(doubling(x).detach().numpy(), expected, atol=1e-5)
 
 
-def test_interpolated_doublings_leave_no_lattice_in_what_is_flat():
+def test_interpolated_doublings_leave_no_checkerboard_in_flat_areas():
     torch.manual_seed(0)
     images = {
         kind: UpconvGenerator((3, 4, 4), 32, plan=f"{kind} 8, {kind} 8, {kind} 3")(torch.ones(1, 3, 4, 4))
@@ -132,13 +132,13 @@ def test_units_that_never_vary_do_not_break_the_generator():
 @pytest.mark.parametrize(
     "plan", ["fc 12", "fc 13, reshape 3x2x2, up 3", "fc 12, reshape 3x2x2, up 4", "fc x", "pool 2", "tanh"]
 )
-def test_a_plan_that_does_not_fit_is_the_users_error(plan):
+def test_a_plan_that_does_not_fit_is_a_user_error(plan):
     with pytest.raises(UserError, match="plan"):
         UpconvGenerator((4,), 4, plan)
 
 
 @pytest.mark.parametrize("width", [0, -1, float("nan")])
-def test_a_width_that_is_no_positive_number_is_the_users_error(width):
+def test_a_width_that_is_not_positive_is_a_user_error(width):
     for make in (lambda: UpconvGenerator((4,), 64, width=width), lambda: Discriminator(64, width=width)):
         with pytest.raises(UserError, match="give a number above 0"):
             make()

@@ -90,13 +90,13 @@ def test_a_layer_that_these_images_do_not_reach_is_an_error_not_a_key_error():
         ("several:deeep", ":deep"),
     ],
 )
-def test_what_a_layer_has_not_is_said_with_what_it_has(name, says):
+def test_a_missing_unit_is_reported_with_the_available_ones(name, says):
     with pytest.raises(UserError) as error:
         net_of(Odd()).layer(name)
     assert says in str(error.value)
 
 
-def test_a_module_that_is_never_called_is_said_to_be_that():
+def test_a_module_that_is_never_called_is_reported_as_such():
     class Unused(nn.Sequential):
         def forward(self, x):
             return self[0](x)
@@ -124,7 +124,7 @@ def test_maps_with_channels_last_come_out_as_maps_do_elsewhere(name):
         assert net.layer(layer).units == tensor.shape[1]
 
 
-def test_maps_as_wide_as_they_have_channels_are_told_apart_by_another_size():
+def test_the_layout_of_ambiguous_maps_is_found_with_another_size():
     class Cube(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -150,7 +150,7 @@ def test_tokens_and_their_class_token():
     torch.testing.assert_close(found["encoder.ln:mean"], found["encoder.ln"].mean(1))
 
 
-def test_the_code_by_default_is_what_enters_the_classifier():
+def test_the_default_code_is_the_input_of_the_classifier():
     expected = {
         "resnet18": ("fc:input", 512),
         "alexnet": ("classifier.6:input", 4096),
@@ -181,7 +181,7 @@ def test_conv1_of_a_deep_network_costs_a_fraction_of_the_whole():
     assert operations("layer2") < 0.6 * operations("fc")
 
 
-def test_labels_that_come_twice_are_told_apart():
+def test_duplicate_labels_are_made_unique():
     net = net_of(nn.Sequential(nn.Flatten(), nn.Linear(768, 3)), labels=["crane", "house", "crane"])
     assert net.labels == ("crane", "house", "crane (2)")
-    assert net.labels_of("1") == net.labels
+    assert net.layer_labels("1") == net.labels

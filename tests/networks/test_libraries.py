@@ -49,7 +49,7 @@ def test_the_input_of_timm_is_what_timms_own_transforms_make():
     assert net.labels[1] == "goldfish"
 
 
-def test_what_was_published_can_be_overridden():
+def test_published_settings_can_be_overridden():
     net = torchvision("resnet18", input_size=64, mean=[0, 0, 0], std=[1, 1, 1], channel_order="BGR", value_range=255)
     image = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(net.input_space.enter(image), 255 * image.flip(1))
@@ -76,7 +76,7 @@ def test_weights_in_torch_hubs_folder_need_no_network(hub):
     assert build(net.spec).fingerprint() == donor.fingerprint()
 
 
-def test_without_a_network_the_next_step_is_said(hub, monkeypatch):
+def test_without_a_network_the_next_step_is_reported(hub, monkeypatch):
     with pytest.raises(UserError) as error:
         torchvision("resnet18", weights="DEFAULT")
     for part in ("https://download.pytorch.org/models/resnet18-f37072fd.pth", str(hub), "weights=FILE"):
@@ -88,7 +88,7 @@ def test_without_a_network_the_next_step_is_said(hub, monkeypatch):
         timm("resnet18", weights="DEFAULT")
 
 
-def test_without_timm_what_to_install_is_said(monkeypatch):
+def test_without_timm_the_package_to_install_is_reported(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
     with pytest.raises(UserError, match=r"pip install 'dgn\[timm\]'"):
         timm("resnet18")
@@ -121,7 +121,7 @@ def test_without_timm_what_to_install_is_said(monkeypatch):
         ({"seed": "x"}, "seed=x"),
     ],
 )
-def test_what_the_user_can_mend_is_said(settings, says):
+def test_user_errors_are_reported(settings, says):
     with pytest.raises(UserError) as error:
         torchvision(**({"name": "resnet18"} | settings))
     assert says in str(error.value)
@@ -138,7 +138,7 @@ def test_any_state_dict_in_any_wrapper_loads(tmp_path):
     assert build(net.spec).fingerprint() == donor.fingerprint()
 
 
-def test_what_is_missing_is_an_error_unless_it_is_allowed_and_then_it_is_said(tmp_path, caplog):
+def test_missing_weights_are_an_error_or_if_allowed_logged(tmp_path, caplog):
     donor = torchvision("resnet18", seed=4)
     state = {k: v.contiguous() for k, v in donor.network.state_dict().items() if not k.startswith("fc.")}
     save_file(state | {"neck.weight": torch.zeros(3)}, tmp_path / "body.safetensors")
@@ -201,7 +201,7 @@ def test_timms_models_for_one_size_are_made_for_the_size_that_is_asked_for(name)
     assert build(net.spec).fingerprint() == net.fingerprint()
 
 
-def test_what_the_data_are_is_the_last_resort():
+def test_the_data_are_the_last_source_of_settings():
     assert mini_resnet(width=8, data_classes=["a", "b"]).labels == ("a", "b")
     assert mini_resnet(width=8, classes=3, data_classes=["a", "b"]).spec["classes"] == 3
     assert torchvision("resnet18", data_classes=["a", "b"]).spec["classes"] == 1000

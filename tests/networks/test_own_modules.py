@@ -100,7 +100,7 @@ def test_modules_imported_inside_forward_are_those_of_the_networks_own_folder(fo
         assert [float(net(images, ["output"])["output"].mean()) for net in nets] == [3, 7]
 
 
-def test_what_others_have_loaded_under_the_name_stays_theirs(folder, monkeypatch):
+def test_modules_loaded_by_others_under_the_same_name_are_kept(folder, monkeypatch):
     (folder / "program").mkdir()
     (folder / "program" / "utils.py").write_text("WIDTH = 9")
     monkeypatch.syspath_prepend(str(folder / "program"))

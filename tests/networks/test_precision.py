@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dgn.metrics.features import features_of
+from dgn.metrics.features import extract_features
 from dgn.metrics.naturalness import frechet
 from dgn.networks.discriminator import REAL, Discriminator
 from dgn.networks.featurenet import FeatureNet
@@ -90,7 +90,7 @@ def test_everything_else_is_float32_and_the_same(lowered):
         assert torch.equal(computed, expected), name
 
 
-def test_low_precision_that_comes_in_is_brought_to_float32():
+def test_low_precision_inputs_are_converted_to_float32():
     images, others = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
     loss = euclidean(images.bfloat16(), others.bfloat16())
     assert loss.dtype == torch.float32
@@ -101,9 +101,9 @@ def test_low_precision_that_comes_in_is_brought_to_float32():
 def test_statistics_and_features_are_float32(lowered):
     net = FeatureNet(network(), InputSpace(size=(16, 16)), "net", labels=list("abcdefghij"))
     images = torch.rand(6, 3, 16, 16)
-    expected, features = measure(net, ["6"], [images])["6"], features_of(net, images)
+    expected, features = measure(net, ["6"], [images])["6"], extract_features(net, images)
     with lowered():
-        statistics, computed = measure(net, ["6"], [images])["6"], features_of(net, images)
+        statistics, computed = measure(net, ["6"], [images])["6"], extract_features(net, images)
     assert statistics.mean.dtype == computed.dtype == torch.float32
     torch.testing.assert_close(statistics.mean, expected.mean, rtol=0.05, atol=0.02)
     torch.testing.assert_close(computed, features, rtol=0.05, atol=0.02)

@@ -98,7 +98,7 @@ def test_caffenets_published_sizes_and_corner():
     assert region(net, "fc6") == (0, 0, 227, 227)
 
 
-def test_what_sees_everything_says_so_and_what_cannot_be_told_is_not_claimed():
+def test_global_receptive_fields_are_marked_and_unknown_ones_are_not_stated():
     vit = FeatureNet(models.vit_b_32(weights=None, image_size=64), InputSpace(size=(64, 64)), "vit")
     assert region(vit, "conv_proj", (1, 0)) == (32, 0, 64, 32)
     assert region(vit, "encoder.dropout", (1 + 2,)) == (32, 0, 64, 32)  # the class token, then row by row

@@ -87,7 +87,7 @@ def test_a_name_keeps_its_call_its_port_and_its_class_token():
     assert net.before_rectifier("tokens:mean") == "tokens:mean"
 
 
-def test_what_is_only_called_relu_is_not_read_below():
+def test_modules_that_are_only_named_relu_are_not_treated_as_rectifiers():
     class ReLU(nn.Module):
         def forward(self, x):
             return F.leaky_relu(x, 0.5)

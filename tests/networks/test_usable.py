@@ -79,7 +79,7 @@ def net_of(network: nn.Module, size: int | None = 16) -> FeatureNet:
 
 @pytest.mark.parametrize("role", ["comparator", "target"])
 @pytest.mark.parametrize("kind", CUTS)
-def test_every_way_to_cut_a_gradient_is_found_before_the_first_step_and_named(kind, role):
+def test_every_interrupted_gradient_is_reported_before_the_first_step(kind, role):
     odd, cause = CUTS[kind]
     net = net_of(Stranger(odd))
     check(net, role, ["stem", "stem.0"])  # before the cut all is well
@@ -153,7 +153,7 @@ def drifting():
         ),
     ],
 )
-def test_what_a_role_cannot_do_with_is_said_with_its_cause(of, role, says):
+def test_a_network_that_cannot_have_a_role_is_reported_with_the_cause(of, role, says):
     with pytest.raises(UserError, match=says) as error:
         check(net_of(Unlike(of)), role, ["output"])
     assert f"cannot be the {role}" in str(error.value)
@@ -167,7 +167,7 @@ def test_a_weight_that_is_not_finite_is_named():
         check(net, "encoder", ["head"])
 
 
-def test_a_crash_in_a_users_forward_is_shown_as_theirs():
+def test_an_error_in_a_users_forward_is_reported_at_its_line():
     def crash(x, body):
         raise KeyError("no such gate")
 
@@ -176,7 +176,7 @@ def test_a_crash_in_a_users_forward_is_shown_as_theirs():
     assert "input_size" not in str(error.value)
 
 
-def test_a_crash_that_comes_with_a_gradient_is_shown_as_theirs():
+def test_an_error_in_a_users_backward_is_reported_at_its_line():
     net = net_of(Stranger(lambda x, body: body(torch.from_numpy(x.numpy()))))
     with pytest.raises(UserError, match=r"own code raises RuntimeError: .*numpy.*test_usable\.py, line \d+"):
         check(net, "target", ["head"])
@@ -184,11 +184,11 @@ def test_a_crash_that_comes_with_a_gradient_is_shown_as_theirs():
 
 def test_the_size_is_given_where_size_is_the_cause():
     fixed = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.Flatten(), nn.Linear(4 * 31 * 31, 5))
-    with pytest.raises(UserError, match=r"on 64x64: give the size that it takes with input_size=64"):
+    with pytest.raises(UserError, match=r"on 64x64: set input_size=64"):
         net_of(fixed, 32).layers()
 
 
-def test_the_channels_are_named_where_they_are_the_cause():
+def test_the_number_of_channels_is_reported_if_it_is_the_cause():
     grey = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
     with pytest.raises(UserError, match=r"takes images of 1 channel, and images here have 3"):
         net_of(grey).layers()
@@ -209,7 +209,7 @@ def test_networks_without_parameters_are_networks():
         assert net.device == torch.device("cpu")
 
 
-def test_a_size_that_could_be_the_cause_is_said_to_be():
+def test_a_size_that_may_be_the_cause_is_reported():
     odd = nn.Sequential(nn.Flatten(), nn.Linear(3 * 50 * 70, 5))
     with pytest.raises(UserError, match=r"cannot be multiplied.*input_size="):
         net_of(odd, 32).layers()
@@ -223,7 +223,7 @@ def base() -> nn.Sequential:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ["script", "trace"])
-def test_torchscript_shows_its_output_and_says_so(kind):
+def test_torchscript_has_only_its_output_layer_and_reports_it(kind):
     make = {"script": torch.jit.script, "trace": lambda net: torch.jit.trace(net.eval(), torch.rand(2, 3, 16, 16))}[
         kind
     ]

@@ -128,7 +128,7 @@ def test_a_prior_goes_to_the_hub_and_comes_back_as_prior(hub, prior_file):
     assert Prior.load(path).layer == "fc6"
 
 
-def test_what_the_hub_has_not_is_said_in_one_line(hub):
+def test_a_missing_hub_file_is_reported_in_one_line(hub):
     for name in ("hf:ada/other", "hf:ada", "wandb:only/two"):
         with pytest.raises(UserError, match=name) as error:
             find_prior(name)
@@ -146,7 +146,7 @@ def test_the_card_says_what_the_prior_is(prior_file, tmp_path):
     assert (tmp_path / "samples.png").is_file()
 
 
-def test_the_card_publishes_no_settings_of_where_one_worked_and_breaks_at_no_header(prior_file, tmp_path):
+def test_the_card_contains_no_local_paths_and_valid_markup(prior_file, tmp_path):
     prior = Prior.load(prior_file)
     prior.about |= {
         "config": {"seed": 3, "logger": {"wandb": {"entity": "secret-team"}}},
@@ -168,13 +168,13 @@ def test_a_prior_of_the_hub_opens_by_its_name_and_is_called_by_it(hub, prior_fil
     assert Prior.load("hf:ada/fc6").source == "hf:ada/fc6"
 
 
-def test_a_file_of_the_hub_that_is_no_prior_is_named_as_it_was_asked_for(hub):
+def test_a_hub_file_that_is_not_a_prior_is_reported_under_the_requested_name(hub):
     hub.files["prior.safetensors"] = b"<html>not what you think</html>"
-    with pytest.raises(UserError, match="prior=hf:ada/fc6: what is shared there cannot be read"):
+    with pytest.raises(UserError, match="prior=hf:ada/fc6: the shared file cannot be read"):
         Prior.load("hf:ada/fc6")
 
 
-def test_a_repository_without_a_prior_and_a_hub_that_is_away_are_told_apart(hub, prior_file, monkeypatch):
+def test_a_repository_without_a_prior_and_an_unreachable_hub_are_distinguished(hub, prior_file, monkeypatch):
     with pytest.raises(UserError, match=r"there is no prior\.safetensors in that repository"):
         find_prior("hf:ada/fc6")
     monkeypatch.setattr("huggingface_hub.HfApi.create_repo", fails := _raising(ConnectionError("nobody there")))
@@ -183,7 +183,7 @@ def test_a_repository_without_a_prior_and_a_hub_that_is_away_are_told_apart(hub,
     assert fails.called
 
 
-def test_without_a_network_the_cache_is_looked_in_and_one_line_said_at_once(hub, prior_file, monkeypatch):
+def test_without_a_network_the_cache_is_searched_and_one_line_reported_at_once(hub, prior_file, monkeypatch):
     push(prior_file, "ada/fc6")
     kept = find_prior("hf:ada/fc6")
     hub.shutdown()

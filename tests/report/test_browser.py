@@ -65,7 +65,7 @@ def type_in(browser, text: str) -> None:
         browser.press(letter)
 
 
-def test_pages_load_without_complaint_and_all_their_pictures_do(browser, gallery):
+def test_pages_and_all_their_pictures_load_without_errors(browser, gallery):
     browser.size(1200, 3000)
     for page in (gallery, *sorted((gallery.parent / "units").iterdir())):
         browser.open(page)
@@ -241,7 +241,7 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_who_wants_less_motion_has_none(browser, gallery):
+def test_reduced_motion_disables_animations(browser, gallery):
     for still, expected in ((False, "smooth"), (True, "auto")):
         browser.size(1200, still=still)
         browser.open(gallery)

@@ -16,7 +16,7 @@ class Figure:
     high: float | None = None
 
 
-def test_the_best_of_each_column_is_marked_by_the_way_that_is_better():
+def test_the_best_of_each_column_is_marked():
     figures = [(0.9, 30.0, 5.0, 1.0), (0.5, 10.0, 7.0, 1.0), (0.7, float("nan"), 6.0, 1.0)]
     metrics = [Metric("up"), Metric("down", "lower"), Metric("neither", ""), Metric("tied")]
     contenders = [
@@ -33,7 +33,7 @@ def test_the_best_of_each_column_is_marked_by_the_way_that_is_better():
     assert not made.reference[1][0].best
     assert made.reference[1][1:] == [None] * 3
     assert not made.priors
-    assert not made.sure
+    assert not made.with_intervals
 
 
 def test_figures_and_intervals_stand_on_one_scale_a_column():
@@ -50,7 +50,7 @@ def test_figures_and_intervals_stand_on_one_scale_a_column():
     assert a.real == b.real == a.low
     assert 0 < a.low < b.at < 100
     assert made.priors
-    assert made.sure
+    assert made.with_intervals
 
 
 def test_each_picture_is_in_its_row_and_column(flat_images):

@@ -46,7 +46,7 @@ def test_long_curves_keep_their_ends_and_few_points():
 
 
 @pytest.mark.parametrize("curves", [[], [[]], [[1.0]], [[math.nan, math.nan]], [[], [2.0]]])
-def test_there_is_no_chart_of_nothing(curves):
+def test_without_values_there_is_no_chart(curves):
     assert chart([((0, i), values) for i, values in enumerate(curves)]) is None
 
 

@@ -90,7 +90,7 @@ def test_a_units_page_has_its_neighbours_its_numbers_and_a_command_for_it_alone(
     assert words == ["python", "visualize.py", f"note={HOSTILE}", "prior=fc6.safetensors", "units=fc8:house"]
 
 
-def test_what_was_not_measured_is_left_out(tmp_path, flat_images, make_row):
+def test_metrics_that_were_not_measured_are_left_out(tmp_path, flat_images, make_row):
     unknown = dict(percentile=None, judge_label="", judge_probability=None, recognized=None, activation=float("nan"))
     path = write_gallery(tmp_path, [make_row(**unknown)], flat_images(1), {}, "Title", "python visualize.py")
     for page in pages_of(path):
@@ -235,7 +235,7 @@ def test_preferred_images_of_hidden_units_are_shown_at_their_receptive_field_too
     path, rows = full
     page = check(path.parent / "units" / "conv5-3@4,4.html")
     place = next(i for i, row in enumerate(rows) if row.objective == "conv5:3@4,4")
-    crop = next(image["src"] for image in page.all("img") if image["alt"] == "its part in the receptive field")
+    crop = next(image["src"] for image in page.all("img") if image["alt"] == "the part in the receptive field")
     expected = (flat_images(place + 1)[place] * 255).round().byte()[:, 2:10, 4:12]
     assert torch.equal(read_image(path.parent / "units" / crop), expected)
 

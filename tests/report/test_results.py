@@ -50,7 +50,7 @@ def test_csv_and_json_hold_the_same_values_in_full_precision(tmp_path, rows):
     assert table[1]["label"] == rows[1].label
 
 
-def test_what_is_unknown_is_an_empty_cell_and_null(tmp_path, rows):
+def test_unknown_values_are_empty_cells_and_null(tmp_path, rows):
     table, document = written(tmp_path, rows)
     for name in ("percentile", "judge_probability", "recognized"):
         assert table[2][name] == ""
@@ -95,7 +95,7 @@ def test_an_ordinary_units_file_is_named_after_it():
     assert image_name("layer4.1.conv2:7", 12) == "layer4.1.conv2-7-seed12.png"
 
 
-def test_file_names_are_safe_everywhere_and_no_two_alike():
+def test_file_names_are_safe_everywhere_and_unique():
     chance = random.Random(0)
     pieces = [*"ab:/-. *+\\?\"'<>|~%#&@,_\n\0é日", "..", "fc8", "seed0", "--", "A", "CON", "x" * 60]
     objectives = {"".join(chance.choices(pieces, k=chance.randint(1, 8))) for _ in range(5000)}

@@ -3,7 +3,7 @@ import shlex
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from dgn.report.words import command_for, listed, name_of, number, percentile
+from dgn.report.words import command_for, listed, number, percentile, setting_name
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_lists():
         "a, b, c and d",
         "a, b, c and 3 more",
     ]
-    assert name_of(["a.safetensors", dict(_target_="x.y.Z")]) == "a.safetensors and Z"
+    assert setting_name(["a.safetensors", dict(_target_="x.y.Z")]) == "a.safetensors and Z"
 
 
 @pytest.mark.parametrize("prior", ["outputs/train/x/prior.safetensors", "a b/it's, 100%/p.safetensors", "ends in \\"])

@@ -17,14 +17,14 @@ def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path, monkeypatch)
     assert sorted(folders) == sorted(f.relative_to(tmp_path) for f in tmp_path.glob("outputs/train/*"))
 
 
-def test_a_folder_that_cannot_be_made_is_the_users_error(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_made_is_a_user_error(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "outputs").write_text("in the way")
     with pytest.raises(UserError, match="name another with hydra"):
         new_folder("train")
 
 
-def test_under_srun_a_new_run_is_named_after_the_job_and_one_that_is_gone_on_with_is_not(tmp_path, monkeypatch):
+def test_under_srun_a_new_run_is_named_after_the_job_and_a_resumed_one_is_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, value in {"SLURM_STEP_ID": "0", "SLURM_NTASKS": "2", "SLURM_PROCID": "1", "SLURM_JOB_ID": "77"}.items():
         monkeypatch.setenv(name, value)

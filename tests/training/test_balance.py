@@ -50,6 +50,6 @@ def test_the_state_travels():
 @pytest.mark.parametrize(
     "thresholds", [(0.6, 0.5, 10.0), (0.1, 11.0, 10.0), (-0.1, 0.5, 10.0), (0.1, float("nan"), 10.0)]
 )
-def test_thresholds_out_of_order_are_the_users_error(thresholds):
+def test_thresholds_out_of_order_are_a_user_error(thresholds):
     with pytest.raises(UserError, match="must not fall"):
         Balance(*thresholds)

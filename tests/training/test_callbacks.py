@@ -40,7 +40,7 @@ def test_a_handler_of_submitits_for_sigterm_stays():
 
 
 @pytest.mark.parametrize("step", [3, 10])
-def test_an_interrupted_run_saves_itself_at_the_end_of_the_step_and_says_how_to_go_on(tmp_path, step):
+def test_an_interrupted_run_saves_a_checkpoint_and_prints_how_to_resume(tmp_path, step):
     interruption = Interruption()
     interruption.received = signal.SIGTERM
     checkpoints, trainer, module, saved = around(tmp_path, interruption, step)
@@ -50,7 +50,7 @@ def test_an_interrupted_run_saves_itself_at_the_end_of_the_step_and_says_how_to_
     assert len(saved) == 1
 
 
-def test_ctrl_c_in_the_last_validation_says_how_to_go_on(tmp_path):
+def test_ctrl_c_in_the_last_validation_prints_how_to_resume(tmp_path):
     interruption = Interruption()
     checkpoints, trainer, module, saved = around(tmp_path, interruption, 10)
     checkpoints.on_train_batch_end(trainer, module)
@@ -60,7 +60,7 @@ def test_ctrl_c_in_the_last_validation_says_how_to_go_on(tmp_path):
         checkpoints.on_validation_end(trainer, module)
 
 
-def test_a_validation_on_the_way_does_not_end_the_run(tmp_path):
+def test_a_validation_during_the_run_does_not_end_it(tmp_path):
     interruption = Interruption()
     interruption.received = signal.SIGINT
     checkpoints, trainer, module, _ = around(tmp_path, interruption, 5)
@@ -96,7 +96,7 @@ def test_the_bar_of_a_terminal_shows_losses_and_images_a_second(tmp_path, capsys
     assert "Training" in capsys.readouterr().out
 
 
-def test_without_a_terminal_a_line_at_every_log_step_says_what_a_bar_would(tmp_path, capsys):
+def test_without_a_terminal_every_log_step_prints_a_line_of_progress(tmp_path, capsys):
     data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.ones(12, 1)), batch_size=2)
     quiet = dict(logger=False, enable_checkpointing=False, enable_model_summary=False, accelerator="cpu")
     quiet |= dict(enable_progress_bar=False, default_root_dir=tmp_path, log_every_n_steps=2)

@@ -143,7 +143,7 @@ def test_update_before_takes_the_whole_batch_at_once(monkeypatch):
         Steps(monkeypatch, discriminator_update="before", accumulate=2)
 
 
-def test_another_update_is_the_users_error(monkeypatch):
+def test_another_update_is_a_user_error(monkeypatch):
     with pytest.raises(UserError, match=r"discriminator.update=after: give joint or before"):
         Steps(monkeypatch, discriminator_update="after")
 
@@ -162,7 +162,7 @@ def test_a_conditional_d_sees_codes_as_g_does(monkeypatch, normalize):
     assert len(seen) == 2
 
 
-def test_what_is_logged_can_be_read(monkeypatch):
+def test_log_lines_are_readable(monkeypatch):
     """PSNR and relative feature distance of the step's images, from their definitions."""
     steps, logged = Steps(monkeypatch), {}
     module = steps.module
@@ -254,7 +254,7 @@ def test_every_network_runs_no_more_often_than_the_step_needs(monkeypatch, separ
 
 
 @pytest.mark.parametrize("frozen", ["generator", "discriminator"])
-def test_whoever_is_frozen_does_not_move_and_the_other_learns(monkeypatch, frozen):
+def test_a_frozen_network_does_not_change_and_the_other_learns(monkeypatch, frozen):
     steps = Steps(monkeypatch, optimizer=lambda groups: torch.optim.Adam(groups, lr=1e-3, weight_decay=0.1))
     module = steps.module
     steps.step()  # so that Adam has moments
@@ -369,6 +369,6 @@ def test_a_checkpoint_leaves_the_fixed_networks_out_and_keeps_the_rest(monkeypat
 @pytest.mark.parametrize(
     "weights", [{"image": -1.0}, {"feature": float("nan")}, dict(image=0, feature=0, adversarial=0)]
 )
-def test_wrong_weights_are_the_users_error(weights):
+def test_wrong_weights_are_a_user_error(weights):
     with pytest.raises(UserError, match="loss"):
         LossWeights(**weights)

@@ -31,7 +31,7 @@ def test_auto_on_a_gpu_follows_its_compute_capability(monkeypatch, capability):
 @pytest.mark.parametrize(
     "asked", ["16-mixed", "16", 16, "16-true", "64-true", "bf16-true", "transformer-engine", "low"]
 )
-def test_others_are_refused_with_those_there_are(asked):
+def test_other_choices_are_refused_with_the_available_ones(asked):
     with pytest.raises(UserError, match="bf16-mixed") as refused:
         resolve_precision(asked)
     assert f"trainer.precision={asked}" in str(refused.value)

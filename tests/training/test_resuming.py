@@ -9,7 +9,7 @@ from torch import nn
 from dgn.errors import UserError
 from dgn.runs.folders import CHECKPOINT, PREVIOUS, holds_run
 from dgn.training.callbacks import AtomicCheckpointIO
-from dgn.training.resuming import check_checkpoint, check_same_networks, checkpoint_of
+from dgn.training.resuming import check_checkpoint, check_same_networks, find_checkpoint
 
 ABOUT = {"layer": "fc6", "encoder": {"name": "net", "fingerprint": "a"}}
 
@@ -96,14 +96,14 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
         check_checkpoint(tmp_path)
 
 
-def test_where_the_last_is_missing_the_one_before_is_resumed(tmp_path):
-    assert checkpoint_of(tmp_path) is None
+def test_if_the_last_checkpoint_is_missing_the_previous_one_is_resumed(tmp_path):
+    assert find_checkpoint(tmp_path) is None
     save(tmp_path, 1)
     save(tmp_path, 2)
-    assert checkpoint_of(tmp_path) == tmp_path / CHECKPOINT
+    assert find_checkpoint(tmp_path) == tmp_path / CHECKPOINT
     (tmp_path / CHECKPOINT).unlink()
     check_checkpoint(tmp_path)
-    assert checkpoint_of(tmp_path) == tmp_path / PREVIOUS
+    assert find_checkpoint(tmp_path) == tmp_path / PREVIOUS
 
 
 def test_a_checkpoint_of_other_networks_is_refused(tmp_path):

@@ -34,6 +34,6 @@ def test_one_cycle_rises_to_the_rate_and_falls_to_nothing():
     assert seen[99] < 0.001
 
 
-def test_a_place_that_is_not_positive_is_the_users_error():
+def test_a_place_that_is_not_positive_is_a_user_error():
     with pytest.raises(UserError, match="not positive"):
         halve(torch.optim.SGD([torch.zeros(1)], lr=1.0), 10, at=[0])

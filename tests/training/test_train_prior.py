@@ -38,6 +38,6 @@ def test_the_global_random_state_stays_as_it_was():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_layer_that_is_not_there_is_named():
+def test_a_layer_that_does_not_exist_is_reported():
     with pytest.raises(UserError, match="no layer 'fc9'"):
         train_prior(mini_caffenet(classes=16), doodles(**SETTINGS), "fc9", 1)

@@ -10,13 +10,13 @@ from dgn.report.run_comparison import Entry
 from dgn.visualization.search_comparison import compare_searches, rank
 
 
-class Yardstick:
+class RankingMetrics:
     """Measures the mean of the images."""
 
     def measure(self, images, wanted):
         return {"frechet_distance": float(images.mean()), "recognition": len(wanted) / 10}
 
-    def words(self):
+    def describe(self):
         return "Measured by their mean."
 
 
@@ -37,7 +37,7 @@ def test_the_nearest_to_real_images_is_first_and_images_of_several_sizes_are_tak
     far = gallery(tmp_path / "far", [0.8, 0.8], [16, 16])
     near = gallery(tmp_path / "near", [0.2, 0.2], [16, 24])
     failed = Entry("failed", tmp_path / "failed", "failed", "no")
-    page, titles = compare_searches([far, failed, near], lambda *_: Yardstick(), tmp_path / "out")
+    page, titles = compare_searches([far, failed, near], lambda *_: RankingMetrics(), tmp_path / "out")
     assert page.is_file()
     assert titles == ["unit 0", "unit 1"]
     assert near.numbers["rank"] < far.numbers["rank"]

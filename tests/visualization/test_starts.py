@@ -74,7 +74,7 @@ def of(reference: Reference, name: str) -> torch.Tensor:
     return images[reference.labels() == LABELS.index(name)]
 
 
-def test_a_start_is_the_mean_code_of_fifteen_images_of_the_class_that_are_alike(net, real):
+def test_a_start_is_the_mean_code_of_fifteen_similar_images_of_the_class(net, real):
     units = parse_units("fc:ant, fc:bee", net)
     places = start_images(net, units, real)
     starts = near_real(net, PRIOR, places, [3, 7], real)
@@ -170,7 +170,7 @@ def test_no_two_seeds_average_the_same_images_while_others_are_left():
     assert len({place for row in rows for place in row}) == 60
 
 
-def test_auto_is_what_the_method_says_where_that_can_be(net, real):
+def test_auto_is_the_methods_start_where_possible(net, real):
     method, from_noise = (Method("any", True, start, 1, lambda _: []) for start in ("real", "noise"))
 
     def no_encoder():

@@ -32,7 +32,7 @@ class UnitNames(Text):
                 self._fail(f"{word!r} names no unit; write {_EXAMPLES}", start)
             self._shape(name, start)
             self._fail(f"{word!r} names no unit; write {_EXAMPLES}", start)
-        shape, labels = self._shape(layer, start), self.target.labels_of(layer)
+        shape, labels = self._shape(layer, start), self.target.layer_labels(layer)
         self.at = start + len(layer) + 1
         indices = self._indices(layer, self.target.layer(layer).units, labels)
         place = self._place()

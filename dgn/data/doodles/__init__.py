@@ -1,10 +1,10 @@
-"""The embedded picture world: sixteen everyday things, drawn, with everything about each picture known.
+"""Doodles, the built-in data set: drawings of sixteen everyday things, with all factors of each picture known.
 
     doodle = draw(seed=0, split="train", index=7)     # doodle.image, .label, .facet, .factors
     data = Doodles("train", image_size=64)            # the same as a torch dataset
 
-A picture is a pure function of (seed, split, index), at any size from 32 to 256 pixels: a size only decides how
-finely the same picture is sampled. Every class has at least two facets, kinds that look clearly different.
+A picture depends only on (seed, split, index). It can be drawn at any size from 32 to 256 pixels; the size changes only
+the resolution of the same picture. Every class has at least two facets: variants that look clearly different.
 """
 
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ FACETS: dict[str, tuple[str, ...]] = {name: tuple(thing.facets) for name, thing 
 SPLITS = ("train", "val", "test")
 SIZES = (32, 256)
 VERSION = 2
-"""Of the pictures. Raised whenever they are drawn differently, so that what was drawn before is not used."""
+"""The version of the pictures, increased when the drawing code changes, so that cached pictures are not reused."""
 
 
 @dataclass(frozen=True)
 class Doodle:
-    """A picture and what is true of it."""
+    """A picture with its label, facet and factors."""
 
     image: np.ndarray  # (size, size, 3) uint8 RGB
     label: int  # index into CLASSES
@@ -36,39 +36,39 @@ class Doodle:
 
 
 def draw(seed: int, split: str, index: int, size: int = 64) -> Doodle:
-    """The picture at `index` of a split, `size` pixels square.
+    """Returns the picture at `index` of a split, `size` x `size` pixels.
 
-    Labels go round: index % 16. Facet, pose, colours, light, background and texture are random, from a
-    generator keyed by (seed, split, index).
+    The label is index % 16. Facet, pose, colours, light, background and texture are random, from a generator keyed by
+    (seed, split, index).
 
-    `factors`, lengths as fractions of the frame, angles in degrees:
+    The `factors`, with lengths as fractions of the frame and angles in degrees:
         x, y            centre of the thing's bounding box
-        scale           longer side of the box; width, height its sides
-        rotation        clockwise lean; mirrored: yes or no; stretch: width over its usual width
-        truncation      share of the box's width or height beyond the frame, on truncated_side
-        colour, hue     that one would call the thing by
-        background      kind; background_colour; shadow: none, wall or ground; texture of the thing's surface
-        light_angle     where light comes from, 0 right, 90 above; light_strength, relief, brightness, warmth
+        scale           longer side of the box; width, height: its sides
+        rotation        clockwise; mirrored: yes or no; stretch: width relative to the usual width
+        truncation      fraction of the box's width or height outside the frame, at truncated_side
+        colour, hue     main colour of the thing
+        background      kind; background_colour; shadow: none, wall or ground; texture: of the thing's surface
+        light_angle     direction of the light, 0 right, 90 above; light_strength, relief, brightness, warmth
 
     Raises:
-        UserError: for a split, an index or a size that there is not.
+        UserError: For an unknown split, a negative index or an unsupported size.
     """
     _check(split, size)
     if index < 0:
-        raise UserError(f"doodle {index}: an index is 0 or more")
+        raise UserError(f"doodle {index}: the index must be 0 or more")
     label, facet, dice = _begin(seed, split, index)
-    what = plan(CLASSES[label], facet, dice)
-    return Doodle(paint(what, size), label, facet, what.factors)
+    picture = plan(CLASSES[label], facet, dice)
+    return Doodle(paint(picture, size), label, facet, picture.factors)
 
 
 class Doodles(torch.utils.data.Dataset):
-    """`size` pictures of one split as (image, label): (3, H, W) uint8 RGB and an int.
+    """A dataset of `size` pictures of one split. Items are (image, label): (3, H, W) uint8 RGB and an int.
 
     Args:
-        split: train, val or test; no picture is in two of them.
-        image_size: side in pixels, 32 to 256.
-        size: number of pictures.
-        seed: another seed is another set of pictures.
+        split: train, val or test; their pictures are different.
+        image_size: height and width in pixels, 32 to 256.
+        size: the number of pictures.
+        seed: each seed gives a different set of pictures.
     """
 
     def __init__(self, split: str, image_size: int = 64, size: int = 20_000, seed: int = 0) -> None:
@@ -91,13 +91,13 @@ class Doodles(torch.utils.data.Dataset):
         return torch.from_numpy(doodle.image).permute(2, 0, 1).contiguous(), doodle.label
 
     def describe(self, index: int) -> dict:
-        """Label, class, facet and factors of a picture, without painting it."""
+        """Returns label, class, facet and factors of a picture, without painting it."""
         label, facet, dice = _begin(self.seed, self.split, self._at(index))
         factors = plan(CLASSES[label], facet, dice).factors
         return {"label": label, "class": CLASSES[label], "facet": facet, "factors": factors}
 
     def facets(self) -> list[str]:
-        """The facet of every picture, in order; tens of microseconds a picture."""
+        """Returns the facet of every picture, in order. Takes tens of microseconds per picture."""
         return [_begin(self.seed, self.split, index)[1] for index in range(self.size)]
 
     def _at(self, index: int) -> int:
@@ -107,8 +107,8 @@ class Doodles(torch.utils.data.Dataset):
 
 
 def _begin(seed: int, split: str, index: int) -> tuple[int, str, Dice]:
-    """Label and facet, and the dice that the rest of the picture is drawn with."""
-    # Philox turns (key, counter) into random numbers: every picture has its own stretch of its split's stream
+    """Returns the label, the facet, and the dice for the rest of the picture."""
+    # Philox computes random numbers from (key, counter): every picture has its own part of its split's stream.
     key = np.array([seed % 2**64, SPLITS.index(split)], dtype=np.uint64)
     stretch = np.array([0, 0, index, 0], dtype=np.uint64)
     dice = Dice(np.random.Generator(np.random.Philox(key=key, counter=stretch)))

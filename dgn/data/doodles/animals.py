@@ -1,6 +1,6 @@
 """Animals: fish, bird, cat, butterfly.
 
-One function a facet; see large.py for the manner.
+Each facet is one function; large.py describes the conventions.
 """
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from dgn.data.doodles.pen import ANY, INK, WHITE, Colour, Dice, Sketch, dark, light, mirrored
 
 _GINGER, _GREY = ((22, 34), (0.6, 0.8), (0.82, 0.96)), ((215, 260), (0.06, 0.2), (0.38, 0.6))
-_FURS = (_GINGER, _GINGER, _GREY)  # most faces are ginger and most whole cats grey, as a world has its fashions
+_FURS = (_GINGER, _GINGER, _GREY)  # most faces are ginger and most whole cats grey, a correlation as in real data
 _COATS = (_GREY, _GREY, _GINGER)
 
 

@@ -1,8 +1,7 @@
 """Large things that people make: house, car, boat, aeroplane.
 
-One function a facet. Each draws in [-1, 1] x [-1, 1], y down, and returns the colour one would call the thing
-by. What varies is what varies between things of one kind (proportions, colours, number of windows), never what
-they are known by.
+Each facet is one function, which draws in [-1, 1] x [-1, 1], y down, and returns the main colour of the thing. Details
+vary (proportions, colours, number of windows), but not the features by which the thing is recognized.
 """
 
 from dgn.data.doodles.pen import ANY, INK, WARM, WHITE, Colour, Dice, Sketch, dark, light, mirrored, mix

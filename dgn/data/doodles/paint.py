@@ -1,4 +1,4 @@
-"""From a plan to pixels: rasterize the thing, paint what is behind it, light both."""
+"""Renders a plan to pixels: rasterizes the thing, paints the background, and applies light to both."""
 
 import math
 
@@ -9,22 +9,22 @@ from dgn.data.doodles.plan import Composition
 from dgn.data.doodles.scene import grid, paint_background, smooth_field, spline_weights
 
 SUPERSAMPLE = 3  # samples per pixel and axis
-HAZE = 12  # control points across the blurred silhouette that relief and shadow are taken from
+HAZE = 12  # control points across the blurred silhouette, from which relief and shadow are computed
 
 _SLOPE = (np.eye(HAZE, k=1) - np.eye(HAZE, k=-1)).astype(np.float32) / 2
 _BEFORE, _SAME, _AFTER = (np.clip(np.arange(HAZE) + k, 0, HAZE - 1) for k in (-1, 0, 1))
 
 
 def paint(plan: Composition, size: int) -> np.ndarray:
-    """(size, size, 3) uint8 RGB."""
+    """Returns the picture, (size, size, 3) uint8 RGB."""
     thing = _rasterize(plan, size)
     colour, cover, scene = thing[:3], thing[3], plan.scene
     x, y = grid(size)
     a = math.radians(scene.light_angle)
     light_x, light_y = np.float32(math.cos(a)), np.float32(-math.sin(a))  # towards the light; y points down
 
-    # The silhouette, blurred. Where it slopes away from the light the thing gets darker, which makes a flat
-    # shape look round; moved away from the light it is the shadow on a wall.
+    # The blurred silhouette. Where it slopes away from the light the thing is darker, which makes a flat shape look
+    # round. Shifted away from the light, it is the shadow on a wall.
     gather = spline_weights(HAZE, size)
     haze = gather.T @ cover @ gather * np.float32((HAZE - 3) ** 2 / size**2)
     lit = 1 - scene.relief * smooth_field(light_x * (haze @ _SLOPE.T) + light_y * (_SLOPE @ haze), size)

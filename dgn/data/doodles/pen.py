@@ -1,4 +1,4 @@
-"""What a doodle is drawn with: dice to choose by, colours, and a pen that collects flat vector shapes.
+"""Tools for drawing doodles: random choices, colours, and a sketch that collects flat vector shapes.
 
 A thing is drawn in its own coordinates, about [-1, 1] wide and high with y pointing down. Nothing here knows
 of pixels: `Sketch` only collects polygons, and `paint` (paint.py) fills them at whatever size is asked.
@@ -32,7 +32,7 @@ INK: Colour = (0.13, 0.12, 0.16)
 class Dice:
     """Random choices, drawn in blocks from one seeded generator.
 
-    A Python float costs far less than a call of the generator, and a picture takes about two hundred of them.
+    Drawing in blocks is much faster than one call of the generator per number; a picture needs about two hundred.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -40,7 +40,7 @@ class Dice:
         self._block: list[float] = rng.random(256).tolist()
 
     def between(self, low: float, high: float) -> float:
-        """Uniform in [low, high)."""
+        """Returns a uniform number in [low, high)."""
         if not self._block:
             self._block = self._rng.random(256).tolist()
         return low + (high - low) * self._block.pop()
@@ -49,29 +49,29 @@ class Dice:
         return self.between(0, 1) < probability
 
     def whole(self, low: int, high: int) -> int:
-        """Uniform over low .. high, both included."""
+        """Returns a uniform integer from low to high, both included."""
         return low + int(self.between(0, high - low + 1))
 
     def pick(self, options: Sequence[T]) -> T:
         return options[int(self.between(0, len(options)))]
 
     def colour(self, *hues: tuple[float, float], s: tuple = (0.5, 0.85), v: tuple = (0.6, 0.95)) -> Colour:
-        """A colour with its hue (degrees) in one of the ranges, of saturation s and value v."""
+        """Returns a colour with its hue (degrees) in one of the ranges, and saturation and value in s and v."""
         low, high = self.pick(hues)
         return colorsys.hsv_to_rgb(self.between(low, high) / 360 % 1, self.between(*s), self.between(*v))
 
     def dye(self, *dyes: Dye) -> Colour:
-        """A colour from one of the dyes."""
+        """Returns a colour from one of the dyes."""
         hue, s, v = self.pick(dyes)
         return self.colour(hue, s=s, v=v)
 
     def field(self, cells: int) -> np.ndarray:
-        """(cells, cells) float32 standard normal: the control points of a smooth random field."""
+        """Returns the control points of a smooth random field, (cells, cells) float32 standard normal."""
         return self._rng.standard_normal((cells, cells), dtype=np.float32)
 
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """`share` of the way from a to b."""
+    """Interpolates between colours: a for `share` 0, b for 1."""
     return (a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share, a[2] + (b[2] - a[2]) * share)
 
 
@@ -84,7 +84,7 @@ def dark(colour: Colour, share: float) -> Colour:
 
 
 class Sketch:
-    """Flat shapes in the order they are drawn, later ones over earlier ones.
+    """Flat shapes in drawing order; later ones cover earlier ones.
 
     `erase` as a colour cuts a hole through everything below.
     """
@@ -103,7 +103,7 @@ class Sketch:
         self.polygon([(left, top), (right, top), (right, bottom), (left, bottom)], colour)
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour | None, degrees: float = 0) -> None:
-        # corners enough that a flat side deviates by less than half a pixel at 256 px
+        # enough corners for a deviation of less than half a pixel at 256 px
         points = _unit_circle(36 if rx > 0.16 or ry > 0.16 else 18) * (rx, ry)
         if degrees:
             points = points @ rotation(degrees)
@@ -113,16 +113,16 @@ class Sketch:
         self.ellipse(x, y, r, r, colour)
 
     def sector(self, x: float, y: float, rx: float, ry: float, start: float, stop: float, colour: Colour) -> None:
-        """The part of an ellipse between two angles (degrees clockwise from the right), closed by a chord."""
+        """Draws the part of an ellipse between two angles (degrees clockwise from the right), closed by a chord."""
         self.polygon(arc(x, y, rx, ry, start, stop), colour)
 
     def blob(self, points: Points, colour: Colour | None) -> None:
-        """A smooth closed curve through the points."""
+        """Draws a smooth closed curve through the points."""
         self.polygon(smooth(points, closed=True), colour)
 
     def stroke(self, points: Points, width: float, colour: Colour | None, end: float | None = None) -> None:
-        """A smooth line through the points with round ends, tapering from `width` to `end`."""
-        # x + iy: multiplying by i turns a direction along the line into the one across it
+        """Draws a smooth line through the points with round ends, tapering from `width` to `end`."""
+        # complex numbers x + iy: multiplying a direction by i rotates it by 90 degrees
         controls = np.array(points, dtype=np.float64).view(np.complex128)[:, 0]
         through, direction = _line(len(controls))
         line, along = through @ controls, direction @ controls
@@ -139,7 +139,7 @@ _TIP = np.array([0.7 + 0.7j, 1, 0.7 - 0.7j])  # corners of a round end
 
 @functools.lru_cache
 def _line(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of n control points for the points of a line through them, and for its direction there."""
+    """Returns the weights of n control points for the points of a line through them, and for its directions."""
     through = _catmull_rom(n, closed=False) if n > 2 else np.eye(2)
     along = np.asarray(np.gradient(through, axis=0))
     return through.astype(np.complex128), along.astype(np.complex128)
@@ -152,13 +152,13 @@ def _unit_circle(corners: int) -> np.ndarray:
 
 
 def rotation(degrees: float) -> np.ndarray:
-    """The (2, 2) matrix R for which `points @ R` is the points turned clockwise, as seen on the page."""
+    """Returns the (2, 2) matrix R for which `points @ R` rotates points clockwise (y points down)."""
     a = math.radians(degrees)
     return np.array([[math.cos(a), math.sin(a)], [-math.sin(a), math.cos(a)]])
 
 
 def mirrored(half: list[tuple[float, float]], flip: tuple[int, int] = (-1, 1)) -> list[tuple[float, float]]:
-    """A symmetric outline from its right half, top to bottom; flip=(1, -1): from its upper half.
+    """Returns a symmetric outline from its right half, top to bottom; with flip=(1, -1) from its upper half.
 
     Points on the axis are not repeated.
     """
@@ -167,7 +167,7 @@ def mirrored(half: list[tuple[float, float]], flip: tuple[int, int] = (-1, 1)) -
 
 
 def arc(x: float, y: float, rx: float, ry: float, start: float, stop: float, steps: int = 20) -> np.ndarray:
-    """(steps, 2) points on an ellipse from one angle to another, degrees clockwise from the right."""
+    """Returns (steps, 2) points on an ellipse from one angle to another, in degrees clockwise from the right."""
     return _unit_arc(start, stop, steps) * (rx, ry) + np.array((x, y))
 
 
@@ -178,13 +178,13 @@ def _unit_arc(start: float, stop: float, steps: int) -> np.ndarray:
 
 
 def smooth(points: Points, closed: bool) -> np.ndarray:
-    """A Catmull-Rom curve through the points, as a polygon or polyline."""
+    """Returns a Catmull-Rom curve through the points, as a polygon or polyline."""
     return _catmull_rom(len(points), closed) @ np.asarray(points, dtype=np.float64)
 
 
 @functools.lru_cache
 def _catmull_rom(n: int, closed: bool, steps: int = 6) -> np.ndarray:
-    """(pieces * steps, n) weights of the control points for every point of the curve."""
+    """Returns the weights of the control points for every point of the curve, (pieces * steps, n)."""
     t = np.arange(steps)[:, None] / steps
     basis = 0.5 * np.concatenate(
         [-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, -(t**2) + t**3], axis=1

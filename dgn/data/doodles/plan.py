@@ -1,4 +1,4 @@
-"""What there is to draw, and a picture before it has pixels: a thing posed in the frame, its scene, its factors."""
+"""The things that can be drawn, and the plan of a picture: a thing posed in the frame, its scene, its factors."""
 
 import colorsys
 from collections.abc import Callable
@@ -16,9 +16,9 @@ class Thing:
     """A class of drawings.
 
     Attributes:
-        facets: How each facet is drawn; the function returns the colour one would call it by.
-        lean: How far it naturally leans, in degrees.
-        scenes: Where it is typically seen.
+        facets: The function that draws each facet and returns its main colour.
+        lean: Its maximum rotation, in degrees.
+        scenes: The backgrounds on which it is typically seen.
     """
 
     facets: dict[str, Callable[[Sketch, Dice], Colour]]
@@ -52,7 +52,7 @@ THINGS: dict[str, Thing] = {
 
 @dataclass(frozen=True)
 class Composition:
-    """A picture of no particular size."""
+    """A picture before it is rendered at a size."""
 
     sketch: Sketch
     points: np.ndarray  # (N, 2) corners of all outlines, one after the other, in the frame's unit square
@@ -66,7 +66,7 @@ def choose_facet(name: str, dice: Dice) -> str:
 
 
 def plan(name: str, facet: str, dice: Dice) -> Composition:
-    """Everything about the picture but its pixels."""
+    """Plans a picture: pose, scene and factors."""
     thing, sketch = THINGS[name], Sketch()
     main = thing.facets[facet](sketch, dice)
     corners = np.concatenate(sketch.outlines)
@@ -78,7 +78,7 @@ def plan(name: str, facet: str, dice: Dice) -> Composition:
     longer = max(width, height)
 
     cut = dice.chance(0.1)
-    # a slender thing is given more of the frame, so that enough of it is seen
+    # slender things are larger, so that enough of them is visible
     scale = dice.between(0.8, 1.0) if cut else dice.between(0.84 - 0.14 * min(width, height) / longer, 0.97)
     zoom = scale / longer
     width, height = width * zoom, height * zoom

@@ -1,6 +1,6 @@
 """Things that grow: tree, flower, mushroom, cactus.
 
-One function a facet; see large.py for the manner.
+Each facet is one function; large.py describes the conventions.
 """
 
 import math
@@ -147,8 +147,8 @@ def toadstool(pen: Sketch, dice: Dice) -> Colour:
 def brown_mushrooms(pen: Sketch, dice: Dice) -> Colour:
     cap = dice.colour((16, 38), s=(0.4, 0.75), v=(0.4, 0.75))
     stem = light(dice.colour((32, 48), s=(0.2, 0.4), v=(0.85, 0.98)), 0.2)
-    one, two = dice.between(-0.3, -0.22), dice.between(0.42, 0.52)
-    for x, y, w, h, foot in ((two, 0.12, 0.45, 0.48, 0.9), (one, -0.28, 0.66, 0.62, 0.98)):
+    first, second = dice.between(-0.3, -0.22), dice.between(0.42, 0.52)
+    for x, y, w, h, foot in ((second, 0.12, 0.45, 0.48, 0.9), (first, -0.28, 0.66, 0.62, 0.98)):
         pen.polygon([(x - w * 0.3, y), (x + w * 0.3, y), (x + w * 0.42, foot), (x - w * 0.42, foot)], stem)
         pen.polygon([(x + w * 0.05, y), (x + w * 0.3, y), (x + w * 0.42, foot), (x + w * 0.1, foot)], dark(stem, 0.2))
         pen.ellipse(x, y, w * 0.95, w * 0.2, light(stem, 0.3))

@@ -1,4 +1,4 @@
-"""What is behind a thing and how light falls on both, as smooth functions of the unit square.
+"""The background of a thing and the light on both, as smooth functions of the unit square.
 
 All of it is band-limited or softened by one pixel, so that a picture is the same at every size.
 """
@@ -18,7 +18,7 @@ CELLS = 14  # control points across a smooth random field
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything about the background and the light; `horizon` is a height in the frame, 0 the top."""
+    """The background and the light; `horizon` is a height in the frame, 0 at the top."""
 
     background: str
     colours: Palette
@@ -27,8 +27,8 @@ class Scene:
     frequency: float  # stripes or dots across the frame
     phase: float
     field: np.ndarray  # (CELLS, CELLS)
-    light_angle: float  # degrees: where the light comes from, 0 right, 90 top
-    light_strength: float  # how much the light falls off across the frame
+    light_angle: float  # direction of the light in degrees, 0 right, 90 top
+    light_strength: float  # how much the light decreases across the frame
     relief: float  # how round the thing looks
     brightness: float
     warmth: float
@@ -37,7 +37,7 @@ class Scene:
 
 
 def choose_scene(dice: Dice, typical: tuple[str, ...], main: Colour, bottom: float) -> Scene:
-    """A scene for a thing of colour `main` that stands at height `bottom` in the frame."""
+    """Chooses a scene for a thing of colour `main` whose lower edge is at height `bottom` in the frame."""
     background = dice.pick(typical) if dice.chance(0.85) else dice.pick(PATTERNS)
     colours = _PALETTES.get(background, _wallpaper)(dice)
     return Scene(
@@ -59,7 +59,7 @@ def choose_scene(dice: Dice, typical: tuple[str, ...], main: Colour, bottom: flo
 
 
 def _apart(colours: Palette, main: Colour, least: float = 0.2) -> Palette:
-    """The colours, or lighter or darker ones that let a thing of colour `main` stand out."""
+    """Returns the colours, made lighter or darker if a thing of colour `main` would not stand out."""
     r0, g0, b0 = main
     nearest = min(0.4 * abs(r - r0) + 0.4 * abs(g - g0) + 0.2 * abs(b - b0) for r, g, b in colours[:2])
     if nearest >= least:
@@ -117,26 +117,26 @@ _PALETTES = {"landscape": _outdoors, "sky": _outdoors, "sea": _sea, "underwater"
 
 
 def paint_background(scene: Scene, size: int) -> np.ndarray:
-    """(3, size, size) float32 in [0, 1]."""
+    """Returns the background, (3, size, size) float32 in [0, 1]."""
     return _PAINTERS[scene.background](scene, *grid(size), size)
 
 
 @functools.lru_cache
 def grid(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Centres of the pixels, x as (1, size) and y as (size, 1)."""
+    """Returns the centres of the pixels, x as (1, size) and y as (size, 1)."""
     at = (np.arange(size, dtype=np.float32) + 0.5) / size
     return at[None, :], at[:, None]
 
 
 def smooth_field(control: np.ndarray, size: int) -> np.ndarray:
-    """(size, size) cubic B-spline surface over (n, m) control points."""
+    """Returns the cubic B-spline surface over (n, m) control points, (size, size)."""
     rows, columns = control.shape
     return spline_weights(rows, size) @ control @ spline_weights(columns, size).T
 
 
 @functools.lru_cache
 def spline_weights(n: int, size: int) -> np.ndarray:
-    """(size, n) weights of cubic B-splines, knots spread evenly over the frame."""
+    """Returns the weights of cubic B-splines with equidistant knots over the frame, (size, n)."""
     at = (np.arange(size) + 0.5) / size * (n - 3) + 1
     d = np.abs(at[:, None] - np.arange(n)[None, :])
     near, far = 2 / 3 - d**2 + d**3 / 2, np.clip(2 - d, 0, None) ** 3 / 6
@@ -144,7 +144,7 @@ def spline_weights(n: int, size: int) -> np.ndarray:
 
 
 def _two(a: Colour, b: Colour, share: np.ndarray) -> np.ndarray:
-    """From colour a, where the share is 0, to b, where it is 1."""
+    """Blends colours: a where the share is 0, b where it is 1."""
     start, end = np.array((a, b), np.float32)[:, :, None, None]
     picture = (end - start) * share
     picture += start
@@ -152,7 +152,7 @@ def _two(a: Colour, b: Colour, share: np.ndarray) -> np.ndarray:
 
 
 def _over(picture: np.ndarray, colour: Colour, share: np.ndarray) -> np.ndarray:
-    """The picture with a colour laid over it."""
+    """Blends a colour over the picture."""
     picture += (np.array(colour, np.float32)[:, None, None] - picture) * share
     return picture
 
@@ -199,7 +199,7 @@ def _room(s: Scene, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
 
 
 def _below(y: np.ndarray, line: np.ndarray | float, size: int) -> np.ndarray:
-    """1 below the line, 0 above it, its edge one pixel wide."""
+    """Returns 1 below the line and 0 above it, with an edge one pixel wide."""
     return np.clip((y - line) * size + 0.5, 0, 1)
 
 
@@ -230,7 +230,7 @@ def _underwater(s: Scene, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray
     picture = _two(s.colours[0], s.colours[1], y + 0 * x)
     rays = np.clip(np.sin(s.frequency * 3 * (x + 0.4 * y) + s.phase * 6) * (1 - y), 0, 1)
     picture = _over(picture, s.colours[2], 0.35 * rays)
-    for k in range(6):  # bubbles, at places read off the random field
+    for k in range(6):  # bubbles, at positions from the random field
         bx, by, r = 0.5 + 0.25 * s.field[k, 0], 0.5 + 0.25 * s.field[k, 1], 0.02 + 0.012 * abs(s.field[k, 2])
         distance = np.sqrt((x - bx) ** 2 + (y - by) ** 2)
         picture = _over(picture, light(s.colours[2], 0.5), 0.7 * np.clip((r - distance) * size + 0.5, 0, 1))

@@ -1,6 +1,6 @@
 """Small things that people make: mug, umbrella, clock, ice cream.
 
-One function a facet; see large.py for the manner.
+Each facet is one function; large.py describes the conventions.
 """
 
 import math

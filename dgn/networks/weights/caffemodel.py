@@ -1,6 +1,6 @@
-"""Caffe's .caffemodel files, read without Caffe, protobuf or trust.
+"""Reads .caffemodel files without Caffe and protobuf, also untrusted ones.
 
-A .caffemodel is a NetParameter message of Caffe's caffe.proto. The few fields that hold weights, by number:
+A .caffemodel is a NetParameter message of Caffe's caffe.proto. The fields that hold weights, with their numbers:
 
     NetParameter      layers = 2 (V1LayerParameter, until 2014), layer = 100 (LayerParameter)
     V1LayerParameter  layer = 1 (V0, until 2013), name = 4, type = 5 (an enum), blobs = 6
@@ -8,9 +8,9 @@ A .caffemodel is a NetParameter message of Caffe's caffe.proto. The few fields t
     BlobProto         num, channels, height, width = 1..4, data = 5, shape = 7, double_data = 8
     BlobShape         dim = 1
 
-All else is skipped over. Every length is compared with the bytes that are there before it is believed, and
-nothing is allocated by a number that the file merely states, so that a damaged or hostile file costs time and
-memory in proportion to its size at most.
+All other fields are skipped. Every length is compared with the number of bytes that are left, and no memory is
+allocated for a size that the file only states, so that time and memory are at most proportional to the file's size,
+also for damaged and malicious files.
 """
 
 import math
@@ -30,12 +30,14 @@ from dgn.networks.weights.text import short
 class CaffeLayer:
     """A layer of a .caffemodel that has weights.
 
-    name: as the network's prototxt calls it. type: in the current spelling ("Convolution", "Deconvolution",
-    "InnerProduct", ...), whatever the file's age; "" if the file does not say. blobs: float32, in the file's
-    order (the weight, then the bias, in the layers with a weight and a bias). The shapes are the file's: old
-    files state four numbers for every blob, so a fully connected weight is (1, 1, out, in) there and a bias
-    (1, 1, 1, out). A Convolution's weight is (out, in / groups, height, width), a Deconvolution's
-    (in, out / groups, height, width), an InnerProduct's (out, in).
+    Attributes:
+        name: the layer's name in the network's prototxt.
+        type: "Convolution", "Deconvolution", "InnerProduct", ..., also for files with the older enum; "" if the file
+            does not contain it.
+        blobs: float32 arrays in the file's order, usually the weight and the bias. A Convolution's weight is
+            (out, in / groups, height, width), a Deconvolution's (in, out / groups, height, width), an InnerProduct's
+            (out, in). In old files all blobs have four dimensions: (1, 1, out, in) for the weight of an InnerProduct,
+            (1, 1, 1, out) for a bias.
     """
 
     name: str
@@ -44,10 +46,11 @@ class CaffeLayer:
 
 
 def read_caffemodel(path: str | Path) -> dict[str, CaffeLayer]:
-    """The layers of a .caffemodel that have weights, by name, in the file's order.
+    """Returns {name: layer} of the layers of a .caffemodel that have weights, in the file's order.
 
-    Errors: UserError for a file that is missing, damaged, not a .caffemodel, of Caffe's oldest format (V0), that
-    has two layers of one name with weights, or that holds no weights at all.
+    Raises:
+        UserError: If the file is missing, damaged, not a .caffemodel or in Caffe's oldest format (V0), if two layers
+            with weights have the same name, or if no layer has weights.
     """
     path = weights_file(path)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
@@ -56,7 +59,7 @@ def read_caffemodel(path: str | Path) -> dict[str, CaffeLayer]:
         except _Damage as damage:
             raise UserError(
                 f"{path} is damaged or not a .caffemodel: {damage}; "
-                "fetch it again, and name the .caffemodel, not its .prototxt or .solverstate"
+                "download it again, and give the .caffemodel, not its .prototxt or .solverstate"
             ) from None
     named: dict[str, CaffeLayer] = {}
     for layer in layers:
@@ -64,37 +67,37 @@ def read_caffemodel(path: str | Path) -> dict[str, CaffeLayer]:
             raise UserError(f"{path} has two layers named {short(layer.name)!r} with weights: rename one")
         named[layer.name] = layer
     if not named:
-        raise UserError(f"{path} holds no layer with weights: name the .caffemodel of a trained network")
+        raise UserError(f"{path} contains no layer with weights: give the .caffemodel of a trained network")
     return named
 
 
-# V1LayerParameter.LayerType, of the layers that had weights in its day.
+# The values of V1LayerParameter.LayerType for layers with weights.
 _V1_TYPES = {4: "Convolution", 14: "InnerProduct", 39: "Deconvolution"}
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_AXES = 32  # Caffe's kMaxBlobAxes
-# Far above what networks have (some thousand), and a bound on what a file of nothing but tiny fields can cost.
+# Networks have a few thousand; the limit bounds the time that a file of many tiny fields can take.
 _MAX_FIELDS = 200_000
 
 
 class _Damage(Exception):
-    """What is wrong with the file, and where."""
+    """Describes what is wrong with the file, and where."""
 
 
 class _Wire:
-    """Protobuf's wire format over a buffer. Positions count from the start of the file; no slice is kept."""
+    """Parses protobuf's wire format in a buffer. Positions are bytes from the start of the file."""
 
     def __init__(self, buffer: mmap.mmap) -> None:
         self.buffer = buffer
         self.fields_left = _MAX_FIELDS
 
     def fields(self, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-        """The fields of the message in [start, end): (number, wire type, first, last + 1) of each value."""
+        """Yields (number, wire type, first byte, last byte + 1) of each field of the message in [start, end)."""
         while start < end:
             number, wire, first, start = self.field(start, end)
             yield number, wire, first, start
 
     def field(self, position: int, end: int) -> tuple[int, int, int, int]:
-        """The field whose tag is at `position`, of a message that ends before `end`; as in `fields`."""
+        """Returns the field whose tag is at `position`, like `fields`, for a message that ends before `end`."""
         self.fields_left -= 1
         if self.fields_left < 0:
             raise _Damage(f"more than {_MAX_FIELDS} fields")
@@ -111,14 +114,14 @@ class _Wire:
         elif wire == _BYTES:
             length, first = self.varint(first, end)
             stop = first + length
-        else:  # 3 and 4 are groups, which caffe.proto has none of
+        else:  # 3 and 4 are groups, which caffe.proto does not use
             raise _Damage(f"wire type {wire} at byte {position}")
         if stop > end:
             raise _Damage(f"a field of {stop - first} bytes at byte {position} where {end - first} are left")
         return number, wire, first, stop
 
     def varint(self, position: int, end: int) -> tuple[int, int]:
-        """The unsigned number at `position`, and the position behind it."""
+        """Returns the unsigned number at `position`, and the position after it."""
         value = 0
         for i in range(10):
             if position + i >= end:
@@ -134,7 +137,7 @@ class _Wire:
         return self.buffer[first:stop].decode("utf-8", errors="replace")
 
     def numbers(self, dtype: str, first: int, stop: int) -> np.ndarray:
-        """The packed numbers in [first, stop), copied as float32."""
+        """Returns a float32 copy of the packed numbers in [first, stop)."""
         count, rest = divmod(stop - first, np.dtype(dtype).itemsize)
         if rest:
             raise _Damage(f"{stop - first} bytes of {np.dtype(dtype).name} data at byte {first}")
@@ -144,12 +147,12 @@ class _Wire:
             return np.frombuffer(self.buffer, dtype, count, first).astype(np.float32)
 
     def unpacked_numbers(self, dtype: str, tag_at: int, stop: int, end: int) -> tuple[np.ndarray, int]:
-        """The run of unpacked numbers, as float32, and the position behind the run.
+        """Returns a run of unpacked numbers as float32, and the position after the run.
 
-        The first tag is at `tag_at`, and the first value ends at `stop`. Each number is a field of its own: one Python
-        step for each would take minutes.
+        The first tag is at `tag_at`, and the first value ends at `stop`. Each number is a separate field; a Python
+        loop over them would take minutes.
         """
-        self.fields_left -= 100  # about what a run costs, however short; whoever writes numbers so writes one
+        self.fields_left -= 100  # about the cost of a run, even a short one; usually a file has one run per blob
         size, stride = np.dtype(dtype).itemsize, stop - tag_at
         tag = np.frombuffer(self.buffer, np.uint8, stride - size, tag_at)
         count, look = 1, 64
@@ -169,7 +172,7 @@ class _Wire:
 
 
 def _read_layers(wire: _Wire) -> Iterator[CaffeLayer]:
-    """The layers with weights of the NetParameter that fills the buffer."""
+    """Yields the layers with weights of the NetParameter in the buffer."""
     for number, kind, first, stop in wire.fields(0, len(wire.buffer)):
         if number in (2, 100):
             _expect(kind, _BYTES, first)
@@ -179,10 +182,10 @@ def _read_layers(wire: _Wire) -> Iterator[CaffeLayer]:
 
 
 def _read_layer(wire: _Wire, start: int, end: int, v1: bool) -> CaffeLayer:
-    """A V1LayerParameter or LayerParameter; `blobs` is empty for a layer without weights."""
+    """Reads a V1LayerParameter or LayerParameter; `blobs` is empty for a layer without weights."""
     name_field, type_field, blobs_field = (4, 5, 6) if v1 else (1, 2, 7)
     layer = CaffeLayer("", "")
-    blobs = []  # read last: a message about a blob can then say which layer's it is
+    blobs = []  # read last, so that error messages can name the layer
     for number, kind, first, stop in wire.fields(start, end):
         if number == name_field:
             layer.name = wire.text(kind, first, stop)
@@ -196,7 +199,7 @@ def _read_layer(wire: _Wire, start: int, end: int, v1: bool) -> CaffeLayer:
             _expect(kind, _BYTES, first)
             blobs.append((first, stop))
         elif number == 1 and v1:
-            raise _Damage("its layers are in Caffe's format of 2013 (V0), upgrade_net_proto_binary mends that")
+            raise _Damage("its layers are in Caffe's format of 2013 (V0); convert it with upgrade_net_proto_binary")
     if blobs and not layer.name:
         raise _Damage(f"a layer without a name at byte {start}")
     for index, (first, stop) in enumerate(blobs):
@@ -208,7 +211,7 @@ def _read_layer(wire: _Wire, start: int, end: int, v1: bool) -> CaffeLayer:
 
 
 def _read_blob(wire: _Wire, start: int, end: int) -> np.ndarray:
-    """A BlobProto. As in Caffe, the old four numbers win over a shape, and double_data over data."""
+    """Reads a BlobProto. As in Caffe, the old four numbers take precedence over shape, and double_data over data."""
     four: dict[int, int] = {}
     shape: list[int] = []
     parts: dict[int, list[np.ndarray]] = {5: [], 8: []}

@@ -1,10 +1,10 @@
-"""Checks of a weights file before parsing, shared by all readers."""
+"""Checks a weights file before it is parsed, for all readers."""
 
 from pathlib import Path
 
 from dgn.errors import UserError
 
-# What people have on disk under a weights file's name when a download went wrong or the wrong file was taken.
+# Common contents of files with the name of a weights file after a failed download or a wrong choice.
 _NOT_WEIGHTS = {
     b"version https://git-lfs": "a git-lfs pointer, not the file itself: fetch it with 'git lfs pull'",
     b"<!doctype": "a web page, not weights: the download did not work, fetch the file again",
@@ -14,15 +14,16 @@ _NOT_WEIGHTS = {
 
 
 def weights_file(path: str | Path) -> Path:
-    """`path` with ~ expanded, checked to be a readable file that is not empty.
+    """Returns `path` with ~ expanded, after checking that it is a readable file that is not empty.
 
-    Raises UserError for other paths and for the usual wrong files (a web page, a git-lfs pointer, HDF5).
+    Raises:
+        UserError: For other paths, and for common wrong files (a web page, a git-lfs pointer, HDF5).
     """
     path = Path(path).expanduser()
     if not path.exists():
         raise UserError(f"no weights file {path}: check the path (working directory: {Path.cwd()})")
     if not path.is_file():
-        raise UserError(f"{path} is not a file: name the weights file in it")
+        raise UserError(f"{path} is not a file: give the weights file in it")
     try:
         with path.open("rb") as file:
             start = file.read(64).lower()
@@ -30,7 +31,7 @@ def weights_file(path: str | Path) -> Path:
         raise UserError(f"{path} cannot be read: {error.strerror}; check its permissions") from None
     if not start:
         raise UserError(f"{path} is empty: fetch or save it again")
-    for magic, what in _NOT_WEIGHTS.items():
+    for magic, description in _NOT_WEIGHTS.items():
         if start.lstrip().startswith(magic):
-            raise UserError(f"{path} is {what}")
+            raise UserError(f"{path} is {description}")
     return path

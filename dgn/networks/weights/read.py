@@ -1,4 +1,4 @@
-"""Any weights file as a state dict: PyTorch's formats, safetensors, Caffe's."""
+"""Reads a weights file of any supported format (PyTorch, safetensors, Caffe) as a state dict."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,9 +13,16 @@ from dgn.networks.weights.text import short
 
 
 def named_blobs(layers: Mapping[str, CaffeLayer], *, source: str) -> dict[str, Tensor]:
-    """A .caffemodel's layers as a state dict: NAME.weight and NAME.bias, for networks with Caffe's module names.
+    """Converts the layers of a .caffemodel to a state dict with the keys NAME.weight and NAME.bias.
 
-    The leading ones of old files' shapes are dropped. Raises UserError for a layer with other blobs.
+    Leading dimensions of size 1 in the weights of old files are removed.
+
+    Args:
+        layers: The layers, as from `read_caffemodel`.
+        source: The name of the file for error messages.
+
+    Raises:
+        UserError: If a layer has other blobs than a weight and a bias.
     """
     state: dict[str, Tensor] = {}
     for name, layer in layers.items():
@@ -34,10 +41,18 @@ def named_blobs(layers: Mapping[str, CaffeLayer], *, source: str) -> dict[str, T
 def read_weights(
     path: str | Path, container: str | None = None, caffe: Callable[..., Mapping[str, Tensor]] = named_blobs
 ) -> Mapping[str, Tensor]:
-    """The named tensors of a weights file: .caffemodel by its ending, others by their content (`read_state_dict`).
+    """Returns the named tensors of a weights file.
 
-    container: which set of weights to read of a checkpoint with several. caffe: makes a state dict of a .caffemodel's
-    layers (`dgn.networks.weights.deepsim.caffenet_state` for CaffeNet). Raises UserError.
+    A .caffemodel is recognized by its suffix, other formats by their content (`read_state_dict`).
+
+    Args:
+        path: The file.
+        container: The set of weights to read from a checkpoint with several.
+        caffe: Converts the layers of a .caffemodel to a state dict
+            (`dgn.networks.weights.deepsim.caffenet_state` for CaffeNet).
+
+    Raises:
+        UserError: If the file cannot be read.
     """
     if Path(path).suffix.lower() == ".caffemodel":
         return caffe(read_caffemodel(path), source=str(path))

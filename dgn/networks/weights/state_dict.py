@@ -1,6 +1,6 @@
 """Reads PyTorch checkpoints and safetensors into a flat dict of named tensors.
 
-Containers around the weights are opened. Code in a file is never executed.
+Weights are also read from nested containers ("state_dict", "model", ...). Code in a file is never executed.
 """
 
 import argparse
@@ -20,8 +20,8 @@ from dgn.networks.weights.text import listed, short
 
 __all__ = ["CONTAINERS", "load_state_dict", "read_state_dict"]
 
-# Where checkpoints keep their weights, in the order of preference. Averaged weights come first, as in timm: they
-# are what was evaluated, so they are the network that a paper or model card speaks of.
+# The keys under which checkpoints store their weights, in order of preference. Averaged weights come first, as in
+# timm, because papers and model cards report results with them.
 CONTAINERS = (
     *("state_dict_ema", "ema_state_dict", "model_ema", "ema_model", "params_ema", "ema"),
     *("state_dict", "model_state_dict", "model", "module", "network", "net", "weights", "params"),
@@ -29,16 +29,20 @@ CONTAINERS = (
 
 
 def read_state_dict(path: str | Path, container: str | None = None) -> dict[str, Tensor]:
-    """The named tensors of a .pt, .pth, .th, .ckpt, .bin or .safetensors file, on the CPU.
+    """Returns the named tensors of a .pt, .pth, .th, .ckpt, .bin or .safetensors file, on the CPU.
 
-    Goes by the content, not the ending. A checkpoint's containers are opened, one in another if need be, in the
-    order of `CONTAINERS`; prefixes within the names are left as they are, for `load_state_dict` to drop.
-    container: the container to take instead ("model" where there is an "ema" too; "a.b" for one in another), or
-    a prefix of the names.
+    The format is recognized by the content, not by the suffix. Nothing in the file is executed: pickles are read with
+    torch.load(weights_only=True).
 
-    Nothing in the file is executed: pickles are read with torch.load(weights_only=True). Errors: UserError for a
-    file that is missing, damaged, not a weights file, in need of execution (whole pickled modules), or that has
-    several possible containers and no known one among them.
+    Args:
+        path: The file.
+        container: The container to read ("model" if the file also has "ema"; "a.b" for a nested one), or a prefix of
+            the names; None: containers are opened in the order of `CONTAINERS`, also nested ones. Prefixes of the
+            names are not removed; `load_state_dict` does this.
+
+    Raises:
+        UserError: If the file is missing, damaged or not a weights file, if reading it would execute code (pickled
+            modules), or if it has several containers and none of them is in `CONTAINERS`.
     """
     path = weights_file(path)
     content = _read(path)
@@ -51,23 +55,23 @@ def _read(path: Path) -> object:
     """Reads the file by its first bytes: safetensors, a pickle in a zip archive, or a bare pickle."""
     with path.open("rb") as file:
         start = file.read(9)
-    is_safetensors = start[8:] == b"{"  # behind the header's length, its JSON
+    is_safetensors = start[8:] == b"{"  # the JSON header, after its length
     if not is_safetensors and not start.startswith((b"PK", b"\x80")):
         raise UserError(
-            f"{path} is not a weights file that is read here: give a PyTorch state dict "
+            f"{path} is not a weights file of a supported format: give a PyTorch state dict "
             "(.pt, .pth, .th, .ckpt, .bin) or .safetensors"
         )
-    # Namespace, the 'args' of many training scripts, is a bag of attributes: making one executes nothing.
+    # Many training scripts save their 'args', a Namespace. Creating one only sets attributes and executes nothing.
     with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of TorchScript before it refuses it
         try:
             return load_file(path) if is_safetensors else torch.load(path, map_location="cpu", weights_only=True)
-        # A damaged pickle can make the unpickler fail in any way there is (IndexError, KeyError, ...).
+        # With a damaged pickle the unpickler can raise any exception (IndexError, KeyError, ...).
         except Exception as error:
             message = str(error).strip() or type(error).__name__
-    if why := _needs_execution(message):
+    if refused := _needs_execution(message):
         raise UserError(
-            f"{path} {why}, which could execute code and is not loaded: in a process that trusts the file, "
+            f"{path} {refused}, which could execute code and is not loaded: in a process that trusts the file, "
             "save the weights alone with torch.save(model.state_dict(), ...) or as safetensors"
         )
     reason = short(message.partition("WeightsUnpickler error: ")[2] or message).partition("\n")[0].partition(". ")[0]
@@ -75,7 +79,7 @@ def _read(path: Path) -> object:
 
 
 def _needs_execution(message: str) -> str | None:
-    """What torch.load(weights_only=True) refused, from its message; None if it failed for another reason."""
+    """Returns what torch.load(weights_only=True) refused, by its message; None if it failed for another reason."""
     if "TorchScript" in message:
         return "is a TorchScript archive"
     if "legacy .tar" in message:
@@ -89,18 +93,18 @@ def _needs_execution(message: str) -> str | None:
 
 
 def _open_containers(content: object, path: Path) -> dict[str, Tensor]:
-    """The weights in a checkpoint, through all containers around them."""
+    """Returns the weights in a checkpoint, opening nested containers."""
     for _ in range(_MAX_DEPTH):
         inner = _containers(content)
-        known = next((name for name in CONTAINERS if name in inner), None)
-        if known is not None:
-            content = inner[known]
+        preferred = next((name for name in CONTAINERS if name in inner), None)
+        if preferred is not None:
+            content = inner[preferred]
         elif isinstance(content, Mapping) and any(isinstance(value, Tensor) for value in content.values()):
             return dict(_tensors(content))
         elif len(inner) == 1:
             (content,) = inner.values()
         elif inner:
-            raise UserError(f"{path} holds several sets of weights, choose one: container= {listed(inner, 20)}")
+            raise UserError(f"{path} contains several sets of weights: choose one with container= {listed(inner, 20)}")
         else:
             break
     kind = "a dict without named tensors" if isinstance(content, Mapping) else f"a {type(content).__name__}"
@@ -108,45 +112,45 @@ def _open_containers(content: object, path: Path) -> dict[str, Tensor]:
 
 
 def _named_container(content: object, container: str, path: Path) -> dict[str, Tensor]:
-    """What `container` names in the file: a container, one in another, or a prefix of the names."""
+    """Returns the weights in the given container (nested ones with dots), or under a prefix of the names."""
     inside = content
     for name in container.split("."):
         inside = inside.get(name) if isinstance(inside, Mapping) else None
     if isinstance(inside, Mapping) and any(True for _ in _tensors(inside)):
         return _open_containers(inside, path)
     inner = _containers(content)
-    for held in (content, *inner.values()):
-        names = dict(_tensors(held)) if isinstance(held, Mapping) else {}
+    for mapping in (content, *inner.values()):
+        names = dict(_tensors(mapping)) if isinstance(mapping, Mapping) else {}
         if chosen := {
             name: value
             for name, value in names.items()
             if name.startswith(f"{container}.") or without_wrappers(name).startswith(f"{container}.")
         }:
             return chosen
-    there = list(inner) or sorted({name.partition(".")[0] for name in names})
-    raise UserError(f"no weights under {container!r} in {path}; there are: {listed(there, 20)}")
+    available = list(inner) or sorted({name.partition(".")[0] for name in names})
+    raise UserError(f"no weights under {container!r} in {path}; available: {listed(available, 20)}")
 
 
 _MAX_DEPTH = 32
-_OF_TRAINING = re.compile(r"optimizer|schedul|(?:^|_)(?:optim|scaler|amp|callbacks|loops|args|config|rng)$")
+_TRAINING_STATE = re.compile(r"optimizer|schedul|(?:^|_)(?:optim|scaler|amp|callbacks|loops|args|config|rng)$")
 
 
 def _containers(content: object) -> dict[str, Mapping]:
-    """The entries of a checkpoint that hold named tensors and are not the state of its training."""
+    """Returns the entries of a checkpoint that contain named tensors, without optimizer state and the like."""
     entries = content.items() if isinstance(content, Mapping) else ()
     return {
         name: value
         for name, value in entries
         if isinstance(name, str)
         and isinstance(value, Mapping)
-        and not _OF_TRAINING.search(name)
+        and not _TRAINING_STATE.search(name)
         and any(True for _ in _tensors(value))
     }
 
 
 def _tensors(content: Mapping) -> Iterator[tuple[str, Tensor]]:
-    """All tensors under string keys, those of dicts in dicts too, by dotted name."""
-    seen = {id(content)}  # a pickle can hold a dict that holds itself
+    """Yields all tensors under string keys, also in nested dicts, with their dotted names."""
+    visited = {id(content)}  # a dict in a pickle can contain itself
     waiting: list[tuple[str, Mapping, int]] = [("", content, 0)]
     while waiting:
         prefix, mapping, depth = waiting.pop()
@@ -154,6 +158,6 @@ def _tensors(content: Mapping) -> Iterator[tuple[str, Tensor]]:
             if isinstance(name, str):
                 if isinstance(value, Tensor):
                     yield prefix + name, value.detach()
-                elif isinstance(value, Mapping) and id(value) not in seen and depth < _MAX_DEPTH:
-                    seen.add(id(value))
+                elif isinstance(value, Mapping) and id(value) not in visited and depth < _MAX_DEPTH:
+                    visited.add(id(value))
                     waiting.append((f"{prefix}{name}.", value, depth + 1))

@@ -138,7 +138,7 @@ def test_unpacked_and_split_data_are_read_as_one_blob(save):
     np.testing.assert_array_equal(layers["doubles"].blobs[0], many[:3, 0])
 
 
-def test_what_is_read_is_writable_and_outlives_the_file(save):
+def test_arrays_are_writable_and_outlive_the_file(save):
     path = save(new_net(LAYERS))
     blob = read_caffemodel(path)["fc"].blobs[0]
     path.write_bytes(b"")
@@ -181,12 +181,12 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_a_damaged_file_is_refused_with_what_is_wrong(name: str, save):
+def test_a_damaged_file_is_refused_with_the_reason(name: str, save):
     content, reason = DAMAGED[name]
     assert re.search(reason, refusal(save(content)))
 
 
-def test_a_file_that_states_a_huge_size_costs_no_memory(save):
+def test_a_file_that_states_a_huge_size_allocates_no_memory(save):
     shape = chunk(7, chunk(1, varint(1 << 40)))
     paths = save(new_layer("fc", "InnerProduct", [shape + varint(5 << 3 | 2) + varint(1 << 42) + b"\0" * 64]))
     tracemalloc.start()
@@ -197,7 +197,7 @@ def test_a_file_that_states_a_huge_size_costs_no_memory(save):
         tracemalloc.stop()
 
 
-def test_files_of_nothing_but_tiny_pieces_are_done_with_quickly(save):
+def test_files_of_many_tiny_fields_are_read_quickly(save):
     float_and_diff = (varint(5 << 3 | 5) + b"\0" * 4 + number(1, 1)) * 50_000
     for content in (number(1, 1) * 500_000, new_layer("fc", "InnerProduct", [float_and_diff])):
         start = time.perf_counter()
@@ -206,7 +206,7 @@ def test_files_of_nothing_but_tiny_pieces_are_done_with_quickly(save):
 
 
 def test_files_without_weights_and_of_ambiguous_layers_are_refused(save, tmp_path):
-    assert "holds no layer with weights" in refusal(save(new_net([("relu1", "ReLU", [])])))
+    assert "contains no layer with weights" in refusal(save(new_net([("relu1", "ReLU", [])])))
     assert "two layers named 'fc'" in refusal(save(new_net([LAYERS[2], LAYERS[2]])))
     # A layer of the same name without weights, as of a data layer for another phase, is no ambiguity.
     assert list(read_caffemodel(save(new_net([LAYERS[2], ("fc", "Data", [])])))) == ["fc"]

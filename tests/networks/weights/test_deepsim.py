@@ -98,7 +98,7 @@ def test_names_as_the_first_upload_had_them_are_known():
     assert [layer.name for layer in ordered_layers({f"G.{k}": v for k, v in inner.items()}, source="x")] == CAFFE_NAMES
 
 
-def test_a_translation_that_mixes_both_kinds_of_layer_is_told_apart_by_its_names():
+def test_a_translation_with_both_kinds_of_layers_is_recognized_by_its_names():
     """The generators for conv3 and conv4: tconv5_1 is a transposed convolution, conv2_1 a convolution, both square
     here, so that no shape tells them apart."""
     source = nn.Sequential(
@@ -124,7 +124,7 @@ def test_a_translation_that_mixes_both_kinds_of_layer_is_told_apart_by_its_names
     same_images(source, target, torch.randn(2, 4, 6, 6))
 
 
-def test_caffes_names_with_true_convolutions_are_told_by_their_shapes():
+def test_convolutions_under_caffes_names_are_recognized_by_their_shapes():
     """conv5_1 with (out, in) = (10, 8) behind a deconv5 that gives 8 channels can only be a convolution; the square
     conv4_1 is then one as well."""
     state = translated_fc(CAFFE_NAMES, False).state_dict()
@@ -279,11 +279,11 @@ def test_caffenet_gets_its_weights_under_its_own_names(tmp_path: Path, encode, l
         np.testing.assert_array_equal(state[f"{name}.bias"], floats(shape[0], seed=100 + i))
 
 
-def test_other_networks_are_no_caffenet():
+def test_other_networks_are_refused_as_caffenet():
     layers = {name: CaffeLayer(name, kind, blobs) for name, kind, blobs in caffenet()}
     message = refusal(caffenet_state, {name: layer for name, layer in layers.items() if name != "conv3"})
     assert "conv3" in message
-    assert "is no CaffeNet" in message
+    assert "is not a CaffeNet" in message
     refusal(caffenet_state, layers | {"fc8_b": layers["fc8"]})
     refusal(caffenet_state, layers | {"scale": CaffeLayer("scale", "Scale", [zeros(1)])})
     as_conv = CaffeLayer("fc6", "Convolution", [floats(7, 4, 2, 2), zeros(7)])

@@ -121,7 +121,7 @@ def test_averaged_weights_come_first_and_any_other_can_be_chosen(tmp_path: Path)
     assert "model, ema" in message
 
 
-def test_several_unknown_containers_are_a_question_to_the_user(tmp_path: Path):
+def test_several_unknown_containers_are_a_user_error(tmp_path: Path):
     path = tmp_path / "gan.pt"
     torch.save({"generator": weights(1), "discriminator": weights(2), "step": 5}, path)
     message = refusal(read_state_dict, path)
@@ -187,7 +187,7 @@ def test_a_truncated_file_is_refused_wherever_it_breaks_off(tmp_path: Path, endi
         assert path.name in refusal(read_state_dict, path)
 
 
-def test_what_is_no_weights_file_is_refused(tmp_path: Path):
+def test_files_that_are_not_weights_are_refused(tmp_path: Path):
     path = tmp_path / "net.pt"
     for content, reason in [
         (b"", "empty"),
@@ -219,7 +219,7 @@ def test_a_dict_that_holds_itself_ends(tmp_path: Path):
 # Loading
 
 
-def test_wrappers_marks_inside_the_names_are_dropped():
+def test_parts_of_names_from_wrappers_are_removed():
     state = {name.replace("features.", "features.module."): value for name, value in weights().items()}
     net = Net()
     load_state_dict(net, prefixed(state, "net._orig_mod."), source="x")
@@ -245,7 +245,7 @@ def test_a_part_is_loaded_alone_where_the_rest_is_allowed_to_be_left():
     assert_holds(net, weights())
 
 
-def test_names_that_fit_twice_are_a_question_to_the_user():
+def test_ambiguous_prefixes_are_a_user_error():
     state = prefixed(weights(1), "online.") | prefixed(weights(2), "averaged.")
     assert "online, averaged: " in refusal(load_state_dict, Net(), state, source="x", allow_unexpected=["*"])
 
@@ -277,7 +277,7 @@ def test_a_new_head_can_be_left_as_it_is_but_only_by_permission():
     assert torch.equal(net.conv1.weight, weights()["conv1.weight"])
 
 
-def test_weights_of_another_network_are_never_loaded_in_silence():
+def test_weights_of_another_network_are_never_loaded_silently():
     everything = {"allow_missing": ["*"], "allow_unexpected": ["*"]}
     message = refusal(load_state_dict, Net(), {"blocks.0.attn.qkv": torch.ones(1)}, source="vit.pt", **everything)
     assert "vit.pt has no name in common" in message
