@@ -9,7 +9,6 @@ from PIL import Image
 pytestmark = pytest.mark.e2e
 
 QUICK = ["steps=2", "reference_images=64", "nearest=[]", "nearest_images=8", "top_images=0", "predictive.tasks=4"]
-JUDGE = ["judge=mini_resnet", "judge.weights=null", "judge.classes=data", "judge.width=8"]
 OTHER = ["similarity=mini_resnet", "similarity.net.width=8", "similarity.net.weights=null", "similarity.net.classes=10"]
 
 
@@ -95,15 +94,16 @@ def test_a_contact_sheet_says_what_began_at_real_images(trained):
 )
 def test_wrong_settings_are_one_line(trained, argument, message):
     user, _, _ = trained
-    _, err = user.run("visualize.py", *QUICK, "judge=none", "units=fc8:0-1", "seeds=1", argument, status=1)
+    _, err = user.run("visualize.py", *QUICK, "judge=none", "units=fc8:0-1", "seeds=1", argument, status=2)
     assert message in err
     assert "Traceback" not in err
 
 
 def test_the_target_cannot_be_its_own_similarity(trained):
-    user, _, _ = trained
-    _, prior, _ = trained
-    _, err = user.run(
-        "visualize.py", *QUICK, "judge=none", "similarity=mini_caffenet", "similarity.net.weights=embedded", status=None
-    )
-    assert "similarity" in err or prior
+    """The judge's check: a network of the same weights would only repeat what the target says."""
+    user, path, _ = trained
+    same = ["similarity=mini_caffenet", "similarity.net.weights=null", "similarity.net.classes=16"]
+    _, err = user.run("visualize.py", *QUICK, f"prior={path}", "judge=none", *same, status=2)
+    assert "the similarity mini_caffenet (" in err
+    assert "weight tensors with the target" in err
+    assert "Traceback" not in err
