@@ -18,7 +18,7 @@ from dgn.devices import moved
 from dgn.errors import UserError
 from dgn.networks import landmarks
 from dgn.networks.capture import capture
-from dgn.networks.foreign_code import prepared, why_it_fails
+from dgn.networks.foreign_code import TorchScript, prepared, why_it_fails
 from dgn.networks.inputs import InputSpace
 from dgn.networks.layer_names import SCRIPT, LayerNames, pooled
 from dgn.networks.layers import OUTPUT, Layer, probe
@@ -279,17 +279,6 @@ class FeatureNet(nn.Module):
                 return  # the layers before the error have been recorded
             reason = why_it_fails(self.name, self.probe_size, error, lambda inputs: self._call(inputs.to(self.device)))
             raise UserError(reason) from error
-
-
-class TorchScript(nn.Module):
-    """Wraps a scripted or traced network, which does not support hooks."""
-
-    def __init__(self, script: nn.Module) -> None:
-        super().__init__()
-        self.script = script
-
-    def forward(self, images: Tensor) -> Any:
-        return self.script(images)
 
 
 def _unique(labels: Sequence[str]) -> tuple[str, ...]:

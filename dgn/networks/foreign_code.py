@@ -128,3 +128,14 @@ def _dry_run(network: nn.Module, size: tuple[int, int]) -> None:
     if _is_lazy(network):
         names = [name for name, tensor in network.named_parameters() if nn.parameter.is_lazy(tensor)]
         raise UserError(f"the weight {names[0]} still has no shape after a first run: its lazy module is never called")
+
+
+class TorchScript(nn.Module):
+    """Wraps a scripted or traced network, which does not support hooks."""
+
+    def __init__(self, script: nn.Module) -> None:
+        super().__init__()
+        self.script = script
+
+    def forward(self, images: Tensor) -> Any:
+        return self.script(images)

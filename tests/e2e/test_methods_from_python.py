@@ -34,10 +34,9 @@ def same(images, preferred, folder):
 def test_the_images_are_those_of_the_command_line(trained, tmp_path, monkeypatch):
     user, path, _ = trained
     monkeypatch.setenv("DGN_CACHE", user.environment["DGN_CACHE"])
-    shown = from_command_line(user, f"method=[{','.join(NAMES)}]", "steps=6", f"prior={path}")
     prior = Prior.load(user.folder / path)
-    assert set(shown) == set(NAMES)
     for name in NAMES:
+        shown = from_command_line(user, f"method={name}", "steps=6", f"prior={path}")
         preferred = getattr(methods, name)(prior, "fc8:house,conv3:2", seeds=[0, 3], steps=6, seed=5)
         same(shown[name], preferred, tmp_path)
         assert (preferred.images[0] != preferred.images[1]).any()
