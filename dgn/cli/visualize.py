@@ -97,7 +97,8 @@ def _read_predictive(config: DictConfig) -> PredictiveSettings | None:
     if not isinstance(tasks, int) or isinstance(tasks, bool) or tasks < 0:
         raise UserError(f"predictive.tasks={tasks}: give a number of pairs of real images, e.g. 20, or 0 for none")
     minimize = _read_flag("predictive.minimize", config.minimize)
-    return PredictiveSettings(tasks, minimize) if tasks else None
+    causal = _read_flag("predictive.causal", config.causal)
+    return PredictiveSettings(tasks, minimize, causal) if tasks else None
 
 
 def _read_flag(key: str, value: Any) -> bool:

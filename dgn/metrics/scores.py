@@ -16,7 +16,7 @@ from dgn.metrics.intervals import Estimate, interval
 REAL = "real images"
 """The method's name in the reference row."""
 
-SHARES = ("top1", "top5", "2afc")
+SHARES = ("2afc", "causal", "wrong_class_start", "top1", "top5")
 """Figures that are fractions of images."""
 
 
@@ -146,7 +146,7 @@ class Scores:
         return paths
 
 
-_FIRST = ("2afc", "mis", "frechet", "kid", "diversity", "gain", "paths")
+_FIRST = ("2afc", "mis", "causal", "frechet", "kid", "diversity", "gain", "paths")
 _LAST = ("wrong_class_start", "top1", "top5", "probability")
 
 

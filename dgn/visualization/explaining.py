@@ -10,11 +10,12 @@ from dgn.am.maximize import Preferred
 from dgn.am.objectives.algebra import Objective
 from dgn.data.reference import Reference
 from dgn.metrics.paths import PathSimilarity, path_similarity, unit_images
-from dgn.metrics.predictive import Explanations, PredictivePower, explanations_of
+from dgn.metrics.predictive import REAL_STRONGEST, Explanations, Prediction, PredictivePower, explanations_of
 from dgn.metrics.scorer import class_of
 from dgn.metrics.scores import REAL, Measured
 from dgn.metrics.similarity import Similarity
 from dgn.networks.featurenet import FeatureNet
+from dgn.visualization.settings import PredictiveSettings
 
 REFERENCES = 9
 """Explanations of each kind in the papers; with fewer seeds, the real images are as few."""
@@ -41,10 +42,10 @@ def add_predictive_power(
     objectives: Sequence[Objective],
     reference: Reference,
     similarity: Similarity,
-    tasks: int,
+    settings: PredictiveSettings,
     per_unit: int,
 ) -> list[Measured]:
-    """Returns the rows with the figures `2afc` and `mis`.
+    """Returns the rows with the figures `2afc` and `mis`, and `causal` if the settings ask for it.
 
     Minimizing images explain only if every method has them for every unit, so that all rows answer the same task. The
     row of real images, if there is one, is answered with the units' strongest and weakest real images.
@@ -55,27 +56,29 @@ def add_predictive_power(
         objectives: the objectives.
         reference: the real images.
         similarity: compares images.
-        tasks: the number of pairs of real images of each unit.
+        settings: how it is measured.
         per_unit: the number of images of each unit.
     """
-    power = PredictivePower(target, objectives, reference.images, similarity, tasks, min(REFERENCES, per_unit))
     shown = {i: explanations_of(row.preferred, row.minimized) for i, row in enumerate(rows) if not _is_real(row)}
     if not all(_has_weak(of_units) for of_units in shown.values()):
         shown = {i: {unit: replace(e, weak=None) for unit, e in units.items()} for i, units in shown.items()}
-    predictions = power.measure({str(i): of_units for i, of_units in shown.items()})
-    both = all(_has_weak(of_units) for of_units in shown.values())
-    real = next((p for name, p in predictions.items() if name.startswith(REAL) and (both == (name == REAL))), None)
-    figures = []
-    for i, row in enumerate(rows):
-        prediction = real if _is_real(row) else predictions[str(i)]
-        if prediction is None:
-            figures.append(row.measured)
-            continue
-        per_figure = {
-            name: _in_order(prediction.units, v, row.measured.units) for name, v in prediction.per_unit.items()
-        }
-        figures.append(replace(row.measured, per_unit={**per_figure, **row.measured.per_unit}))
-    return figures
+    measured = [row.measured for row in rows]
+    references = min(REFERENCES, per_unit)
+    for causal in (False, True) if settings.causal else (False,):
+        power = PredictivePower(
+            target, objectives, reference.images, similarity, settings.tasks, references, causal=causal
+        )
+        predictions = power.measure({str(i): of_units for i, of_units in shown.items()})
+        real = REAL if all(_has_weak(of_units) for of_units in shown.values()) else REAL_STRONGEST
+        answers = [predictions[real if _is_real(row) else str(i)] for i, row in enumerate(rows)]
+        measured = [_with_answers(row, answer, causal) for row, answer in zip(measured, answers, strict=True)]
+    return measured
+
+
+def _with_answers(row: Measured, prediction: Prediction, causal: bool) -> Measured:
+    figures = {"causal": prediction.accuracy} if causal else prediction.per_unit
+    ordered = {name: _in_order(prediction.units, values, row.units) for name, values in figures.items()}
+    return replace(row, per_unit={**row.per_unit, **ordered})
 
 
 def add_path_similarity(

@@ -170,7 +170,7 @@ def _explaining(asked: Visualization, scene: Scene) -> Explaining | None:
             log.info("%s: the same units' minimizing images, for predictive power", approach.method.name)
             starts = _find_starts(approach, asked, scene, {}, near)
             minimized[i] = search(approach, scene.target, negated, asked.search, scene.data, starts).preferred
-    return Explaining(scene.similarity, asked.predictive.tasks, minimized)
+    return Explaining(scene.similarity, asked.predictive, minimized)
 
 
 def _with_wrong_class_starts(scores: Scores, asked: Visualization, scene: Scene) -> Scores:

@@ -14,6 +14,9 @@ _METRICS = {
     "mis": Metric(
         "MIS", about="the same, weighed by how clear the answers are (machine interpretability score); chance: 0.5"
     ),
+    "causal": Metric(
+        "causal", percent=True, about="how often they predict which of two occlusions lowers the unit more"
+    ),
     "frechet": Metric("Frechet distance", "lower", about="to real images of the same classes, in the judge's features"),
     "kid": Metric("KID", "lower", about="kernel distance to real images of the same classes, unbiased"),
     "diversity": Metric("diversity", "", about="mean distance between seeds, relative to that between real images"),

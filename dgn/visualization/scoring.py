@@ -18,6 +18,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.visualization.explaining import Explained, add_path_similarity, add_predictive_power
 from dgn.visualization.search import SearchResult
+from dgn.visualization.settings import PredictiveSettings
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +61,12 @@ class Explaining:
 
     Attributes:
         similarity: compares images, for predictive power; None: predictive power is not measured.
-        tasks: the number of pairs of real images of each unit.
+        settings: how predictive power is measured.
         minimized: for each approach, the images of the negated objectives; None: there are none.
     """
 
     similarity: Similarity | None
-    tasks: int
+    settings: PredictiveSettings
     minimized: Sequence[Preferred | None]
 
 
@@ -139,7 +140,7 @@ def _explained(
     objectives = list(dict.fromkeys(rows[0].preferred.objectives))
     if explaining is not None and explaining.similarity is not None:
         measured = add_predictive_power(
-            rows, target, objectives, reference, explaining.similarity, explaining.tasks, per_unit
+            rows, target, objectives, reference, explaining.similarity, explaining.settings, per_unit
         )
     return add_path_similarity(rows, measured, target, objectives, reference)
 

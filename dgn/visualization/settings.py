@@ -73,10 +73,12 @@ class PredictiveSettings:
     Attributes:
         tasks: the number of pairs of real images of each unit.
         minimize: whether the images that excite a unit least are searched too.
+        causal: whether it is also asked which of two occlusions of an image lowers a unit more.
     """
 
     tasks: int = 20
     minimize: bool = True
+    causal: bool = False
 
 
 @dataclass(frozen=True)

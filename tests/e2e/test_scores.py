@@ -58,8 +58,9 @@ def test_methods_are_compared_from_noise_unless_asked(trained):
 
 def test_hidden_units_have_every_figure_that_needs_no_label(trained):
     user, _, _ = trained
-    _, scores, _ = scored(user, "judge=none", *OTHER, "units=conv3:0-2", "seeds=2", "start=noise")
-    for figure in ("2afc", "mis", "paths", "gain", "diversity_pixels"):
+    causal = ["predictive.causal=true", "predictive.minimize=false"]
+    _, scores, _ = scored(user, "judge=none", *OTHER, *causal, "units=conv3:0-2", "seeds=2", "start=noise")
+    for figure in ("2afc", "mis", "causal", "paths", "gain", "diversity_pixels"):
         assert scores[0][figure], figure
     assert "top1" not in scores[0]
 
