@@ -33,6 +33,7 @@ from dgn.visualization.approaches import make_approaches
 from dgn.visualization.gallery_run import Scene, make_gallery
 from dgn.visualization.settings import FacetSettings, NoteSettings, PredictiveSettings, Visualization
 from dgn.visualization.tracking import log_gallery
+from dgn.visualization.wrong_class import check_wrong_class_starts
 
 
 def visualize(config: DictConfig, folder: Path) -> Path | None:
@@ -143,6 +144,8 @@ def _make_scene(config: DictConfig, asked: Visualization, device: torch.device) 
     reference = Reference(data, asked.reference_images) if data is not None and asked.reference_images else None
     approaches = make_approaches(read_methods(config, given_overrides()), priors, asked.start, reference)
     judge = load_judge(config, first, target, data)
+    if asked.wrong_class_start:
+        check_wrong_class_starts(objectives, judge, reference)
     similarity = load_similarity(config, judge, target, first) if asked.predictive is not None else None
     return Scene(target, objectives, approaches, priors, judge, similarity, data, reference)
 

@@ -13,7 +13,6 @@ from dgn.am.objectives.algebra import Objective
 from dgn.am.starts import Starts
 from dgn.data.datamodule import ImageData
 from dgn.data.reference import Reference
-from dgn.errors import UserError
 from dgn.metrics.scores import Scores
 from dgn.metrics.similarity import Similarity
 from dgn.networks.featurenet import FeatureNet
@@ -176,16 +175,13 @@ def _explaining(asked: Visualization, scene: Scene) -> Explaining | None:
 def _with_wrong_class_starts(scores: Scores, asked: Visualization, scene: Scene) -> Scores:
     """Adds the figure `wrong_class_start` to the approaches' rows: the share of searches that end in their class."""
     reference = scene.reference
-    if not asked.wrong_class_start:
+    if not asked.wrong_class_start or reference is None or scene.judge is None:
         return scores
-    units = class_units(scene.objectives, reference.classes) if reference is not None else []
-    near = start_images(scene.target, units, reference) if reference is not None else {}
-    units = [unit for unit in units if unit in near]
-    if scene.judge is None or reference is None or len(units) < 2:
-        raise UserError(
-            "wrong_class_start=true needs a judge, and real images of at least two of the units' classes: give judge= "
-            "and data=, or leave it out"
-        )
+    near = start_images(scene.target, class_units(scene.objectives, reference.classes), reference)
+    units = list(near)
+    if len(units) < 2:
+        log.warning("wrong_class_start: fewer than two classes have real images; it is not measured")
+        return scores
     rows = list(scores.rows)
     for i, approach in enumerate(scene.approaches):
         log.info("%s: from real images of other classes", approach.method.name)

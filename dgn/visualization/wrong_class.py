@@ -10,6 +10,8 @@ from torch import Tensor
 from dgn.am.maximize import Preferred
 from dgn.am.objectives.algebra import Objective
 from dgn.am.starts import Starts
+from dgn.data.reference import Reference
+from dgn.errors import UserError
 from dgn.metrics.recognition import judge_images
 from dgn.metrics.scorer import class_of
 from dgn.networks.featurenet import FeatureNet
@@ -18,6 +20,17 @@ from dgn.networks.featurenet import FeatureNet
 def class_units(objectives: Sequence[Objective], classes: Sequence[str]) -> list[Objective]:
     """Returns the objectives that are units of a class of the real images."""
     return [objective for objective in objectives if class_of(objective, classes) is not None]
+
+
+def check_wrong_class_starts(
+    objectives: Sequence[Objective], judge: FeatureNet | None, reference: Reference | None
+) -> None:
+    """Raises UserError if searches from another class cannot be measured."""
+    if judge is None or reference is None or len(class_units(objectives, reference.classes)) < 2:
+        raise UserError(
+            "wrong_class_start=true needs a judge, real images, and units of at least two of their classes: "
+            "give judge=, data= and units=, or leave it out"
+        )
 
 
 def exchanged(starts: Starts, objectives: Sequence[Objective], seeds: int) -> Starts:
