@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from dgn.errors import UserError
 from dgn.runs.programs import quoted
 
-NAMES = ("layer", "layers", "facet_layer", "diversity_layer", "labels", "image_column", "label_column")
+NAMES = ("layer", "layers", "facet_layer", "diversity_layer", "labels", "trunk", "image_column", "label_column")
 """Last parts of keys whose values are names (of layers, labels, columns) or lists of them, and never numbers."""
 TOP_NAMES = ("nearest",)
 """The same for top-level keys only; in a method these keys are numbers."""

@@ -77,7 +77,7 @@ def test_a_code_prior_is_trained_and_used(trained):
     _, named = visualized(user, "method=ppgn2017_dae", "units=fc8:0", f"code_prior={where.parent}")
     assert rows[0]["activation"] == named[0]["activation"]
     _, err = user.run("visualize.py", *QUICK, "method=ppgn2017_dae", f"code_prior={path}", status=2)
-    assert "no code prior" in err
+    assert "is not a code prior" in err
 
     # Stopped and taken up again, it ends in the same weights.
     whole = found.autoencoder.state_dict()

@@ -109,7 +109,7 @@ def test_jobs_of_a_launcher_read_the_users_files(own):
     """Each job composes the config of every method anew, in a process of joblib's."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     shown = ["target=mini_caffenet", "target.weights=null", "target.classes=3", "units=fc8:0", "seeds=1", "judge=none"]
-    shown += ["reference_images=0", "image_size=32", "steps=2", "method=[pixels,shorter]", "comparison.enabled=false"]
+    shown += ["reference_images=0", "canvas_size=32", "steps=2", "method=[pixels,shorter]", "comparison.enabled=false"]
     several = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1", "hydra.sweep.dir=two"]
     own.run("visualize.py", "--config-dir=configs", *several, *shown)
     for job in ("0", "1"):

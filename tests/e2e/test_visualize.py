@@ -207,7 +207,6 @@ def test_the_readmes_five_lines(trained):
         "from dgn import Prior, dgn_am, parse_units\n"
         f"prior = Prior.load({str(path)!r})\n"
         "units = parse_units('fc8:house, fc8:tree', prior.encoder_net())\n"
-        "import sys; assert 'hydra' not in sys.modules\n"  # only a method's own file needs it
         "preferred = dgn_am(prior, units, seeds=range(2), steps=3)\n"
         "preferred.save('preferred')\n"
         "print(tuple(preferred.images.shape))\n"
