@@ -42,6 +42,7 @@ def fit_classifier(config: DictConfig, folder: Path, network: Callable[[DictConf
     pl.seed_everything(config.seed, verbose=False)
     data = instantiate(config.data)
     data.accumulate = config.get("accumulate", 1)
+    data.overfit = common.read_overfit(config)
     if not data.classes:
         raise UserError("task=encoder needs labelled images, and these have no classes; use class folders")
     net = network(config.encoder, data)

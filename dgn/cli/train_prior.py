@@ -41,6 +41,7 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     command = common.start(config, folder, _MEASURES)
     data = instantiate(config.data)
     data.accumulate = config.get("accumulate", 1)
+    data.overfit = common.read_overfit(config)
     encoder = network(config.encoder, data)
     comparator = network(config.comparator, data) if config.comparator.get("_target_") else None
     with open_dict(config):

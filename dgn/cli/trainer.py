@@ -205,6 +205,14 @@ def step_settings(config: DictConfig) -> dict[str, Any]:
     return {"accumulate": accumulate, "gradient_clip": clip}
 
 
+def read_overfit(config: DictConfig) -> int | None:
+    """Reads the number of images to overfit; None: train on all. Raises UserError if it is not a positive number."""
+    count = config.get("overfit")
+    if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
+        raise UserError(f"overfit={count}: give a number of training images, at least 1, or null for all")
+    return count
+
+
 def format_metrics(metrics: Mapping[str, float], **formats: str) -> str:
     """The text of a run's last line about the metrics that it has.
 

@@ -51,6 +51,9 @@ class ImageData(pl.LightningDataModule):
     """Number of batches per training step. The loader returns them as one batch, which the step splits
     (`dgn.training.accumulation`)."""
 
+    overfit: int | None = None
+    """Number of training images to train on, always the same ones; None: all."""
+
     judge: Mapping[str, Any] | None = None
     """Config of the network that recognizes the classes of these images with judge=auto; None: there is none."""
 
@@ -93,7 +96,10 @@ class ImageData(pl.LightningDataModule):
                 f"{world}, for example {-(-self.batch_size // world) * world}"
             )
         batches = StepBatches(self.step_size, trainer.global_step, trainer.max_steps, rank, world)
-        return self._loader(Stream(self.train_source, self.seed), batch_sampler=batches)
+        source = self.train_source
+        if self.overfit is not None:
+            source = _Subset(source, _some(len(source), self.overfit))
+        return self._loader(Stream(source, self.seed), batch_sampler=batches)
 
     def val_dataloader(self) -> DataLoader:
         trainer = self._trainer()

@@ -6,7 +6,7 @@ from dgn.errors import UserError
 from dgn.prior.code_prior import CodePrior
 from dgn.prior.generator_prior import Prior
 from dgn.prior.hub import fetch, is_shared
-from dgn.runs.folders import CHECKPOINT, CODE_PRIOR, OUTPUTS, PRIOR
+from dgn.runs.folders import CHECKPOINT, CODE_PRIOR, DEBUG, OUTPUTS, PRIOR
 from dgn.runs.programs import command, override
 
 
@@ -23,7 +23,8 @@ def find_prior(where: str | None) -> Path:
     if is_shared(where):
         return fetch(where)
     if where is None:
-        priors = [*OUTPUTS.glob(f"*/*/{PRIOR}"), *OUTPUTS.glob(f"*/{PRIOR}"), *OUTPUTS.glob(f"multirun/*/*/{PRIOR}")]
+        patterns = f"*/*/{PRIOR}", f"*/{PRIOR}", f"multirun/*/*/{PRIOR}"
+        priors = [path for pattern in patterns for path in OUTPUTS.glob(pattern) if DEBUG not in path.parents]
         if not priors:
             raise UserError(
                 f"no prior under {OUTPUTS}/; make one with `{command('train')}`, or name one with prior=FILE_OR_FOLDER"
@@ -53,7 +54,8 @@ def load_code_prior(where: str | None, prior: Prior) -> CodePrior:
     if where is not None:
         path = Path(where)
         return CodePrior.load(path / CODE_PRIOR if path.is_dir() else path)
-    for path in sorted(OUTPUTS.glob(f"*/*/{CODE_PRIOR}"), key=lambda path: path.stat().st_mtime, reverse=True):
+    paths = [path for path in OUTPUTS.glob(f"*/*/{CODE_PRIOR}") if DEBUG not in path.parents]
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
         code_prior = CodePrior.load(path)
         if code_prior.fits(prior):
             return code_prior

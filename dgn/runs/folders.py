@@ -12,6 +12,7 @@ import yaml
 from dgn.errors import UserError
 
 OUTPUTS = Path("outputs")
+DEBUG = OUTPUTS / "debug"  # runs of debug=..., which no command looks in by itself
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
 PREVIOUS = Path("checkpoints") / "previous.ckpt"
 """The checkpoint before the last one."""

@@ -6,6 +6,7 @@ and ends it, so that the next job of the same process gets a separate run.
 
 import csv
 import io
+import pkgutil
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,11 @@ from dgn.runs.wandb import WandbRun
 def check(loggers: Mapping[str, Any]) -> None:
     """Raises UserError for invalid settings of the config's loggers, before the job starts."""
     for settings in loggers.values():
-        if settings["_target_"] == "dgn.runs.loggers.wandb_logger":
+        try:
+            maker = pkgutil.resolve_name(settings["_target_"])
+        except (ImportError, AttributeError, ValueError):
+            continue  # making the logger reports this
+        if maker is wandb_logger:
             wandb_runs.check(**{key: settings[key] for key in ("project", "mode", "tags") if key in settings})
 
 

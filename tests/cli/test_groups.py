@@ -1,0 +1,68 @@
+"""The config groups: each is described in the help, and tasks choose among them."""
+
+import re
+
+import pytest
+import yaml
+
+from dgn.cli.config import compose
+from dgn.cli.config_folders import package_configs
+
+COMMANDS = ("train", "visualize", "compare")
+
+
+def groups_of(command: str) -> list[str]:
+    """The groups in the defaults list of a command's config."""
+    groups = []
+    for entry in yaml.safe_load((package_configs() / f"{command}.yaml").read_text())["defaults"]:
+        if isinstance(entry, dict):
+            (key,) = entry
+            if not key.startswith("override"):
+                groups.append(key.removeprefix("optional "))
+    return groups
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_describes_every_group_that_a_user_may_choose(command):
+    text = (package_configs() / "hydra" / "help" / f"{command}.yaml").read_text()
+    assert len(groups_of(command)) > 4
+    described: set[str] = set()
+    for line in text.splitlines():
+        names = re.match(r"    ([a-z_, ]+?)  ", line)
+        described |= set(re.findall(r"[a-z_]+", names.group(1))) if names else set()
+    assert [group for group in groups_of(command) if group not in described] == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "optimizer", "schedule"),
+    [
+        ([], "Adam", "halve"),
+        (["task=encoder"], "AdamW", "one_cycle"),
+        (["task=code_prior"], "Adam", "one_cycle"),
+        (["task=encoder", "optimizer=adam", "schedule=halve"], "Adam", "halve"),
+        (["experiment=deepsim/fc6"], "Adam", "halve"),
+    ],
+)
+def test_tasks_choose_optimizer_and_schedule(overrides, optimizer, schedule):
+    config = compose("train", overrides)
+    assert config.optimizer._target_.rpartition(".")[2] == optimizer
+    assert config.schedule._target_.rpartition(".")[2] == schedule
+    assert None not in dict(config.schedule).values()  # no group has to undo another's keys
+
+
+def test_callbacks_are_chosen_by_name_and_monitor_the_tasks_metric():
+    config = compose("train", ["callbacks=[early_stopping,timer]", "task=encoder"])
+    assert list(config.trainer.callbacks) == ["early_stopping", "timer"]
+    assert config.trainer.callbacks.early_stopping.monitor == "val/accuracy"
+    assert "callbacks" not in compose("train", []).trainer
+
+
+def test_settings_of_the_machine_are_read_last(tmp_path, monkeypatch):
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "default.yaml").write_text("# @package _global_\nseed: 7\n")
+    monkeypatch.setenv("DGN_CONFIG_DIR", str(tmp_path))
+    for command in ("train", "visualize"):
+        assert compose(command, []).seed == 7
+        assert compose(command, ["seed=8"]).seed == 8
+    monkeypatch.delenv("DGN_CONFIG_DIR")
+    assert compose("train", []).seed == 0
