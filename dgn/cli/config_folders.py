@@ -64,6 +64,11 @@ def choices(group: str) -> list[str]:
     return sorted({path.stem for folder in _folders() for path in (folder / group).glob("*.yaml")})
 
 
+def config_exists(name: str) -> bool:
+    """Whether the package has a config of that name, as in "local/default"."""
+    return (package_configs() / f"{name}.yaml").is_file()
+
+
 def config_file(name: str) -> Path:
     """The file that Hydra reads for a config's name, as in "method/dgn_am". Raises UserError if there is none."""
     for folder in _folders():

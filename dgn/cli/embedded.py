@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from dgn.cli.built_network import built_network
 from dgn.cli.config import compose, plain
-from dgn.cli.config_folders import without_own_configs
+from dgn.cli.config_folders import config_exists, without_own_configs
 from dgn.data.doodles import VERSION
 from dgn.errors import UserError
 from dgn.files import cache_dir, written_aside
@@ -66,6 +66,7 @@ def _recipe(name: str) -> dict[str, Any]:
 
 
 def _config(recipe: str) -> DictConfig:
-    """The package's own files alone: a user's file of the same name must not change what the embedded networks are."""
+    """The package's own files alone: a user's files must not change what the embedded networks are."""
+    without_local = ["~local"] if config_exists("local/default") else []
     with without_own_configs():
-        return compose("train", [f"experiment=embedded/{recipe}", "logger=none"])
+        return compose("train", [f"experiment=embedded/{recipe}", "logger=none", *without_local])

@@ -1,10 +1,12 @@
 """The config groups: each is described in the help, and tasks choose among them."""
 
 import re
+import shutil
 
 import pytest
 import yaml
 
+from dgn.cli import config, config_folders, embedded
 from dgn.cli.config import compose
 from dgn.cli.config_folders import package_configs
 
@@ -66,3 +68,14 @@ def test_settings_of_the_machine_are_read_last(tmp_path, monkeypatch):
         assert compose(command, ["seed=8"]).seed == 8
     monkeypatch.delenv("DGN_CONFIG_DIR")
     assert compose("train", []).seed == 0
+
+
+def test_they_do_not_change_the_embedded_networks(tmp_path, monkeypatch):
+    shutil.copytree(package_configs(), tmp_path / "conf")
+    before = embedded._config("encoder")
+    (tmp_path / "conf" / "local").mkdir()
+    (tmp_path / "conf" / "local" / "default.yaml").write_text("# @package _global_\nseed: 7\n")
+    monkeypatch.setattr(config_folders, "package_configs", lambda: tmp_path / "conf")
+    monkeypatch.setattr(config, "package_configs", lambda: tmp_path / "conf", raising=False)
+    assert compose("train", []).seed == 7
+    assert embedded._config("encoder") == before
