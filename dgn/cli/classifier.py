@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from dgn.cli import trainer as common
 from dgn.cli.config import plain
+from dgn.cli.step_settings import read_overfit, step_settings
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
 from dgn.files import write_whole
@@ -42,7 +43,7 @@ def fit_classifier(config: DictConfig, folder: Path, network: Callable[[DictConf
     pl.seed_everything(config.seed, verbose=False)
     data = instantiate(config.data)
     data.accumulate = config.get("accumulate", 1)
-    data.overfit = common.read_overfit(config)
+    data.overfit = read_overfit(config)
     if not data.classes:
         raise UserError("task=encoder needs labelled images, and these have no classes; use class folders")
     net = network(config.encoder, data)
@@ -56,7 +57,7 @@ def fit_classifier(config: DictConfig, folder: Path, network: Callable[[DictConf
         config.seed,
         config.label_smoothing,
         instantiate(config.augmentation),
-        **common.step_settings(config),
+        **step_settings(config),
     )
     path = folder / ENCODER
     with common.running(config, folder) as (loggers, interruption):

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from dgn.cli import trainer as common
 from dgn.cli.config import plain
 from dgn.cli.roles import load_prior, own_data
+from dgn.cli.step_settings import step_settings
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
 from dgn.files import write_whole
@@ -47,7 +48,7 @@ def fit_code_prior(config: DictConfig, folder: Path) -> Path:
     autoencoder = CodeAutoencoder(prior.code_shape, config.code_prior.width, prior.statistics.rectified)
     autoencoder.set_statistics(prior.statistics.mean, prior.statistics.std)
     optimizer = instantiate(config.optimizer, _partial_=True)
-    steps = common.step_settings(config)
+    steps = step_settings(config)
     module = Denoising(autoencoder, optimizer, common.schedule(config), config.code_prior.noise, config.seed, **steps)
     codes = CodeData(train, val, config.code_prior.batch_size, config.seed)
     codes.accumulate = steps["accumulate"]

@@ -13,12 +13,14 @@ from omegaconf import DictConfig, open_dict
 from dgn.cli import trainer as common
 from dgn.cli.config import plain
 from dgn.cli.networks import network
+from dgn.cli.step_settings import read_overfit, step_settings
 from dgn.data.datamodule import ImageData
 from dgn.devices import placed
 from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.usable import check
+from dgn.prior.statistics import UnitStatistics
 from dgn.runs.folders import METRICS, PRIOR
 from dgn.runs.loggers import log_prior
 from dgn.training.callbacks import Reconstructions
@@ -41,55 +43,11 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     command = common.start(config, folder, _MEASURES)
     data = instantiate(config.data)
     data.accumulate = config.get("accumulate", 1)
-    data.overfit = common.read_overfit(config)
-    encoder = network(config.encoder, data)
-    comparator = network(config.comparator, data) if config.comparator.get("_target_") else None
-    with open_dict(config):
-        config.encoder.layer = encoder.code_layer() if config.encoder.layer == "auto" else config.encoder.layer
-    # Networks that were fitted on the way have drawn random numbers, those that were there have not.
-    pl.seed_everything(config.seed, verbose=False)
-    layers = _comparator_layers(config, comparator or encoder)
-    device = common.device(config.trainer)
-    encoder, comparator = placed(encoder, device), comparator and placed(comparator, device)
-    check(encoder, "encoder", [config.encoder.layer])
-    if config.loss.feature > 0:  # else nothing is learned from its gradient
-        check(comparator or encoder, "comparator", layers)
-    checkpoint = find_checkpoint(folder)
-    # A resumed run has measured them when it began.
-    saved = None if checkpoint is None else saved_statistics(checkpoint, config.encoder.layer)
-    codes, scales = saved or code_statistics(
-        data,
-        encoder,
-        config.encoder.layer,
-        comparator or encoder,
-        layers,
-        config.statistics.images,
-        bool(config.loss.get("raw_features")),
-        config.statistics.get("split", "train"),
-    )
-    generator = instantiate(config.generator, code_shape=tuple(codes.mean.shape), image_size=data.image_size)
-    discriminator = instantiate(
-        {k: v for k, v in config.discriminator.items() if k not in ("conditional", "update")},
-        image_size=data.image_size,
-        code_shape=tuple(codes.mean.shape) if config.discriminator.conditional else None,
-    )
-    for net in (generator, discriminator):
-        net.to(memory_format=torch.channels_last)
-    carried = None if config.export.encoder == "auto" else bool(config.export.encoder)
-    module = Inversion(
-        Networks(encoder, config.encoder.layer, generator, discriminator, comparator, layers, scales),
-        codes,
-        instantiate(config.optimizer, _partial_=True),
-        common.schedule(config),
-        weights=instantiate(config.loss),
-        ema_decay=config.ema_decay,
-        seed=config.seed,
-        compile=config.compile,
-        **common.step_settings(config),
-        discriminator_update=config.discriminator.get("update", "joint"),
-        about=_about(config, encoder, data) | {"command": command},
-        encoder_tensors=carried_tensors(encoder, carried),
-    )
+    data.overfit = read_overfit(config)
+    encoder, comparator, layers = _networks(config, data)
+    codes, scales = _statistics(config, folder, data, encoder, comparator or encoder, layers)
+    module = _inversion(config, data, encoder, comparator, layers, codes, scales)
+    module.about["command"] = command
     shown = next(data.real_images(16, "val"))[0]
     with common.running(config, folder) as (loggers, interruption):
         trainer = common.make_trainer(config, folder, loggers, interruption, [Reconstructions(folder, shown)])
@@ -100,7 +58,7 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
         )  # fmt: skip
         metrics = common.fit(trainer, module, data, folder)
         metrics |= {
-            "generator_parameters": sum(p.numel() for p in generator.parameters()),
+            "generator_parameters": sum(p.numel() for p in module.generator.parameters()),
             "total_seconds": round(time.perf_counter() - began, 1),
         }
         module.about["metrics"] = metrics
@@ -115,6 +73,88 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     )
     log.info("%s; %.0f s in total", summary, metrics["total_seconds"])
     return folder / PRIOR
+
+
+def _networks(config: DictConfig, data: ImageData) -> tuple[FeatureNet, FeatureNet | None, list[str]]:
+    """Builds and checks E and C on the run's device, sets the config's encoder.layer, and seeds the run.
+
+    Returns:
+        E, C (None: it is E), and the layers that are compared.
+    """
+    encoder = network(config.encoder, data)
+    comparator = network(config.comparator, data) if config.comparator.get("_target_") else None
+    with open_dict(config):
+        config.encoder.layer = encoder.code_layer() if config.encoder.layer == "auto" else config.encoder.layer
+    # Networks that were fitted on the way have drawn random numbers, those that were there have not.
+    pl.seed_everything(config.seed, verbose=False)
+    layers = _comparator_layers(config, comparator or encoder)
+    device = common.device(config.trainer)
+    encoder, comparator = placed(encoder, device), comparator and placed(comparator, device)
+    check(encoder, "encoder", [config.encoder.layer])
+    if config.loss.feature > 0:  # else nothing is learned from its gradient
+        check(comparator or encoder, "comparator", layers)
+    return encoder, comparator, layers
+
+
+def _statistics(
+    config: DictConfig,
+    folder: Path,
+    data: ImageData,
+    encoder: FeatureNet,
+    comparator: FeatureNet,
+    layers: list[str],
+) -> tuple[UnitStatistics, dict[str, float]]:
+    """Returns the statistics of the code's units, and the scales of the compared features.
+
+    A resumed run has measured them when it began.
+    """
+    checkpoint = find_checkpoint(folder)
+    saved = None if checkpoint is None else saved_statistics(checkpoint, config.encoder.layer)
+    return saved or code_statistics(
+        data,
+        encoder,
+        config.encoder.layer,
+        comparator,
+        layers,
+        config.statistics.images,
+        bool(config.loss.get("raw_features")),
+        config.statistics.get("split", "train"),
+    )
+
+
+def _inversion(
+    config: DictConfig,
+    data: ImageData,
+    encoder: FeatureNet,
+    comparator: FeatureNet | None,
+    layers: list[str],
+    codes: UnitStatistics,
+    scales: dict[str, float],
+) -> Inversion:
+    """Builds G, D and the LightningModule that trains them."""
+    generator = instantiate(config.generator, code_shape=tuple(codes.mean.shape), image_size=data.image_size)
+    discriminator = instantiate(
+        {k: v for k, v in config.discriminator.items() if k not in ("conditional", "update")},
+        image_size=data.image_size,
+        code_shape=tuple(codes.mean.shape) if config.discriminator.conditional else None,
+    )
+    for net in (generator, discriminator):
+        net.to(memory_format=torch.channels_last)
+    carried = None if config.export.encoder == "auto" else bool(config.export.encoder)
+    return Inversion(
+        Networks(encoder, config.encoder.layer, generator, discriminator, comparator, layers, scales),
+        codes,
+        instantiate(config.optimizer, _partial_=True),
+        common.schedule(config),
+        weights=instantiate(config.loss),
+        ema_decay=config.ema_decay,
+        seed=config.seed,
+        compile=config.compile,
+        **step_settings(config),
+        discriminator_update=config.discriminator.get("update", "joint"),
+        about=_about(config, encoder, data),
+        encoder_tensors=carried_tensors(encoder, carried),
+    )
 
 
 def _comparator_layers(config: DictConfig, comparator: FeatureNet) -> list[str]:

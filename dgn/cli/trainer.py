@@ -20,6 +20,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from dgn.cli.config import plain
+from dgn.cli.step_settings import read_overfit, step_settings
 from dgn.cli.trainer_arguments import (
     check_trainer,
     make_callbacks,
@@ -67,6 +68,7 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> str:
     check_loggers(config.logger)
     check_trainer(config, [name for name in measures if name.startswith("val/")])
     step_settings(config)
+    read_overfit(config)
     tell_limits(device(config.trainer))
     _check_validation(config)
     check_checkpoint(folder)
@@ -189,28 +191,6 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: ImageData, folder
     if last.step != steps:
         trainer.validate(module, data, verbose=False, weights_only=True)
     return {**last.found, "steps": steps, "fit_seconds": round(seconds, 1)}
-
-
-def step_settings(config: DictConfig) -> dict[str, Any]:
-    """The settings `accumulate` and `gradient_clip`, for the LightningModules of all tasks.
-
-    Raises UserError for wrong ones. (Configs saved by earlier versions have neither.)
-    """
-    accumulate, clip = config.get("accumulate", 1), config.get("gradient_clip")
-    if not isinstance(accumulate, int) or isinstance(accumulate, bool) or accumulate < 1:
-        raise UserError(f"accumulate={accumulate}: give a number of batches, at least 1")
-    is_number = isinstance(clip, int | float) and not isinstance(clip, bool)
-    if clip is not None and not (is_number and clip > 0):
-        raise UserError(f"gradient_clip={clip}: give the largest norm, a number above 0, or null for none")
-    return {"accumulate": accumulate, "gradient_clip": clip}
-
-
-def read_overfit(config: DictConfig) -> int | None:
-    """Reads the number of images to overfit; None: train on all. Raises UserError if it is not a positive number."""
-    count = config.get("overfit")
-    if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
-        raise UserError(f"overfit={count}: give a number of training images, at least 1, or null for all")
-    return count
 
 
 def format_metrics(metrics: Mapping[str, float], **formats: str) -> str:

@@ -115,7 +115,7 @@ def _overview(
         paths=paths,
         path_chart=chart([((i, i), values) for i, (_, values) in enumerate(paths.curves)], 1.0) if paths else None,
         chart_size=(WIDTH, HEIGHT),
-        begun=_begun(rows),
+        begun=grouping.describe_starts(rows),
         abreast=_abreast(units, columns),
         side=_side(width),
         **texts,
@@ -200,16 +200,6 @@ class _UnitPages:
         image = self._images[shot.place].detach().float().clamp(0, 1).cpu()
         box = clipped(shot.trace.box, image)
         return (self._real.write(cropped(image, box)), field(box, image)) if field(box, image) else ("", None)
-
-
-def _begun(rows: Sequence[Row]) -> str:
-    """Returns a sentence on what searches started from, for the overview; "" if all of them started from noise."""
-    methods: dict[str, dict[str, None]] = {}
-    for row in rows:
-        if words := grouping.describe_start(row.start):
-            methods.setdefault(words, {})[row.method] = None
-    parts = [f"{' and '.join(names)} started {words}" for words, names in methods.items()]
-    return f"Searches of {'; of '.join(parts)}." if parts else ""
 
 
 def _head(shots: Sequence[Shot]) -> list[str]:

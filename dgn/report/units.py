@@ -123,6 +123,16 @@ _STARTS = {
 }
 
 
+def describe_starts(rows: Sequence[Row]) -> str:
+    """Returns a sentence on what searches started from, for the overview; "" if all of them started from noise."""
+    methods: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if words := describe_start(row.start):
+            methods.setdefault(words, {})[row.method] = None
+    parts = [f"{' and '.join(names)} started {words}" for words, names in methods.items()]
+    return f"Searches of {'; of '.join(parts)}." if parts else ""
+
+
 def arrange(
     rows: Sequence[Row], traces: Sequence[Trace], thumbs: Sequence[str], sizes: Sequence[tuple[int, int]]
 ) -> tuple[list[Column], list[UnitResults]]:
