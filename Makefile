@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint suite install install-dev clean
+.PHONY: demo test lint suite quick install install-dev clean
 
 demo: $(VENV)/.installed
 	$(RUN) train.py
@@ -19,6 +19,9 @@ lint: $(VENV)/.installed-dev
 
 suite: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
+
+quick: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile -m "not slow"
 
 install: $(VENV)/.installed
 

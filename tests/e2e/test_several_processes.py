@@ -10,7 +10,7 @@ import torch
 
 from dgn.prior import Prior
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

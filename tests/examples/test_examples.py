@@ -13,6 +13,8 @@ from dgn.data.doodles import CLASSES
 from dgn.data.sources import doodles
 from dgn.networks.zoo import mini_caffenet
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

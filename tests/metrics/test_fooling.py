@@ -13,6 +13,8 @@ from dgn.errors import UserError
 from dgn.metrics.fooling import FoolingCircuit, deciding_layer, flagged, fooling_circuit
 from dgn.metrics.paths import path_similarity, unit_images
 
+pytestmark = pytest.mark.slow
+
 PLANTED = 16
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 nbformat = pytest.importorskip("nbformat", reason="the notebook's test needs pip install -e '.[dev]'")
 nbclient = pytest.importorskip("nbclient", reason="the notebook's test needs pip install -e '.[dev]'")
 pytest.importorskip("ipykernel", reason="the notebook's test needs pip install -e '.[dev]'")
