@@ -23,7 +23,7 @@ from dgn.am.objectives.language import parse_units
 from dgn.am.setting import Setting
 from dgn.cli.config import compose
 from dgn.cli.embedded import embedded_weights
-from dgn.cli.stages import method_for, stages_of
+from dgn.cli.stages import read_method
 from dgn.data.datamodule import to_image_space
 from dgn.data.doodles import CLASSES, Doodles
 from dgn.metrics.fooling import deciding_layer, flagged, fooling_circuit
@@ -50,9 +50,8 @@ def patterns(side: int) -> Tensor:
 
 def search(net: FeatureNet, name: str, prior: Prior | None, steps: int | None, seed: int = 0) -> Tensor:
     """Returns one image for each class unit, (16, 3, 64, 64)."""
-    config = compose("visualize", [f"method={name}"]).method
-    method = method_for(config, "noise", steps)
-    return maximize(net, parse_units("fc8:all", net), stages_of(method, Setting(net, prior)), [seed]).images
+    method = read_method(compose("visualize", [f"method={name}"]).method, steps)
+    return maximize(net, parse_units("fc8:all", net), method.stages(Setting(net, prior)), [seed]).images
 
 
 def main() -> None:

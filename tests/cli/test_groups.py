@@ -43,6 +43,7 @@ def test_the_help_describes_every_group_that_a_user_may_choose(command):
         (["task=code_prior"], "Adam", "one_cycle"),
         (["task=encoder", "optimizer=adam", "schedule=halve"], "Adam", "halve"),
         (["experiment=deepsim/fc6"], "Adam", "halve"),
+        (["experiment=deepsim/fc6", "task=encoder"], "Adam", "halve"),
     ],
 )
 def test_tasks_choose_optimizer_and_schedule(overrides, optimizer, schedule):
