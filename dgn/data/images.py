@@ -20,8 +20,8 @@ from dgn.errors import UserError
 from dgn.files import written_aside
 
 try:
-    # Three quarters of Pillow's time. Deprecated since torchvision 0.29 in favour of torchcodec, which is not used, as it
-    # needs FFmpeg; Pillow decodes where torchvision no longer does.
+    # Three quarters of Pillow's time. Deprecated since torchvision 0.29 in favour of torchcodec, which is not used
+    # because it needs FFmpeg; Pillow decodes where torchvision no longer does.
     from torchvision.io import decode_jpeg
 except ImportError:  # torchvision 0.29 announced that a later one drops it
     decode_jpeg = None

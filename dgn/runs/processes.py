@@ -3,8 +3,8 @@
 `run_in_processes` calls a function in each, and not the command line again, which in a multirun would start the
 multirun once more in every process. `dgn.runs.ranks` says which of them one is.
 
-torch.distributed.launcher.elastic_launch is not used: it spawns processes that each import torch and the program anew, and
-kills them 30 seconds after a signal, however long they take to save the run.
+torch.distributed.launcher.elastic_launch is not used: it spawns processes that each import torch and the program anew,
+and kills them 30 seconds after a signal, however long they take to save the run.
 """
 
 import json
