@@ -9,7 +9,7 @@ The space is written in Hydra's own sweep language, in hydra.sweeper.params or o
     range(1,10)                one of these numbers
 
 Which settings come out is a function of the seed, so that the same command with resume=auto means the same jobs.
-Optuna's RandomSampler is not used: its plugin is an optional dependency, and chooses the settings of a job when its turn
+Optuna's RandomSampler is not used: its plugin is an optional dependency, and chooses a job's settings when its turn
 comes, so that a multirun's jobs would not be known before the first one.
 """
 
