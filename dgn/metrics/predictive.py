@@ -256,19 +256,22 @@ _CALIBRATION_UNITS = 32
 def explanations_of(preferred: Preferred, minimized: Preferred | None = None) -> dict[str, Explanations]:
     """Returns preferred images by unit, for `PredictivePower.measure`; searches without a result are left out.
 
+    A minimizing search that finds no gradient, because its unit is silent already, has nothing lower to find: its image
+    counts.
+
     Args:
         preferred: the images of a method.
         minimized: those of the negated objectives (`-fc8:3`), by the same method; None: there are none.
     """
-    strong = _by_unit(preferred, 1.0)
-    weak = _by_unit(minimized, -1.0) if minimized is not None else {}
+    strong = _by_unit(preferred, preferred.found, 1.0)
+    weak = _by_unit(minimized, minimized.activations.isfinite().tolist(), -1.0) if minimized is not None else {}
     return {unit: Explanations(images, weak.get(unit)) for unit, images in strong.items()}
 
 
-def _by_unit(preferred: Preferred, sign: float) -> dict[str, Tensor]:
+def _by_unit(preferred: Preferred, valid: Sequence[bool], sign: float) -> dict[str, Tensor]:
     places: dict[str, list[int]] = {}
-    for place, (objective, found) in enumerate(zip(preferred.objectives, preferred.found, strict=True)):
-        if found:
+    for place, (objective, is_valid) in enumerate(zip(preferred.objectives, valid, strict=True)):
+        if is_valid:
             places.setdefault(str(sign * objective), []).append(place)
     return {unit: preferred.images[rows] for unit, rows in places.items()}
 

@@ -1,5 +1,6 @@
 """What the approaches' images explain: predictive power and path similarity, for rows of the table of scores."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,8 @@ from dgn.metrics.scores import REAL, Measured
 from dgn.metrics.similarity import Similarity
 from dgn.networks.featurenet import FeatureNet
 from dgn.visualization.settings import PredictiveSettings
+
+log = logging.getLogger(__name__)
 
 REFERENCES = 9
 """Explanations of each kind in the papers; with fewer seeds, the real images are as few."""
@@ -61,6 +64,8 @@ def add_predictive_power(
     """
     shown = {i: explanations_of(row.preferred, row.minimized) for i, row in enumerate(rows) if not _is_real(row)}
     if not all(_has_weak(of_units) for of_units in shown.values()):
+        if settings.minimize:
+            log.info("2AFC and MIS are measured without minimizing images: some units or methods have none")
         shown = {i: {unit: replace(e, weak=None) for unit, e in units.items()} for i, units in shown.items()}
     measured = [row.measured for row in rows]
     references = min(REFERENCES, per_unit)

@@ -218,11 +218,16 @@ def test_the_images_of_a_search_are_explanations_by_unit(units, images):
     preferred = _preferred(images[:6], [o for o in objectives for _ in range(2)])
     preferred.outcomes[1] = Outcome(False)
     minimized = _preferred(images[6:9], [-objective for objective in objectives])
+    minimized.outcomes[0] = Outcome(False, "no gradient at any step")  # the unit is silent: nothing is lower
+    minimized.outcomes[2] = Outcome(False, "not finite")
+    minimized.activations[2] = torch.nan
     found = explanations_of(preferred, minimized)
     assert list(found) == ["output:0", "output:2", "output:3"]
     torch.testing.assert_close(found["output:0"].strong, images[:1])
     torch.testing.assert_close(found["output:2"].strong, images[2:4])
     torch.testing.assert_close(found["output:2"].weak, images[7:8])
+    torch.testing.assert_close(found["output:0"].weak, images[6:7])
+    assert found["output:3"].weak is None
     assert explanations_of(preferred)["output:3"].weak is None
 
 
