@@ -60,6 +60,8 @@ class Network:
 OWN = "benchmarks/other_networks.py"
 SEGMENTATION = "torchvision.models.segmentation"
 BARE = ("args.weights=null", "args.weights_backbone=null")
+SMALL = (*BARE, "args.min_size=64", "args.max_size=64")
+"""Detectors resize their images themselves, by default to 320 or 800 pixels."""
 NETWORKS = [
     Network("torchvision", "inception_v3", 96, "fc:1"),
     Network("torchvision", "efficientnet_v2_s", 64, "classifier.1:1"),
@@ -83,10 +85,33 @@ NETWORKS = [
     Network("timm", "mambaout_femto", 64, "head.fc:1"),
     Network("timm", "davit_tiny", 64, "head.fc:1"),
     Network("custom", f"{SEGMENTATION}:lraspp_mobilenet_v3_large", 64, "classifier.high_classifier:1@2,2", BARE),
-    Network("custom", f"{SEGMENTATION}:deeplabv3_mobilenet_v3_large", 64, "classifier.4:1@1,1", BARE),
+    Network(
+        "custom",
+        f"{SEGMENTATION}:deeplabv3_mobilenet_v3_large",
+        64,
+        "classifier.4:1@1,1",
+        BARE,
+        ("layer=backbone",),
+    ),
     Network("custom", f"{SEGMENTATION}:fcn_resnet50", 64, "classifier.4:1@1,1", BARE),
-    Network("custom", "torchvision.models.detection:fasterrcnn_mobilenet_v3_large_320_fpn", 64, "backbone.fpn:1", BARE),
-    Network("custom", "torchvision.models.detection:retinanet_resnet50_fpn", 64, "backbone.fpn:1", BARE),
+    Network(
+        "custom",
+        "torchvision.models.detection:fasterrcnn_mobilenet_v3_large_320_fpn",
+        64,
+        "backbone.fpn:1",
+        SMALL,
+        ("layer=backbone.fpn:pool",),
+        "backbone.fpn",
+    ),
+    Network(
+        "custom",
+        "torchvision.models.detection:retinanet_resnet50_fpn",
+        64,
+        "backbone.fpn:1",
+        SMALL,
+        ("layer=backbone.fpn:p6",),
+        "backbone.fpn",
+    ),
     Network("custom", f"{OWN}:Pyramid", 64, "fpn:layer4:1@0,0"),
     Network("custom", f"{OWN}:Segmenter", 64, "classifier:1@8,8"),
     Network("custom", f"{OWN}:RowReader", 64, "head:1"),
