@@ -70,7 +70,7 @@ def _made(model: str, args: Mapping[str, Any]) -> nn.Module:
             raise UserError(f"model={model} is a {type(value).__name__}; name a function or class that gives a module")
         try:
             network = value(**args)
-        except Exception as error:  # user code can raise anything
+        except (Exception, SystemExit) as error:  # user code can raise anything
             raise UserError(f"model={model} cannot be made with args={dict(args)}: {format_error(error)}") from error
     if not isinstance(network, nn.Module):
         raise UserError(f"model={model} gave a {type(network).__name__}; it must give a torch.nn.Module")
@@ -110,5 +110,5 @@ def _imported(model: str, file: str) -> ModuleType:
         if error.name and file.startswith(error.name):
             raise UserError(f"model={model}: no module {error.name!r}; check its name, or give a file") from None
         raise UserError(f"model={model} cannot be imported: {format_error(error)}") from error
-    except Exception as error:  # user code can raise anything
+    except (Exception, SystemExit) as error:  # user code can raise anything
         raise UserError(f"model={model} cannot be imported: {format_error(error)}") from error

@@ -133,3 +133,11 @@ def test_a_named_network_is_the_same_in_every_setting(folder):
     config = compose("visualize", shlex.split(line))
     again = network(config.judge)
     assert (again.input_space, again.labels, again.fingerprint()) == (net.input_space, net.labels, net.fingerprint())
+
+
+def test_a_builder_that_ends_the_program_is_reported(tmp_path):
+    (tmp_path / "leaving.py").write_text("import sys\n\ndef net():\n    sys.exit('no licence')\n")
+    with pytest.raises(
+        UserError, match=r"leaving.py:net cannot be made .*SystemExit: no licence \(leaving.py, line 4\)"
+    ):
+        custom(f"{tmp_path / 'leaving.py'}:net")
