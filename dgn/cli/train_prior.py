@@ -20,6 +20,7 @@ from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.usable import check
+from dgn.prior.principal import AXES
 from dgn.prior.statistics import UnitStatistics
 from dgn.runs.folders import METRICS, PRIOR
 from dgn.runs.loggers import log_prior
@@ -119,6 +120,7 @@ def _statistics(
         config.statistics.images,
         bool(config.loss.get("raw_features")),
         config.statistics.get("split", "train"),
+        config.statistics.get("axes", AXES),
     )
 
 
