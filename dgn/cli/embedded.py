@@ -61,7 +61,7 @@ def _recipe(name: str) -> dict[str, Any]:
     """The settings that an embedded network's weights depend on."""
     config = _config(name)
     # Where metrics go, and what follows from them, is nothing to the weights; nor is where the task's function is.
-    others = ("task", "resume", "threads", "logger", "metric", "comparison")
+    others = ("task", "resume", "threads", "logger", "metric", "comparison", "code_model")
     return {"doodles": VERSION} | {k: v for k, v in plain(config).items() if k not in others}
 
 

@@ -1,10 +1,12 @@
-"""The settings of a training step that all tasks have: accumulation, clipping, the images to overfit."""
+"""The settings that several tasks have: accumulation, clipping, the images to overfit, the code model."""
 
 from typing import Any
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from dgn.errors import UserError
+from dgn.training.code_model import CodeModelFit
 
 
 def step_settings(config: DictConfig) -> dict[str, Any]:
@@ -27,3 +29,14 @@ def read_overfit(config: DictConfig) -> int | None:
     if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
         raise UserError(f"overfit={count}: give a number of training images, at least 1, or null for all")
     return count
+
+
+def read_code_model(config: DictConfig) -> CodeModelFit | None:
+    """Reads how the code model is fitted; None if there is none. Raises UserError for a number that is too small."""
+    group = config.get("code_model") or {}  # configs saved by earlier versions have none
+    if group.get("_target_") is None:
+        return None
+    for key in ("codes", "axes", "width", "blocks", "steps", "batch_size"):
+        if not isinstance(group[key], int) or isinstance(group[key], bool) or group[key] < 1:
+            raise UserError(f"code_model.{key}={group[key]}: give a whole number, at least 1")
+    return instantiate(group)

@@ -1,4 +1,8 @@
-"""task=code_prior: fit a denoising autoencoder over a prior's codes, from the config to code_prior.safetensors."""
+"""task=code_prior: learn the prior over a prior's codes, from the config to the file.
+
+code_prior=autoencoder fits a denoising autoencoder and writes code_prior.safetensors. code_prior=diffusion is
+`dgn.cli.train_code_model`.
+"""
 
 import json
 import logging
@@ -11,7 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from dgn.cli import trainer as common
-from dgn.cli.config import plain
+from dgn.cli.config import given_overrides, plain
 from dgn.cli.roles import load_prior, own_data
 from dgn.cli.step_settings import step_settings
 from dgn.data.datamodule import ImageData
@@ -28,10 +32,14 @@ _MEASURES = ("val/noise_left", "val/loss", "total_seconds")
 
 
 def fit_code_prior(config: DictConfig, folder: Path) -> Path:
-    """Fits a prior over the codes of config.prior; returns the path of code_prior.safetensors.
+    """Fits a prior over the codes of config.prior, of the kind of the group `code_prior`; returns the file's path."""
+    return instantiate(config.code_prior.fit)(config, folder)
 
-    The codes are those of the images that config.prior was trained on. Writes code_prior.safetensors, metrics.json and
-    the checkpoint into the folder.
+
+def fit_autoencoder(config: DictConfig, folder: Path) -> Path:
+    """Fits a denoising autoencoder over the codes of config.prior; returns the path of code_prior.safetensors.
+
+    Writes code_prior.safetensors, metrics.json and the checkpoint into the folder.
     """
     began = time.perf_counter()
     if config.code_prior.noise <= 0 or config.code_prior.images < 2:
@@ -39,9 +47,7 @@ def fit_code_prior(config: DictConfig, folder: Path) -> Path:
     common.start(config, folder, _MEASURES)
     device = common.device(config.trainer)
     prior = load_prior(config.prior, device)
-    data, why = own_data(prior)
-    if data is None:
-        raise UserError(f"a prior over codes is fitted to the images that the prior was trained on; {why}")
+    data = images_of(config, prior)
     prior.encoder_net()
     pl.seed_everything(config.seed, verbose=False)
     train, val = (_codes(prior, data, config.code_prior.images, split) for split in ("train", "val"))
@@ -65,6 +71,22 @@ def fit_code_prior(config: DictConfig, folder: Path) -> Path:
     summary = common.format_metrics(metrics, noise_left="Of the noise, a share of %.3f is left on held-out codes")
     log.info("%s; %.0f s in total", summary, metrics["total_seconds"])
     return folder / CODE_PRIOR
+
+
+def images_of(config: DictConfig, prior: Prior) -> ImageData:
+    """Returns the images of `data=` if the command line has it, else those that the prior was trained on.
+
+    Raises UserError if these are not known.
+    """
+    if any(word.lstrip("+").split("=")[0] == "data" for word in given_overrides()):
+        return instantiate(config.data)
+    data, why = own_data(prior)
+    if data is None:
+        raise UserError(
+            f"a prior over codes is fitted to the images that the prior was trained on; {why}; name a folder of such "
+            "images with data=image_folder data.root=FOLDER"
+        )
+    return data
 
 
 def _codes(prior: Prior, data: ImageData, count: int, split: str) -> torch.Tensor:

@@ -13,18 +13,20 @@ from omegaconf import DictConfig, open_dict
 from dgn.cli import trainer as common
 from dgn.cli.config import plain
 from dgn.cli.networks import network
-from dgn.cli.step_settings import read_overfit, step_settings
+from dgn.cli.step_settings import read_code_model, read_overfit, step_settings
 from dgn.data.datamodule import ImageData
 from dgn.devices import placed
 from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.usable import check
+from dgn.prior.code_model import CodeModel
 from dgn.prior.principal import AXES
 from dgn.prior.statistics import UnitStatistics
 from dgn.runs.folders import METRICS, PRIOR
 from dgn.runs.loggers import log_prior
-from dgn.training.callbacks import Reconstructions
+from dgn.training.callbacks import Interruption, Reconstructions
+from dgn.training.code_model import CodeModelFit
 from dgn.training.code_statistics import code_statistics, saved_statistics
 from dgn.training.inversion import Inversion, Networks
 from dgn.training.resuming import find_checkpoint
@@ -32,7 +34,14 @@ from dgn.training.train_prior import carried_tensors
 
 log = logging.getLogger(__name__)
 
-_MEASURES = ("val/psnr", "val/feature_distance", "val/code_error", "generator_parameters", "total_seconds")
+_MEASURES = (
+    "val/psnr",
+    "val/feature_distance",
+    "val/code_error",
+    "code_model/frechet",
+    "generator_parameters",
+    "total_seconds",
+)
 
 
 def fit_prior(config: DictConfig, folder: Path) -> Path:
@@ -47,7 +56,8 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     data.overfit = read_overfit(config)
     encoder, comparator, layers = _networks(config, data)
     codes, scales = _statistics(config, folder, data, encoder, comparator or encoder, layers)
-    module = _inversion(config, data, encoder, comparator, layers, codes, scales)
+    fitting = read_code_model(config)
+    module = _inversion(config, data, encoder, comparator, layers, codes, scales, fitting.codes if fitting else 0)
     module.about["command"] = command
     shown = next(data.real_images(16, "val"))[0]
     with common.running(config, folder) as (loggers, interruption):
@@ -65,7 +75,10 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
         module.about["metrics"] = metrics
         module.about["training"]["steps"] = metrics["steps"]  # fewer where max_time or a callback ended it
         if trainer.is_global_zero:
-            module.prior().save(folder / PRIOR)
+            prior = module.prior()
+            prior.code_model = _code_model(module, fitting, metrics, folder, interruption)
+            metrics["total_seconds"] = round(time.perf_counter() - began, 1)
+            prior.save(folder / PRIOR)
             write_whole(folder / METRICS, json.dumps(metrics, indent=2))
             log_prior(loggers, folder / PRIOR, module.about)
         trainer.strategy.barrier()  # all processes find what rank 0 has written
@@ -132,6 +145,7 @@ def _inversion(
     layers: list[str],
     codes: UnitStatistics,
     scales: dict[str, float],
+    codes_kept: int,
 ) -> Inversion:
     """Builds G, D and the LightningModule that trains them."""
     generator = instantiate(config.generator, code_shape=tuple(codes.mean.shape), image_size=data.image_size)
@@ -154,9 +168,28 @@ def _inversion(
         compile=config.compile,
         **step_settings(config),
         discriminator_update=config.discriminator.get("update", "joint"),
+        codes_kept=codes_kept,
         about=_about(config, encoder, data),
         encoder_tensors=carried_tensors(encoder, carried),
     )
+
+
+def _code_model(
+    module: Inversion, fitting: CodeModelFit | None, metrics: dict[str, float], folder: Path, interruption: Interruption
+) -> CodeModel | None:
+    """Fits the code model to the codes that training has seen last, and adds its quality to the metrics."""
+    if fitting is None or module.codes is None or module.held_out_codes is None:
+        return None
+    log.info("Fitting the code model to the codes of %d images", len(module.codes.coordinates))
+    model, figures = fitting.fit(
+        module.codes.coordinates,
+        module.held_out_codes.coordinates,
+        module.seed,
+        module.device,
+        common.stopping(folder, interruption, "while the code model was fitted"),
+    )
+    metrics.update(figures)
+    return model
 
 
 def _comparator_layers(config: DictConfig, comparator: FeatureNet) -> list[str]:

@@ -3,7 +3,7 @@
 import logging
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from dgn.cli.trainer_arguments import (
 )
 from dgn.data.datamodule import ImageData
 from dgn.devices import device_of_accelerator, tell_limits
-from dgn.errors import UserError, first_line
+from dgn.errors import Interrupted, UserError, first_line
 from dgn.files import write_whole
 from dgn.runs.folders import CHECKPOINT, CONFIG, holds_run, read_command
 from dgn.runs.loggers import check as check_loggers
@@ -128,7 +128,7 @@ def make_trainer(
     theirs = make_callbacks(config.trainer)
     bar = bool(config.trainer.enable_progress_bar) and interactive() and rank() == 0 and not shows_progress(theirs)
     lines = bool(config.trainer.enable_progress_bar) and not bar and not shows_progress(theirs)
-    again = command("train", *own_configs_flag(), override("resume", folder))
+    again = resuming(folder)
     ours: list[pl.Callback] = [
         Checkpoints(folder, config.checkpoint.every_n_steps, again, interruption),
         Throughput(config.trainer.log_every_n_steps, lines=lines),
@@ -157,6 +157,22 @@ def make_trainer(
         )
     except InstantiationException as error:
         raise UserError(f"Lightning's Trainer refuses its settings: {first_line(error.__cause__ or error)}") from None
+
+
+def resuming(folder: Path) -> str:
+    """Returns the command that resumes the run of a folder."""
+    return command("train", *own_configs_flag(), override("resume", folder))
+
+
+def stopping(folder: Path, interruption: Interruption, when: str) -> Callable[[], None]:
+    """Returns a function that ends the run if it was asked to stop, and says when and how to resume it."""
+
+    def stop() -> None:
+        if interruption.received is not None:
+            raise Interrupted(interruption.received, f"stopped {when}; resume with: {resuming(folder)}")
+
+    interruption.take()
+    return stop
 
 
 def fit(trainer: pl.Trainer, module: pl.LightningModule, data: ImageData, folder: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from dgn.networks.generator import UpconvGenerator
 from dgn.prior import Prior
 from dgn.prior.statistics import UnitStatistics
 from dgn.training.accumulation import clip_gradients, parts
+from dgn.training.code_buffer import CodeBuffer
 from dgn.training.distributed import average, average_gradients
 from dgn.training.gradients import add_gradients, decay_groups
 from dgn.training.loss_weights import LossWeights
@@ -70,6 +71,8 @@ class Inversion(pl.LightningModule):
         discriminator_update: "joint": the gradients of D and G come from the same passes of D, and both are updated
             together. "before": D is updated before the gradient of G is computed, which needs a third pass of D, as
             in the published loop.
+        codes_kept: The number of codes, the last ones, that are kept for a code model (`dgn.training.code_buffer`); 0:
+            none. They are saved in every checkpoint.
         about: The metadata of the prior (`dgn.prior.Prior`), saved in every checkpoint, so that each is a prior too.
         encoder_tensors: The weights of E if the prior carries them, saved in every checkpoint too.
 
@@ -92,6 +95,7 @@ class Inversion(pl.LightningModule):
         accumulate: int = 1,
         gradient_clip: float | None = None,
         discriminator_update: str = "joint",
+        codes_kept: int = 0,
         about: Mapping[str, Any] | None = None,
         encoder_tensors: Mapping[str, Tensor] | None = None,
     ) -> None:
@@ -122,6 +126,9 @@ class Inversion(pl.LightningModule):
             for network in filter(None, (self.generator, self.discriminator)):
                 network.compile()
         self.readback = Readback()
+        axes = statistics.principal if codes_kept else None
+        self.codes = CodeBuffer(axes, codes_kept) if axes is not None else None
+        self.held_out_codes = CodeBuffer(axes, codes_kept, of_all=False) if axes is not None else None
 
     @property
     def best_generator(self) -> UpconvGenerator:
@@ -137,6 +144,8 @@ class Inversion(pl.LightningModule):
         for (images,) in parts(batch[:1], self.accumulate):
             with record_function("encode"):
                 codes, features = self.encode(images)
+                if self.codes is not None:
+                    self.codes.add(codes)
             with record_function("generate"):
                 generated = self.generator(codes)
             with record_function("compare"):
@@ -226,9 +235,15 @@ class Inversion(pl.LightningModule):
         log_step(self, self.global_step, shown, shown=True)
         log_step(self, self.global_step, others)
 
+    def on_validation_epoch_start(self) -> None:
+        if self.held_out_codes is not None:
+            self.held_out_codes.clear()
+
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         images = batch[0]
         codes, features = self.encode(images)
+        if self.held_out_codes is not None:
+            self.held_out_codes.add(codes)
         generated = self.best_generator(codes).clamp(0, 1)
         generated_codes = self.encoder(generated, [self.layer])[self.layer].float()
         compared = self.compare(generated)
@@ -257,6 +272,8 @@ class Inversion(pl.LightningModule):
         checkpoint["balance"] = self.balance.state_dict()
         checkpoint["code_statistics"] = vars(self.statistics)
         checkpoint["feature_scales"] = self.feature_scales
+        if self.codes is not None:
+            checkpoint["codes"] = self.codes.coordinates
         checkpoint["prior"] = {
             "about": self.about,
             "generator": self.generator.spec(),
@@ -270,6 +287,8 @@ class Inversion(pl.LightningModule):
         self.balance.load_state_dict(checkpoint["balance"])
         self.statistics = UnitStatistics(**checkpoint["code_statistics"])
         self.feature_scales = checkpoint["feature_scales"]
+        if self.codes is not None and "codes" in checkpoint:  # older checkpoints have none
+            self.codes.coordinates = checkpoint["codes"]
 
 
 class NonFiniteLoss(Exception):

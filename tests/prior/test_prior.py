@@ -74,7 +74,7 @@ def rewrite(path, change, tensors=None) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda h: h.update(format=2),
+        lambda h: h.update(format=3),
         lambda h: h.pop("generator"),
         lambda h: h["generator"].update(plan="fc 99999999999, reshape 3x4x4"),
         lambda h: h["generator"].update(code_shape=[31]),

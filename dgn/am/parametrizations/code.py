@@ -8,17 +8,26 @@ from torch import Tensor
 from dgn.am.objectives.algebra import Objective
 from dgn.am.setting import Setting
 from dgn.am.starts import Starts
+from dgn.prior import Prior
 
 FC6_RANGE = 11.9
 """Mean width of [0, mean + 3 sigma] over CaffeNet's fc6 units, from the ranges published with DGN-AM: the scale
 on which the paper's steps and noise on fc6 codes are stated."""
 
 
+def code_unit(prior: Prior, low: Tensor, high: Tensor) -> float:
+    """Returns the size, in a prior's codes with these bounds, of a step of 1 on the scale of CaffeNet's fc6."""
+    width = float((high - low)[high > low].mean()) if bool((high > low).any()) else 1.0
+    # Codes that are not rectified span mean -+ 3 sigma: twice the width of the part above the mean.
+    return (width if prior.statistics.rectified else width / 2) / FC6_RANGE
+
+
 class Code:
     """The code of a prior (Nguyen et al. 2016): images are G(y).
 
     The setting's `begin` chooses the start. "noise": y ~ N(0, 1) on the scale of CaffeNet's fc6, as in the published
-    search; "sample": each unit drawn from its distribution over real images; or images, whose codes are the start.
+    search; "sample": a code drawn from the prior's code model, or without one each unit from its distribution over real
+    images; or images, whose codes are the start.
 
     Args:
         setting: the target and the prior.
@@ -30,10 +39,7 @@ class Code:
     def __init__(self, setting: Setting, sigmas: float = 3.0) -> None:
         self.prior, self.begin = setting.codes(), setting.begin
         self.bounds = self.prior.bounds(sigmas)
-        low, high = self.bounds
-        width = float((high - low)[high > low].mean()) if bool((high > low).any()) else 1.0
-        # Codes that are not rectified span mean -+ 3 sigma: twice the width of the part above the mean.
-        self.unit = (width if self.prior.statistics.rectified else width / 2) / FC6_RANGE
+        self.unit = code_unit(self.prior, *self.bounds)
 
     def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
         if isinstance(self.begin, Starts):
