@@ -23,6 +23,7 @@ from dgn.networks.generator import UpconvGenerator
 from dgn.networks.usable import check
 from dgn.prior import Prior
 from dgn.training.callbacks import Progress
+from dgn.training.code_model import CodeModelFit
 from dgn.training.code_statistics import code_statistics
 from dgn.training.inversion import Inversion, LossWeights, Networks, NonFiniteLoss
 from dgn.training.precision import OwnLayers, resolve_precision
@@ -46,6 +47,7 @@ def train_prior(
     lr: float = 2e-3,
     ema_decay: float = 0.998,
     statistics_images: int = 2000,
+    code_model: CodeModelFit | None = CodeModelFit(),  # noqa: B008 (frozen)
     seed: int = 0,
     accelerator: str = "auto",
     precision: str = "auto",
@@ -65,6 +67,8 @@ def train_prior(
         lr: Learning rate of Adam.
         ema_decay: Decay of the average of G's weights that the prior holds.
         statistics_images: The number of real images over which the codes are measured.
+        code_model: How the model of the codes is fitted at the end (None: there is none, and method=guided cannot use
+            the prior).
         seed: Seed of initial weights and dropout.
         accelerator: As trainer.accelerator of train.py.
         precision: As trainer.precision of train.py.
@@ -105,6 +109,7 @@ def train_prior(
             weights=weights,
             ema_decay=ema_decay,
             seed=seed,
+            codes_kept=code_model.codes if code_model is not None else 0,
             about=_about(encoder, layer, data, steps),
             encoder_tensors=carried_tensors(encoder),
         )
@@ -127,7 +132,12 @@ def train_prior(
             raise UserError(f"a loss is not finite at {error}; lower lr or the loss weights") from None
         trainer.limit_val_batches = 1.0
         (module.about["metrics"],) = trainer.validate(module, data, verbose=False)
-    return module.prior().to("cpu")
+    prior = module.prior()
+    if code_model is not None and module.codes is not None and module.held_out_codes is not None:
+        codes, held_out = module.codes.coordinates, module.held_out_codes.coordinates
+        prior.code_model, figures = code_model.fit(codes, held_out, seed, device)
+        prior.about["metrics"] = {**prior.about["metrics"], **figures}
+    return prior.to("cpu")
 
 
 def _same_random_state_after(device: torch.device) -> AbstractContextManager[None]:

@@ -71,7 +71,7 @@ class ReverseStep:
 
     Args:
         fresh_noise: whether the step adds as much noise as ancestral sampling does (eta = 1), which corrects earlier
-            steps; else it is deterministic (eta = 0).
+            steps; else it is deterministic (eta = 0), and the search keeps what its start lacks of the objective.
     """
 
     def __init__(self, fresh_noise: bool = True) -> None:
