@@ -23,6 +23,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
 from dgn.networks.weights.load import load_state_dict
 from dgn.networks.zoo import build, named
+from dgn.prior.clamping import clamp
 from dgn.prior.hub import fetch, is_shared
 from dgn.prior.principal import PrincipalAxes
 from dgn.prior.statistics import UnitStatistics
@@ -79,9 +80,9 @@ class Prior:
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (N, *code_shape) -> images (N, 3, image_size, image_size) in image space, in [0, 1].
 
-        Differentiable.
+        Differentiable; a black or white pixel passes the gradient that leads back from it (`dgn.prior.clamping`).
         """
-        return self.generator(codes).clamp(0, 1)
+        return clamp(self.generator(codes), 0, 1)
 
     @property
     def principal(self) -> PrincipalAxes | None:
