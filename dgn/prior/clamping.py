@@ -16,13 +16,13 @@ def clamp(values: Tensor, low: float | None, high: float | None) -> Tensor:
 
 class _Clamp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, values: Tensor, low: float | None, high: float | None) -> Tensor:  # type: ignore[no-untyped-def, override]
+    def forward(ctx, values: Tensor, low: float | None, high: float | None) -> Tensor:  # type: ignore[no-untyped-def]
         ctx.save_for_backward(values)
         ctx.low, ctx.high = low, high
         return values.clamp(low, high)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def, override]
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def]
         (values,) = ctx.saved_tensors
         outwards = torch.zeros_like(gradient, dtype=torch.bool)
         if ctx.low is not None:
