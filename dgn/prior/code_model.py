@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dgn.networks.precision import full_precision
+from dgn.prior.clamping import clamp
 from dgn.prior.code_network import CodeNetwork
 from dgn.prior.principal import PrincipalAxes
 
@@ -131,7 +132,7 @@ def to_codes(coordinates: Tensor, axes: PrincipalAxes, rectified: bool) -> Tenso
     rectified: whether codes are rectified; they are then clamped at 0.
     """
     codes = axes.lift(coordinates / axes.std)
-    return codes.clamp_min(0) if rectified else codes
+    return clamp(codes, 0, None) if rectified else codes
 
 
 def to_coordinates(codes: Tensor, axes: PrincipalAxes) -> Tensor:

@@ -22,11 +22,12 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
 from dgn.networks.weights.load import load_state_dict
 from dgn.networks.zoo import build, named
+from dgn.prior.clamping import clamp
 from dgn.prior.code_model import CodeModel, read_code_model, to_codes
 from dgn.prior.hub import fetch, is_shared
 from dgn.prior.principal import PrincipalAxes
-from dgn.prior.prior_file import FORMAT, HEADER, check_shapes, read_file, require, require_types, statistics_shapes
-from dgn.prior.statistics import UnitStatistics
+from dgn.prior.prior_file import FORMAT, HEADER, check_shapes, read_file, require, require_types
+from dgn.prior.statistics import UnitStatistics, statistics_shapes
 from dgn.runs.programs import command, override
 
 
@@ -83,16 +84,13 @@ class Prior:
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (N, *code_shape) -> images (N, 3, image_size, image_size) in image space, in [0, 1].
 
-        Differentiable.
+        Differentiable; a black or white pixel passes the gradient that leads back from it (`dgn.prior.clamping`).
         """
-        return self.generator(codes).clamp(0, 1)
+        return clamp(self.generator(codes), 0, 1)
 
     @property
     def principal(self) -> PrincipalAxes | None:
-        """The principal axes of real codes, on the prior's device, or None if they were not fitted.
-
-        train.py fits them; `python train.py task=statistics prior=FILE` adds them to an older prior.
-        """
+        """The principal axes of real codes, on the prior's device; None in files of before they were fitted."""
         axes = self.statistics.principal
         return None if axes is None else axes.to(self.device)
 

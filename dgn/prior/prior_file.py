@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -59,14 +58,6 @@ def require_types(about: dict[str, Any]) -> None:
     ):
         if not isinstance(value, kind):
             raise TypeError(f"about.{name} is {value!r}")
-
-
-def statistics_shapes(statistics: dict[str, Tensor], code_shape: torch.Size) -> dict[str, Any]:
-    shapes: dict[str, Any] = dict.fromkeys(("mean", "std", "min", "max"), code_shape)
-    if "axes" not in statistics:  # older files have none
-        return shapes
-    count = statistics["axes"].shape[:1]
-    return shapes | {"axes": (*count, *code_shape), "axes_std": tuple(count)}
 
 
 def check_shapes(path: str | Path, tensors: dict[str, Tensor], expected: dict[str, Any]) -> None:

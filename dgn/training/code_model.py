@@ -69,7 +69,7 @@ class CodeModelFit:
         """
         began = time.perf_counter()
         if len(coordinates) < LEAST:
-            log.warning("No code model: %d codes were seen, and %d are the least", len(coordinates), LEAST)
+            log.info("No code model: %d codes were seen, and %d are the least", len(coordinates), LEAST)
             return None, {}
         data, others = coordinates[:, : self.axes].to(device), held_out[:, : self.axes]
         with torch.random.fork_rng(devices=[]):

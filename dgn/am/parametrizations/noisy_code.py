@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dgn.am.objectives.algebra import Objective
-from dgn.am.parametrizations.code import code_unit
+from dgn.am.parametrizations.coordinates import UnitCoordinates
 from dgn.am.setting import Setting
 from dgn.am.starts import Starts
 from dgn.am.step import Draws
@@ -48,7 +48,7 @@ class NoisyCode:
         self._prior, self._begin = prior, setting.begin
         self.travel = travel
         self.highest = 1.0 if isinstance(setting.begin, str) else from_image
-        self.unit = code_unit(prior, *prior.bounds())
+        self.unit = UnitCoordinates(prior, sigmas=3).unit
 
     def levels(self, steps: int) -> Tensor:
         """Returns the noise level of each of `steps` steps, followed by 0: (steps + 1,), on the CPU."""
