@@ -1,4 +1,4 @@
-"""task=code_prior code_prior=diffusion: fit the code model of an existing prior, from the config to its file."""
+"""task=code_prior kind=diffusion: fit the code model of an existing prior, from the config to its file."""
 
 import json
 import logging

@@ -1,6 +1,6 @@
 """task=code_prior: learn the prior over a prior's codes, from the config to the file.
 
-code_prior=autoencoder fits a denoising autoencoder and writes code_prior.safetensors. code_prior=diffusion is
+kind=autoencoder fits a denoising autoencoder and writes code_prior.safetensors. kind=diffusion is
 `dgn.cli.train_code_model`.
 """
 
@@ -32,7 +32,7 @@ _MEASURES = ("val/noise_left", "val/loss", "total_seconds")
 
 
 def fit_code_prior(config: DictConfig, folder: Path) -> Path:
-    """Fits a prior over the codes of config.prior, of the kind of the group `code_prior`; returns the file's path."""
+    """Fits a prior over the codes of config.prior, of the kind that the group `kind` names; returns the file's path."""
     return instantiate(config.code_prior.fit)(config, folder)
 
 

@@ -20,7 +20,7 @@ def write_samples(prior: Prior, count: int, seed: int, folder: Path) -> Path:
     Raises UserError if the prior has no code model.
     """
     if prior.code_model is None:
-        refit = command("train", "task=code_prior", "code_prior=diffusion", override("prior", prior.source))
+        refit = command("train", "task=code_prior", "kind=diffusion", override("prior", prior.source))
         raise UserError(f"{prior.source} has no code model to draw from; fit one with `{refit}`")
     images = torch.cat([prior.decode(codes).cpu() for codes in prior.sample(count, seed).split(64)])
     save_png(make_grid(images, nrow=16, padding=2, pad_value=1.0), folder / SHEET)

@@ -90,7 +90,7 @@ def test_a_search_from_an_image_keeps_more_of_it_the_lower_its_noise(modelled, p
 
 
 def test_a_prior_without_a_code_model_is_refused_with_the_command_that_fits_one(setting):
-    with pytest.raises(UserError, match="task=code_prior code_prior=diffusion"):
+    with pytest.raises(UserError, match="task=code_prior kind=diffusion"):
         NoisyCode(setting)
 
 

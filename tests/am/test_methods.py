@@ -91,7 +91,7 @@ def test_every_method_can_start_from_a_real_image(configs, every, target, photos
 
 @pytest.mark.parametrize("name", NAMED.split())
 def test_which_methods_need_neither_prior_nor_images(configs, target, name):
-    needs = name.startswith(("dgn_am", "ppgn", "mfv", "maco"))
+    needs = name.startswith(("dgn_am", "guided", "ppgn", "mfv", "maco"))
     with pytest.raises(UserError, match=r"prior|data=") if needs else nullcontext():
         stages = make_stages(method_for(configs[name], "noise", 2), Setting(target))
         maximize(target, parse_units("4:1", target), stages)

@@ -92,11 +92,11 @@ def test_a_code_prior_is_trained_and_used(trained):
 def test_a_code_model_is_fitted_to_a_prior_and_draws_and_guides(trained):
     user, path, _ = trained
     _, err = user.run("visualize.py", *QUICK, "method=guided", "units=fc8:0", f"prior={path}", status=2)
-    assert "task=code_prior code_prior=diffusion" in err
+    assert "task=code_prior kind=diffusion" in err
     assert len(err.strip().splitlines()) == 1
     folder = user.folder / "outputs" / "modelled"
     more = ["data=doodles", "data.train_images=220", "data.val_images=16", "data.cache=none", f"hydra.run.dir={folder}"]
-    user.run("train.py", "task=code_prior", "code_prior=diffusion", "code_model.steps=4", "code_model.width=16",
+    user.run("train.py", "task=code_prior", "kind=diffusion", "code_model.steps=4", "code_model.width=16",
              f"prior={path}", "trainer.accelerator=cpu", *more)  # fmt: skip
     prior = Prior.load(folder / "prior.safetensors")
     assert prior.code_model.width == 16

@@ -42,7 +42,7 @@ class NoisyCode:
             raise UserError(f"method.parametrization.travel={travel}: give a number of steps, at least 1")
         prior = setting.codes()
         if prior.code_model is None:
-            refit = command("train", "task=code_prior", "code_prior=diffusion", override("prior", prior.source))
+            refit = command("train", "task=code_prior", "kind=diffusion", override("prior", prior.source))
             raise UserError(f"{prior.source} has no code model, which this method draws from; fit one with `{refit}`")
         self.model, self.axes = prior.code_model, prior.code_axes
         self._prior, self._begin = prior, setting.begin
