@@ -134,8 +134,8 @@ def train_prior(
         (module.about["metrics"],) = trainer.validate(module, data, verbose=False)
     prior = module.prior()
     if code_model is not None and module.codes is not None and module.held_out_codes is not None:
-        codes, held_out = module.codes.coordinates, module.held_out_codes.coordinates
-        prior.code_model, figures = code_model.fit(codes, held_out, seed, device)
+        seen, held_out = module.codes.coordinates, module.held_out_codes.coordinates
+        prior.code_model, figures = code_model.fit(seen, held_out, seed, device)
         prior.about["metrics"] = {**prior.about["metrics"], **figures}
     return prior.to("cpu")
 
