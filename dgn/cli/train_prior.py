@@ -19,11 +19,13 @@ from dgn.devices import placed
 from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.landmarks import spread_maps
 from dgn.networks.usable import check
 from dgn.prior.statistics import UnitStatistics
 from dgn.runs.folders import METRICS, PRIOR
 from dgn.runs.loggers import log_prior
 from dgn.training.callbacks import Reconstructions
+from dgn.training.code_noise import CodeNoise
 from dgn.training.code_statistics import code_statistics, saved_statistics
 from dgn.training.inversion import Inversion, Networks
 from dgn.training.resuming import find_checkpoint
@@ -134,9 +136,10 @@ def _inversion(
     """Builds G, D and the LightningModule that trains them."""
     generator = instantiate(config.generator, code_shape=tuple(codes.mean.shape), image_size=data.image_size)
     discriminator = instantiate(
-        {k: v for k, v in config.discriminator.items() if k not in ("conditional", "update")},
+        {k: v for k, v in config.discriminator.items() if k != "update"},
         image_size=data.image_size,
-        code_shape=tuple(codes.mean.shape) if config.discriminator.conditional else None,
+        code_shape=tuple(codes.mean.shape),
+        comparator=comparator or encoder,
     )
     for net in (generator, discriminator):
         net.to(memory_format=torch.channels_last)
@@ -152,6 +155,8 @@ def _inversion(
         compile=config.compile,
         **step_settings(config),
         discriminator_update=config.discriminator.get("update", "joint"),
+        adversarial=instantiate(config.adversarial) if "adversarial" in config else None,
+        code_noise=CodeNoise(config.get("code_noise", 0.0)),
         about=_about(config, encoder, data),
         encoder_tensors=carried_tensors(encoder, carried),
     )
@@ -159,7 +164,12 @@ def _inversion(
 
 def _comparator_layers(config: DictConfig, comparator: FeatureNet) -> list[str]:
     layers = config.comparator.get("layer") or config.comparator.layers
-    names = [comparator.trunk()] if layers == "auto" else [layers] if isinstance(layers, str) else list(layers)
+    if layers == "auto":
+        names = [comparator.trunk()]
+    elif layers == "several":
+        names = spread_maps(comparator.layers()) or [comparator.trunk()]
+    else:
+        names = [layers] if isinstance(layers, str) else list(layers)
     if not names:
         raise UserError("comparator.layers names none; give a list of layers, or auto")
     for name in names:

@@ -6,13 +6,14 @@ code, two fully connected layers process it, and their output is concatenated wi
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from dgn.errors import UserError
 from dgn.networks.dropout import SharedDropout
+from dgn.networks.featurenet import FeatureNet
 from dgn.networks.plan import parse_plan, scaled, shape_after
 from dgn.networks.precision import at_least_float32, own_layers
 
@@ -49,6 +50,7 @@ class Discriminator(nn.Module):
         code_units: tuple[int, int] = (1024, 512),
     ) -> None:
         super().__init__()
+        self.layers: tuple[str, ...] = ()  # it sees no features of the comparator
         self.plan = plan or auto_plan(image_size, width)
         steps = parse_plan(self.plan)
         shape: tuple[int, ...] = (3, image_size, image_size)
@@ -83,6 +85,28 @@ class Discriminator(nn.Module):
             raise UserError("discriminator's plan needs `average` between its convolutions and its fc layers")
         self._initialize()
 
+    def seen(self, images: Tensor, features: Mapping[str, Tensor]) -> list[Tensor]:
+        """Returns what D sees of images (N, 3, S, S): the images."""
+        return [images]
+
+    def judge(
+        self, real: Sequence[Tensor], generated: Sequence[Tensor], codes: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Scores real and generated images by the difference of D's logits, REAL - GENERATED.
+
+        Args:
+            real, generated: What `seen` returns for them.
+            codes: (N, *code_shape), normalized as G normalizes them.
+
+        Returns:
+            The scores of the real and of the generated images, each a list of one tensor (N, 1).
+        """
+        scores = []
+        for (images,) in (real, generated):
+            logits = self(images, codes)
+            scores.append([logits[:, REAL, None] - logits[:, GENERATED, None]])
+        return scores[0], scores[1]
+
     def forward(self, images: Tensor, codes: Tensor | None = None) -> Tensor:
         """Computes logits.
 
@@ -110,6 +134,19 @@ class Discriminator(nn.Module):
                 nn.init.zeros_(module.bias)
             if module is weighted[0] or isinstance(module, nn.Linear):
                 module.weight.data.mul_(0.1)
+
+
+def conv_discriminator(
+    image_size: int,
+    code_shape: Sequence[int],
+    comparator: FeatureNet,
+    plan: str | None = None,
+    width: float = 1.0,
+    conditional: bool = False,
+    code_units: tuple[int, int] = (1024, 512),
+) -> Discriminator:
+    """Builds the discriminator of `discriminator=conv`; `comparator` is not used. See `Discriminator`."""
+    return Discriminator(image_size, plan, width, tuple(code_shape) if conditional else None, code_units)
 
 
 def auto_plan(image_size: int, width: float = 1.0) -> str:
