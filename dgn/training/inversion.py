@@ -63,8 +63,8 @@ class Inversion(pl.LightningModule):
             memory of one part (no network that is trained here has batch normalization).
         gradient_clip: The largest norm of G's gradients, and of D's (None: no limit).
         discriminator_update: "joint": the gradients of D and G come from the same passes of D, and both are updated
-            together. "before": D is updated before the gradient of G is computed, which needs a third pass of D, as
-            in the published loop.
+            together. "before": D is updated before the gradient of G is computed, as in the published loop; then the
+            updated D judges again.
         about: The metadata of the prior (`dgn.prior.Prior`), saved in every checkpoint, so that each is a prior too.
         encoder_tensors: The weights of E if the prior carries them, saved in every checkpoint too.
 
@@ -72,6 +72,7 @@ class Inversion(pl.LightningModule):
         UserError: If discriminator_update is unknown, or "before" is combined with accumulate > 1.
     """
 
+    code_std: Tensor
     strict_loading = False  # E and C are frozen, and not in the checkpoints.
 
     def __init__(
@@ -106,6 +107,8 @@ class Inversion(pl.LightningModule):
         judged_layers = () if self.discriminator is None else self.discriminator.layers
         self.feature_layers = list(dict.fromkeys([*self.comparator_layers, *judged_layers]))
         self.statistics = statistics
+        self.register_buffer("code_std", statistics.std.clone(), persistent=False)
+        self.rectified = statistics.rectified
         self.generator.set_code_statistics(statistics.mean, statistics.std)
         self.average = WeightAverage(self.generator, ema_decay) if ema_decay else None
         self.balance = self.weights.balance
@@ -192,7 +195,7 @@ class Inversion(pl.LightningModule):
 
     def noisy(self, codes: Tensor) -> Tensor:
         """Returns the codes (N, *code_shape) that G is trained on: with noise, if `code_noise` says so."""
-        return self.code_noise(codes, self.statistics.std.to(codes.device), self.statistics.rectified)
+        return self.code_noise(codes, self.code_std, self.rectified)
 
     def compare(self, images: Tensor) -> dict[str, Tensor]:
         """Maps images (N, 3, H, W) to comparator features {layer: (N, ...)}, differentiably."""
@@ -217,7 +220,8 @@ class Inversion(pl.LightningModule):
         """Returns the factor of the adversarial loss in this step, from 0 to 1; None if D does not take part."""
         if self.discriminator is None:
             return None
-        return self.adversarial_start.factor(self.global_step, self.trainer.max_steps)
+        at_once = self.adversarial_start.start == self.adversarial_start.ramp == 0
+        return 1.0 if at_once else self.adversarial_start.factor(self.global_step, self.trainer.max_steps)
 
     def learners(self, ramp: float | None) -> tuple[bool, bool]:
         """Returns whether G and D learn in this step."""
@@ -306,6 +310,8 @@ class Inversion(pl.LightningModule):
             self.balance.load_state_dict(checkpoint["balance"])
         self.weights.load_state_dict(checkpoint.get("loss", {}))
         self.statistics = UnitStatistics(**checkpoint["code_statistics"])
+        self.code_std.copy_(self.statistics.std)
+        self.rectified = self.statistics.rectified
         self.feature_scales = checkpoint["feature_scales"]
 
 
