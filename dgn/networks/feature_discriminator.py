@@ -41,7 +41,7 @@ class FeatureDiscriminator(nn.Module):
         self,
         feature_shapes: Mapping[str, Sequence[int]],
         code_shape: Sequence[int] | None = None,
-        channels: int = 64,
+        channels: int = 32,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ def feature_discriminator(
     code_shape: Sequence[int],
     comparator: FeatureNet,
     layers: Sequence[str] | str = "auto",
-    channels: int = 64,
+    channels: int = 32,
     conditional: bool = True,
     seed: int = 0,
 ) -> FeatureDiscriminator:
@@ -170,11 +170,12 @@ def feature_discriminator(
         image_size: The side of the images in pixels (not used: features are those of the images as C sees them).
         code_shape: The shape of the codes.
         comparator: C.
-        layers: The layers of C; "auto": up to four maps of different sizes (`dgn.networks.landmarks.spread_maps`).
+        layers: The layers of C; "auto": up to three maps of different sizes (`dgn.networks.landmarks.spread_maps`). Heads
+            on larger maps cost more than all other networks.
         channels: The channels of projections and heads.
         conditional: Whether the heads see the code.
         seed: The seed of the fixed projections.
     """
-    names = spread_maps(comparator.layers()) if layers == "auto" else [layers] if isinstance(layers, str) else layers
+    names = spread_maps(comparator.layers(), 3) if layers == "auto" else [layers] if isinstance(layers, str) else layers
     shapes = {name: comparator.layer(name).shape for name in names}
     return FeatureDiscriminator(shapes, tuple(code_shape) if conditional else None, channels, seed)
