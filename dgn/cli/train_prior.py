@@ -27,6 +27,7 @@ from dgn.runs.loggers import log_prior
 from dgn.training.callbacks import Reconstructions
 from dgn.training.code_noise import CodeNoise
 from dgn.training.code_statistics import code_statistics, saved_statistics
+from dgn.training.differentiable_augmentation import DifferentiableAugmentation
 from dgn.training.inversion import Inversion, Networks
 from dgn.training.resuming import find_checkpoint
 from dgn.training.train_prior import carried_tensors
@@ -136,7 +137,7 @@ def _inversion(
     """Builds G, D and the LightningModule that trains them."""
     generator = instantiate(config.generator, code_shape=tuple(codes.mean.shape), image_size=data.image_size)
     discriminator = instantiate(
-        {k: v for k, v in config.discriminator.items() if k != "update"},
+        {k: v for k, v in config.discriminator.items() if k not in ("update", "augment")},
         image_size=data.image_size,
         code_shape=tuple(codes.mean.shape),
         comparator=comparator or encoder,
@@ -156,6 +157,7 @@ def _inversion(
         **step_settings(config),
         discriminator_update=config.discriminator.get("update", "joint"),
         adversarial=instantiate(config.adversarial) if "adversarial" in config else None,
+        augmentation=DifferentiableAugmentation(list(config.discriminator.get("augment", []))),
         code_noise=CodeNoise(config.get("code_noise", 0.0)),
         about=_about(config, encoder, data),
         encoder_tensors=carried_tensors(encoder, carried),

@@ -24,6 +24,7 @@ from dgn.prior.statistics import UnitStatistics
 from dgn.training.accumulation import clip_gradients, parts
 from dgn.training.adversarial import Adversarial, CrossEntropy, gradient_penalty
 from dgn.training.code_noise import CodeNoise
+from dgn.training.differentiable_augmentation import DifferentiableAugmentation
 from dgn.training.distributed import average, average_gradients
 from dgn.training.gradients import add_gradients, decay_groups
 from dgn.training.loss_weights import AdversarialStart, Combination, LossShares, LossWeights
@@ -55,6 +56,7 @@ class Inversion(pl.LightningModule):
         weights: How the losses are combined (None: the paper's weights).
         adversarial: The form of the adversarial loss (None: the paper's cross entropy).
         code_noise: Noise on the codes that G is trained on (None: none, as in the paper).
+        augmentation: Random changes of the images that D sees (None: none, as in the paper).
         ema_decay: Decay of the average of G's weights that the prior holds (0: no average, the prior holds G).
         seed: Seed of D's dropout, which depends on (seed, step): a resumed run draws the same numbers as an
             uninterrupted one, and several processes the same as one.
@@ -90,6 +92,7 @@ class Inversion(pl.LightningModule):
         discriminator_update: str = "joint",
         adversarial: Adversarial | None = None,
         code_noise: CodeNoise | None = None,
+        augmentation: DifferentiableAugmentation | None = None,
         about: Mapping[str, Any] | None = None,
         encoder_tensors: Mapping[str, Tensor] | None = None,
     ) -> None:
@@ -102,6 +105,7 @@ class Inversion(pl.LightningModule):
         self.generator = networks.generator
         self.weights = (weights or LossWeights()).fresh()
         self.adversarial, self.code_noise = adversarial or CrossEntropy(), code_noise or CodeNoise()
+        self.augmentation = augmentation or DifferentiableAugmentation()
         self.adversarial_start = AdversarialStart(self.weights.adversarial_start, self.weights.adversarial_ramp)
         self.discriminator = networks.discriminator if self.weights.adversarial > 0 else None
         judged_layers = () if self.discriminator is None else self.discriminator.layers
@@ -151,8 +155,7 @@ class Inversion(pl.LightningModule):
             if ramp is not None:
                 with record_function("judge"):
                     judge = partial(self.discriminator.judge, codes=self.generator.normalized(codes))
-                    seen = [self.discriminator.seen(images, features)]
-                    seen.append(self.discriminator.seen(generated, generated_features))
+                    seen = self.seen(images, generated, features, generated_features)
                     scores = judge(*seen)
                     loss_discriminator = self.adversarial.discriminator(*scores)
                     if discriminator_learns and self.adversarial.penalty > 0:
@@ -215,6 +218,21 @@ class Inversion(pl.LightningModule):
         measured["squared_error"] = (generated.detach() - images).square().mean()
         measured["feature_distance"] = relative_distance(generated_features, real).mean()
         return {name: loss for name, loss in losses.items() if getattr(self.weights, name) > 0}, measured
+
+    def seen(
+        self, images: Tensor, generated: Tensor, features: dict[str, Tensor], generated_features: dict[str, Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Returns what D sees of the real and of the generated images.
+
+        With augmentation, a D of features needs those of the changed images: two more passes of C.
+        """
+        if self.augmentation.changes:
+            images, generated = self.augmentation(images, generated)
+            if self.discriminator.layers:
+                with torch.no_grad():
+                    features = self.compare(images)
+                generated_features = self.compare(generated)
+        return self.discriminator.seen(images, features), self.discriminator.seen(generated, generated_features)
 
     def ramp(self) -> float | None:
         """Returns the factor of the adversarial loss in this step, from 0 to 1; None if D does not take part."""
