@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dgn.errors import UserError
+from dgn.networks.critic import Critic
 from dgn.networks.dropout import SharedDropout
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.plan import parse_plan, scaled, shape_after
@@ -25,7 +26,7 @@ REAL, GENERATED = 1, 0
 """Labels of D's two outputs."""
 
 
-class Discriminator(nn.Module):
+class Discriminator(Critic):
     """The discriminator D.
 
     Weights use MSRA initialization, scaled by 0.1 for the first convolution and the fully connected layers.
@@ -50,7 +51,6 @@ class Discriminator(nn.Module):
         code_units: tuple[int, int] = (1024, 512),
     ) -> None:
         super().__init__()
-        self.layers: tuple[str, ...] = ()  # it sees no features of the comparator
         self.plan = plan or auto_plan(image_size, width)
         steps = parse_plan(self.plan)
         shape: tuple[int, ...] = (3, image_size, image_size)
@@ -92,15 +92,7 @@ class Discriminator(nn.Module):
     def judge(
         self, real: Sequence[Tensor], generated: Sequence[Tensor], codes: Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Scores real and generated images by the difference of D's logits, REAL - GENERATED.
-
-        Args:
-            real, generated: What `seen` returns for them.
-            codes: (N, *code_shape), normalized as G normalizes them.
-
-        Returns:
-            The scores of the real and of the generated images, each a list of one tensor (N, 1).
-        """
+        """Scores images by the difference of D's two logits, REAL - GENERATED: one head with one position."""
         scores = []
         for (images,) in (real, generated):
             logits = self(images, codes)

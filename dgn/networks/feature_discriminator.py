@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from dgn.errors import UserError
+from dgn.networks.critic import Critic
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.landmarks import spread_maps
 from dgn.networks.precision import at_least_float32, full_precision, own_layers
 
 
-class FeatureDiscriminator(nn.Module):
+class FeatureDiscriminator(Critic):
     """Hinge heads on features of the comparator.
 
     Args:
@@ -65,15 +66,10 @@ class FeatureDiscriminator(nn.Module):
     def judge(
         self, real: Sequence[Tensor], generated: Sequence[Tensor], codes: Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Scores real and generated images; larger scores are more real.
+        """Scores images by every head.
 
-        Args:
-            real, generated: What `seen` returns for them. The features of each pair of images are divided by the root
-                mean square of the real one's, so that networks of any scale are alike.
-            codes: (N, *code_shape), normalized as G normalizes them.
-
-        Returns:
-            The scores of the real and of the generated images, each a list over the heads of (N, positions).
+        The features of each pair of images are divided by the root mean square of the real one's, so that networks of
+        any scale are alike.
         """
         pairs = []
         for a, b in zip(map(_as_map, real), map(_as_map, generated), strict=True):
@@ -85,7 +81,7 @@ class FeatureDiscriminator(nn.Module):
         return [score[:count] for score in scores], [score[count:] for score in scores]
 
     def forward(self, features: Sequence[Tensor], codes: Tensor) -> list[Tensor]:
-        """Maps normalized features (N, C, H, W) of every layer and codes to the scores of every head, (N, positions)."""
+        """Maps scaled features (N, C, H, W) of every layer and codes to the scores of every head, (N, positions)."""
         with own_layers(codes.device):
             mixed: list[Tensor] = []
             for projection, x in zip(reversed(list(self.projections)), reversed(list(features)), strict=True):
@@ -170,8 +166,8 @@ def feature_discriminator(
         image_size: The side of the images in pixels (not used: features are those of the images as C sees them).
         code_shape: The shape of the codes.
         comparator: C.
-        layers: The layers of C; "auto": up to three maps of different sizes (`dgn.networks.landmarks.spread_maps`). Heads
-            on larger maps cost more than all other networks.
+        layers: The layers of C; "auto": up to three maps of different sizes
+            (`dgn.networks.landmarks.spread_maps`). Heads on larger maps cost more than all other networks.
         channels: The channels of projections and heads.
         conditional: Whether the heads see the code.
         seed: The seed of the fixed projections.

@@ -103,7 +103,8 @@ def gradient_penalty(
 
     Args:
         judge: Maps what D sees of real and of generated images to the scores of both.
-        real, generated: What D sees: images (N, 3, H, W), or features (N, ...) of several layers.
+        real: What D sees of real images: the images (N, 3, H, W), or features (N, ...) of several layers.
+        generated: The same of generated images.
         weight: gamma.
     """
     leaves = [[x.detach().requires_grad_() for x in seen] for seen in (real, generated)]

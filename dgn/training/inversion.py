@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from dgn.errors import UserError
+from dgn.networks.critic import Critic
 from dgn.networks.generator import UpconvGenerator
 from dgn.prior import Prior
 from dgn.prior.statistics import UnitStatistics
@@ -153,15 +154,18 @@ class Inversion(pl.LightningModule):
                 generated_features = self.compare(generated)
                 losses, measured = self.compared(images, generated, features, generated_features)
             if ramp is not None:
+                assert self.discriminator is not None  # else there is no ramp
                 with record_function("judge"):
                     judge = partial(self.discriminator.judge, codes=self.generator.normalized(codes))
-                    seen = self.seen(images, generated, features, generated_features)
+                    seen = self.seen(self.discriminator, images, generated, features, generated_features)
                     scores = judge(*seen)
                     loss_discriminator = self.adversarial.discriminator(*scores)
                     if discriminator_learns and self.adversarial.penalty > 0:
-                        loss_discriminator = loss_discriminator + gradient_penalty(judge, *seen, self.adversarial.penalty)
+                        loss_discriminator = loss_discriminator + gradient_penalty(
+                            judge, *seen, self.adversarial.penalty
+                        )
                     if discriminator_learns and not jointly:
-                        self.update_discriminator(loss_discriminator)
+                        self.update_discriminator(self.discriminator, loss_discriminator)
                         scores = judge(*seen)
                     losses["adversarial"] = self.adversarial.generator(*scores)
                 measured |= {"loss_adversarial": losses["adversarial"], "loss_discriminator": loss_discriminator}
@@ -170,7 +174,7 @@ class Inversion(pl.LightningModule):
                 if generator_learns:
                     loss = self.weights.combine(losses, generated, self.global_step, ramp or 0.0)
                     add_gradients(loss / self.accumulate, self.generator, keep_graph=jointly)
-                if jointly:
+                if self.discriminator is not None and jointly:
                     add_gradients(loss_discriminator / self.accumulate, self.discriminator)
 
         with record_function("learn"):
@@ -220,7 +224,12 @@ class Inversion(pl.LightningModule):
         return {name: loss for name, loss in losses.items() if getattr(self.weights, name) > 0}, measured
 
     def seen(
-        self, images: Tensor, generated: Tensor, features: dict[str, Tensor], generated_features: dict[str, Tensor]
+        self,
+        discriminator: Critic,
+        images: Tensor,
+        generated: Tensor,
+        features: dict[str, Tensor],
+        generated_features: dict[str, Tensor],
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Returns what D sees of the real and of the generated images.
 
@@ -228,11 +237,11 @@ class Inversion(pl.LightningModule):
         """
         if self.augmentation.changes:
             images, generated = self.augmentation(images, generated)
-            if self.discriminator.layers:
+            if discriminator.layers:
                 with torch.no_grad():
                     features = self.compare(images)
                 generated_features = self.compare(generated)
-        return self.discriminator.seen(images, features), self.discriminator.seen(generated, generated_features)
+        return discriminator.seen(images, features), discriminator.seen(generated, generated_features)
 
     def ramp(self) -> float | None:
         """Returns the factor of the adversarial loss in this step, from 0 to 1; None if D does not take part."""
@@ -247,15 +256,15 @@ class Inversion(pl.LightningModule):
             return True, False
         return (self.balance.generator_learns, self.balance.discriminator_learns) if self.balance else (True, True)
 
-    def update_discriminator(self, loss: Tensor) -> None:
+    def update_discriminator(self, discriminator: Critic, loss: Tensor) -> None:
         """Updates D alone, before the gradient of G is computed (discriminator.update=before).
 
         Lightning's global_step does not count this update, so that it remains the number of iterations.
         """
         optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
-        add_gradients(loss, self.discriminator)
-        average_gradients(self.discriminator.parameters())
-        clip_gradients(self.discriminator.parameters(), self.gradient_clip)
+        add_gradients(loss, discriminator)
+        average_gradients(discriminator.parameters())
+        clip_gradients(discriminator.parameters(), self.gradient_clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

@@ -1,8 +1,9 @@
 """How the three losses are combined: by fixed weights (the paper), or by their shares of the gradient at the image."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -15,26 +16,51 @@ LOSSES = ("image", "feature", "adversarial")
 PIXEL_LOSSES = ("l1", "l2")
 
 
-class Combination(Protocol):
-    """Combines the losses of G.
+@dataclass
+class Combination(ABC):
+    """How the losses of G are combined, and when D and the adversarial loss take part.
 
-    Attributes:
-        image, feature, adversarial: The weight or the share of each loss; 0 leaves it out.
-        pixel: The form of the image loss, l1 or l2.
-        adversarial_start, adversarial_ramp: See `AdversarialStart`.
-        raw_features: Use the features unscaled.
+    Args:
+        image: The weight or the share of the image loss; 0 leaves a loss out.
+        feature: That of the feature loss.
+        adversarial: That of the adversarial loss. 0 trains without a discriminator.
+        raw_features: Use the features unscaled, as the paper does with pool5, and not scaled to the variance of
+            CaffeNet's pool5.
         balance: Decides when D and G learn; None: both always learn.
+        pixel: l2: squared differences of pixels (the paper); l1: absolute ones, on the same scale.
+        adversarial_start: The fraction of the run after which D is trained.
+        adversarial_ramp: The fraction of the run over which the adversarial loss then rises to its weight or share.
+
+    Raises:
+        UserError: If a value is out of its range, or all losses are left out.
     """
 
     image: float
     feature: float
     adversarial: float
-    pixel: str
-    adversarial_start: float
-    adversarial_ramp: float
-    raw_features: bool
-    balance: Balance | None
+    raw_features: bool = False
+    balance: Balance | None = None
+    pixel: str = "l2"
+    adversarial_start: float = 0.0
+    adversarial_ramp: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name in LOSSES:
+            weight = getattr(self, name)
+            if not 0 <= weight < float("inf"):
+                raise UserError(f"loss.{name}={weight} must be a number >= 0 (0 leaves the loss out)")
+        if self.image == self.feature == self.adversarial == 0:
+            raise UserError("loss.image, loss.feature and loss.adversarial are all 0: there is nothing to learn")
+        if self.image == self.feature == 0 and self.adversarial_start > 0:
+            raise UserError("loss.adversarial_start > 0 needs another loss to begin with; loss.image and feature are 0")
+        if self.pixel not in PIXEL_LOSSES:
+            raise UserError(f"loss.pixel={self.pixel}: give one of {', '.join(PIXEL_LOSSES)}")
+        for name in ("adversarial_start", "adversarial_ramp"):
+            fraction = getattr(self, name)
+            if not 0 <= fraction <= 1:
+                raise UserError(f"loss.{name}={fraction} must be a fraction of the run, from 0 to 1")
+
+    @abstractmethod
     def combine(self, losses: Mapping[str, Tensor], generated: Tensor, step: int, ramp: float) -> Tensor:
         """Returns the loss of G.
 
@@ -44,102 +70,58 @@ class Combination(Protocol):
             step: The iteration.
             ramp: Factor of the adversarial loss, from 0 to 1.
         """
-        ...
+
+    def fresh(self) -> Self:
+        """Returns the same settings with the state of a run that has not begun."""
+        return replace(self, balance=self.balance and replace(self.balance))
 
     def factors(self) -> dict[str, float]:
-        """Returns the present factor of each loss, for logs."""
-        ...
+        """Returns the present factor of each loss, for logs; {} if they are fixed."""
+        return {}
 
-    def fresh(self) -> "Combination":
-        """Returns a combination with the same settings, and the state of a run that has not begun."""
-        ...
+    def state_dict(self) -> dict[str, Any]:
+        return {}
 
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - fixed weights have no state
+        pass
 
 
-@dataclass(frozen=True)
-class LossWeights:
-    """The weights of L = image * L_img + feature * L_feat + adversarial * L_adv (`dgn.training.losses`).
+@dataclass
+class LossWeights(Combination):
+    """Fixed weights: L = image * L_img + feature * L_feat + adversarial * L_adv (`dgn.training.losses`).
 
-    Args:
-        image: Weight of L_img. The defaults of the weights are the paper's.
-        feature: Weight of L_feat.
-        adversarial: Weight of L_adv. 0 trains without a discriminator.
-        raw_features: Use the features unscaled, as the paper does with pool5, and not scaled to the variance of
-            CaffeNet's pool5.
-        balance: Decides when D and G learn; None: both always learn.
-        pixel: l2: squared differences of pixels (the paper); l1: absolute ones, on the same scale.
-        adversarial_start: The fraction of the run after which D is trained.
-        adversarial_ramp: The fraction of the run over which L_adv then rises to its weight.
-
-    Raises:
-        UserError: If a weight is negative or not finite, or all are 0.
+    The defaults are the paper's. Args: see `Combination`.
     """
 
     image: float = 2e-6
     feature: float = 0.01
     adversarial: float = 100.0
-    raw_features: bool = False
     balance: Balance | None = field(default_factory=Balance)
-    pixel: str = "l2"
-    adversarial_start: float = 0.0
-    adversarial_ramp: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check(self)
 
     def combine(self, losses: Mapping[str, Tensor], generated: Tensor, step: int, ramp: float) -> Tensor:
-        weighted = [self._weight(name, ramp) * losses[name] for name in LOSSES if name in losses]
+        weights = {"image": self.image, "feature": self.feature, "adversarial": self.adversarial * ramp}
+        weighted = [weights[name] * losses[name] for name in LOSSES if name in losses]
         return sum(weighted[1:], weighted[0])
-
-    def _weight(self, name: str, ramp: float) -> float:
-        return self.adversarial * ramp if name == "adversarial" else float(getattr(self, name))
-
-    def factors(self) -> dict[str, float]:
-        return {}
-
-    def fresh(self) -> "LossWeights":
-        return replace(self, balance=self.balance and replace(self.balance))
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        pass
 
 
 @dataclass
-class LossShares:
+class LossShares(Combination):
     """Weights that give each loss its share of the gradient at the generated images.
 
         L = sum over k of (share_k / |dL_k / dG(y)|) * L_k
 
-    with the root mean square over images of the gradient's norm. So one set of shares serves any comparator, layer and image size. The norms are measured every `every` steps and
-    smoothed. VQGAN (Esser et al. 2021) weighs its adversarial loss likewise, at G's last layer.
+    with the root mean square over images of the gradient's norm. So one set of shares serves any comparator, layer and
+    image size. The norms are measured every `every` steps and smoothed. VQGAN (Esser et al. 2021) weighs its
+    adversarial loss likewise, at G's last layer.
 
-    Args:
-        image: Share of the image loss.
-        feature: Share of the feature loss.
-        adversarial: Share of the adversarial loss. 0 trains without a discriminator.
-        raw_features: As in `LossWeights`.
-        balance: As in `LossWeights`; None, as hinge heads need no balance.
-        pixel: As in `LossWeights`.
-        adversarial_start: As in `LossWeights`.
-        adversarial_ramp: As in `LossWeights`.
+    Args: see `Combination`; further:
         every: Steps between two measurements; each costs a backward pass of C and D per loss.
-        smoothing: Weight of the earlier measurements in the average.
-
-    Raises:
-        UserError: If a share is negative or not finite, all are 0, or `every` or `smoothing` are out of range.
+        smoothing: Weight of the earlier measurements in the (geometric) average.
     """
 
     image: float = 0.4
     feature: float = 0.4
     adversarial: float = 0.2
-    raw_features: bool = False
-    balance: Balance | None = None
     pixel: str = "l1"
     adversarial_start: float = 0.1
     adversarial_ramp: float = 0.1
@@ -149,7 +131,7 @@ class LossShares:
     measured_at: int = -1
 
     def __post_init__(self) -> None:
-        _check(self)
+        super().__post_init__()
         if self.every < 1:
             raise UserError(f"loss.every={self.every} must be at least 1")
         if not 0 <= self.smoothing < 1:
@@ -180,8 +162,8 @@ class LossShares:
     def factors(self) -> dict[str, float]:
         return {name: getattr(self, name) / norm for name, norm in self.norms.items()}
 
-    def fresh(self) -> "LossShares":
-        return replace(self, norms={}, measured_at=-1, balance=self.balance and replace(self.balance))
+    def fresh(self) -> Self:
+        return replace(super().fresh(), norms={}, measured_at=-1)
 
     def state_dict(self) -> dict[str, Any]:
         return {"norms": dict(self.norms)}
@@ -209,20 +191,3 @@ class AdversarialStart:
             return None
         length = self.ramp * max_steps
         return 1.0 if length <= 0 else min(1.0, (since + 1) / length)
-
-
-def _check(loss: LossWeights | LossShares) -> None:
-    for name in LOSSES:
-        weight = getattr(loss, name)
-        if not 0 <= weight < float("inf"):
-            raise UserError(f"loss.{name}={weight} must be a number >= 0 (0 leaves the loss out)")
-    if loss.image == loss.feature == loss.adversarial == 0:
-        raise UserError("loss.image, loss.feature and loss.adversarial are all 0: there is nothing to learn")
-    if loss.image == loss.feature == 0 and loss.adversarial_start > 0:
-        raise UserError("loss.adversarial_start > 0 needs another loss to begin with; loss.image and feature are 0")
-    if loss.pixel not in PIXEL_LOSSES:
-        raise UserError(f"loss.pixel={loss.pixel}: give one of {', '.join(PIXEL_LOSSES)}")
-    for name in ("adversarial_start", "adversarial_ramp"):
-        fraction = getattr(loss, name)
-        if not 0 <= fraction <= 1:
-            raise UserError(f"loss.{name}={fraction} must be a fraction of the run, from 0 to 1")

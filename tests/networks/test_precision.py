@@ -13,8 +13,8 @@ from dgn.networks.inputs import InputSpace
 from dgn.networks.precision import low_precision
 from dgn.prior.code_prior import CodeAutoencoder
 from dgn.prior.statistics import measure
-from dgn.training.augmentation import Augmentation, blurred
 from dgn.training.adversarial import CrossEntropy
+from dgn.training.augmentation import Augmentation, blurred
 from dgn.training.losses import euclidean, feature_loss, image_loss
 
 LOW = (torch.bfloat16, torch.float16)

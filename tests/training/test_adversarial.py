@@ -76,7 +76,8 @@ def test_heads_on_features_of_every_shape_score_each_position_and_learn():
     loss = CrossEntropy().discriminator(a, b) + gradient_penalty(partial(discriminator.judge, codes=codes), *seen)
     loss.backward()
     for name, parameter in discriminator.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
     assert all(x.grad.abs().sum() > 0 for x in fake.values())
 
 

@@ -32,7 +32,8 @@ def test_cutout_hides_half_of_each_side_at_most():
     ones = torch.ones(50, 3, 32, 32)
     cut, _ = DifferentiableAugmentation(["cutout"])(ones, ones)
     hidden = (cut == 0).float().mean((1, 2, 3))
-    assert hidden.max() <= (15 / 32) ** 2 + 1e-6 and hidden.min() > 0.03
+    assert hidden.max() <= (15 / 32) ** 2 + 1e-6
+    assert hidden.min() > 0.03
 
 
 def test_color_keeps_the_differences_of_positions_up_to_a_factor():
