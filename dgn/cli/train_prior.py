@@ -133,6 +133,7 @@ def _inversion(
         run.make_optimizer,
         run.make_schedule,
         weights=training.weights,
+        max_steps=run.max_steps,
         ema_decay=training.ema_decay,
         seed=run.seed,
         compile=training.compile,

@@ -58,6 +58,7 @@ class Inversion(pl.LightningModule):
         adversarial: The form of the adversarial loss (None: the paper's cross entropy).
         code_noise: Noise on the codes that G is trained on (None: none, as in the paper).
         augmentation: Random changes of the images that D sees (None: none, as in the paper).
+        max_steps: The length of the run, of which weights.adversarial_start and adversarial_ramp are fractions.
         ema_decay: Decay of the average of G's weights that the prior holds (0: no average, the prior holds G).
         seed: Seed of D's dropout, which depends on (seed, step): a resumed run draws the same numbers as an
             uninterrupted one, and several processes the same as one.
@@ -85,6 +86,7 @@ class Inversion(pl.LightningModule):
         optimizer: Optimizer,
         schedule: Schedule,
         weights: Combination | None = None,
+        max_steps: int = 0,
         ema_decay: float = 0.999,
         seed: int = 0,
         compile: bool = False,
@@ -115,6 +117,7 @@ class Inversion(pl.LightningModule):
         self.register_buffer("code_std", statistics.std.clone(), persistent=False)
         self.rectified = statistics.rectified
         self.generator.set_code_statistics(statistics.mean, statistics.std)
+        self.max_steps = max_steps
         self.average = WeightAverage(self.generator, ema_decay) if ema_decay else None
         self.balance = self.weights.balance
         if discriminator_update not in ("joint", "before"):
@@ -247,8 +250,7 @@ class Inversion(pl.LightningModule):
         """Returns the factor of the adversarial loss in this step, from 0 to 1; None if D does not take part."""
         if self.discriminator is None:
             return None
-        at_once = self.adversarial_start.start == self.adversarial_start.ramp == 0
-        return 1.0 if at_once else self.adversarial_start.factor(self.global_step, self.trainer.max_steps)
+        return self.adversarial_start.factor(self.global_step, self.max_steps)
 
     def learners(self, ramp: float | None) -> tuple[bool, bool]:
         """Returns whether G and D learn in this step."""

@@ -186,6 +186,7 @@ class AdversarialStart:
 
     def factor(self, step: int, max_steps: int) -> float | None:
         """Returns the factor of L_adv at a step, in (0, 1]; None before D learns."""
+        max_steps = max(0, max_steps)  # without a length, all begins at once
         since = step - self.start * max_steps
         if since < 0:
             return None
