@@ -19,7 +19,7 @@ from torch.profiler import record_function
 
 from dgn.errors import UserError
 from dgn.networks.critic import Critic
-from dgn.networks.generator import UpconvGenerator
+from dgn.networks.generator_base import Generator
 from dgn.prior import Prior
 from dgn.prior.statistics import UnitStatistics
 from dgn.training.accumulation import clip_gradients, parts
@@ -136,9 +136,9 @@ class Inversion(pl.LightningModule):
         self.readback = Readback()
 
     @property
-    def best_generator(self) -> UpconvGenerator:
+    def best_generator(self) -> Generator:
         """The generator of the prior: the averaged one, or the current one if there is no average."""
-        return cast(UpconvGenerator, self.average.module) if self.average is not None else self.generator
+        return cast(Generator, self.average.module) if self.average is not None else self.generator
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         seed_step(self.seed, self.global_step)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from dgn.networks.critic import Critic
 from dgn.networks.featurenet import FeatureNet
-from dgn.networks.generator import UpconvGenerator
+from dgn.networks.generator_base import Generator
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Networks:
 
     encoder: FeatureNet
     layer: str
-    generator: UpconvGenerator
+    generator: Generator
     discriminator: Critic | None
     comparator: FeatureNet | None
     comparator_layers: Sequence[str]
