@@ -12,7 +12,7 @@ from dgn.cli.run_settings import RunSettings
 from dgn.errors import UserError
 from dgn.networks.critic import Critic
 from dgn.networks.featurenet import FeatureNet
-from dgn.networks.generator import UpconvGenerator
+from dgn.networks.generator_base import Generator
 from dgn.networks.landmarks import spread_maps
 from dgn.training.adversarial import Adversarial, CrossEntropy
 from dgn.training.code_noise import CodeNoise
@@ -48,7 +48,7 @@ class PriorTraining:
     comparator_layers: Sequence[str] | Literal["auto", "several"]
     statistics_images: int
     statistics_split: str
-    make_generator: Callable[..., UpconvGenerator]
+    make_generator: Callable[..., Generator]
     make_discriminator: Callable[..., Critic]
     discriminator_update: str
     augmentation: DifferentiableAugmentation
