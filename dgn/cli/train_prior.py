@@ -13,14 +13,17 @@ from omegaconf import DictConfig, open_dict
 from dgn.cli import trainer as common
 from dgn.cli.config import plain
 from dgn.cli.networks import network
+from dgn.cli.roles import load_prior
 from dgn.cli.step_settings import read_overfit, step_settings
 from dgn.data.datamodule import ImageData
 from dgn.devices import placed
 from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.generator_base import Generator
 from dgn.networks.usable import check
 from dgn.prior.statistics import UnitStatistics
+from dgn.prior.warm_start import start_from
 from dgn.runs.folders import METRICS, PRIOR
 from dgn.runs.loggers import log_prior
 from dgn.training.callbacks import Reconstructions
@@ -46,7 +49,7 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     data.overfit = read_overfit(config)
     encoder, comparator, layers = _networks(config, data)
     codes, scales = _statistics(config, folder, data, encoder, comparator or encoder, layers)
-    module = _inversion(config, data, encoder, comparator, layers, codes, scales)
+    module = _inversion(config, folder, data, encoder, comparator, layers, codes, scales)
     module.about["command"] = command
     shown = next(data.real_images(16, "val"))[0]
     with common.running(config, folder) as (loggers, interruption):
@@ -124,6 +127,7 @@ def _statistics(
 
 def _inversion(
     config: DictConfig,
+    folder: Path,
     data: ImageData,
     encoder: FeatureNet,
     comparator: FeatureNet | None,
@@ -132,7 +136,7 @@ def _inversion(
     scales: dict[str, float],
 ) -> Inversion:
     """Builds G, D and the LightningModule that trains them."""
-    generator = instantiate(config.generator, code_shape=tuple(codes.mean.shape), image_size=data.image_size)
+    generator = _generator(config, folder, data, codes)
     discriminator = instantiate(
         {k: v for k, v in config.discriminator.items() if k not in ("conditional", "update")},
         image_size=data.image_size,
@@ -155,6 +159,16 @@ def _inversion(
         about=_about(config, encoder, data),
         encoder_tensors=carried_tensors(encoder, carried),
     )
+
+
+def _generator(config: DictConfig, folder: Path, data: ImageData, codes: UnitStatistics) -> Generator:
+    """Builds G, with the first weights of `generator.init`; a resumed run has them in its checkpoint."""
+    settings = {key: value for key, value in config.generator.items() if key != "init"}
+    generator: Generator = instantiate(settings, code_shape=tuple(codes.mean.shape), image_size=data.image_size)
+    init = config.generator.get("init")
+    if init is not None and find_checkpoint(folder) is None:
+        log.info(start_from(generator, load_prior(str(init), key="generator.init")))
+    return generator
 
 
 def _comparator_layers(config: DictConfig, comparator: FeatureNet) -> list[str]:
