@@ -27,17 +27,18 @@ from dgn.visualization.settings import SearchSettings
 log = logging.getLogger(__name__)
 
 
-def load_prior(where: str | None, device: torch.device | str = "cpu") -> Prior:
+def load_prior(where: str | None, device: torch.device | str = "cpu", key: str = "prior") -> Prior:
     """Loads the prior that one name of `prior=` means.
 
     Args:
         where: a prior file, a checkpoint, a run's folder, a shared one, or None for the newest.
         device: where it computes.
+        key: the key that names it, for messages.
     """
     if is_shared(where):
         return Prior.load(where, device)
     # Absolute, as results name the prior by it and may be read elsewhere.
-    path = find_prior(where if where is None else str(Path(where).absolute()))
+    path = find_prior(where if where is None else str(Path(where).absolute()), key)
     return (Prior.from_checkpoint if path.suffix == ".ckpt" else Prior.load)(path, device)
 
 

@@ -157,8 +157,14 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         added: Tensor = self.doubling(F.leaky_relu(self.modulation(x, embedding), SLOPE))
-        x = F.interpolate(self.skip(x), scale_factor=2, mode="nearest") + added
+        x = doubled(self.skip(x)) + added
         return x if self.noise is None else self.noise(x)
+
+
+def doubled(x: Tensor) -> Tensor:
+    """x (N, C, H, W) -> (N, C, 2H, 2W), every pixel repeated, in the dtype of x (autocast would take float32)."""
+    with torch.autocast(x.device.type, enabled=False):
+        return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
 class Noise(nn.Module):
