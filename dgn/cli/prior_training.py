@@ -32,6 +32,7 @@ class PriorTraining:
         statistics_images: the number of real images for the statistics of codes and features.
         statistics_split: "train" or "val", the split that these images are from.
         make_generator: (code_shape, image_size) -> G.
+        generator_init: a prior whose weights, where they fit, G starts from.
         make_discriminator: (image_size, code_shape, comparator) -> D.
         discriminator_update: "joint" or "before" (`dgn.training.inversion.Inversion`).
         augmentation: random changes of the images that D sees.
@@ -49,6 +50,7 @@ class PriorTraining:
     statistics_images: int
     statistics_split: str
     make_generator: Callable[..., Generator]
+    generator_init: str | None
     make_discriminator: Callable[..., Critic]
     discriminator_update: str
     augmentation: DifferentiableAugmentation
@@ -78,14 +80,16 @@ def read_prior_training(config: DictConfig, run: RunSettings) -> PriorTraining:
     Keys that configs saved by earlier versions lack have their defaults.
     """
     discriminator = {k: v for k, v in plain(config.discriminator).items() if k not in ("augment", "update")}
-    carried = config.export.encoder
+    generator = {k: v for k, v in plain(config.generator).items() if k != "init"}
+    init, carried = config.generator.get("init"), config.export.encoder
     return PriorTraining(
         run=replace(run, config=plain(config)),
         layer=config.encoder.layer,
         comparator_layers=_read_layers(config.comparator),
         statistics_images=config.statistics.images,
         statistics_split=config.statistics.get("split", "train"),
-        make_generator=instantiate(config.generator, _partial_=True),
+        make_generator=instantiate(generator, _partial_=True),
+        generator_init=None if init is None else str(init),
         make_discriminator=instantiate(discriminator, _partial_=True),
         discriminator_update=config.discriminator.get("update", "joint"),
         augmentation=DifferentiableAugmentation(list(config.discriminator.get("augment", []))),

@@ -11,23 +11,13 @@ import torch
 from omegaconf import DictConfig
 
 from dgn.cli.networks import network
-<<<<<<< HEAD
 from dgn.cli.prior_training import PriorTraining, compared_layers, read_prior_training, with_layer
+from dgn.cli.roles import load_prior
 from dgn.cli.run_settings import RunSettings, open_training_data
 from dgn.cli.run_start import start
 from dgn.cli.trainer import make_trainer, running
-=======
-from dgn.cli.roles import load_prior
-from dgn.cli.step_settings import read_overfit, step_settings
->>>>>>> modulated
 from dgn.data.datamodule import ImageData
 from dgn.files import write_whole
-<<<<<<< HEAD
-=======
-from dgn.networks.featurenet import FeatureNet
-from dgn.networks.generator_base import Generator
-from dgn.networks.usable import check
->>>>>>> modulated
 from dgn.prior.statistics import UnitStatistics
 from dgn.prior.warm_start import start_from
 from dgn.runs.folders import METRICS, PRIOR
@@ -51,7 +41,6 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     Writes the prior, metrics.json, checkpoints and reconstructions into the folder.
     """
     began = time.perf_counter()
-<<<<<<< HEAD
     run = start(config, folder, _MEASURES)
     data = open_training_data(config.data, run)
     encoder = network(config.encoder, data)
@@ -69,16 +58,6 @@ def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, be
     """Trains G; returns the prior's path. `began` is the time at which the run began."""
     run = training.run
     module = _inversion(training, data, networks, *_statistics(training, data, networks))
-=======
-    command = common.start(config, folder, _MEASURES)
-    data = instantiate(config.data)
-    data.accumulate = config.get("accumulate", 1)
-    data.overfit = read_overfit(config)
-    encoder, comparator, layers = _networks(config, data)
-    codes, scales = _statistics(config, folder, data, encoder, comparator or encoder, layers)
-    module = _inversion(config, folder, data, encoder, comparator, layers, codes, scales)
-    module.about["command"] = command
->>>>>>> modulated
     shown = next(data.real_images(16, "val"))[0]
     with running(run) as (loggers, interruption):
         trainer = make_trainer(run, loggers, interruption, [Reconstructions(run.folder, shown)])
@@ -128,30 +107,19 @@ def _statistics(
 
 
 def _inversion(
-<<<<<<< HEAD
     training: PriorTraining,
-=======
-    config: DictConfig,
-    folder: Path,
->>>>>>> modulated
     data: ImageData,
     networks: FixedNetworks,
     codes: UnitStatistics,
     scales: dict[str, float],
 ) -> Inversion:
     """Builds G, D and the LightningModule that trains them."""
-<<<<<<< HEAD
     run, code_shape = training.run, tuple(codes.mean.shape)
     generator = training.make_generator(code_shape=code_shape, image_size=data.image_size)
+    if training.generator_init is not None and find_checkpoint(run.folder) is None:
+        log.info(start_from(generator, load_prior(training.generator_init, key="generator.init")))
     discriminator = training.make_discriminator(
         image_size=data.image_size, code_shape=code_shape, comparator=networks.comparator
-=======
-    generator = _generator(config, folder, data, codes)
-    discriminator = instantiate(
-        {k: v for k, v in config.discriminator.items() if k not in ("conditional", "update")},
-        image_size=data.image_size,
-        code_shape=tuple(codes.mean.shape) if config.discriminator.conditional else None,
->>>>>>> modulated
     )
     for net in (generator, discriminator):
         net.to(memory_format=torch.channels_last)
@@ -184,32 +152,8 @@ def _inversion(
     )
 
 
-<<<<<<< HEAD
 def _about(run: RunSettings, networks: FixedNetworks, data: ImageData) -> dict[str, Any]:
     encoder = networks.encoder
-=======
-def _generator(config: DictConfig, folder: Path, data: ImageData, codes: UnitStatistics) -> Generator:
-    """Builds G, with the first weights of `generator.init`; a resumed run has them in its checkpoint."""
-    settings = {key: value for key, value in config.generator.items() if key != "init"}
-    generator: Generator = instantiate(settings, code_shape=tuple(codes.mean.shape), image_size=data.image_size)
-    init = config.generator.get("init")
-    if init is not None and find_checkpoint(folder) is None:
-        log.info(start_from(generator, load_prior(str(init), key="generator.init")))
-    return generator
-
-
-def _comparator_layers(config: DictConfig, comparator: FeatureNet) -> list[str]:
-    layers = config.comparator.get("layer") or config.comparator.layers
-    names = [comparator.trunk()] if layers == "auto" else [layers] if isinstance(layers, str) else list(layers)
-    if not names:
-        raise UserError("comparator.layers names none; give a list of layers, or auto")
-    for name in names:
-        comparator.layer(name)
-    return names
-
-
-def _about(config: DictConfig, encoder: FeatureNet, data: ImageData) -> dict:
->>>>>>> modulated
     return {
         "layer": networks.layer,
         "encoder": {"name": encoder.name, "spec": encoder.spec, "fingerprint": encoder.fingerprint()},
