@@ -1,6 +1,6 @@
 """What a run of task=prior is asked to do, as plain values read from the config."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,10 +10,8 @@ from omegaconf import DictConfig
 from dgn.cli.config import plain
 from dgn.cli.run_settings import RunSettings
 from dgn.errors import UserError
-from dgn.networks.discriminator import Discriminator
 from dgn.networks.featurenet import FeatureNet
-from dgn.networks.generator import UpconvGenerator
-from dgn.training.loss_weights import LossWeights
+from dgn.training.building import InversionSettings
 
 
 @dataclass(frozen=True)
@@ -26,14 +24,7 @@ class PriorTraining:
         comparator_layers: the layers of C to compare in; "auto": the deepest layer that is a map.
         statistics_images: the number of real images for the statistics of codes and features.
         statistics_split: "train" or "val", the split that these images are from.
-        make_generator: (code_shape, image_size) -> G.
-        make_discriminator: (image_size, code_shape) -> D.
-        conditional: whether D gets the code too.
-        discriminator_update: "joint" or "before" (`dgn.training.inversion.Inversion`).
-        weights: the weights of the losses, and how D and G are balanced.
-        ema_decay: decay of the average of G's weights; 0: no average.
-        compile: whether G and D are compiled.
-        carries_encoder: whether the prior contains the weights of E; None: if they are small.
+        inversion: how G and D are built and trained.
     """
 
     run: RunSettings
@@ -41,14 +32,7 @@ class PriorTraining:
     comparator_layers: Sequence[str] | Literal["auto"]
     statistics_images: int
     statistics_split: str
-    make_generator: Callable[..., UpconvGenerator]
-    make_discriminator: Callable[..., Discriminator]
-    conditional: bool
-    discriminator_update: str
-    weights: LossWeights
-    ema_decay: float
-    compile: bool
-    carries_encoder: bool | None
+    inversion: InversionSettings
 
 
 def with_layer(config: DictConfig, encoder: FeatureNet) -> DictConfig:
@@ -76,14 +60,21 @@ def read_prior_training(config: DictConfig, run: RunSettings) -> PriorTraining:
         comparator_layers=_read_layers(config.comparator),
         statistics_images=config.statistics.images,
         statistics_split=config.statistics.get("split", "train"),
-        make_generator=instantiate(config.generator, _partial_=True),
-        make_discriminator=instantiate(discriminator, _partial_=True),
-        conditional=config.discriminator.conditional,
-        discriminator_update=config.discriminator.get("update", "joint"),
-        weights=instantiate(config.loss),
-        ema_decay=config.ema_decay,
-        compile=config.compile,
-        carries_encoder=None if carried == "auto" else bool(carried),
+        inversion=InversionSettings(
+            make_generator=instantiate(config.generator, _partial_=True),
+            make_discriminator=instantiate(discriminator, _partial_=True),
+            make_optimizer=run.make_optimizer,
+            make_schedule=run.make_schedule,
+            weights=instantiate(config.loss),
+            conditional=config.discriminator.conditional,
+            discriminator_update=config.discriminator.get("update", "joint"),
+            ema_decay=config.ema_decay,
+            seed=run.seed,
+            compile=config.compile,
+            accumulate=run.accumulate,
+            gradient_clip=run.gradient_clip,
+            carries_encoder=None if carried == "auto" else bool(carried),
+        ),
     )
 
 
