@@ -16,6 +16,7 @@ All take turns in one process, so that other work on the machine affects all of 
 """
 
 import argparse
+import contextlib
 import statistics
 import tempfile
 import time
@@ -51,11 +52,9 @@ def build(overrides: list[str]) -> tuple[Inversion, torch.Tensor]:
 
     fit = train_prior.fit
     config = compose("train", ["logger=none", "statistics.images=200", *overrides])
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(train_prior, "fit", keep):
-        try:
-            train_prior.fit_prior(config, Path(folder))
-        except Kept:
-            pass
+    ended, replaced = contextlib.suppress(Kept), mock.patch.object(train_prior, "fit", keep)
+    with tempfile.TemporaryDirectory() as folder, ended, replaced:
+        train_prior.fit_prior(config, Path(folder))
     return kept["module"], kept["images"]
 
 

@@ -1,6 +1,6 @@
 """What a run of task=prior is asked to do, as plain values read from the config."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,14 +10,12 @@ from omegaconf import DictConfig
 from dgn.cli.config import plain
 from dgn.cli.run_settings import RunSettings
 from dgn.errors import UserError
-from dgn.networks.critic import Critic
 from dgn.networks.featurenet import FeatureNet
-from dgn.networks.generator_base import Generator
 from dgn.networks.landmarks import spread_maps
-from dgn.training.adversarial import Adversarial, CrossEntropy
+from dgn.training.adversarial import CrossEntropy
+from dgn.training.building import InversionSettings
 from dgn.training.code_noise import CodeNoise
 from dgn.training.differentiable_augmentation import DifferentiableAugmentation
-from dgn.training.loss_weights import Combination
 
 
 @dataclass(frozen=True)
@@ -31,17 +29,8 @@ class PriorTraining:
             maps of different sizes.
         statistics_images: the number of real images for the statistics of codes and features.
         statistics_split: "train" or "val", the split that these images are from.
-        make_generator: (code_shape, image_size) -> G.
-        generator_init: a prior whose weights, where they fit, G starts from.
-        make_discriminator: (image_size, code_shape, comparator) -> D.
-        discriminator_update: "joint" or "before" (`dgn.training.inversion.Inversion`).
-        augmentation: random changes of the images that D sees.
-        adversarial: the form of the adversarial loss.
-        weights: how the losses are combined, and how D and G are balanced.
-        code_noise: noise on the codes that G is trained on.
-        ema_decay: decay of the average of G's weights; 0: no average.
-        compile: whether G and D are compiled.
-        carries_encoder: whether the prior contains the weights of E; None: if they are small.
+        inversion: how G and D are built and trained.
+        generator_init: a prior whose weights G starts from, where they fit.
     """
 
     run: RunSettings
@@ -49,17 +38,8 @@ class PriorTraining:
     comparator_layers: Sequence[str] | Literal["auto", "several"]
     statistics_images: int
     statistics_split: str
-    make_generator: Callable[..., Generator]
+    inversion: InversionSettings
     generator_init: str | None
-    make_discriminator: Callable[..., Critic]
-    discriminator_update: str
-    augmentation: DifferentiableAugmentation
-    adversarial: Adversarial
-    weights: Combination
-    code_noise: CodeNoise
-    ema_decay: float
-    compile: bool
-    carries_encoder: bool | None
 
 
 def with_layer(config: DictConfig, encoder: FeatureNet) -> DictConfig:
@@ -79,26 +59,35 @@ def read_prior_training(config: DictConfig, run: RunSettings) -> PriorTraining:
 
     Keys that configs saved by earlier versions lack have their defaults.
     """
-    discriminator = {k: v for k, v in plain(config.discriminator).items() if k not in ("augment", "update")}
     generator = {k: v for k, v in plain(config.generator).items() if k != "init"}
-    init, carried = config.generator.get("init"), config.export.encoder
+    discriminator = {k: v for k, v in plain(config.discriminator).items() if k not in ("augment", "update")}
+    init = config.generator.get("init")
+    carried = config.export.encoder
     return PriorTraining(
         run=replace(run, config=plain(config)),
         layer=config.encoder.layer,
         comparator_layers=_read_layers(config.comparator),
         statistics_images=config.statistics.images,
         statistics_split=config.statistics.get("split", "train"),
-        make_generator=instantiate(generator, _partial_=True),
+        inversion=InversionSettings(
+            make_generator=instantiate(generator, _partial_=True),
+            make_discriminator=instantiate(discriminator, _partial_=True),
+            make_optimizer=run.make_optimizer,
+            make_schedule=run.make_schedule,
+            weights=instantiate(config.loss),
+            max_steps=run.max_steps,
+            adversarial=instantiate(config.adversarial) if "adversarial" in config else CrossEntropy(),
+            code_noise=CodeNoise(config.get("code_noise", 0.0)),
+            augmentation=DifferentiableAugmentation(list(config.discriminator.get("augment", []))),
+            discriminator_update=config.discriminator.get("update", "joint"),
+            ema_decay=config.ema_decay,
+            seed=run.seed,
+            compile=config.compile,
+            accumulate=run.accumulate,
+            gradient_clip=run.gradient_clip,
+            carries_encoder=None if carried == "auto" else bool(carried),
+        ),
         generator_init=None if init is None else str(init),
-        make_discriminator=instantiate(discriminator, _partial_=True),
-        discriminator_update=config.discriminator.get("update", "joint"),
-        augmentation=DifferentiableAugmentation(list(config.discriminator.get("augment", []))),
-        adversarial=instantiate(config.adversarial) if "adversarial" in config else CrossEntropy(),
-        weights=instantiate(config.loss),
-        code_noise=CodeNoise(config.get("code_noise", 0.0)),
-        ema_decay=config.ema_decay,
-        compile=config.compile,
-        carries_encoder=None if carried == "auto" else bool(carried),
     )
 
 

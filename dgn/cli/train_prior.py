@@ -3,32 +3,32 @@
 import json
 import logging
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig
 
 from dgn.cli.networks import network
 from dgn.cli.prior_training import PriorTraining, compared_layers, read_prior_training, with_layer
 from dgn.cli.roles import load_prior
-from dgn.cli.run_settings import RunSettings, open_training_data
+from dgn.cli.run_settings import open_training_data
 from dgn.cli.run_start import start
 from dgn.cli.trainer import make_trainer, running
 from dgn.data.datamodule import ImageData
 from dgn.files import write_whole
+from dgn.networks.generator_base import Generator
 from dgn.prior.statistics import UnitStatistics
 from dgn.prior.warm_start import start_from
 from dgn.runs.folders import METRICS, PRIOR
 from dgn.runs.loggers import log_prior
+from dgn.training.building import about_prior, build_inversion
 from dgn.training.callbacks import Reconstructions
 from dgn.training.code_statistics import code_statistics, saved_statistics
 from dgn.training.fitting import fit, format_metrics
 from dgn.training.fixed_networks import FixedNetworks
-from dgn.training.inversion import Inversion, Networks
 from dgn.training.resuming import find_checkpoint
-from dgn.training.train_prior import carried_tensors
 
 log = logging.getLogger(__name__)
 
@@ -50,20 +50,25 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     pl.seed_everything(run.seed, verbose=False)
     layers = compared_layers(training.comparator_layers, comparator or encoder)
     networks = FixedNetworks(encoder, training.layer, comparator, layers).to(run.device)
-    networks.check(training.weights.feature)
+    networks.check(training.inversion.weights.feature)
     return _train(training, data, networks, began)
 
 
 def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, began: float) -> Path:
     """Trains G; returns the prior's path. `began` is the time at which the run began."""
     run = training.run
-    module = _inversion(training, data, networks, *_statistics(training, data, networks))
+    codes, scales = _statistics(training, data, networks)
+    about = about_prior(networks, data, run.max_steps, run.config["data"], run.config) | {"command": run.command}
+    settings = training.inversion
+    if training.generator_init is not None and find_checkpoint(run.folder) is None:
+        settings = replace(settings, initialize=partial(_initialize, training.generator_init))
+    module = build_inversion(settings, networks, data.image_size, codes, scales, about)
     shown = next(data.real_images(16, "val"))[0]
     with running(run) as (loggers, interruption):
         trainer = make_trainer(run, loggers, interruption, [Reconstructions(run.folder, shown)])
         log.info(
             "Training a prior: inverting %s of %s (code %s) at %d px, %d steps of %d images, %s",
-            networks.layer, networks.encoder.name, "x".join(map(str, module.statistics.mean.shape)), data.image_size,
+            networks.layer, networks.encoder.name, "x".join(map(str, codes.mean.shape)), data.image_size,
             run.max_steps, data.step_size, trainer.precision,
         )  # fmt: skip
         metrics = fit(trainer, module, data, run.folder)
@@ -85,6 +90,11 @@ def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, be
     return run.folder / PRIOR
 
 
+def _initialize(init: str, generator: Generator) -> None:
+    """Starts G from the weights of the prior `init` that fit, and logs which do."""
+    log.info(start_from(generator, load_prior(init, key="generator.init")))
+
+
 def _statistics(
     training: PriorTraining, data: ImageData, networks: FixedNetworks
 ) -> tuple[UnitStatistics, dict[str, float]]:
@@ -101,64 +111,6 @@ def _statistics(
         networks.comparator,
         networks.comparator_layers,
         training.statistics_images,
-        training.weights.raw_features,
+        training.inversion.weights.raw_features,
         training.statistics_split,
     )
-
-
-def _inversion(
-    training: PriorTraining,
-    data: ImageData,
-    networks: FixedNetworks,
-    codes: UnitStatistics,
-    scales: dict[str, float],
-) -> Inversion:
-    """Builds G, D and the LightningModule that trains them."""
-    run, code_shape = training.run, tuple(codes.mean.shape)
-    generator = training.make_generator(code_shape=code_shape, image_size=data.image_size)
-    if training.generator_init is not None and find_checkpoint(run.folder) is None:
-        log.info(start_from(generator, load_prior(training.generator_init, key="generator.init")))
-    discriminator = training.make_discriminator(
-        image_size=data.image_size, code_shape=code_shape, comparator=networks.comparator
-    )
-    for net in (generator, discriminator):
-        net.to(memory_format=torch.channels_last)
-    return Inversion(
-        Networks(
-            networks.encoder,
-            networks.layer,
-            generator,
-            discriminator,
-            networks.own_comparator,
-            networks.comparator_layers,
-            scales,
-        ),
-        codes,
-        run.make_optimizer,
-        run.make_schedule,
-        weights=training.weights,
-        max_steps=run.max_steps,
-        ema_decay=training.ema_decay,
-        seed=run.seed,
-        compile=training.compile,
-        accumulate=run.accumulate,
-        gradient_clip=run.gradient_clip,
-        discriminator_update=training.discriminator_update,
-        adversarial=training.adversarial,
-        code_noise=training.code_noise,
-        augmentation=training.augmentation,
-        about=_about(run, networks, data),
-        encoder_tensors=carried_tensors(networks.encoder, training.carries_encoder),
-    )
-
-
-def _about(run: RunSettings, networks: FixedNetworks, data: ImageData) -> dict[str, Any]:
-    encoder = networks.encoder
-    return {
-        "layer": networks.layer,
-        "encoder": {"name": encoder.name, "spec": encoder.spec, "fingerprint": encoder.fingerprint()},
-        "data": run.config["data"] | {"classes": list(data.classes)},
-        "training": {"steps": run.max_steps, "images": len(data.train_source)},
-        "config": run.config,
-        "command": run.command,
-    }

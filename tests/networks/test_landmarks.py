@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from dgn.networks.landmarks import spread_maps, trunk
@@ -27,7 +29,7 @@ def test_tokens_are_read_at_even_distances_of_depth(blocks):
     places = [int(name.removeprefix("block")) for name in names]
     assert places == sorted(set(places))
     assert len(names) == min(4, blocks)
-    assert max(b - a for a, b in zip(places, places[1:], strict=False)) <= -(-blocks // 4)
+    assert max(b - a for a, b in itertools.pairwise(places)) <= -(-blocks // 4)
 
 
 def test_a_network_without_maps_has_none():
