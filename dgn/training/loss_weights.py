@@ -119,9 +119,9 @@ class LossShares(Combination):
         smoothing: Weight of the earlier measurements in the (geometric) average.
     """
 
-    image: float = 0.4
+    image: float = 0.3
     feature: float = 0.4
-    adversarial: float = 0.2
+    adversarial: float = 0.3
     pixel: str = "l1"
     adversarial_start: float = 0.1
     adversarial_ramp: float = 0.1
