@@ -43,7 +43,8 @@ def test_the_metrics_have_their_names(trained):
     names = {name for row in rows for name, value in row.items() if value}
     expected = {f"train/loss_{n}" for n in ("image", "feature", "adversarial", "discriminator")}
     expected |= {"train/psnr", "train/feature_distance"}
-    expected |= {"val/psnr", "val/feature_distance", "val/code_error", "balance/ratio"}
+    expected |= {"val/psnr", "val/feature_distance", "val/code_error"}
+    expected |= {f"weights/{n}" for n in ("image", "feature", "adversarial")}
     assert expected <= names
 
 
