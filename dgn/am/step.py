@@ -77,16 +77,24 @@ class Draws:
         return torch.stack([torch.randn(shape, generator=g) for g in self.generators]).to(self.device)
 
 
+class Bounds(Protocol):
+    """Bounds that are not those of each parameter alone."""
+
+    def clip(self, parameters: Tensor) -> None:
+        """Moves parameters (N, ...) into the bounds, in place."""
+
+
 class Parametrization(Protocol):
     """What a search optimizes.
 
     Attributes:
-        bounds: (low, high) of every parameter, or None.
+        bounds: (low, high) of every parameter; or an object whose `clip` moves parameters into the bounds, in place;
+            or None.
         unit: the size, in parameters, of a step of 1 as the papers state it.
     """
 
     @property
-    def bounds(self) -> tuple[Tensor, Tensor] | None: ...
+    def bounds(self) -> "tuple[Tensor, Tensor] | Bounds | None": ...
 
     @property
     def unit(self) -> float: ...

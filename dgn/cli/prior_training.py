@@ -12,6 +12,7 @@ from dgn.cli.run_settings import RunSettings
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.landmarks import spread_maps
+from dgn.prior.principal import AXES
 from dgn.training.adversarial import CrossEntropy
 from dgn.training.building import InversionSettings
 from dgn.training.code_noise import CodeNoise
@@ -29,6 +30,7 @@ class PriorTraining:
             maps of different sizes.
         statistics_images: the number of real images for the statistics of codes and features.
         statistics_split: "train" or "val", the split that these images are from.
+        statistics_axes: the number of principal axes of the codes that are kept.
         inversion: how G and D are built and trained.
         generator_init: a prior whose weights G starts from, where they fit.
     """
@@ -38,6 +40,7 @@ class PriorTraining:
     comparator_layers: Sequence[str] | Literal["auto", "several"]
     statistics_images: int
     statistics_split: str
+    statistics_axes: int
     inversion: InversionSettings
     generator_init: str | None
 
@@ -69,6 +72,7 @@ def read_prior_training(config: DictConfig, run: RunSettings) -> PriorTraining:
         comparator_layers=_read_layers(config.comparator),
         statistics_images=config.statistics.images,
         statistics_split=config.statistics.get("split", "train"),
+        statistics_axes=config.statistics.get("axes", AXES),
         inversion=InversionSettings(
             make_generator=instantiate(generator, _partial_=True),
             make_discriminator=instantiate(discriminator, _partial_=True),

@@ -113,4 +113,5 @@ def _statistics(
         training.statistics_images,
         training.inversion.weights.raw_features,
         training.statistics_split,
+        training.statistics_axes,
     )

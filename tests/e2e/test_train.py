@@ -148,7 +148,7 @@ def test_a_resumed_run_takes_the_statistics_of_its_checkpoint(user, monkeypatch)
     assert len(measured) == 1
     second = Prior.load(user.folder / out.strip().splitlines()[-1])
     assert second.about["metrics"]["steps"] == 4
-    for name in ("mean", "std", "min", "max"):
+    for name in ("mean", "std", "min", "max", "axes", "axes_std"):
         assert torch.equal(getattr(first.statistics, name), getattr(second.statistics, name))
 
 

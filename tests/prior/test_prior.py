@@ -133,3 +133,23 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"bomb\.ckpt"):
         Prior.from_checkpoint(tmp_path / "bomb.ckpt")
     assert not (tmp_path / "ran").exists()
+
+
+def test_principal_axes_come_back_from_the_file_and_files_without_them_open(prior, saved, tmp_path):
+    assert Prior.load(saved).principal is None
+    prior.statistics.axes, _ = torch.linalg.qr(torch.randn(32, 3))
+    prior.statistics.axes = prior.statistics.axes.T.contiguous()
+    prior.statistics.axes_std = 1e-3 * torch.tensor([3.0, 2.0, 1.0])
+    prior.save(tmp_path / "axes.safetensors")
+    axes = Prior.load(tmp_path / "axes.safetensors").principal
+    assert torch.equal(axes.axes, prior.statistics.axes)
+    assert torch.equal(axes.std, prior.statistics.axes_std)
+    torch.testing.assert_close(axes.mean, prior.statistics.mean)
+    variances = prior.statistics.std**2 - 1e-6 * (prior.statistics.axes**2 * torch.tensor([[9.0], [4.0], [1.0]])).sum(0)
+    torch.testing.assert_close(axes.residual, variances.clamp_min(0).sqrt())
+
+
+def test_axes_that_do_not_fit_the_code_are_refused(prior, saved):
+    rewrite(saved, lambda h: None, {"statistics.axes": torch.zeros(3, 31), "statistics.axes_std": torch.ones(3)})
+    with pytest.raises(UserError, match="damaged"):
+        Prior.load(saved)
