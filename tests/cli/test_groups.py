@@ -53,10 +53,9 @@ def leaves_of(group: str) -> list[str]:
 def keys_of_every_leaf(command: str) -> set[str]:
     """The keys that a command's config has with any leaf of any of its groups."""
     keys: set[str] = set()
-    for group in groups_of(command):
+    for group in set(groups_of(command)) - {"experiment", "local"}:  # these have the keys of the others
         for leaf in leaves_of(group):
-            listed = group in ("callbacks", "logger") or (command, group) == ("visualize", "method")
-            choice = f"{group}=[{leaf}]" if listed and group != "method" else f"{group}={leaf}"
+            choice = f"{group}=[{leaf}]" if group in ("callbacks", "logger") else f"{group}={leaf}"
             keys |= keys_of(plain(compose(command, [choice]), resolve=False))
     return keys
 
