@@ -41,6 +41,7 @@ def fit_classifier(config: DictConfig, folder: Path, network: Callable[[DictConf
         UserError: If the images have no classes.
     """
     run = start(config, folder, _MEASURES)
+    label_smoothing, augmentation = config.label_smoothing, instantiate(config.augmentation)
     pl.seed_everything(run.seed, verbose=False)
     data = open_training_data(config.data, run)
     if not data.classes:
@@ -54,8 +55,8 @@ def fit_classifier(config: DictConfig, folder: Path, network: Callable[[DictConf
         run.make_optimizer,
         run.make_schedule,
         run.seed,
-        config.label_smoothing,
-        instantiate(config.augmentation),
+        label_smoothing,
+        augmentation,
         accumulate=run.accumulate,
         gradient_clip=run.gradient_clip,
     )

@@ -7,7 +7,7 @@ import torch
 from omegaconf import DictConfig
 
 from dgn.am.objectives.language import parse_units
-from dgn.cli.config import command_line, given_overrides, plain
+from dgn.cli.config import given_overrides, plain
 from dgn.cli.networks import asked_to_list, network, print_layers
 from dgn.cli.roles import (
     load_judge,
@@ -21,6 +21,7 @@ from dgn.cli.roles import (
     read_seeds,
     read_units,
 )
+from dgn.cli.run_command import gallery_command
 from dgn.cli.stages import read_methods
 from dgn.data.reference import Reference
 from dgn.devices import device_of
@@ -51,7 +52,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     asked = read_visualization(config)
     config.threads = use_threads(config.threads)
     scene = _make_scene(config, asked, device)
-    page, rows = make_gallery(asked, scene, folder, plain(config), command_line("visualize"))
+    page, rows = make_gallery(asked, scene, folder, plain(config), gallery_command())
     sources = {prior.source for prior in scene.priors}
     log_gallery(logger_makers(config.logger), plain(config), folder, rows, sources.pop() if len(sources) == 1 else None)
     return page

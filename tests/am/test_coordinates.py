@@ -130,7 +130,7 @@ def test_a_prior_without_axes_says_how_to_get_them(target, prior):
 
 @pytest.mark.parametrize("subspace", [0, 5, "some", 1.5])
 def test_a_subspace_that_is_no_number_of_axes_is_refused(target, subspace):
-    with pytest.raises(UserError, match=r"give a number of axes from 1 to 4, all, or null"):
+    with pytest.raises(UserError, match=r"give a number of axes, 1 to 4, all, or null"):
         Code(Setting(target, prior_of((10,), True)[0]), subspace=subspace)
 
 
