@@ -32,6 +32,6 @@ class LossWeights:
         for name in ("image", "feature", "adversarial"):
             weight = getattr(self, name)
             if not 0 <= weight < float("inf"):
-                raise UserError(f"loss.{name}={weight} is no weight; give a number >= 0 (0 leaves the loss out)")
+                raise UserError(f"loss.{name}={weight} must be a number >= 0 (0 leaves the loss out)")
         if self.image == self.feature == self.adversarial == 0:
             raise UserError("loss.image, loss.feature and loss.adversarial are all 0: there is nothing to learn")

@@ -37,9 +37,9 @@ class Code:
 
     def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
         if isinstance(self.begin, Starts):
-            return self.begin.of(self.begin.codes, seeds, objectives).to(self.prior.device)
+            return self.begin.select(self.begin.codes, seeds, objectives).to(self.prior.device)
         if isinstance(self.begin, Tensor):
-            codes = self.of(self.begin.to(self.prior.device))
+            codes = self.encode(self.begin.to(self.prior.device))
             return codes[[s % len(codes) for s in seeds]].contiguous()
         if self.begin == "sample":
             return torch.cat([self.prior.sample(1, seed) for seed in seeds])
@@ -49,5 +49,5 @@ class Code:
     def images(self, parameters: Tensor) -> Tensor:
         return self.prior.decode(parameters)
 
-    def of(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
         return self.prior.encode(images)
