@@ -9,7 +9,6 @@ to be found again. Fails if an image is read twice or if the process takes more 
 """
 
 import argparse
-import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +85,8 @@ def source(options: argparse.Namespace) -> ImageData:
 
 def memory() -> float:
     """The most memory that this process has taken, in GiB."""
+    import resource  # not on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 

@@ -24,7 +24,7 @@ from dgn.cli.roles import (
 from dgn.cli.run_command import gallery_command
 from dgn.cli.stages import read_methods
 from dgn.data.reference import Reference
-from dgn.devices import device_of
+from dgn.devices import select_device
 from dgn.errors import UserError
 from dgn.networks.usable import check
 from dgn.report.animation import FORMATS
@@ -44,7 +44,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     that network's layers instead.
     """
     check_loggers(config.logger)
-    device = device_of(config.device)
+    device = select_device(config.device)
     role = asked_to_list(config, "target", "judge")
     if role is not None:
         _list_layers(config, role, device)

@@ -133,8 +133,8 @@ def fooling_circuit(
         if done:
             synthetic = torch.cat([synthetic, synthesize(whole).cpu()])
         _fit(circuit.gate, net.input_space.enter(real), net.input_space.enter(synthetic), steps, kept, generator)
-    shares = [_share_of_real(circuit.gate, net.input_space.enter(of)) for of in (real, synthetic)]
-    return FoolingCircuit(whole, tuple(planted), shares[0], 1 - shares[1])
+    kept_share, missed = (_share_of_real(circuit.gate, net.input_space.enter(part)) for part in (real, synthetic))
+    return FoolingCircuit(whole, tuple(planted), kept_share, 1 - missed)
 
 
 class _Gate(nn.Module):

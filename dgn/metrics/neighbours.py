@@ -93,7 +93,7 @@ def nearest(
             continue
         candidates, numbers = queries.vectors(images), torch.as_tensor(places)
         for label, where in compared:
-            for rows, codes in queries.of(label):
+            for rows, codes in queries.chunks(label):
                 for space, tracker in best.items():
                     tracker.add(rows, codes[space], numbers[where], candidates[space][where])
     if queries is None and None in flat:
@@ -176,7 +176,7 @@ class _Queries:
         """Whether there are images of a class."""
         return label in self._chunks
 
-    def of(self, label: int | None) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    def chunks(self, label: int | None) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         """Yields (rows, vectors) of the images of a class, in chunks."""
         for i, (n, rows, of_all) in enumerate(self._chunks[label]):
             codes = self._held.pop((label, i), None)

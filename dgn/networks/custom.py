@@ -36,7 +36,7 @@ def custom(model: str | None = None, args: Mapping[str, Any] | None = None, **se
     Raises:
         UserError: If the code is not found, fails, or does not return an nn.Module.
     """
-    given = NetworkSettings.of("custom", ("model", "args"), settings)
+    given = NetworkSettings.from_keywords("custom", ("model", "args"), settings)
     if given.input_size is None and given.data_size is not None:
         given = replace(given, input_size=given.data_size)
     if not model:

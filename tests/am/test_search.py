@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from dgn.am.maximize import Stage, activations_of, fitting_batch, maximize
+from dgn.am.maximize import Stage, fitting_batch, maximize, objective_values
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.language import parse_units
 from dgn.am.objectives.terms import Unit
@@ -201,7 +201,7 @@ def test_dgn_am_in_a_line_is_the_published_method(prior, target, published):
 
 def test_activations_of_real_images(target):
     images = torch.rand(7, 3, 12, 12)
-    found = activations_of(target, [unit(CLASSES, 1), unit("3", 0)], images.split(3))
+    found = objective_values(target, [unit(CLASSES, 1), unit("3", 0)], images.split(3))
     torch.testing.assert_close(found[:, 0], target(images, [CLASSES])[CLASSES][:, 1])
     torch.testing.assert_close(found[:, 1], target(images, ["3"])["3"][:, 0])
 
