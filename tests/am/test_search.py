@@ -6,7 +6,8 @@ from dgn.am.maximize import Stage, fitting_batch, maximize, objective_values
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.language import parse_units
 from dgn.am.objectives.terms import Unit
-from dgn.am.parametrizations.code import FC6_RANGE, Code
+from dgn.am.parametrizations.code import Code
+from dgn.am.parametrizations.coordinates import FC6_RANGE
 from dgn.am.parametrizations.pixels import Pixels
 from dgn.am.regularizers.parameters import Clip, Decay, L2Loss
 from dgn.am.setting import Setting
