@@ -61,14 +61,15 @@ def main() -> None:
     copied = places[classes[0]][-1]
     for images in sets:
         images[0] = (training.reference.images_at([copied])[copied] * 255).round().byte()
-    before, began = memory(), time.perf_counter()
+    before, began, busy = memory(), time.perf_counter(), time.process_time()
     real = Counted(training.of_labels(set(classes)))
     found = nearest(sets, real, net, code_spaces(net), [classes] * len(sets))
-    seconds = time.perf_counter() - began
+    seconds, busy = time.perf_counter() - began, time.process_time() - busy
     wanted = sum(map(len, places.values()))
     print(
         f"{real.count} real images of {len(set(classes))} classes, {sum(map(len, sets))} preferred images, "
-        f"{len(found[0])} spaces: {seconds:.1f} s ({1000 * seconds / real.count:.2f} ms a real image), "
+        f"{len(found[0])} spaces: {seconds:.1f} s, {busy:.1f} s of processors ({1000 * busy / real.count:.2f} ms "
+        f"a real image), "
         f"{real.count / wanted:.0f} pass, {memory():.2f} GiB at most, {before:.2f} before"
     )
     for near in found:
