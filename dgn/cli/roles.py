@@ -116,11 +116,11 @@ def logger_makers(loggers: DictConfig) -> list[Any]:
 def load_judge(
     config: DictConfig, prior: Prior | None, target: FeatureNet, data: ImageData | None
 ) -> FeatureNet | None:
-    """Makes the network of `judge=`; for auto the one that the real images name, if they do.
+    """Makes the network of `judge=`; for auto, the judge of the data set of the real images, if it has one.
 
     Args:
         config: of visualize or compare.
-        prior: whose image size the judge has where it has none of its own.
+        prior: the prior; the judge gets its image size if it has none.
         target: the network whose units are maximized.
         data: the real images.
     """

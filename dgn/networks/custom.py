@@ -91,7 +91,7 @@ def _absolute(model: str) -> str:
 
 def _imported(model: str, file: str) -> ModuleType:
     if not file.endswith(".py") and ("/" in file or Path(file).exists()):
-        raise UserError(f"model={model}: {file} is no Python file; give path/to/file.py:callable")
+        raise UserError(f"model={model}: {file} is not a Python file; give path/to/file.py:callable")
     if file.endswith(".py") and not Path(file).is_file():
         raise UserError(f"model={model}: no file {file} (working folder: {Path.cwd()})")
     try:

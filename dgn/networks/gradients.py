@@ -38,10 +38,12 @@ and timm with random weights have at most 0.2 at the smaller step."""
 _ROUNDING = 2e-6
 """The smallest change of a layer, relative to its size, that float32's rounding (6e-8 an operation) leaves intact."""
 _SHARE = 0.1
-"""The smallest share of a slope that counts as missing without a detached tensor. In the same networks, errors of the
-differences let at most 0.03 seem missing."""
+"""The smallest share of the slope along a random direction that counts as missing, at `_STEPS` and at `_FINER`. In five
+networks of torchvision with random weights (ResNet-18 to EfficientNet-B0), errors of the differences amount to at most
+0.012."""
 _PART = 0.01
-"""The smallest part of a gradient, relative to all of it, that counts as missing behind a detached tensor."""
+"""The smallest part of a gradient, relative to all of it, that counts as missing if it appears only with the operations
+that detach left out."""
 
 
 @dataclass(frozen=True)
