@@ -162,7 +162,7 @@ class Block(nn.Module):
 
 
 def doubled(x: Tensor) -> Tensor:
-    """x (N, C, H, W) -> (N, C, 2H, 2W), every pixel repeated, in the dtype of x (autocast would take float32)."""
+    """Repeats every pixel of x, (N, C, H, W) -> (N, C, 2H, 2W), in its own dtype (autocast would take float32)."""
     with torch.autocast(x.device.type, enabled=False):
         return F.interpolate(x, scale_factor=2, mode="nearest")
 

@@ -69,5 +69,5 @@ def test_a_last_layer_with_another_output_space_is_not_copied():
 
 def test_a_prior_of_which_nothing_fits_is_a_user_error():
     prior = prior_of(UpconvGenerator((6,), 32, width=0.05))
-    with pytest.raises(UserError, match=r"generator.init=p.safetensors: none .* \(its generator is upconv, this one mod"):
+    with pytest.raises(UserError, match=r"generator.init=p.safetensors: none .* is upconv, this one mod"):
         start_from(ModulatedGenerator((6,), 32, width=0.05), prior)
