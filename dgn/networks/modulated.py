@@ -23,6 +23,8 @@ from dgn.networks.plan import scaled
 
 SLOPE = 0.3
 """Of the leaky ReLUs, as in the paper's generator."""
+GAIN = 0.1
+"""Factor of scales and shifts, see `Modulation`."""
 
 
 class ModulatedGenerator(Generator):
@@ -131,15 +133,22 @@ class CodeLayout(nn.Module):
 
 
 class Modulation(nn.Module):
-    """x (N, C, H, W) -> (1 + scale) x + shift, with scale and shift (N, C) linear in the embedding (N, units)."""
+    """x (N, C, H, W) -> (1 + scale) x / |x| + shift, |x| the root mean square of each image's map.
+
+    Scale and shift (N, C) are linear in the embedding (N, units). Adam moves each of a channel's many weights by the
+    learning rate, and scales multiply from block to block: `GAIN` slows them down, as the equalized learning rate of
+    Karras et al. 2018 does, and the normalization keeps the maps from growing. Without the two, training diverges at
+    the default learning rate.
+    """
 
     def __init__(self, units: int, channels: int) -> None:
         super().__init__()
         self.linear = nn.Linear(units, 2 * channels)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        scale, shift = self.linear(embedding)[:, :, None, None].chunk(2, dim=1)
-        return torch.addcmul(x + shift, x, scale)
+        scale, shift = (GAIN * self.linear(embedding))[:, :, None, None].chunk(2, dim=1)
+        size = x.square().mean((1, 2, 3), keepdim=True, dtype=torch.float32)
+        return torch.addcmul(shift, x, ((1 + scale) * torch.rsqrt(size + 1e-6)).to(x.dtype))
 
 
 class Block(nn.Module):
@@ -162,7 +171,7 @@ class Block(nn.Module):
 
 
 def doubled(x: Tensor) -> Tensor:
-    """X (N, C, H, W) -> (N, C, 2H, 2W), every pixel repeated, in the dtype of x (autocast would take float32)."""
+    """Repeats every pixel of x, (N, C, H, W) -> (N, C, 2H, 2W), in its own dtype (autocast would take float32)."""
     with torch.autocast(x.device.type, enabled=False):
         return F.interpolate(x, scale_factor=2, mode="nearest")
 
@@ -184,13 +193,11 @@ class Noise(nn.Module):
 
 
 def _initialize(module: nn.Module) -> None:
-    """MSRA initialization for leaky ReLU; modulations start small and skips keep the variance."""
+    """MSRA initialization for leaky ReLU; each of the two paths of a block has half the variance."""
     if isinstance(module, nn.Linear | nn.Conv2d | Doubling):
         nn.init.kaiming_normal_(module.weight, a=SLOPE, nonlinearity="leaky_relu")
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-    if isinstance(module, Modulation):
-        module.linear.weight.data.mul_(0.1)
-    elif isinstance(module, Block):
+    if isinstance(module, Block):
         module.skip.weight.data.mul_(math.sqrt((1 + SLOPE**2) / 2 / 2))
         module.doubling.weight.data.mul_(math.sqrt(0.5))

@@ -7,18 +7,7 @@ from dgn.errors import UserError
 from dgn.networks.generator_kinds import KINDS, build_generator
 from dgn.networks.modulated import Block, CodeLayout, ModulatedGenerator
 
-CODES = [
-    (64,),
-    (4096,),
-    (2048, 1, 1),
-    (16, 2, 2),
-    (256, 6, 6),
-    (384, 13, 13),
-    (7, 5, 9),
-    (8, 40, 40),
-    (49, 24),
-    (50, 24),
-]
+CODES = [(64,), (4096,), (2048, 1, 1), (16, 2, 2), (256, 6, 6), (384, 13, 13), (7, 5, 9), (49, 24), (50, 24)]
 
 
 @pytest.mark.parametrize("size", [32, 48, 64, 128, 224])
@@ -53,14 +42,22 @@ def test_tokens_are_a_map_of_patches_and_a_vector_with_the_class_token():
 
 
 def test_a_block_is_its_formula():
-    """Doubling and convolution of the modulated, rectified map, plus the doubled 1x1 convolution of the map."""
+    """Doubling and convolution of the normalized, modulated, rectified map, plus the doubled 1x1 convolution of it.
+
+    The linear layer of the modulation counts for a tenth.
+    """
     torch.manual_seed(0)
     block = Block(5, 3, 4, side=8, noise=False)
     for parameter in block.parameters():
         parameter.data.normal_(0, 0.5)
     x, embedding = torch.randn(2, 3, 4, 4), torch.randn(2, 5)
-    scale, shift = (embedding @ block.modulation.linear.weight.T + block.modulation.linear.bias).chunk(2, 1)
-    h = x * (1 + scale[:, :, None, None]) + shift[:, :, None, None]
+    linear = block.modulation.linear
+    scale, shift = (0.1 * (embedding @ linear.weight.T + linear.bias)).chunk(2, 1)
+    size = np.sqrt((x.double().numpy() ** 2).mean((1, 2, 3)))
+    h = (
+        x / torch.tensor(size, dtype=torch.float32)[:, None, None, None] * (1 + scale[:, :, None, None])
+        + shift[:, :, None, None]
+    )
     h = torch.where(h > 0, h, 0.3 * h)
     doubled = lambda a: a.repeat_interleave(2, 2).repeat_interleave(2, 3)  # noqa: E731
     expected = F.conv2d(doubled(h), block.doubling.weight, padding=1)
