@@ -32,7 +32,7 @@ def code_statistics(
         comparator_layers: Its layers.
         images: The number of images to measure on, the first of the split.
         raw_features: Use a factor of 1 for every layer of the comparator.
-        split: "train": augmented training images; "val": validation images, as DGN-AM measured the bounds of the code.
+        split: "train": training images, whole; "val": validation images, as DGN-AM measured the bounds of the code.
 
     Returns:
         The statistics of the codes, and {comparator layer: factor} (`dgn.training.losses.feature_scales`).
