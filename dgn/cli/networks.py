@@ -1,5 +1,7 @@
 """Builds a network of any role from its part of the config, and prints the table of its layers."""
 
+from collections.abc import Sequence
+
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -14,7 +16,12 @@ from dgn.networks.layers import Layer
 from dgn.runs.ranks import interactive
 
 
-def network(config: DictConfig, data: ImageData | None = None, image_size: int | None = None) -> FeatureNet:
+def network(
+    config: DictConfig,
+    data: ImageData | None = None,
+    image_size: int | None = None,
+    classes: Sequence[str] = (),
+) -> FeatureNet:
     """Returns the FeatureNet of an encoder, comparator, target or judge config.
 
     Weights with `weights: embedded` are trained first if they do not exist yet.
@@ -22,12 +29,13 @@ def network(config: DictConfig, data: ImageData | None = None, image_size: int |
     Args:
         config: The network's config.
         data: Provides the classes and the image size if neither the config, the weights nor the network define them.
-        image_size: The image size in pixels, if there are no data.
+        image_size: The image size in pixels, if it is not that of the data.
+        classes: The classes, if there are no data.
     """
     if config.get("weights") == "embedded":
         config = config.copy()
         config.weights = str(embedded_weights(config._target_))
-    return built_network(config, data, image_size)
+    return built_network(config, data, image_size, classes)
 
 
 def asked_to_list(config: DictConfig, *roles: str) -> str | None:

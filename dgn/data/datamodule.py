@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from dgn.data.imagenet import readable
 from dgn.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class ImageData(pl.LightningDataModule):
         self.image_size, self.batch_size, self.num_workers = image_size, batch_size, num_workers
         self.seed = seed
         self.val_indices = _some(len(val), val_images)
-        self.classes: tuple[str, ...] = tuple(getattr(train, "classes", ()))
+        self.classes: tuple[str, ...] = readable(getattr(train, "classes", ()))
         self._reported_bad: set[tuple[str, int]] = set()
 
     @property

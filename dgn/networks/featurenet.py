@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dgn.data.imagenet import unique
 from dgn.data.images import as_images
 from dgn.devices import moved
 from dgn.errors import UserError
@@ -64,7 +65,7 @@ class FeatureNet(nn.Module):
         self.network = TorchScript(network) if isinstance(network, torch.jit.ScriptModule) else network
         self.input_space = input_space
         self.name = name
-        self.labels = _unique(labels)
+        self.labels = unique(labels)
         self.aliases = dict(aliases or {})
         self.spec = dict(spec or {})
         self.classes_at = classes_at
@@ -288,12 +289,3 @@ class FeatureNet(nn.Module):
                 return  # the layers before the error have been recorded
             reason = why_it_fails(self.name, self.probe_size, error, lambda inputs: self._call(inputs.to(self.device)))
             raise UserError(reason) from error
-
-
-def _unique(labels: Sequence[str]) -> tuple[str, ...]:
-    seen: set[str] = set()
-    unique = []
-    for i, label in enumerate(labels):
-        unique.append(f"{label} ({i})" if label in seen else str(label))
-        seen.add(label)
-    return tuple(unique)
