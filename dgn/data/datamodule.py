@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from dgn.data.imagenet import readable
 from dgn.errors import UserError
+from dgn.runs.signals import leave_group
 
 log = logging.getLogger(__name__)
 
@@ -170,6 +171,7 @@ class ImageData(pl.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             persistent_workers=False,
             collate_fn=collate,
+            worker_init_fn=leave_group,
             # The loader draws its workers' seed from this generator instead of the training's.
             generator=torch.Generator().manual_seed(self.seed),
             **batching,
