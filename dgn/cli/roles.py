@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dgn.am.objectives.diversity import Diversity
 from dgn.cli.networks import network
+from dgn.cli.remembered import with_remembered
 from dgn.cli.renamed import refuse_former_keys
 from dgn.data import sources
 from dgn.data.datamodule import ImageData
@@ -60,16 +61,43 @@ def load_priors(config: DictConfig, device: torch.device) -> list[Prior]:
         return []
 
 
-def load_target(config: DictConfig, priors: Sequence[Prior], device: torch.device) -> FeatureNet:
-    """Makes Phi: the network of `target=`, else the encoder of the first prior."""
+def load_target(
+    config: DictConfig, priors: Sequence[Prior], device: torch.device, data: ImageData | None = None
+) -> FeatureNet:
+    """Makes Phi: the network of `target=`, else the encoder of the first prior.
+
+    If it is the encoder of a prior, what is not given of its settings is as it was for the prior.
+
+    Args:
+        config: of visualize or compare.
+        priors: the priors.
+        device: where it computes.
+        data: the real images, for target.classes=data.
+    """
     if config.target.get("_target_") is None:
         target = placed(priors[0].encoder_net(), device)
     else:
-        target = placed(network(config.target, image_size=priors[0].image_size if priors else None), device)
+        target = placed(_named_target(config.target, priors, data), device)
     target.classes_at = config.target.get("layer")
     for prior in priors:  # share one network if it is the same
         prior.offer(target)
     return target
+
+
+def _named_target(config: DictConfig, priors: Sequence[Prior], data: ImageData | None) -> FeatureNet:
+    """Makes the network of `target=`, with the settings of a prior's encoder if it is that network."""
+    size = priors[0].image_size if priors else None
+    classes: Sequence[str] = ()
+    if data is None and priors:
+        classes = (priors[0].about.get("data") or {}).get("classes") or ()
+    for prior in priors:
+        filled, keys = with_remembered(config, prior.about["encoder"]["spec"])
+        if keys:
+            target = network(filled, data, size, classes)
+            if prior.encoder_is(target):
+                log.info("target: %s as for the prior, whose encoder it is", ", ".join(keys))
+                return target
+    return network(config, data, size, classes)
 
 
 def read_units(units: Any, target: FeatureNet) -> str | list[Any]:
@@ -125,7 +153,7 @@ def load_judge(
         data: the real images.
     """
     if config.judge.get("_target_"):
-        judge = network(config.judge, image_size=prior.image_size if prior else None)
+        judge = network(config.judge, data, prior.image_size if prior else None)
         judge.classes_at = config.judge.get("layer")
     elif config.judge.get("auto") and data is not None and data.judge is not None:
         judge = network(OmegaConf.create(dict(data.judge)))

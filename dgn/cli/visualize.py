@@ -138,10 +138,10 @@ def _make_scene(config: DictConfig, asked: Visualization, device: torch.device) 
     """Loads what the run computes with."""
     priors = load_priors(config, device)
     first = priors[0] if priors else None
-    target = load_target(config, priors, device)
+    data = open_data(first, config)
+    target = load_target(config, priors, device, data)
     objectives = parse_units(read_units(config.units, target), target)
     check(target, "target", [layer for objective in objectives for layer in objective.layers])
-    data = open_data(first, config)
     reference = Reference(data, asked.reference_images) if data is not None and asked.reference_images else None
     approaches = make_approaches(read_methods(config, given_overrides()), priors, asked.start, reference)
     judge = load_judge(config, first, target, data)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from dgn.data.imagenet import readable
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.foreign_code import prepared
@@ -79,6 +80,7 @@ def assemble(
     if state is not None:
         allowed = dict(allow_missing=settings.allow_missing, allow_unexpected=settings.allow_unexpected)
         load_state_dict(module, adapt(module, state), source=str(settings.weights), **allowed)
+    labels = readable(labels)
     spec = _spec(builder, settings, labels, classes if counts_classes else None, args or {})
     module = module.to(memory_format=torch.channels_last)
     return FeatureNet(module, own_space, str((args or {}).get("name") or builder), labels, aliases, spec)

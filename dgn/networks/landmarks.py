@@ -1,6 +1,6 @@
 """The landmarks among a network's layers: the layer of classes, and the deepest layer that is a map or tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from dgn.errors import UserError
 from dgn.networks.layers import OUTPUT, Layer
@@ -66,6 +66,27 @@ def class_layer(layers: Layers, labels: Sequence[str], network: str) -> str:
                 "name a layer, as in units=output:all, or give labels"
             )
     return _inner(layers, final.same_as if final.same_as in vectors else vectors[-1])
+
+
+def classifier(layers: Layers, classes: str, has_weights: Callable[[str], bool]) -> str:
+    """Returns the last layer with weights that computes the class scores; the class layer if there is none.
+
+    Global pooling, ReLU and flattening may follow it, as in SqueezeNet. Of several heads, none is the last.
+
+    Args:
+        layers: The network's layers.
+        classes: The class layer.
+        has_weights: Whether a module has weights of its own.
+    """
+    final = layers[classes]
+    if has_weights(final.module) or (classes == OUTPUT and len(_heads(layers, final.units)) > 1):
+        return classes
+    names = list(layers)
+    for name in reversed(names[: names.index(classes)]):
+        layer = layers[name]
+        if layer.plain and layer.units == final.units and has_weights(layer.module):
+            return name
+    return classes
 
 
 def _maps(layers: Layers) -> list[str]:

@@ -34,7 +34,7 @@ def code_statistics(
         comparator_layers: Its layers.
         images: The number of images to measure on, the first of the split.
         raw_features: Use a factor of 1 for every layer of the comparator.
-        split: "train": augmented training images; "val": validation images, as DGN-AM measured the bounds of the code.
+        split: "train": training images, whole; "val": validation images, as DGN-AM measured the bounds of the code.
         axes: The largest number of principal axes of the codes (`dgn.prior.principal`); 0: none.
 
     Returns:
