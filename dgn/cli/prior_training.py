@@ -82,6 +82,7 @@ def read_prior_training(config: DictConfig, run: RunSettings) -> PriorTraining:
             max_steps=run.max_steps,
             adversarial=instantiate(config.adversarial) if "adversarial" in config else CrossEntropy(),
             code_noise=CodeNoise(config.get("code_noise", 0.0)),
+            comparator_shift=_read_shift(config),
             augmentation=DifferentiableAugmentation(list(config.discriminator.get("augment", []))),
             discriminator_update=config.discriminator.get("update", "joint"),
             ema_decay=config.ema_decay,
@@ -120,3 +121,10 @@ def _read_layers(comparator: DictConfig) -> Sequence[str] | Literal["auto", "sev
     if not names:
         raise UserError("comparator.layers names none; give a list of layers, auto or several")
     return names
+
+
+def _read_shift(config: DictConfig) -> int:
+    shift = config.get("comparator_shift", 0)
+    if not isinstance(shift, int) or isinstance(shift, bool) or shift < 0:
+        raise UserError(f"comparator_shift={shift}: give a number of pixels, at least 0")
+    return shift

@@ -38,6 +38,7 @@ class InversionSettings:
         adversarial: the form of the adversarial loss.
         code_noise: noise on the codes that G is trained on.
         augmentation: random changes of the images that D sees.
+        comparator_shift: the largest shift, in pixels, by which C sees both images of a pair.
         discriminator_update: "joint" or "before" (`dgn.training.inversion.Inversion`).
         ema_decay: decay of the average of G's weights; 0: no average.
         seed: seed of D's dropout.
@@ -57,6 +58,7 @@ class InversionSettings:
     adversarial: Adversarial = field(default_factory=CrossEntropy)
     code_noise: CodeNoise = field(default_factory=CodeNoise)
     augmentation: DifferentiableAugmentation = field(default_factory=DifferentiableAugmentation)
+    comparator_shift: int = 0
     discriminator_update: str = "joint"
     ema_decay: float = 0.998
     seed: int = 0
@@ -120,6 +122,7 @@ def build_inversion(
         adversarial=settings.adversarial,
         code_noise=settings.code_noise,
         augmentation=settings.augmentation,
+        comparator_shift=settings.comparator_shift,
         about=about,
         encoder_tensors=carried_tensors(networks.encoder, settings.carries_encoder),
     )

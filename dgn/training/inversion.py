@@ -41,6 +41,8 @@ __all__ = ["Inversion", "LossShares", "LossWeights", "Networks", "NonFiniteLoss"
 
 Optimizer = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
+Shift = tuple[int, int]
+NO_SHIFT: Shift = (0, 0)
 
 
 class Inversion(pl.LightningModule):
@@ -58,6 +60,7 @@ class Inversion(pl.LightningModule):
         adversarial: The form of the adversarial loss (None: the paper's cross entropy).
         code_noise: Noise on the codes that G is trained on (None: none, as in the paper).
         augmentation: Random changes of the images that D sees (None: none, as in the paper).
+        comparator_shift: C sees both images shifted by up to so many pixels (0: not shifted, as in the paper).
         max_steps: The length of the run, of which weights.adversarial_start and adversarial_ramp are fractions.
         ema_decay: Decay of the average of G's weights that the prior holds (0: no average, the prior holds G).
         seed: Seed of D's dropout, which depends on (seed, step): a resumed run draws the same numbers as an
@@ -96,6 +99,7 @@ class Inversion(pl.LightningModule):
         adversarial: Adversarial | None = None,
         code_noise: CodeNoise | None = None,
         augmentation: DifferentiableAugmentation | None = None,
+        comparator_shift: int = 0,
         about: Mapping[str, Any] | None = None,
         encoder_tensors: Mapping[str, Tensor] | None = None,
     ) -> None:
@@ -108,6 +112,7 @@ class Inversion(pl.LightningModule):
         self.generator = networks.generator
         self.weights = (weights or LossWeights()).fresh()
         self.adversarial, self.code_noise = adversarial or CrossEntropy(), code_noise or CodeNoise()
+        self.comparator_shift = comparator_shift
         self.augmentation = augmentation or DifferentiableAugmentation()
         self.adversarial_start = AdversarialStart(self.weights.adversarial_start, self.weights.adversarial_ramp)
         self.discriminator = networks.discriminator if self.weights.adversarial > 0 else None
@@ -149,12 +154,13 @@ class Inversion(pl.LightningModule):
         jointly = discriminator_learns and self.discriminator_update == "joint"
         for (images,) in parts(batch[:1], self.accumulate):
             with record_function("encode"):
-                codes, features = self.encode(images)
+                shift = self.draw_shift()
+                codes, features = self.encode(images, shift)
                 codes = self.noisy(codes)
             with record_function("generate"):
                 generated = self.generator(codes)
             with record_function("compare"):
-                generated_features = self.compare(generated)
+                generated_features = self.compare(generated, shift)
                 losses, measured = self.compared(images, generated, features, generated_features)
             if ramp is not None:
                 assert self.discriminator is not None  # else there is no ramp
@@ -190,26 +196,36 @@ class Inversion(pl.LightningModule):
                 self.average.update(self.generator)
         self.note(self.readback.finish())
 
-    def encode(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def encode(self, images: Tensor, shift: Shift = NO_SHIFT) -> tuple[Tensor, dict[str, Tensor]]:
         """Maps images (N, 3, H, W) to codes (N, *code_shape) and features {layer: (N, ...)} for the losses and D.
 
-        If E and C are the same network, this is a single pass. Neither output carries a gradient.
+        If E and C are the same network, this is a single pass, unless C sees the images shifted. Neither output carries
+        a gradient.
         """
         with torch.no_grad():
-            if self.comparator is None:
+            if self.comparator is None and shift == NO_SHIFT:
                 activations = self.encoder(images, [self.layer, *self.feature_layers])
                 features = {layer: activations[layer] for layer in self.feature_layers}
                 return activations[self.layer].float(), features
             codes = self.encoder(images, [self.layer])[self.layer]
-            return codes.float(), self.comparator(images, self.feature_layers)
+            return codes.float(), self.compare(images, shift)
 
     def noisy(self, codes: Tensor) -> Tensor:
         """Returns the codes (N, *code_shape) that G is trained on: with noise, if `code_noise` says so."""
         return self.code_noise(codes, self.code_std, self.rectified)
 
-    def compare(self, images: Tensor) -> dict[str, Tensor]:
-        """Maps images (N, 3, H, W) to comparator features {layer: (N, ...)}, differentiably."""
+    def compare(self, images: Tensor, shift: Shift = NO_SHIFT) -> dict[str, Tensor]:
+        """Maps images (N, 3, H, W), cyclically shifted, to comparator features {layer: (N, ...)}, differentiably."""
+        if shift != NO_SHIFT:
+            images = images.roll(shift, (2, 3))
         return (self.comparator or self.encoder)(images, self.feature_layers)
+
+    def draw_shift(self) -> Shift:
+        """Returns the rows and columns by which C sees the images of this step shifted; all processes draw the same."""
+        if self.comparator_shift == 0:
+            return NO_SHIFT
+        rows, columns = torch.randint(0, self.comparator_shift + 1, (2,)).tolist()
+        return rows, columns
 
     def compared(
         self, images: Tensor, generated: Tensor, features: dict[str, Tensor], generated_features: dict[str, Tensor]
