@@ -167,6 +167,23 @@ def test_a_conditional_d_sees_codes_as_g_does(monkeypatch, normalize):
     assert len(seen) == 2
 
 
+def test_with_a_shift_c_sees_both_images_moved_alike_and_e_the_image_as_it_is(monkeypatch):
+    steps = Steps(monkeypatch, comparator_shift=3)
+    module, seen = steps.module, []
+    forward = module.encoder.forward
+    monkeypatch.setattr(
+        module.encoder, "forward", lambda images, layers: (seen.append(images), forward(images, layers))[1]
+    )
+    steps.step()
+    encoded, real, generated = seen
+    assert torch.equal(encoded, steps.images)
+    moves = [(r, c) for r in range(4) for c in range(4) if torch.equal(real, steps.images.roll((r, c), (2, 3)))]
+    assert len(moves) == 1
+    assert moves != [(0, 0)]  # of this seed
+    made = module.generator(module.encode(steps.images)[0])
+    torch.testing.assert_close(generated, made.roll(moves[0], (2, 3)))
+
+
 def test_log_lines_are_readable(monkeypatch):
     """PSNR and relative feature distance of the step's images, from their definitions."""
     steps, logged = Steps(monkeypatch), {}
