@@ -34,7 +34,7 @@ from dgn.cli.config import compose
 from dgn.cli.networks import network
 from dgn.metrics.diversity import diversity, perceptual
 from dgn.metrics.naturalness import frechet
-from dgn.metrics.scorer import class_of
+from dgn.metrics.scorer import class_index
 from dgn.networks.featurenet import FeatureNet
 from dgn.training.losses import relative_error
 
@@ -107,7 +107,7 @@ def measure(path: Path, judge_overrides: list[str], images: int, units: int | No
     layer = encoder.class_layer()
     found = methods.dgn_am(prior, [f"{layer}:{unit}" for unit in classes], seeds=4, start="noise", data=data)
     search_features, search_choice = judged(judge, found.images)
-    wanted = torch.tensor([class_of(objective, data.classes) for objective in found.objectives])
+    wanted = torch.tensor([class_index(objective, data.classes) for objective in found.objectives])
     per_unit = diversity(found.images, wanted.tolist(), perceptual(judge, [judge.trunk()]))
     return {
         "psnr": float((-10 * error.log10()).mean()),
