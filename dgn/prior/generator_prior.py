@@ -27,7 +27,7 @@ from dgn.networks.zoo import build, named
 from dgn.prior.clamping import clamp
 from dgn.prior.hub import fetch, is_shared
 from dgn.prior.principal import PrincipalAxes
-from dgn.prior.statistics import UnitStatistics
+from dgn.prior.statistics import UnitStatistics, statistics_shapes
 from dgn.runs.programs import command, override
 
 _HEADER, _FORMAT = "dgn_prior", 1
@@ -87,10 +87,7 @@ class Prior:
 
     @property
     def principal(self) -> PrincipalAxes | None:
-        """The principal axes of real codes, on the prior's device, or None if they were not fitted.
-
-        train.py fits them; `python train.py task=statistics prior=FILE` adds them to an older prior.
-        """
+        """The principal axes of real codes, on the prior's device; None in files of before they were fitted."""
         axes = self.statistics.principal
         return None if axes is None else axes.to(self.device)
 
@@ -204,7 +201,7 @@ class Prior:
             part, _, rest = name.partition(".")
             parts.setdefault(part, {})[rest] = tensor
         _check_shapes(path, parts["generator"], {k: v.shape for k, v in generator.state_dict().items()})
-        _check_shapes(path, parts["statistics"], _statistics_shapes(parts["statistics"], generator.code_mean.shape))
+        _check_shapes(path, parts["statistics"], statistics_shapes(parts["statistics"], generator.code_mean.shape))
         unusable = next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None)
         if unusable:
             raise UserError(f"{path} is damaged: {unusable} holds values that are not finite")
@@ -292,14 +289,6 @@ def _require_types(about: dict[str, Any]) -> None:
     ):
         if not isinstance(value, kind):
             raise TypeError(f"about.{name} is {value!r}")
-
-
-def _statistics_shapes(statistics: dict[str, Tensor], code_shape: torch.Size) -> dict[str, Any]:
-    shapes: dict[str, Any] = dict.fromkeys(("mean", "std", "min", "max"), code_shape)
-    if "axes" not in statistics:  # older files have none
-        return shapes
-    count = statistics["axes"].shape[:1]
-    return shapes | {"axes": (*count, *code_shape), "axes_std": tuple(count)}
 
 
 def _check_shapes(path: str | Path, tensors: dict[str, Tensor], expected: dict[str, Any]) -> None:

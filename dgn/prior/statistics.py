@@ -78,6 +78,15 @@ def measure(
     return {layer: r.statistics() for layer, r in running.items()}
 
 
+def statistics_shapes(tensors: Mapping[str, Tensor], code_shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Returns {name: shape} of the tensors of statistics of codes of this shape; with axes if `tensors` has them."""
+    shapes = dict.fromkeys(("mean", "std", "min", "max"), tuple(code_shape))
+    if "axes" not in tensors:
+        return shapes
+    count = tuple(tensors["axes"].shape[:1])
+    return shapes | {"axes": (*count, *code_shape), "axes_std": count}
+
+
 class _Running:
     def __init__(self, axes: int) -> None:
         self.count = 0

@@ -19,8 +19,8 @@ from dgn.methods import dgn_am
 from dgn.prior.code_prior import CodeAutoencoder, CodePrior, about_codes
 
 METHODS = choices("method")
-NAMED = "dgn_am dgn_am_short dgn_am_adam simonyan2013 yosinski2015 yosinski2015_2 yosinski2015_3 yosinski2015_4"
-NAMED += " mahendran2015 mfv2016 olah2017 maco2023 ppgn2017 ppgn2017_dae pixels"
+NAMED = "dgn_am dgn_am_short dgn_am_adam dgn_am_ellipsoid simonyan2013 yosinski2015 yosinski2015_2 yosinski2015_3"
+NAMED += " yosinski2015_4 mahendran2015 mfv2016 olah2017 maco2023 ppgn2017 ppgn2017_dae pixels"
 OBJECTIVES = (
     "4:1, 4:tree-0.5*1:2@3,3, 1:2, 1:2@mean, 3:4, softmax(4:1), log_softmax(4:2), direction(3,{0:1,2:-1}), dream(1), "
     "match(3,{0:1,1:2}), 4:0*5:0, sum(1:all)"

@@ -103,7 +103,8 @@ class PrincipalCoordinates:
         axes = principal_axes_of(prior)
         if subspace != "all" and not (isinstance(subspace, int) and 1 <= subspace <= axes.count):
             raise UserError(
-                f"method.parametrization.subspace={subspace}: give a number of axes, 1 to {axes.count}, all, or null"
+                f"method.parametrization.subspace={subspace}: give a number of axes from 1 to {axes.count}, all, or "
+                "null"
             )
         self.prior = prior
         self.axes = axes if subspace == "all" else axes.strongest(int(subspace))
