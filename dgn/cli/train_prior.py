@@ -12,6 +12,7 @@ from omegaconf import DictConfig, open_dict
 
 from dgn.cli import trainer as common
 from dgn.cli.config import plain
+from dgn.cli.network_report import report_accuracy
 from dgn.cli.networks import network
 from dgn.cli.step_settings import read_overfit, step_settings
 from dgn.data.datamodule import ImageData
@@ -45,6 +46,9 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     data.accumulate = config.get("accumulate", 1)
     data.overfit = read_overfit(config)
     encoder, comparator, layers = _networks(config, data)
+    report_accuracy("encoder", encoder, data, folder)
+    if comparator is not None:
+        report_accuracy("comparator", comparator, data, folder)
     codes, scales = _statistics(config, folder, data, encoder, comparator or encoder, layers)
     module = _inversion(config, data, encoder, comparator, layers, codes, scales)
     module.about["command"] = command
