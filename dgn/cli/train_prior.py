@@ -10,6 +10,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
+from dgn.cli.network_report import report_accuracy
 from dgn.cli.networks import network
 from dgn.cli.prior_training import PriorTraining, compared_layers, read_prior_training, with_layer
 from dgn.cli.roles import load_prior
@@ -51,6 +52,9 @@ def fit_prior(config: DictConfig, folder: Path) -> Path:
     layers = compared_layers(training.comparator_layers, comparator or encoder)
     networks = FixedNetworks(encoder, training.layer, comparator, layers).to(run.device)
     networks.check(training.inversion.weights.feature)
+    report_accuracy("encoder", networks.encoder, data, folder)
+    if networks.own_comparator is not None:
+        report_accuracy("comparator", networks.own_comparator, data, folder)
     return _train(training, data, networks, began)
 
 

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from dgn.am.objectives.language import parse_units
 from dgn.cli.config import given_overrides, plain
+from dgn.cli.network_report import report_accuracy
 from dgn.cli.networks import asked_to_list, network, print_layers
 from dgn.cli.roles import (
     load_judge,
@@ -52,6 +53,9 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     asked = read_visualization(config)
     config.threads = use_threads(config.threads)
     scene = _make_scene(config, asked, device)
+    report_accuracy("target", scene.target, scene.data, folder)
+    if scene.judge is not None:
+        report_accuracy("judge", scene.judge, scene.data, folder)
     page, rows = make_gallery(asked, scene, folder, plain(config), gallery_command())
     sources = {prior.source for prior in scene.priors}
     log_gallery(logger_makers(config.logger), plain(config), folder, rows, sources.pop() if len(sources) == 1 else None)

@@ -9,6 +9,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.usable import check_codes
 from dgn.prior.principal import AXES
 from dgn.prior.statistics import UnitStatistics, measure
+from dgn.runs.progress import announced
 from dgn.training.losses import feature_scales
 from dgn.training.resuming import read_checkpoint
 
@@ -49,7 +50,14 @@ def code_statistics(
     device = encoder.device
 
     def measured(net: FeatureNet, layers: Sequence[str]) -> Mapping[str, UnitStatistics]:
-        batches = (batch.to(device) for batch, _ in data.real_images(images, split))
+        read = announced(
+            data.real_images(images, split),
+            images,
+            "Running a network on real images, for the statistics of codes and features",
+            "fewer with statistics.images=N",
+            64,
+        )
+        batches = (batch.to(device) for batch, _ in read)
         return measure(net, list(dict.fromkeys(layers)), batches, {layer: axes} if net is encoder else None)
 
     # If both are one network, a single pass gives both. Only one batch is in memory.
