@@ -140,7 +140,7 @@ def test_codes_stay_within_their_bounds(target, published):
         def project(self, step):
             kept.append(step.parameters.clone())
 
-    maximize(target, [unit(CLASSES, 0)], published(20, Note()), range(3))
+    maximize(target, [unit(CLASSES, 0)], published(20, Note()), range(8))
     codes = torch.cat(kept)
     assert codes.min() >= 0
     assert codes.max() <= 0.99 * 2.5

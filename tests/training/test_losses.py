@@ -4,7 +4,7 @@ from hydra.utils import instantiate
 
 from dgn.cli.config import compose
 from dgn.training.balance import Balance
-from dgn.training.inversion import LossWeights
+from dgn.training.loss_weights import LossShares, LossWeights
 from dgn.training.losses import (
     PAPER_FEATURE_VARIANCE,
     absolute_image_loss,
@@ -60,9 +60,13 @@ def test_the_absolute_loss_has_the_gradient_of_the_squared_one_where_pixels_are_
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
-def test_loss_paper_is_the_papers_and_the_default_says_in_what_it_differs():
-    paper, default = (instantiate(compose("train", overrides).loss) for overrides in (["loss=paper"], []))
+def test_loss_paper_is_the_papers_and_short_says_in_what_it_differs():
+    paper, short = (instantiate(compose("train", [name]).loss) for name in ("loss=paper", "recipe=paper_short"))
     balance = Balance(discriminator_wins=0.1, discriminator_returns=0.5, generator_wins=10.0)
     assert paper == LossWeights(image=2e-6, feature=0.01, adversarial=100.0, raw_features=False, balance=balance)
-    assert default == LossWeights(image=2e-4, feature=0.01, adversarial=100.0, raw_features=False, balance=balance)
-    assert instantiate(compose("train", ["loss=short"]).loss) == default
+    assert short == LossWeights(image=2e-4, feature=0.01, adversarial=100.0, raw_features=False, balance=balance)
+    assert instantiate(compose("train", ["loss=short"]).loss) == short
+
+
+def test_the_default_has_the_shares_of_the_python_function():
+    assert instantiate(compose("train", []).loss) == LossShares()
