@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from dgn.cli import trainer as common
-from dgn.cli.config import plain
+from dgn.cli.prior_training import read_code_model
 from dgn.cli.roles import load_prior
-from dgn.cli.step_settings import read_code_model
+from dgn.cli.run_start import start
 from dgn.cli.train_code_prior import images_of
+from dgn.cli.trainer import running, stopping
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
 from dgn.files import write_whole
@@ -37,30 +37,29 @@ def fit_code_model(config: DictConfig, folder: Path) -> Path:
     Writes prior.safetensors and metrics.json into the folder.
     """
     began = time.perf_counter()
-    fitting = read_code_model(config)
+    run = start(config, folder, _MEASURES)
+    fitting = read_code_model(run.config)
     if fitting is None:
         raise UserError("code_model=none fits no code model; give code_model=diffusion")
     if config.code_prior.images < 2:
         raise UserError("code_prior.images must be at least 2")
-    common.start(config, folder, _MEASURES)
-    device = common.device(config.trainer)
-    prior = load_prior(config.prior, device)
+    prior = load_prior(config.prior, run.device)
     data = images_of(config, prior)
     prior.encoder_net()
-    with common.running(config, folder) as (loggers, interruption):
+    with running(run) as (loggers, interruption):
         _add_axes(prior, data)
         log.info("Fitting a code model of %s to %d images (%s)", prior.layer, config.code_prior.images, prior.source)
         train, held_out = (
             _coordinates(prior, data, count, split)
             for count, split in ((config.code_prior.images, "train"), (_HELD_OUT, "val"))
         )
-        stop = common.stopping(folder, interruption, "while the code model was fitted")
-        prior.code_model, figures = fitting.fit(train, held_out, config.seed, device, stop)
+        stop = stopping(run, interruption, "while the code model was fitted")
+        prior.code_model, figures = fitting.fit(train, held_out, run.seed, run.device, stop)
         if prior.code_model is None:
             raise UserError(f"{len(train)} codes are too few for a code model; give more images")
         metrics = figures | {"total_seconds": round(time.perf_counter() - began, 1)}
         earlier = prior.about.get("metrics", {})
-        prior.about = prior.about | {"metrics": {**earlier, **metrics}, "code_model": plain(config.code_model)}
+        prior.about = prior.about | {"metrics": {**earlier, **metrics}, "code_model": run.config["code_model"]}
         prior.save(folder / PRIOR)
         write_whole(folder / METRICS, json.dumps(metrics, indent=2))
         log_prior(loggers, folder / PRIOR, prior.about)

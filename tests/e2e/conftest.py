@@ -34,7 +34,6 @@ class User:
         "generator.width=0.05",
         "code_model.steps=4",
         "code_model.width=16",
-        "discriminator.width=0.25",
         "schedule.warmup=2",
         "trainer.log_every_n_steps=2",
         "trainer.accelerator=cpu",
