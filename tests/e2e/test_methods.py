@@ -110,6 +110,19 @@ def test_a_code_model_is_fitted_to_a_prior_and_draws_and_guides(trained):
     assert [row["start"] for row in rows] == ["noise", "noise"]
 
 
+def test_training_fits_a_code_model_to_the_codes_that_it_has_seen(user):
+    folder = user.folder / "outputs" / "longer"
+    user.run("train.py", *user.tiny, "trainer.max_steps=26", f"hydra.run.dir={folder}")  # 208 codes; 200 are the least
+    metrics, prior = json.loads((folder / "metrics.json").read_text()), Prior.load(folder / "prior.safetensors")
+    assert metrics["code_model/frechet"] > 0
+    assert prior.code_model.width == 16
+    assert prior.sample(3).shape == (3, *prior.code_shape)
+    none = user.folder / "outputs" / "none"
+    tiny = [setting for setting in user.tiny if not setting.startswith("code_model.")]
+    user.run("train.py", *tiny, "code_model=none", "trainer.max_steps=2", f"hydra.run.dir={none}")
+    assert Prior.load(none / "prior.safetensors").code_model is None
+
+
 def test_the_code_of_a_photo_is_approached(trained, tmp_path):
     """Inversion as an objective: the picture found has a code nearer to the photo's than where it began."""
     user, _, _ = trained

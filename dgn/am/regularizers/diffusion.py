@@ -38,7 +38,7 @@ class Guidance:
         UserError: if `through` is unknown.
     """
 
-    def __init__(self, strength: float = 8.0, through: str = "estimate") -> None:
+    def __init__(self, strength: float = 18.0, through: str = "estimate") -> None:
         if through not in ("estimate", "denoiser"):
             raise UserError(f"method.regularizers.guidance.through={through}: give estimate (MPGD) or denoiser (DPS)")
         self.strength, self.through = strength, through
