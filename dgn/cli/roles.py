@@ -28,17 +28,18 @@ from dgn.visualization.settings import SearchSettings
 log = logging.getLogger(__name__)
 
 
-def load_prior(where: str | None, device: torch.device | str = "cpu") -> Prior:
+def load_prior(where: str | None, device: torch.device | str = "cpu", key: str = "prior") -> Prior:
     """Loads the prior that one name of `prior=` means.
 
     Args:
         where: a prior file, a checkpoint, a run's folder, a shared one, or None for the newest.
         device: where it computes.
+        key: the key that names it, for messages.
     """
     if is_shared(where):
         return Prior.load(where, device)
     # Absolute, as results name the prior by it and may be read elsewhere.
-    path = find_prior(where if where is None else str(Path(where).absolute()))
+    path = find_prior(where if where is None else str(Path(where).absolute()), key)
     return (Prior.from_checkpoint if path.suffix == ".ckpt" else Prior.load)(path, device)
 
 
@@ -143,11 +144,11 @@ def logger_makers(loggers: DictConfig) -> list[Any]:
 def load_judge(
     config: DictConfig, prior: Prior | None, target: FeatureNet, data: ImageData | None
 ) -> FeatureNet | None:
-    """Makes the network of `judge=`; for auto the one that the real images name, if they do.
+    """Makes the network of `judge=`; for auto, the judge of the data set of the real images, if it has one.
 
     Args:
         config: of visualize or compare.
-        prior: whose image size the judge has where it has none of its own.
+        prior: the prior; the judge gets its image size if it has none.
         target: the network whose units are maximized.
         data: the real images.
     """

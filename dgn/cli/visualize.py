@@ -7,7 +7,7 @@ import torch
 from omegaconf import DictConfig
 
 from dgn.am.objectives.language import parse_units
-from dgn.cli.config import command_line, given_overrides, plain
+from dgn.cli.config import given_overrides, plain
 from dgn.cli.network_report import report_accuracy
 from dgn.cli.networks import asked_to_list, network, print_layers
 from dgn.cli.roles import (
@@ -22,9 +22,10 @@ from dgn.cli.roles import (
     read_seeds,
     read_units,
 )
+from dgn.cli.run_command import gallery_command
 from dgn.cli.stages import read_methods
 from dgn.data.reference import Reference
-from dgn.devices import device_of
+from dgn.devices import select_device
 from dgn.errors import UserError
 from dgn.networks.usable import check
 from dgn.report.animation import FORMATS
@@ -44,7 +45,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     that network's layers instead.
     """
     check_loggers(config.logger)
-    device = device_of(config.device)
+    device = select_device(config.device)
     role = asked_to_list(config, "target", "judge")
     if role is not None:
         _list_layers(config, role, device)
@@ -55,7 +56,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     report_accuracy("target", scene.target, scene.data, folder)
     if scene.judge is not None:
         report_accuracy("judge", scene.judge, scene.data, folder)
-    page, rows = make_gallery(asked, scene, folder, plain(config), command_line("visualize"))
+    page, rows = make_gallery(asked, scene, folder, plain(config), gallery_command())
     sources = {prior.source for prior in scene.priors}
     log_gallery(logger_makers(config.logger), plain(config), folder, rows, sources.pop() if len(sources) == 1 else None)
     return page
