@@ -4,12 +4,12 @@
 
 ROOT has one folder per class; without it, the images are doodles, which are drawn at the first run. Each unit is
 searched within a class, in pixels and in all code spaces of the small CaffeNet; units beyond the number of
-classes share them. Preferred images are stand-ins: noise, and for the first of each method a training image, which has
-to be found again. Fails if an image is read twice or if the process takes more memory than --limit.
+classes share them. --images are divided among the classes that are searched. Preferred images are stand-ins: noise,
+and for the first of each method a training image, which has to be found again. Fails if an image is read twice or if
+the process takes more memory than --limit.
 """
 
 import argparse
-import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,23 +48,27 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=2, help="GiB of memory that may be taken")
     options = parser.parse_args()
     data, size = source(options), options.image_size
-    training = TrainingImages(Reference(data, 2000))
+    searched = min(options.units, len(data.classes))
+    training = TrainingImages(Reference(data, 2000), of_class=options.images // searched)
     net = mini_caffenet(classes=options.units)
     classes = [unit % len(data.classes) for unit in range(options.units) for _ in range(options.seeds)]
     generator = torch.Generator().manual_seed(0)
     shape = (len(classes), 3, size, size)
     sets = [torch.randint(0, 256, shape, generator=generator).byte() for _ in range(options.methods)]
-    copied = training.reference.of_classes([classes[0]])[classes[0]][-1]
+    places = training.reference.of_classes(set(classes))
+    places = {label: own[: training.of_class] for label, own in places.items()}
+    copied = places[classes[0]][-1]
     for images in sets:
         images[0] = (training.reference.images_at([copied])[copied] * 255).round().byte()
-    before, began = memory(), time.perf_counter()
+    before, began, busy = memory(), time.perf_counter(), time.process_time()
     real = Counted(training.of_labels(set(classes)))
     found = nearest(sets, real, net, code_spaces(net), [classes] * len(sets))
-    seconds = time.perf_counter() - began
-    wanted = sum(len(own) for own in training.reference.of_classes(set(classes)).values())
+    seconds, busy = time.perf_counter() - began, time.process_time() - busy
+    wanted = sum(map(len, places.values()))
     print(
         f"{real.count} real images of {len(set(classes))} classes, {sum(map(len, sets))} preferred images, "
-        f"{len(found[0])} spaces: {seconds:.1f} s ({1000 * seconds / real.count:.2f} ms a real image), "
+        f"{len(found[0])} spaces: {seconds:.1f} s, {busy:.1f} s of processors ({1000 * busy / real.count:.2f} ms "
+        f"a real image), "
         f"{real.count / wanted:.0f} pass, {memory():.2f} GiB at most, {before:.2f} before"
     )
     for near in found:
@@ -86,6 +90,8 @@ def source(options: argparse.Namespace) -> ImageData:
 
 def memory() -> float:
     """The most memory that this process has taken, in GiB."""
+    import resource  # not on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 

@@ -53,7 +53,7 @@ class Step:
         if isinstance(self.parametrization, PixelParametrization):
             self.parameters.copy_(pixels * self.parametrization.unit)
         else:
-            self.parameters.copy_(self.parametrization.of((pixels / 255 + 0.5).clamp(0, 1)))
+            self.parameters.copy_(self.parametrization.encode((pixels / 255 + 0.5).clamp(0, 1)))
 
 
 class Draws:
@@ -110,7 +110,7 @@ class Parametrization(Protocol):
     def images(self, parameters: Tensor) -> Tensor:
         """Maps parameters (N, ...) to images (N, 3, H, W) in image space, in [0, 1]; differentiable."""
 
-    def of(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
         """Returns the parameters that best represent images (N, 3, h, w) of any size."""
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from dgn.cli import trainer as common
 from dgn.cli.roles import load_prior, own_data
+from dgn.cli.run_start import start
 from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.prior.statistics import measure
@@ -27,12 +27,12 @@ def refit_statistics(config: DictConfig, folder: Path) -> Path:
     Writes prior.safetensors, which differs from config.prior in its statistics alone, and metrics.json.
     """
     began = time.perf_counter()
-    common.start(config, folder, _MEASURES)
-    prior = load_prior(config.prior, common.device(config.trainer))
+    run = start(config, folder, _MEASURES)
+    prior = load_prior(config.prior, run.device)
     data, why = own_data(prior)
     if data is None:
         raise UserError(f"codes are measured on the images that the prior was trained on; {why}")
-    pl.seed_everything(config.seed, verbose=False)
+    pl.seed_everything(run.seed, verbose=False)
     settings = config.statistics
     log.info("Measuring the codes of %d images at %s (%s)", settings.images, prior.layer, prior.source)
     batches = (images.to(prior.device) for images, _ in data.real_images(settings.images, settings.split))

@@ -33,6 +33,7 @@ class Measured:
         of_set: {figure: (value, pseudo-values)}, for figures of all images together (`Naturalness`).
         plain: {figure: value}, for figures without an interval: steps, seconds, number of images for naturalness.
         start: where the searches started: "noise", "real", ...; "" for images that no search made.
+        layer: the layer that the prior inverts; "" if the method has no prior.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Measured:
     of_set: dict[str, tuple[float, np.ndarray]] = field(default_factory=dict)
     plain: dict[str, float] = field(default_factory=dict)
     start: str = ""
+    layer: str = ""
 
 
 @dataclass(frozen=True)

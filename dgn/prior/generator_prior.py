@@ -20,7 +20,8 @@ from dgn.devices import moved, placed
 from dgn.errors import UserError, first_line
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
-from dgn.networks.generator import UpconvGenerator
+from dgn.networks.generator_base import Generator
+from dgn.networks.generator_kinds import build_generator
 from dgn.networks.weights.load import load_state_dict
 from dgn.networks.zoo import build, named
 from dgn.prior.clamping import clamp
@@ -45,7 +46,7 @@ class Prior:
     The encoder, the network that the codes come from, is given by `Prior.encoder_net` once it is known.
     """
 
-    generator: UpconvGenerator
+    generator: Generator
     statistics: UnitStatistics
     about: dict[str, Any]
     encoder_tensors: dict[str, Tensor] = field(default_factory=dict, repr=False)
@@ -187,7 +188,7 @@ class Prior:
         try:
             spec, about, count = header["generator"], dict(header["about"]), int(header["count"])
             with torch.device("meta"):  # nothing is allocated before the file is seen to hold it
-                generator = UpconvGenerator(**spec)
+                generator = build_generator(spec)
             _require(about, ("layer", "encoder"), "about")
             _require(about["encoder"], ("spec", "fingerprint", "name"), "about.encoder")
             _require_types(about)
@@ -241,7 +242,7 @@ class Prior:
             raise UserError(f"no checkpoint {path}; check the path") from None
         except Exception as error:  # torch.load has no closed list of what a foreign file makes it raise
             raise UserError(f"{path} is not a checkpoint of a prior's training: {first_line(error)}") from None
-        generator = UpconvGenerator(**spec)
+        generator = build_generator(spec)
         prefix = "average.module." if any(k.startswith("average.module.") for k in state) else "generator."
         generator.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
         generator.requires_grad_(False).eval().to(memory_format=torch.channels_last)

@@ -9,6 +9,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.usable import check_codes
 from dgn.prior.principal import AXES
 from dgn.prior.statistics import UnitStatistics, measure
+from dgn.runs.progress import announced
 from dgn.training.losses import feature_scales
 from dgn.training.resuming import read_checkpoint
 
@@ -34,7 +35,7 @@ def code_statistics(
         comparator_layers: Its layers.
         images: The number of images to measure on, the first of the split.
         raw_features: Use a factor of 1 for every layer of the comparator.
-        split: "train": augmented training images; "val": validation images, as DGN-AM measured the bounds of the code.
+        split: "train": training images, whole; "val": validation images, as DGN-AM measured the bounds of the code.
         axes: The largest number of principal axes of the codes (`dgn.prior.principal`); 0: none.
 
     Returns:
@@ -49,7 +50,14 @@ def code_statistics(
     device = encoder.device
 
     def measured(net: FeatureNet, layers: Sequence[str]) -> Mapping[str, UnitStatistics]:
-        batches = (batch.to(device) for batch, _ in data.real_images(images, split))
+        read = announced(
+            data.real_images(images, split),
+            images,
+            "Running a network on real images, for the statistics of codes and features",
+            "fewer with statistics.images=N",
+            64,
+        )
+        batches = (batch.to(device) for batch, _ in read)
         return measure(net, list(dict.fromkeys(layers)), batches, {layer: axes} if net is encoder else None)
 
     # If both are one network, a single pass gives both. Only one batch is in memory.

@@ -13,8 +13,10 @@ from dgn.am.objectives.algebra import Objective
 from dgn.am.starts import Starts
 from dgn.data.datamodule import ImageData
 from dgn.data.reference import Reference
+from dgn.files import write_whole
 from dgn.metrics.scores import Scores
 from dgn.metrics.similarity import Similarity
+from dgn.metrics.summary import markdown
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.gallery import write_gallery
@@ -113,6 +115,7 @@ def make_gallery(
         paths=path_curves(scene.approaches, paths),
     )
     scores.write(folder)
+    write_whole(folder / "scores.md", markdown(scores))
     for result in scored:
         _log_result(result)
     return page, rows

@@ -110,6 +110,7 @@ def score(
     for result, near, weak in zip(results, nearest, minimized, strict=False):
         steps, seconds = len(result.preferred.curve), round(result.seconds, 3)
         name, prior = result.approach.method.name, result.approach.name
+        layer = result.approach.prior.layer if result.approach.prior is not None else ""
         start = " and ".join(dict.fromkeys(result.preferred.starts))
         measured, scores = scorer.measure(result.preferred, name, prior, steps, seconds, near)
         begun = result.preferred.unsearched()
@@ -118,8 +119,8 @@ def score(
             start_row, start_scores = scorer.measure(begun, f"{name}: {NOT_SEARCHED}", prior, near={})
             if start != "noise":
                 weak_start = weak.unsearched() if weak is not None else None
-                start_rows.append(Explained(replace(start_row, start=start), begun, weak_start))
-        rows.append(Explained(replace(measured, start=start), result.preferred, weak))
+                start_rows.append(Explained(replace(start_row, start=start, layer=layer), begun, weak_start))
+        rows.append(Explained(replace(measured, start=start, layer=layer), result.preferred, weak))
         scored.append(ScoredResult(result, measured, scores, start_scores))
     real_rows = [Explained(scorer.measure(images, REAL, near=nearest[-1])[0], images) for images in real]
     measured_rows, paths = _explained([*rows, *start_rows, *real_rows], target, reference, explaining, per_unit)

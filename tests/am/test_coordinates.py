@@ -46,7 +46,7 @@ def prior_of(shape: tuple[int, ...], rectified: bool, count: int = 4) -> tuple[P
 def test_all_coordinates_stand_for_any_code(shape, rectified):
     prior, codes = prior_of(shape, rectified)
     coordinates = PrincipalCoordinates(prior, "all", 3.0)
-    torch.testing.assert_close(coordinates.codes(coordinates.of(codes)), codes, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(coordinates.codes(coordinates.parameters(codes)), codes, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

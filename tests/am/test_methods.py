@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from dgn.am.maximize import maximize
 from dgn.am.objectives.diversity import Diversity
-from dgn.am.objectives.evaluation import activations_of
+from dgn.am.objectives.evaluation import objective_values
 from dgn.am.objectives.language import parse_units
 from dgn.am.setting import Setting
 from dgn.cli.config import compose
@@ -73,7 +73,7 @@ def test_every_method_finds_what_excites_a_unit_more_than_real_images_do(configs
     objectives = parse_units("softmax(4:0)", target)
     stages = make_stages(method_for(configs[name], "noise", 40), every)
     found = maximize(target, objectives, stages, [0])
-    real = activations_of(target, objectives, every.images(20))
+    real = objective_values(target, objectives, every.images(20))
     assert (found.activations > real.median(0).values).all()
 
 

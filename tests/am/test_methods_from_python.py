@@ -10,6 +10,7 @@ import dgn
 from dgn import UserError, methods
 from dgn.cli.config import compose
 from dgn.cli.config_folders import choices, package_configs
+from dgn.data.datamodule import ImageData
 
 
 def test_every_method_file_has_a_function_that_states_its_source_and_settings():
@@ -56,6 +57,29 @@ def test_target_and_prior_in_either_order_and_a_prior_alone(target, prior):
     assert torch.equal(images[0], images[2])
     assert methods.olah2017(target, "4:1", steps=2).images.shape == (1, 3, 12, 12)
     assert methods.pixels(target, "4:1", steps=2, canvas_size=(10, 14)).images.shape == (1, 3, 10, 14)
+
+
+class Houses:
+    """Twelve pictures, all of the first of two classes."""
+
+    classes = ("house", "cat")
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, i: int):
+        return torch.randint(0, 256, (3, 12, 12), generator=torch.Generator().manual_seed(i)).byte(), 0
+
+
+def test_a_class_without_real_images_starts_from_noise_as_on_the_command_line(target, prior, caplog):
+    data = ImageData(Houses(), Houses(), 12)
+    for start in ("real", "auto"):
+        preferred = methods.dgn_am_short(prior, "4:house, 4:cat", start=start, data=data)
+        assert preferred.starts == ["real", "noise"]
+        assert "No real image of 1 classes (cat): searches for them start from noise" in caplog.text
+        caplog.clear()
+        noise = methods.dgn_am_short(prior, "4:cat", start="noise")
+        torch.testing.assert_close(preferred.images[1], noise.images[0])
 
 
 def test_a_user_who_is_wrong_gets_one_line(target, prior):

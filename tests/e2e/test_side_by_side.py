@@ -82,6 +82,9 @@ def test_one_table_has_all_methods_and_real_images(compared):
         )
         assert float(score["frechet"]) > float(scores[-1]["frechet"]) > 0
         assert float(score["activation_low"]) <= float(score["activation"]) <= float(score["activation_high"])
+    lines = (folder / "scores.md").read_text().splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| dgn_am", "| olah2017", "| pixels", "| real images"]
+    assert lines[2].startswith("| dgn_am | noise | 2 of fc6 |")
     differences = table(folder / "differences.csv")
     assert {("dgn_am", "pixels"), ("pixels", "real images")} <= {(d["method"], d["other"]) for d in differences}
     page = (folder / "index.html").read_text()

@@ -39,16 +39,17 @@ class Code:
 
     def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
         if isinstance(self.begin, Starts):
-            return self.coordinates.of(self.begin.of(self.begin.codes, seeds, objectives).to(self.prior.device))
+            codes = self.begin.select(self.begin.codes, seeds, objectives).to(self.prior.device)
+            return self.coordinates.parameters(codes)
         if isinstance(self.begin, Tensor):
-            parameters = self.of(self.begin.to(self.prior.device))
+            parameters = self.encode(self.begin.to(self.prior.device))
             return parameters[[s % len(parameters) for s in seeds]].contiguous()
         if self.begin == "sample":
-            return self.coordinates.of(torch.cat([self.prior.sample(1, seed) for seed in seeds]))
+            return self.coordinates.parameters(torch.cat([self.prior.sample(1, seed) for seed in seeds]))
         return self.coordinates.noise(seeds)
 
     def images(self, parameters: Tensor) -> Tensor:
         return self.prior.decode(self.coordinates.codes(parameters))
 
-    def of(self, images: Tensor) -> Tensor:
-        return self.coordinates.of(self.prior.encode(images))
+    def encode(self, images: Tensor) -> Tensor:
+        return self.coordinates.parameters(self.prior.encode(images))

@@ -36,7 +36,7 @@ class Coordinates(Protocol):
     def codes(self, parameters: Tensor) -> Tensor:
         """Maps parameters to codes; differentiable."""
 
-    def of(self, codes: Tensor) -> Tensor:
+    def parameters(self, codes: Tensor) -> Tensor:
         """Returns the parameters that best represent codes."""
 
 
@@ -75,7 +75,7 @@ class UnitCoordinates:
     def codes(self, parameters: Tensor) -> Tensor:
         return parameters
 
-    def of(self, codes: Tensor) -> Tensor:
+    def parameters(self, codes: Tensor) -> Tensor:
         return codes
 
 
@@ -126,7 +126,7 @@ class PrincipalCoordinates:
             codes = codes + rest.unflatten(1, self.axes.code_shape)
         return clamp(codes, 0, None) if self.prior.statistics.rectified else codes
 
-    def of(self, codes: Tensor) -> Tensor:
+    def parameters(self, codes: Tensor) -> Tensor:
         coordinates = self.axes.project(codes)
         if self.residual is None:
             return coordinates
