@@ -10,7 +10,6 @@ the process takes more memory than --limit.
 """
 
 import argparse
-import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +90,8 @@ def source(options: argparse.Namespace) -> ImageData:
 
 def memory() -> float:
     """The most memory that this process has taken, in GiB."""
+    import resource  # not on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ["data.train_images=64", "data.val_images=8", "data.batch_size=8", "data.cache=none"]
-TRAIN = ["trainer.max_steps=3", "generator.width=0.05", "discriminator.width=0.1", "statistics.images=16"]
+TRAIN = ["trainer.max_steps=3", "generator.width=0.05", "discriminator.channels=8", "statistics.images=16"]
 SHOW = ["judge=none", "seeds=1", "steps=3", "reference_images=20", "top_images=0"]
 
 

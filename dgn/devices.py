@@ -32,7 +32,7 @@ def default_device() -> torch.device:
     return torch.device(next((name for name in GPUS if is_available(name)), "cpu"))
 
 
-def device_of(name: str) -> torch.device:
+def select_device(name: str) -> torch.device:
     """Returns the device of device=auto, cuda, mps or cpu.
 
     Raises:

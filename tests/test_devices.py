@@ -8,7 +8,7 @@ from torch import nn
 
 from dgn import devices, train_prior
 from dgn.data.sources import doodles
-from dgn.devices import default_device, device_of, device_of_accelerator, double, moved, placed
+from dgn.devices import default_device, device_of_accelerator, double, moved, placed, select_device
 from dgn.errors import UserError
 from dgn.networks.zoo import mini_resnet
 from dgn.training.inversion import Inversion
@@ -25,11 +25,11 @@ def has(monkeypatch, *names):
 @pytest.mark.parametrize(("there", "first"), [(("cuda", "mps"), "cuda"), (("mps",), "mps"), ((), "cpu")])
 def test_auto_is_the_first_of_cuda_mps_and_cpu(monkeypatch, there, first):
     has(monkeypatch, *there)
-    devices = [default_device(), device_of("auto"), device_of_accelerator("auto")]
+    devices = [default_device(), select_device("auto"), device_of_accelerator("auto")]
     assert [device.type for device in devices] == [first] * 3
     for name in there:
-        assert device_of(name).type == device_of_accelerator(name).type == name
-    assert device_of("cpu").type == device_of_accelerator("cpu").type == "cpu"
+        assert select_device(name).type == device_of_accelerator(name).type == name
+    assert select_device("cpu").type == device_of_accelerator("cpu").type == "cpu"
     if there:
         assert device_of_accelerator("gpu").type == first
 
@@ -37,7 +37,7 @@ def test_auto_is_the_first_of_cuda_mps_and_cpu(monkeypatch, there, first):
 @pytest.mark.parametrize("name", ["cuda", "mps", "gpu", "tpu"])
 def test_a_device_that_is_not_there_is_refused_in_one_line(monkeypatch, name):
     has(monkeypatch)
-    for chosen, key in ((device_of, "device="), (device_of_accelerator, "trainer.accelerator=")):
+    for chosen, key in ((select_device, "device="), (device_of_accelerator, "trainer.accelerator=")):
         with pytest.raises(UserError, match=f"^{key}.*cpu") as error:
             chosen(name)
         assert "\n" not in str(error.value)
@@ -46,9 +46,9 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(monkeypatch, name):
 def test_what_mps_cannot_do_is_logged_once_chosen(monkeypatch, caplog):
     has(monkeypatch, "mps")
     with caplog.at_level(logging.INFO):
-        device_of("cpu")
+        select_device("cpu")
         assert not caplog.text
-        device_of("auto")
+        select_device("auto")
     (line,) = caplog.messages
     for part in ("float64", "PYTORCH_ENABLE_MPS_FALLBACK", "float32"):
         assert part in line

@@ -40,7 +40,7 @@ class Climb:
         self.values = Evaluation([stage.objective(o, target) for o in objectives], device)
         raised = [any(weight > 0 for weight, _ in objective.terms) for objective in objectives]
         self.raises = torch.tensor(raised, device=device)
-        self.apart = diversity.of(target) if diversity else None
+        self.apart = diversity.layer_name(target) if diversity else None
         self.layers = tuple(dict.fromkeys([*self.values.layers, *([self.apart] if self.apart else [])]))
 
     def __call__(self, step: Step) -> tuple[Tensor, Tensor]:
@@ -89,7 +89,7 @@ def enter(stage: Stage, before: Parametrization, parameters: Tensor) -> Tensor:
     parameters = parameters.detach()
     if stage.parametrization is not before:
         with torch.no_grad():
-            parameters = stage.parametrization.of(before.images(parameters)).float()
+            parameters = stage.parametrization.encode(before.images(parameters)).float()
     return parameters.clone()
 
 

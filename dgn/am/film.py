@@ -29,9 +29,9 @@ class Frames:
         if step in self._at:
             self._kept.append(_bytes(parametrization.images(parameters)))
 
-    def of(self, n: int, last: Tensor) -> Tensor:
-        """Returns the frames of search n, (T, 3, H, W), resized to the last one's size, as stages may differ in it."""
-        frames = [frame[n] for frame in (*self._kept, _bytes(last))]
+    def stack(self, search: int, last: Tensor) -> Tensor:
+        """Returns the frames of a search, (T, 3, H, W), resized to the last one's size, as stages may differ in it."""
+        frames = [frame[search] for frame in (*self._kept, _bytes(last))]
         height, width = frames[-1].shape[-2:]
         size = (height, width)
         return torch.stack([f if tuple(f.shape[-2:]) == size else _resized(f, size) for f in frames])

@@ -37,7 +37,7 @@ def leaking(values: Tensor) -> Iterator[None]:
             inner = [entry for entry, _ in node.next_functions]
             open_ += inner
             if _acts_on_entries(node) and len([n for n in inner if n is not None]) == 1:
-                hooks.callback(node.register_hook(_leak_of(node)).remove)
+                hooks.callback(node.register_hook(_leak_hook(node)).remove)
         yield
 
 
@@ -50,7 +50,7 @@ def _acts_on_entries(node: Any) -> bool:
 Gradients = tuple[Tensor | None, ...]
 
 
-def _leak_of(node: Any) -> Callable[[Gradients, Gradients], Gradients | None]:
+def _leak_hook(node: Any) -> Callable[[Gradients, Gradients], Gradients | None]:
     # Hard swish decreases between its flat part and its rise; ascent out of the flat part has to cross this range.
     falls = type(node).__name__.startswith("Hardswish")
 

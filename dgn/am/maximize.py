@@ -18,7 +18,7 @@ from dgn.am.climb import Climb, enter, take_step
 from dgn.am.film import Film, Frames
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.diversity import Diversity
-from dgn.am.objectives.evaluation import Evaluation, activations_of
+from dgn.am.objectives.evaluation import Evaluation, objective_values
 from dgn.am.objectives.language import as_objectives
 from dgn.am.outcomes import Outcome, Watch, summary
 from dgn.am.parametrizations.code import Code
@@ -34,7 +34,7 @@ from dgn.networks.precision import full_precision
 from dgn.networks.usable import check
 from dgn.prior import Prior
 
-__all__ = ["Outcome", "Preferred", "Stage", "activations_of", "fitting_batch", "maximize"]
+__all__ = ["Outcome", "Preferred", "Stage", "fitting_batch", "maximize", "objective_values"]
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def maximize(
         raise UserError(f"nothing to maximize: {len(objectives)} objectives, {len(seeds)} seeds, {steps} steps")
     maximized = (stage.objective(objective, target) for stage in stages for objective in objectives)
     layers = [layer for objective in maximized for layer in objective.layers]
-    check(target, "target", [*layers, *([diversity.of(target)] if diversity is not None else [])])
+    check(target, "target", [*layers, *([diversity.layer_name(target)] if diversity is not None else [])])
     jobs = [(objective, s) for objective in objectives for s in seeds]
     batch_size = batch_size or fitting_batch(target, objectives[0], stages)
     if diversity is not None:
@@ -159,7 +159,7 @@ def _search(
             activations = shown(target(images, shown.layers))
     if film is not None:
         for n, (objective, seed) in enumerate(zip(objectives, seeds, strict=True)):
-            film(objective, seed, frames.of(n, images))
+            film(objective, seed, frames.stack(n, images))
     curves = torch.stack(curve) if curve else torch.empty(0, len(seeds))
     outcomes = watch.outcomes(curves[0] if curve else activations, activations)
     images, activations, curves = images.float().cpu().contiguous(), activations.cpu(), curves.cpu()

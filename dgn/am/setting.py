@@ -101,7 +101,7 @@ class Setting:
         method has its own start.
         """
         if isinstance(self.begin, Starts):
-            return moved(resized(self.begin.of(self.begin.images, seeds, objectives), size), self.device)
+            return moved(resized(self.begin.select(self.begin.images, seeds, objectives), size), self.device)
         if isinstance(self.begin, Tensor):
             images = self.begin[[s % len(self.begin) for s in seeds]]
             return moved(resized(images, size), self.device)

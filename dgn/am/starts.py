@@ -28,7 +28,9 @@ class Starts:
         """Whether the searches of an objective have a start here."""
         return objective in self.images or objective in self.codes
 
-    def of(self, starts: Mapping[Objective, Tensor], seeds: Sequence[int], objectives: Sequence[Objective]) -> Tensor:
+    def select(
+        self, starts: Mapping[Objective, Tensor], seeds: Sequence[int], objectives: Sequence[Objective]
+    ) -> Tensor:
         """Returns the start of each seed and objective, (N, ...), from `images` or `codes`.
 
         Raises:

@@ -53,7 +53,7 @@ class Step:
         if isinstance(self.parametrization, PixelParametrization):
             self.parameters.copy_(pixels * self.parametrization.unit)
         else:
-            self.parameters.copy_(self.parametrization.of((pixels / 255 + 0.5).clamp(0, 1)))
+            self.parameters.copy_(self.parametrization.encode((pixels / 255 + 0.5).clamp(0, 1)))
 
 
 class Draws:
@@ -77,16 +77,24 @@ class Draws:
         return torch.stack([torch.randn(shape, generator=g) for g in self.generators]).to(self.device)
 
 
+class Bounds(Protocol):
+    """Bounds that are not those of each parameter alone."""
+
+    def clip(self, parameters: Tensor) -> None:
+        """Moves parameters (N, ...) into the bounds, in place."""
+
+
 class Parametrization(Protocol):
     """What a search optimizes.
 
     Attributes:
-        bounds: (low, high) of every parameter, or None.
+        bounds: (low, high) of every parameter; or an object whose `clip` moves parameters into the bounds, in place;
+            or None.
         unit: the size, in parameters, of a step of 1 as the papers state it.
     """
 
     @property
-    def bounds(self) -> tuple[Tensor, Tensor] | None: ...
+    def bounds(self) -> "tuple[Tensor, Tensor] | Bounds | None": ...
 
     @property
     def unit(self) -> float: ...
@@ -102,7 +110,7 @@ class Parametrization(Protocol):
     def images(self, parameters: Tensor) -> Tensor:
         """Maps parameters (N, ...) to images (N, 3, H, W) in image space, in [0, 1]; differentiable."""
 
-    def of(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
         """Returns the parameters that best represent images (N, 3, h, w) of any size."""
 
 

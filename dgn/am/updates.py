@@ -45,6 +45,29 @@ class NormalizedAscent:
         parameters.add_(gradient / scale, alpha=size * self._unit)
 
 
+class StepLength:
+    """Steps along the gradient, of one length for every unit, network and code.
+
+    Along principal axes a length of 1 is one standard deviation of real codes: as far as the objective is linear, its
+    value rises by one standard deviation of its values over real images, whatever the number of the code's units.
+
+    Args:
+        first: the length of the first step (the norm of the change of a search's parameters).
+        last: that of the last; linear in between.
+    """
+
+    def __init__(self, first: float = 0.5, last: float = 0.0) -> None:
+        self.first, self.last = first, last
+
+    def begin(self, parameters: Tensor, steps: int, unit: float) -> None:
+        self._steps = steps
+
+    def step(self, parameters: Tensor, gradient: Tensor, i: int) -> None:
+        length = self.first + (self.last - self.first) * i / max(1, self._steps)
+        norm = gradient.flatten(1).norm(dim=1).clamp_min(1e-20).view(-1, *[1] * (gradient.ndim - 1))
+        parameters.add_(gradient / norm, alpha=length)
+
+
 class Adam:
     """Adam (Kingma & Ba 2015).
 

@@ -1,5 +1,6 @@
 """Builds a network of any role from its part of the config. Its weights must exist already."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -7,20 +8,30 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
 from dgn.data.datamodule import ImageData
+from dgn.data.imagenet import are_imagenets, class_names
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.layers import OUTPUT
 
 _ROLE_KEYS = ("layer", "layers", "trunk")
 """Keys that describe the use of a network and are not arguments of its builder (conf/network/role)."""
 
 
-def built_network(config: DictConfig, data: ImageData | None = None, image_size: int | None = None) -> FeatureNet:
+def built_network(
+    config: DictConfig,
+    data: ImageData | None = None,
+    image_size: int | None = None,
+    classes: Sequence[str] = (),
+) -> FeatureNet:
     """Returns the FeatureNet of an encoder, comparator, target or judge config, whose weights exist already.
+
+    A network of a thousand outputs that has no labels of its own gets ImageNet's if the data's classes are among them.
 
     Args:
         config: The network's config.
         data: Provides the classes and the image size if neither the config, the weights nor the network define them.
-        image_size: The image size in pixels, if there are no data.
+        image_size: The image size in pixels, if it is not that of the data.
+        classes: The classes, if there are no data.
 
     Raises:
         UserError: For `classes=data` without data that have classes, and for errors of the builder.
@@ -29,16 +40,31 @@ def built_network(config: DictConfig, data: ImageData | None = None, image_size:
     with open_dict(config):
         for key in _ROLE_KEYS:
             config.pop(key, None)
-    from_data: dict[str, Any] = {"data_size": image_size if data is None else data.image_size}
-    if data is not None:
-        from_data["data_classes"] = list(data.classes)
-    if config.get("classes") == "data":
-        if data is None or not data.classes:
-            raise UserError("classes=data: there are no data with classes here; give a number, or auto")
-        from_data |= {"classes": len(data.classes), "labels": list(data.classes)}
+    classes = list(classes if data is None else data.classes)
+    if image_size is None and data is not None:
+        image_size = data.image_size
+    from_data: dict[str, Any] = {"data_size": image_size, "data_classes": classes}
+    as_data = config.get("classes") == "data"
+    if as_data:
+        if not classes:
+            raise UserError(
+                "classes=data: there are no data with classes here; give a number, or auto, or name the images: "
+                "data=image_folder data.root=FOLDER"
+            )
+        from_data |= {"classes": len(classes), "labels": classes}
     try:
-        return instantiate(config, **from_data, _convert_="all")
+        net: FeatureNet = instantiate(config, **from_data, _convert_="all")
     except InstantiationException as error:  # Hydra wraps the builder's exception
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
         raise
+    if (as_data or not net.labels) and are_imagenets(classes) and _outputs(net) == len(class_names()):
+        net.labels = class_names()
+        net.spec["labels"] = list(net.labels)
+    return net
+
+
+def _outputs(net: FeatureNet) -> int:
+    """Returns the number of units of the network's output if it is a vector, else 0."""
+    output = net.layers().get(OUTPUT)
+    return output.units if output is not None and len(output.shape) == 1 else 0

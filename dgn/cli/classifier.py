@@ -10,9 +10,9 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from dgn.cli import trainer as common
-from dgn.cli.config import plain
-from dgn.cli.step_settings import read_overfit, step_settings
+from dgn.cli.run_settings import open_training_data
+from dgn.cli.run_start import start
+from dgn.cli.trainer import make_trainer, running
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
 from dgn.files import write_whole
@@ -20,6 +20,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.zoo import save_network
 from dgn.runs.folders import ENCODER, METRICS
 from dgn.training.classification import Classification
+from dgn.training.fitting import fit, format_metrics
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +40,10 @@ def fit_classifier(config: DictConfig, folder: Path, network: Callable[[DictConf
     Raises:
         UserError: If the images have no classes.
     """
-    common.start(config, folder, _MEASURES)
-    pl.seed_everything(config.seed, verbose=False)
-    data = instantiate(config.data)
-    data.accumulate = config.get("accumulate", 1)
-    data.overfit = read_overfit(config)
+    run = start(config, folder, _MEASURES)
+    label_smoothing, augmentation = config.label_smoothing, instantiate(config.augmentation)
+    pl.seed_everything(run.seed, verbose=False)
+    data = open_training_data(config.data, run)
     if not data.classes:
         raise UserError("task=encoder needs labelled images, and these have no classes; use class folders")
     net = network(config.encoder, data)
@@ -52,24 +52,23 @@ def fit_classifier(config: DictConfig, folder: Path, network: Callable[[DictConf
         net.network.float()
     module = Classification(
         net,
-        instantiate(config.optimizer, _partial_=True),
-        common.schedule(config),
-        config.seed,
-        config.label_smoothing,
-        instantiate(config.augmentation),
-        **step_settings(config),
+        run.make_optimizer,
+        run.make_schedule,
+        run.seed,
+        label_smoothing,
+        augmentation,
+        accumulate=run.accumulate,
+        gradient_clip=run.gradient_clip,
     )
     path = folder / ENCODER
-    with common.running(config, folder) as (loggers, interruption):
-        trainer = common.make_trainer(config, folder, loggers, interruption)
+    with running(run) as (loggers, interruption):
+        trainer = make_trainer(run, loggers, interruption)
         log.info("Fitting %s to %d images of %d classes", net.name, len(data.train_source), len(data.classes))
-        metrics = common.fit(trainer, module, data, folder)
+        metrics = fit(trainer, module, data, folder)
         metrics["parameters"] = sum(p.numel() for p in net.parameters())
         if trainer.is_global_zero:
-            save_network(net, path, about={"config": plain(config), "metrics": metrics})
+            save_network(net, path, about={"config": run.config, "metrics": metrics})
             write_whole(folder / METRICS, json.dumps(metrics, indent=2))
         trainer.strategy.barrier()  # rank 0 has written the files before any process continues
-    log.info(
-        "%s after %.0f s", common.format_metrics(metrics, accuracy="Validation accuracy %.3f"), metrics["fit_seconds"]
-    )
+    log.info("%s after %.0f s", format_metrics(metrics, accuracy="Validation accuracy %.3f"), metrics["fit_seconds"])
     return path

@@ -29,7 +29,7 @@ from dgn.cli.run_folders import locate_runs, make_entry
 from dgn.cli.run_names import name_runs, read_settings
 from dgn.cli.stages import read_method
 from dgn.data.datamodule import ImageData
-from dgn.devices import device_of, placed
+from dgn.devices import placed, select_device
 from dgn.errors import UserError
 from dgn.metrics.ranking import RankingMetrics
 from dgn.networks.featurenet import FeatureNet
@@ -68,7 +68,7 @@ def compare(config: DictConfig, folder: Path) -> Path:
     ]
     if any(searches) and not all(searches):
         raise UserError("runs of train.py and of visualize.py cannot be compared with each other; name one kind")
-    device = device_of(config.device)
+    device = select_device(config.device)
     if all(searches):
         page, titles = compare_searches(entries, partial(_make_search_metrics, config, device), folder)
     else:

@@ -15,7 +15,7 @@ from dgn.cli.config_folders import is_group, package_configs, prepare_hydra
 from dgn.cli.renamed import read_saved, refuse_former_targets
 from dgn.errors import OtherRun, UserError
 from dgn.runs.folders import CONFIG, folder_to_resume, holds_run, multirun_to_resume, new_folder
-from dgn.runs.programs import command, override, own_configs_flag
+from dgn.runs.programs import command, override
 from dgn.runs.ranks import agreed
 
 
@@ -116,16 +116,6 @@ def different(a: Mapping[str, Any], b: Mapping[str, Any], but: Iterable[str] = (
 def given_overrides() -> list[str]:
     """The overrides of the command line, without Hydra's own; none where no command line was read."""
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
-
-
-def command_line(name: str) -> str:
-    """The command that started this run of train, visualize or compare."""
-    overrides = list(HydraConfig.get().overrides.task)
-    names = [o.partition("=")[2].strip("[]") for o in overrides if o.startswith(("method=", "methods="))]
-    if any(o.startswith("methods=") for o in overrides):
-        overrides = [o for o in overrides if not o.startswith(("method=", "methods="))]
-        overrides.insert(0, f"method=[{','.join(filter(None, names))}]")
-    return command(name, *own_configs_flag(), *overrides)
 
 
 def plain(config: DictConfig, resolve: bool = True) -> dict[str, Any]:

@@ -56,13 +56,20 @@ def embedded_weights(target: str) -> Path:
     return path
 
 
+_WITHOUT_EFFECT = (
+    "task", "resume", "threads", "logger", "metric", "comparison",
+    "comparator", "generator", "discriminator", "loss", "adversarial", "code_noise", "comparator_shift",
+    "ema_decay", "statistics", "export", "code_model",
+)  # fmt: skip
+"""Keys that a classifier's weights do not depend on: where metrics go and what follows from them, where the task's
+function is, and what only the training of a prior uses."""
+
+
 @cache  # half a second; the jobs of a multirun ask again
 def _recipe(name: str) -> dict[str, Any]:
     """The settings that an embedded network's weights depend on."""
     config = _config(name)
-    # Where metrics go, and what follows from them, is nothing to the weights; nor is where the task's function is.
-    others = ("task", "resume", "threads", "logger", "metric", "comparison")
-    return {"doodles": VERSION} | {k: v for k, v in plain(config).items() if k not in others}
+    return {"doodles": VERSION} | {k: v for k, v in plain(config).items() if k not in _WITHOUT_EFFECT}
 
 
 def _config(recipe: str) -> DictConfig:

@@ -31,6 +31,7 @@ from dgn.cli.renamed import refuse_former_targets
 from dgn.errors import NOTHING_SAVED, Interrupted, OtherRun, UserError
 from dgn.files import write_whole
 from dgn.runs.folders import FAILED
+from dgn.runs.memory import keep_freed_memory
 from dgn.runs.programs import note_program
 from dgn.runs.ranks import rank
 from dgn.runs.threads import wait_briefly
@@ -119,6 +120,7 @@ class _CommandLine:
         _print_any_letter()
         note_program()
         wait_briefly()
+        keep_freed_memory()
         os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # operations that mps lacks run on the CPU
         sys.argv[1:] = hydra_arguments(sys.argv[1:], self.positional) + _arguments_beside_rank_0()
         prepare_hydra()

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import yaml
@@ -21,6 +22,20 @@ _RENAMED = {"loss=deepsim": "loss=short has its weights, for short trainings; lo
 """Former choices, and their replacements."""
 _ACCEPT_TEXT = ("trainer.devices", "video")
 """Keys that also accept text, although their default is a number or a boolean."""
+
+
+_HAVE = {False: "has", True: "have"}
+
+
+def _owners(key: str, name: str) -> list[str]:
+    """Returns the choices of a key's group, as `group=choice`, whose files have this key: at most three."""
+    group = key.split(".", 1)[0]
+    owners = []
+    for choice in choices(group) if "." in key else ():
+        with suppress(Exception):  # a choice that needs other settings
+            if key in _keys(plain(compose(name, [f"{group}={choice}"]), resolve=False)):
+                owners.append(f"{group}={choice}")
+    return owners[:3]
 
 
 def explain(error: BaseException, name: str) -> str:
@@ -42,6 +57,8 @@ def explain(error: BaseException, name: str) -> str:
                 return to_add
         if name != "train" and (renamed := explain_former_key(match[1])):
             return renamed
+        if owners := _owners(match[1], name):
+            return f"no key {match[1]!r} with the chosen files; {' and '.join(owners)} {_HAVE[len(owners) > 1]} it"
         keys = list(_keys(plain(compose(name, []), resolve=False)))
         last = match[1].rsplit(".", 1)[-1]
         near = difflib.get_close_matches(match[1], keys, 3) or [k for k in keys if k.rsplit(".", 1)[-1] == last][:3]

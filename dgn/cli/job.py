@@ -7,7 +7,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from dgn.cli.config import plain
-from dgn.cli.trainer import processes_to_start
+from dgn.cli.trainer_devices import processes_to_start
 from dgn.runs.folders import CONFIG, holds_run
 from dgn.runs.processes import run_in_processes
 from dgn.runs.ranks import processes_per_node, started_by_launcher
@@ -21,7 +21,7 @@ _PRELOADED = ("dgn.cli.train_prior", "dgn.cli.train_encoder")
 
 def run(config: DictConfig, folder: Path) -> Path:
     """Runs the task of the config; returns the path of the file that it made."""
-    count = processes_to_start(config.trainer)
+    count = processes_to_start(plain(config.trainer))
     local = processes_per_node()[0] if started_by_launcher() else 1
     config.threads = use_threads(config.threads, _recorded_threads(folder), local)
     log.info("Computing with %d thread%s", config.threads, "s" * (config.threads > 1))

@@ -1,5 +1,7 @@
 """Builds a network of any role from its part of the config, and prints the table of its layers."""
 
+from collections.abc import Sequence
+
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -10,10 +12,16 @@ from dgn.cli.embedded import embedded_weights
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.layers import Layer
 from dgn.runs.ranks import interactive
 
 
-def network(config: DictConfig, data: ImageData | None = None, image_size: int | None = None) -> FeatureNet:
+def network(
+    config: DictConfig,
+    data: ImageData | None = None,
+    image_size: int | None = None,
+    classes: Sequence[str] = (),
+) -> FeatureNet:
     """Returns the FeatureNet of an encoder, comparator, target or judge config.
 
     Weights with `weights: embedded` are trained first if they do not exist yet.
@@ -21,12 +29,13 @@ def network(config: DictConfig, data: ImageData | None = None, image_size: int |
     Args:
         config: The network's config.
         data: Provides the classes and the image size if neither the config, the weights nor the network define them.
-        image_size: The image size in pixels, if there are no data.
+        image_size: The image size in pixels, if it is not that of the data.
+        classes: The classes, if there are no data.
     """
     if config.get("weights") == "embedded":
         config = config.copy()
         config.weights = str(embedded_weights(config._target_))
-    return built_network(config, data, image_size)
+    return built_network(config, data, image_size, classes)
 
 
 def asked_to_list(config: DictConfig, *roles: str) -> str | None:
@@ -61,9 +70,13 @@ def list_layers(config: DictConfig, role: str) -> None:
 
 
 def print_layers(net: FeatureNet, role: str = "target") -> None:
-    """Prints the layers with name, shape of the activations, number of units, receptive field and type of module."""
+    """Prints the layers with name, shape of the activations, number of units, receptive field and type of module.
+
+    The role's default layer and layers of modules that are called several times are marked.
+    """
+    default = _default_layer(net, role)
     table = Table(title=f"layers of {net.name}", title_justify="left")
-    for heading in ("layer", "also", "shape", "units", "sees", "stride", "module"):
+    for heading in ("layer", "also", "shape", "units", "sees", "stride", "module", ""):
         right = heading in ("units", "sees", "stride")
         table.add_column(heading, justify="right" if right else "left", no_wrap=True)
     aliases: dict[str, list[str]] = {}
@@ -73,7 +86,9 @@ def print_layers(net: FeatureNet, role: str = "target") -> None:
         if ":input" not in name and "@" not in name:
             shape = "x".join(map(str, layer.shape))
             also = ", ".join(aliases.get(name, []))
-            table.add_row(name, also, shape, str(layer.units), *_field(net, name), layer.kind)
+            remarks = [_default_mark(name, default), _calls(layer)]
+            remark = ", ".join(filter(None, remarks))
+            table.add_row(name, also, shape, str(layer.units), *_field(net, name), layer.kind, remark)
     console = Console(width=None if interactive() else 160)
     console.print(table)
     print(
@@ -81,6 +96,29 @@ def print_layers(net: FeatureNet, role: str = "target") -> None:
         "network's input; empty if unknown. Further layers: NAME:input (a module's input), NAME:class (the\n"
         "class token), NAME:mean (mean over all positions), NAME@0 (a module's first call)."
     )
+    if default:
+        print(f"Default: {role}.layer={default}")
+
+
+def _default_layer(net: FeatureNet, role: str) -> str:
+    """Returns the layer that a role reads if none is named; "" if the network has none."""
+    try:
+        if role == "encoder":
+            return net.code_layer()
+        return net.trunk() if role == "comparator" else net.class_layer()
+    except UserError:
+        return ""
+
+
+def _default_mark(name: str, default: str) -> str:
+    if name == default:
+        return "default"
+    return "its input is the default" if f"{name}:input" == default else ""
+
+
+def _calls(layer: Layer) -> str:
+    """Names the calls of a module that is called several times in a forward pass."""
+    return f"last of {layer.calls} calls: @0 .. @{layer.calls - 1}" if layer.calls > 1 else ""
 
 
 def _field(net: FeatureNet, layer: str) -> tuple[str, str]:

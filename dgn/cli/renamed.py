@@ -27,6 +27,9 @@ _MOVED = {
 }
 """{former module: the module or package that defines its names now}."""
 
+_REPLACED = {"dgn.networks.discriminator.Discriminator": "dgn.networks.discriminator.conv_discriminator"}
+"""{former target: the present one}."""
+
 
 _KEYS = {"image_size": "canvas_size"}
 """{former key of visualize and compare: the present one}."""
@@ -46,6 +49,7 @@ def refuse_former_keys(config: Mapping[Any, Any]) -> None:
 
 def present_target(target: str) -> str:
     """Returns the present path for a former one; other paths unchanged."""
+    target = _REPLACED.get(target, target)
     module, _, name = target.rpartition(".")
     return f"{_MOVED[module]}.{name}" if module in _MOVED else target
 

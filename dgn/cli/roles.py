@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dgn.am.objectives.diversity import Diversity
 from dgn.cli.networks import network
+from dgn.cli.remembered import with_remembered
 from dgn.cli.renamed import refuse_former_keys
 from dgn.data import sources
 from dgn.data.datamodule import ImageData
@@ -27,17 +28,18 @@ from dgn.visualization.settings import SearchSettings
 log = logging.getLogger(__name__)
 
 
-def load_prior(where: str | None, device: torch.device | str = "cpu") -> Prior:
+def load_prior(where: str | None, device: torch.device | str = "cpu", key: str = "prior") -> Prior:
     """Loads the prior that one name of `prior=` means.
 
     Args:
         where: a prior file, a checkpoint, a run's folder, a shared one, or None for the newest.
         device: where it computes.
+        key: the key that names it, for messages.
     """
     if is_shared(where):
         return Prior.load(where, device)
     # Absolute, as results name the prior by it and may be read elsewhere.
-    path = find_prior(where if where is None else str(Path(where).absolute()))
+    path = find_prior(where if where is None else str(Path(where).absolute()), key)
     return (Prior.from_checkpoint if path.suffix == ".ckpt" else Prior.load)(path, device)
 
 
@@ -59,16 +61,43 @@ def load_priors(config: DictConfig, device: torch.device) -> list[Prior]:
         return []
 
 
-def load_target(config: DictConfig, priors: Sequence[Prior], device: torch.device) -> FeatureNet:
-    """Makes Phi: the network of `target=`, else the encoder of the first prior."""
+def load_target(
+    config: DictConfig, priors: Sequence[Prior], device: torch.device, data: ImageData | None = None
+) -> FeatureNet:
+    """Makes Phi: the network of `target=`, else the encoder of the first prior.
+
+    If it is the encoder of a prior, what is not given of its settings is as it was for the prior.
+
+    Args:
+        config: of visualize or compare.
+        priors: the priors.
+        device: where it computes.
+        data: the real images, for target.classes=data.
+    """
     if config.target.get("_target_") is None:
         target = placed(priors[0].encoder_net(), device)
     else:
-        target = placed(network(config.target, image_size=priors[0].image_size if priors else None), device)
+        target = placed(_named_target(config.target, priors, data), device)
     target.classes_at = config.target.get("layer")
     for prior in priors:  # share one network if it is the same
         prior.offer(target)
     return target
+
+
+def _named_target(config: DictConfig, priors: Sequence[Prior], data: ImageData | None) -> FeatureNet:
+    """Makes the network of `target=`, with the settings of a prior's encoder if it is that network."""
+    size = priors[0].image_size if priors else None
+    classes: Sequence[str] = ()
+    if data is None and priors:
+        classes = (priors[0].about.get("data") or {}).get("classes") or ()
+    for prior in priors:
+        filled, keys = with_remembered(config, prior.about["encoder"]["spec"])
+        if keys:
+            target = network(filled, data, size, classes)
+            if prior.encoder_is(target):
+                log.info("target: %s as for the prior, whose encoder it is", ", ".join(keys))
+                return target
+    return network(config, data, size, classes)
 
 
 def read_units(units: Any, target: FeatureNet) -> str | list[Any]:
@@ -115,16 +144,16 @@ def logger_makers(loggers: DictConfig) -> list[Any]:
 def load_judge(
     config: DictConfig, prior: Prior | None, target: FeatureNet, data: ImageData | None
 ) -> FeatureNet | None:
-    """Makes the network of `judge=`; for auto the one that the real images name, if they do.
+    """Makes the network of `judge=`; for auto, the judge of the data set of the real images, if it has one.
 
     Args:
         config: of visualize or compare.
-        prior: whose image size the judge has where it has none of its own.
+        prior: the prior; the judge gets its image size if it has none.
         target: the network whose units are maximized.
         data: the real images.
     """
     if config.judge.get("_target_"):
-        judge = network(config.judge, image_size=prior.image_size if prior else None)
+        judge = network(config.judge, data, prior.image_size if prior else None)
         judge.classes_at = config.judge.get("layer")
     elif config.judge.get("auto") and data is not None and data.judge is not None:
         judge = network(OmegaConf.create(dict(data.judge)))

@@ -3,17 +3,17 @@
 import json
 import logging
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from dgn.cli import trainer as common
-from dgn.cli.config import plain
 from dgn.cli.roles import load_prior, own_data
-from dgn.cli.step_settings import step_settings
+from dgn.cli.run_settings import RunSettings
+from dgn.cli.run_start import start
+from dgn.cli.trainer import make_trainer, running
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
 from dgn.files import write_whole
@@ -21,10 +21,32 @@ from dgn.prior import Prior
 from dgn.prior.code_prior import CodeAutoencoder, CodePrior, about_codes
 from dgn.runs.folders import CODE_PRIOR, METRICS
 from dgn.training.denoising import CodeData, Denoising
+from dgn.training.fitting import fit, format_metrics
 
 log = logging.getLogger(__name__)
 
 _MEASURES = ("val/noise_left", "val/loss", "total_seconds")
+
+
+@dataclass(frozen=True)
+class CodePriorSettings:
+    """The settings of `code_prior`.
+
+    Attributes:
+        images: the number of codes.
+        noise: standard deviation of the noise, in root mean square standard deviations of the code's units.
+        width: width of the hidden layers, relative to the paper's.
+        batch_size: codes of a training batch.
+    """
+
+    images: int
+    noise: float
+    width: float
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        if self.noise <= 0 or self.images < 2:
+            raise UserError("code_prior.noise must be positive and code_prior.images at least 2")
 
 
 def fit_code_prior(config: DictConfig, folder: Path) -> Path:
@@ -34,40 +56,51 @@ def fit_code_prior(config: DictConfig, folder: Path) -> Path:
     the checkpoint into the folder.
     """
     began = time.perf_counter()
-    if config.code_prior.noise <= 0 or config.code_prior.images < 2:
-        raise UserError("code_prior.noise must be positive and code_prior.images at least 2")
-    common.start(config, folder, _MEASURES)
-    device = common.device(config.trainer)
-    prior = load_prior(config.prior, device)
+    settings = CodePriorSettings(**config.code_prior)
+    run = start(config, folder, _MEASURES)
+    prior = load_prior(config.prior, run.device)
     data, why = own_data(prior)
     if data is None:
         raise UserError(f"a prior over codes is fitted to the images that the prior was trained on; {why}")
     prior.encoder_net()
-    pl.seed_everything(config.seed, verbose=False)
-    train, val = (_codes(prior, data, config.code_prior.images, split) for split in ("train", "val"))
-    autoencoder = CodeAutoencoder(prior.code_shape, config.code_prior.width, prior.statistics.rectified)
+    pl.seed_everything(run.seed, verbose=False)
+    train, val = (_codes(prior, data, settings.images, split) for split in ("train", "val"))
+    return _train(settings, run, prior, train, val, began)
+
+
+def _train(
+    settings: CodePriorSettings, run: RunSettings, prior: Prior, train: torch.Tensor, val: torch.Tensor, began: float
+) -> Path:
+    """Fits the autoencoder to codes (N, *code_shape); returns its path. `began` is the time at which the run began."""
+    autoencoder = CodeAutoencoder(prior.code_shape, settings.width, prior.statistics.rectified)
     autoencoder.set_statistics(prior.statistics.mean, prior.statistics.std)
-    optimizer = instantiate(config.optimizer, _partial_=True)
-    steps = step_settings(config)
-    module = Denoising(autoencoder, optimizer, common.schedule(config), config.code_prior.noise, config.seed, **steps)
-    codes = CodeData(train, val, config.code_prior.batch_size, config.seed)
-    codes.accumulate = steps["accumulate"]
-    with common.running(config, folder) as (loggers, interruption):
-        trainer = common.make_trainer(config, folder, loggers, interruption)
+    module = Denoising(
+        autoencoder,
+        run.make_optimizer,
+        run.make_schedule,
+        settings.noise,
+        run.seed,
+        accumulate=run.accumulate,
+        gradient_clip=run.gradient_clip,
+    )
+    codes = CodeData(train, val, settings.batch_size, run.seed)
+    codes.accumulate = run.accumulate
+    with running(run) as (loggers, interruption):
+        trainer = make_trainer(run, loggers, interruption)
         log.info("Fitting a prior over codes of %s to %d images' (%s)", prior.layer, len(train), prior.source)
-        metrics = common.fit(trainer, module, codes, folder)
+        metrics = fit(trainer, module, codes, run.folder)
         metrics |= {"total_seconds": round(time.perf_counter() - began, 1)}
         if trainer.is_global_zero:
-            about = about_codes(prior) | {"noise": config.code_prior.noise, "metrics": metrics, "config": plain(config)}
-            CodePrior(autoencoder, about).save(folder / CODE_PRIOR)
-            write_whole(folder / METRICS, json.dumps(metrics, indent=2))
+            about = about_codes(prior) | {"noise": settings.noise, "metrics": metrics, "config": run.config}
+            CodePrior(autoencoder, about).save(run.folder / CODE_PRIOR)
+            write_whole(run.folder / METRICS, json.dumps(metrics, indent=2))
         trainer.strategy.barrier()  # all processes find what rank 0 has written
-    summary = common.format_metrics(metrics, noise_left="Of the noise, a share of %.3f is left on held-out codes")
+    summary = format_metrics(metrics, noise_left="Of the noise, a share of %.3f is left on held-out codes")
     log.info("%s; %.0f s in total", summary, metrics["total_seconds"])
-    return folder / CODE_PRIOR
+    return run.folder / CODE_PRIOR
 
 
 def _codes(prior: Prior, data: ImageData, count: int, split: str) -> torch.Tensor:
     """(images, *code_shape), on the CPU: codes of the prior's training images, augmented as in its training."""
-    found = [prior.encode(images.to(prior.device)).cpu() for images, _ in data.real_images(count, split)]
-    return torch.cat(found)
+    batches = [prior.encode(images.to(prior.device)).cpu() for images, _ in data.real_images(count, split)]
+    return torch.cat(batches)

@@ -12,13 +12,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 from hydra.utils import get_class, instantiate
-from omegaconf import DictConfig
 from pytorch_lightning import profilers
 from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from pytorch_lightning.plugins import CheckpointIO, ClusterEnvironment, LayerSync, Precision
 from pytorch_lightning.plugins.io.wrapper import _WrappingCheckpointIO
 
-from dgn.cli.config import plain
 from dgn.errors import UserError, first_line
 
 _OURS = {
@@ -58,15 +56,17 @@ _PLUGIN_KINDS = (CheckpointIO, ClusterEnvironment, LayerSync, Precision)
 """Of each, Lightning takes one."""
 
 
-def check_trainer(config: DictConfig, measures: Sequence[str]) -> None:
-    """Raises UserError for wrong keys and values of config.trainer.
+def check_trainer(config: Mapping[str, Any], measures: Sequence[str]) -> None:
+    """Raises UserError for wrong keys and values of trainer.
 
     Wrong keys are those that Lightning's Trainer does not have or that have another name here. Wrong values are those
     that would be refused, or end in an error, when the run is under way.
 
-    measures: what the task's validation measures, for callbacks that monitor it.
+    Args:
+        config: The config of the run, as plain values.
+        measures: What the task's validation measures, for callbacks that monitor it.
     """
-    trainer = plain(config.trainer)
+    trainer = dict(config["trainer"])
     parameters = inspect.signature(get_class(trainer.pop("_target_"))).parameters
     for key, value in trainer.items():
         if key not in parameters:
@@ -76,7 +76,7 @@ def check_trainer(config: DictConfig, measures: Sequence[str]) -> None:
         if key in _OURS and not no_change:
             raise UserError(f"trainer.{key}={value}: {_OURS[key]}")
     _check_values(trainer)
-    every = config.checkpoint.every_n_steps
+    every = config["checkpoint"]["every_n_steps"]
     if not isinstance(every, int) or every < 0:
         raise UserError(f"checkpoint.every_n_steps={every}: give a number of steps; 0: none before the end")
     for key in ("callbacks", "plugins"):
@@ -111,12 +111,12 @@ def argument_to_add(key: str) -> str | None:
     return None
 
 
-def make_callbacks(trainer: DictConfig) -> list[pl.Callback]:
+def make_callbacks(trainer: Mapping[str, Any]) -> list[pl.Callback]:
     """The callbacks of a trainer's config. Raises UserError where one cannot be made."""
     return [_made(settings, pl.Callback, "trainer.callbacks") for settings in _given(trainer, "callbacks")]
 
 
-def merged_plugins(trainer: DictConfig, ours: Sequence[Any]) -> list[Any]:
+def merged_plugins(trainer: Mapping[str, Any], ours: Sequence[Any]) -> list[Any]:
     """The plugins of a trainer's config, and those of ours whose place none of them takes.
 
     A plugin that wraps a CheckpointIO, as AsyncCheckpointIO does, wraps ours. Raises UserError where one cannot be
@@ -137,9 +137,9 @@ def merged_plugins(trainer: DictConfig, ours: Sequence[Any]) -> list[Any]:
     return [*kept, *theirs]
 
 
-def trainer_arguments(trainer: DictConfig, folder: Path) -> dict[str, Any]:
+def trainer_arguments(trainer: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """What Lightning's Trainer is given instead of the config's values, in its terms. folder: the run's."""
-    steps, interval = trainer.max_steps, trainer.val_check_interval
+    steps, interval = trainer["max_steps"], trainer["val_check_interval"]
     if isinstance(interval, float) and interval <= 1:  # a share of the run
         interval = max(1, round(interval * steps)) if interval else steps
     elif interval is None or isinstance(interval, int | float):
@@ -223,8 +223,8 @@ def _is_limit(limit: Any) -> bool:
     return isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0
 
 
-def _given(trainer: DictConfig, key: str) -> list[Mapping[str, Any]]:
-    return list(_settings(plain(trainer).get(key), f"trainer.{key}"))
+def _given(trainer: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    return list(_settings(trainer.get(key), f"trainer.{key}"))
 
 
 def _settings(given: Any, key: str) -> Iterator[Mapping[str, Any]]:

@@ -7,7 +7,8 @@ import torch
 from omegaconf import DictConfig
 
 from dgn.am.objectives.language import parse_units
-from dgn.cli.config import command_line, given_overrides, plain
+from dgn.cli.config import given_overrides, plain
+from dgn.cli.network_report import report_accuracy
 from dgn.cli.networks import asked_to_list, network, print_layers
 from dgn.cli.roles import (
     load_judge,
@@ -21,9 +22,10 @@ from dgn.cli.roles import (
     read_seeds,
     read_units,
 )
+from dgn.cli.run_command import gallery_command
 from dgn.cli.stages import read_methods
 from dgn.data.reference import Reference
-from dgn.devices import device_of
+from dgn.devices import select_device
 from dgn.errors import UserError
 from dgn.networks.usable import check
 from dgn.report.animation import FORMATS
@@ -43,7 +45,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     that network's layers instead.
     """
     check_loggers(config.logger)
-    device = device_of(config.device)
+    device = select_device(config.device)
     role = asked_to_list(config, "target", "judge")
     if role is not None:
         _list_layers(config, role, device)
@@ -51,7 +53,10 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     asked = read_visualization(config)
     config.threads = use_threads(config.threads)
     scene = _make_scene(config, asked, device)
-    page, rows = make_gallery(asked, scene, folder, plain(config), command_line("visualize"))
+    report_accuracy("target", scene.target, scene.data, folder)
+    if scene.judge is not None:
+        report_accuracy("judge", scene.judge, scene.data, folder)
+    page, rows = make_gallery(asked, scene, folder, plain(config), gallery_command())
     sources = {prior.source for prior in scene.priors}
     log_gallery(logger_makers(config.logger), plain(config), folder, rows, sources.pop() if len(sources) == 1 else None)
     return page
@@ -137,10 +142,10 @@ def _make_scene(config: DictConfig, asked: Visualization, device: torch.device) 
     """Loads what the run computes with."""
     priors = load_priors(config, device)
     first = priors[0] if priors else None
-    target = load_target(config, priors, device)
+    data = open_data(first, config)
+    target = load_target(config, priors, device, data)
     objectives = parse_units(read_units(config.units, target), target)
     check(target, "target", [layer for objective in objectives for layer in objective.layers])
-    data = open_data(first, config)
     reference = Reference(data, asked.reference_images) if data is not None and asked.reference_images else None
     approaches = make_approaches(read_methods(config, given_overrides()), priors, asked.start, reference)
     judge = load_judge(config, first, target, data)

@@ -17,7 +17,7 @@ from dgn.runs.threads import processors
 
 log = logging.getLogger(__name__)
 
-_VERSION = "1"
+_VERSION = "2"
 """Incremented whenever scaling or decoding changes, so that older cache files are not used."""
 
 
@@ -44,7 +44,8 @@ def cached(source: Pictures | Stored, cache: str) -> Pictures | Stored:
             kept: Stored = InMemory(source, workers, progress)
         _say_bad(source)
         return kept
-    key = f"{_VERSION} {source.fingerprint()} {size} {source.transform.square}"
+    shape = f"{source.transform.image_size} {size} {source.transform.square}"
+    key = f"{_VERSION} {source.fingerprint()} {shape}"
     path = cache_dir() / "packed" / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.safetensors"
     if not path.exists():
         log.info("Packing %s; they are cached in %s", about, path)

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from dgn.data.imagenet import readable
 from dgn.errors import UserError
+from dgn.runs.signals import leave_group
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +26,8 @@ log = logging.getLogger(__name__)
 class Source(Protocol):
     """Images, uint8 (3, H, W) RGB, with labels.
 
-    It may have `classes`, the labels' names; `labels`, the label of every image (`layer_labels`); and `sample`.
+    It may have `classes`, the labels' names; `labels`, the label of every image (`layer_labels`); `sample`; and
+    `whole(index)`, the image without augmentation.
     """
 
     def __len__(self) -> int: ...
@@ -78,7 +81,7 @@ class ImageData(pl.LightningDataModule):
         self.image_size, self.batch_size, self.num_workers = image_size, batch_size, num_workers
         self.seed = seed
         self.val_indices = _some(len(val), val_images)
-        self.classes: tuple[str, ...] = tuple(getattr(train, "classes", ()))
+        self.classes: tuple[str, ...] = readable(getattr(train, "classes", ()))
         self._reported_bad: set[tuple[str, int]] = set()
 
     @property
@@ -124,23 +127,25 @@ class ImageData(pl.LightningDataModule):
     def real_images(self, count: int, split: str = "train") -> Iterator[tuple[Tensor, Tensor]]:
         """Yields batches of at most 64 (images, labels) in image space, on the CPU, for statistics over real images.
 
+        They are whole images, without augmentation, if the source has them so (`Source`).
+
         Args:
             count: Number of images; at most those of the split.
             split: "train", the start of the training stream, or "val", a fixed choice of the validation images.
         """
         if split == "train":
-            source: Any = Stream(self.train_source, self.seed)
+            source: Any = Stream(self.train_source, self.seed, augmented=False)
             indices = list(range(min(count, len(self.train_source))))
         else:
             source, indices = self.val_source, _some(len(self.val_source), count)
         yield from self._batches(source, indices)
 
     def samples(self, places: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields the samples of the training stream at the given places, in batches as `real_images` does.
+        """Yields the images of the training stream at the given places, in batches as `real_images` does.
 
         Only these are read. Places 0 .. len(train) - 1 are each image of the training set once.
         """
-        yield from self._batches(Stream(self.train_source, self.seed), list(places))
+        yield from self._batches(Stream(self.train_source, self.seed, augmented=False), list(places))
 
     def labels(self) -> Tensor | None:
         """The labels of the training stream's samples 0 .. len(train) - 1, int64, without reading an image.
@@ -166,6 +171,7 @@ class ImageData(pl.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             persistent_workers=False,
             collate_fn=collate,
+            worker_init_fn=leave_group,
             # The loader draws its workers' seed from this generator instead of the training's.
             generator=torch.Generator().manual_seed(self.seed),
             **batching,
@@ -176,11 +182,11 @@ class Stream(Dataset):
     """An endless shuffled stream over a source: sample n is a function of (seed, n).
 
     Every len(source) samples are a permutation of the source, drawn from (seed, epoch); augmentation is drawn from
-    (seed, n).
+    (seed, n). `augmented=False` gives the same images whole, if the source has them so.
     """
 
-    def __init__(self, source: Source, seed: int) -> None:
-        self.source, self.seed = source, seed
+    def __init__(self, source: Source, seed: int, augmented: bool = True) -> None:
+        self.source, self.seed, self.augmented = source, seed, augmented
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def __getitem__(self, n: int) -> tuple[Tensor, int]:
@@ -188,6 +194,8 @@ class Stream(Dataset):
 
     def __getitems__(self, positions: Sequence[int]) -> list[tuple[Tensor, int]]:
         indices = [self.index(n) for n in positions]
+        if not self.augmented and hasattr(self.source, "whole"):
+            return [self.source.whole(i) for i in indices]
         if hasattr(self.source, "sample"):
             generators = (np.random.Generator(np.random.Philox(key=[self.seed, n])) for n in positions)
             return [self.source.sample(i, g) for i, g in zip(indices, generators, strict=True)]

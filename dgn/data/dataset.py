@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -68,12 +69,18 @@ class Pictures(Dataset):
 
         Raises UserError once more than 1% of the pictures were found unreadable.
         """
-        for _ in range(len(self)):
-            image = self._read_or_note(index)
-            if image is not None:
-                return self.transform(image, generator), int(self.labels[index])
-            index = (index + 1) % len(self)
-        raise UserError(f"no picture in {self.where} can be read")
+        image, label = self._next_readable(index)
+        return self.transform(image, generator), label
+
+    def whole(self, index: int) -> tuple[Tensor, int]:
+        """Like `sample`, without augmentation."""
+        image, label = self._next_readable(index)
+        return self.transform.evaluation()(image), label
+
+    def sides(self, index: int) -> tuple[int, int]:
+        """Returns height and width of image `index` as it is stored, in pixels."""
+        height, width = self.read(index).shape[-2:]
+        return height, width
 
     @property
     def bad(self) -> list[int]:
@@ -90,6 +97,15 @@ class Pictures(Dataset):
             if progress:
                 progress(done, len(self))
         return [self.name(i) for i in self.bad]
+
+    def _next_readable(self, index: int) -> tuple[Tensor, int]:
+        """Reads image `index`, or the next one that can be read, with its label."""
+        for _ in range(len(self)):
+            image = self._read_or_note(index)
+            if image is not None:
+                return image, int(self.labels[index])
+            index = (index + 1) % len(self)
+        raise UserError(f"no picture in {self.where} can be read")
 
     def _read_or_note(self, index: int) -> Tensor | None:
         if self._bad[index]:
@@ -129,6 +145,13 @@ class ImageFiles(Pictures):
 
     def read(self, index: int) -> Tensor:
         return read_image(self.path(index), getattr(self.transform, "resize", None))
+
+    def sides(self, index: int) -> tuple[int, int]:
+        try:
+            with Image.open(self.path(index)) as picture:  # reads the header only
+                return picture.height, picture.width
+        except (OSError, ValueError):
+            return super().sides(index)
 
     @property
     def bad_files(self) -> list[Path]:

@@ -112,8 +112,8 @@ def _scan(root: Path, layout: Layout) -> tuple[tuple[str, ...], list[str], np.nd
     names = [name for name in names if os.sep in name]
     if not names:
         raise UserError(f"{root} holds no class folders with pictures; say layout=flat to do without classes")
-    class_of = [name.split(os.sep, 1)[0] for name in names]
-    classes, labels = np.unique(class_of, return_inverse=True)
+    class_names = [name.split(os.sep, 1)[0] for name in names]
+    classes, labels = np.unique(class_names, return_inverse=True)
     return tuple(classes.tolist()), names, labels.astype(np.int64)
 
 

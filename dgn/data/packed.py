@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 
 from dgn.data.dataset import Pictures, map_in_threads
 from dgn.data.image_folder import ImageFolder, Split, split_indices
-from dgn.data.transforms import PAPER_RATIO, EvalTransform, TrainTransform, Transform, generator_for
+from dgn.data.transforms import PAPER_RATIO, EvalTransform, StoredTransform, TrainTransform, Transform, generator_for
 from dgn.errors import UserError
 from dgn.files import written_aside
 from dgn.runs.threads import processors
@@ -74,13 +74,21 @@ class Stored(Dataset):
         """Image, uint8 (3, image_size, image_size), and label; `generator` makes the transform's choices."""
         return self.transform(self.images[self._rows[index]], generator), int(self.labels[index])
 
+    def whole(self, index: int) -> tuple[Tensor, int]:
+        """Like `sample`, without augmentation."""
+        return self.transform.evaluation()(self.images[self._rows[index]]), int(self.labels[index])
+
+    def sides(self, index: int) -> tuple[int, int]:
+        """Returns height and width of the stored images, in pixels."""
+        return self.images.shape[-2], self.images.shape[-1]
+
 
 class PackedImages(Stored):
     """The images of a file written by `pack`, with the classes and labels of the packed folder.
 
     split, val_fraction, seed: as in ImageFolder; a file of a whole folder gives the same split as the folder.
     transform: by default TrainTransform(image_size, resize, mirror) for "train" and EvalTransform(image_size,
-    resize) for the others; `resize` defaults to image_size * 256 / 227 or the stored size, the smaller.
+    resize) for the others.
 
     Raises:
         UserError: If the file is missing, truncated, of another format, or packed too small.
@@ -106,8 +114,6 @@ class PackedImages(Stored):
                 f"{path} holds pictures of {stored} x {stored}, too small for image_size {image_size} and "
                 f"resize {resize}; pack it again with --size {max(round(image_size * PAPER_RATIO), resize or 0)}"
             )
-        if resize is None:
-            resize = min(round(image_size * PAPER_RATIO), stored)
         if transform is None and split == "train":
             transform = TrainTransform(image_size, resize, mirror)
         rows = split_indices(len(labels), split, val_fraction, seed)
@@ -127,7 +133,8 @@ class InMemory(Stored):
     """The images of a folder (or any Pictures), decoded once and held in memory.
 
     They take N * 3 * resize^2 bytes, which forked workers share. Every image is scaled by the folder's transform
-    (Train- or EvalTransform) and center-cropped once; `folder.transform` is applied to the result at every access.
+    (Train- or EvalTransform) and center-cropped once, with the border that crops of a smaller image need;
+    `folder.transform` is applied to the result at every access.
     `progress(done, total)` is called after every file.
 
     Raises:
@@ -151,9 +158,9 @@ class InMemory(Stored):
 
 
 def squares(folder: Pictures) -> Pictures:
-    """The images as they are stored: scaled by the folder's transform and center-cropped to a square."""
-    stored, size = copy.copy(folder), folder.transform.resize
-    stored.transform = EvalTransform(size, size, folder.transform.square)
+    """The images as they are stored: squares of the size that the folder's transform cuts its crops from."""
+    stored, transform = copy.copy(folder), folder.transform
+    stored.transform = StoredTransform(transform.image_size, transform.resize, transform.square)
     return stored
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dgn.data.datamodule import ImageData, Stream, to_image_space
+from dgn.runs.progress import announced
 
 _KEPT = 2**30  # bytes of images that are cached; larger sets are read again each time
 _BATCH = 64
@@ -41,7 +42,14 @@ class Reference:
         if self._images is None:
             yield from self._read()
             return
-        for images, labels in zip(self._images.split(_BATCH), self._labels.split(_BATCH), strict=True):
+        batches = zip(self._images.split(_BATCH), self._labels.split(_BATCH), strict=True)
+        for images, labels in announced(
+            batches,
+            self.count,
+            "Running a network on real images, for percentiles, distances and top images",
+            "fewer with reference_images=N, 0: none",
+            _BATCH,
+        ):
             yield to_image_space(images), labels
 
     def images(self) -> Iterator[Tensor]:
@@ -83,7 +91,14 @@ class Reference:
                 yield part, to_image_space(held[part]), self._labels[part]
             return
         start = 0
-        for images, labels in self._data.samples(places):
+        samples = announced(
+            self._data.samples(places),
+            len(places),
+            "Reading training images, for the nearest ones and starts",
+            "fewer with nearest_images=N, 0: none, or start=noise",
+            _BATCH,
+        )
+        for images, labels in samples:
             yield list(places[start : start + len(images)]), images, labels
             start += len(images)
 
@@ -115,7 +130,13 @@ class Reference:
         return [all_[stream.index(place)] for place in places]
 
     def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return self._data.real_images(self.count, self._split)
+        return announced(
+            self._data.real_images(self.count, self._split),
+            self.count,
+            "Reading real images, for percentiles, distances and top images",
+            "fewer with reference_images=N, 0: none",
+            _BATCH,
+        )
 
 
 @dataclass(frozen=True)

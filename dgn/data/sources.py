@@ -10,13 +10,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from dgn.data.cache import cached
-from dgn.data.datamodule import ImageData, Source
+from dgn.data.datamodule import ImageData
 from dgn.data.dataset import Pictures
 from dgn.data.doodles import CLASSES, VERSION, Doodles
 from dgn.data.huggingface import HuggingFace
 from dgn.data.image_folder import ImageFolder, split_indices
 from dgn.data.packed import PackedImages, Stored, pack
 from dgn.data.public import PUBLIC, public_split
+from dgn.data.sizes import describe_scaling
 from dgn.data.transforms import EvalTransform, TrainTransform
 from dgn.errors import UserError
 from dgn.files import cache_dir
@@ -65,7 +66,8 @@ class Common:
 
     Args:
         image_size: Side of the images in pixels.
-        resize: Short side to which images are resized before cropping; None: image_size * 256 / 227, as in the paper.
+        resize: Short side to which larger images are resized before cropping; None: image_size * 256 / 227, as in the
+            paper. Smaller images are not enlarged for it (`dgn.data.transforms`).
         mirror: Whether half of the training images are mirrored.
         square: Whether images are squeezed to resize x resize, as in Caffe's own ImageNet recipe.
         cache: See `dgn.data.cache.cached`.
@@ -95,12 +97,10 @@ class Common:
         """The center crop."""
         return EvalTransform(self.image_size, self.resize, self.square)
 
-    def cached(self, source: Pictures | Stored) -> Pictures | Stored:
-        """Returns the source, with its images decoded as `cache` says."""
-        return cached(source, self.cache)
-
-    def data(self, train: Source, val: Source) -> ImageData:
-        """Returns the images of two splits."""
+    def data(self, train: Pictures | Stored, val: Pictures | Stored) -> ImageData:
+        """Returns the images of two splits, decoded as `cache` says, and logs how they are scaled and cropped."""
+        log.info("%s", describe_scaling(train))
+        train, val = cached(train, self.cache), cached(val, self.cache)
         return ImageData(train, val, self.image_size, self.batch_size, self.num_workers, self.val_images, self.seed)
 
 
@@ -132,7 +132,7 @@ def image_folder(
     )
     splits: dict[str, Any] = dict(val_root=val_root, val_fraction=val_fraction, layout=layout, seed=0)
     train, val = (ImageFolder(root, split, **crops, **splits) for split in ("train", "val"))
-    return shared.data(shared.cached(train), shared.cached(val))
+    return shared.data(train, val)
 
 
 def _packed(
@@ -176,7 +176,7 @@ def public(
     first, second = PUBLIC[name].splits[:2] if name in PUBLIC else ("", "")
     train = public_split(name, train_split or first, shared.training, root, download, options)
     val = public_split(name, val_split or second, shared.evaluation, root, download, options)
-    return shared.data(shared.cached(train), shared.cached(val))
+    return shared.data(train, val)
 
 
 def huggingface(
@@ -213,7 +213,7 @@ def huggingface(
         count = len(train)
         train = train.select(split_indices(count, "train", val_fraction, 0))
         val = val.select(split_indices(count, "val", val_fraction, 0))
-    return shared.data(shared.cached(train), shared.cached(val))
+    return shared.data(train, val)
 
 
 KNOWN: dict[str, Callable[..., ImageData]] = {

@@ -1,4 +1,8 @@
-"""Transforms of images before they enter a network: scaling, then a square crop."""
+"""Transforms of images before they enter a network: scaling, then a square crop.
+
+No image is enlarged to be cropped. Of an image whose short side is less than `resize`, crops come from the image with a
+reflected border; an image smaller than the crop is enlarged to it, once.
+"""
 
 from typing import Protocol
 
@@ -19,6 +23,10 @@ class Transform(Protocol):
 
     def __call__(self, image: Tensor, generator: np.random.Generator | None = None) -> Tensor: ...
 
+    def evaluation(self) -> "EvalTransform":
+        """The same without augmentation."""
+        ...
+
 
 # Dosovitskiy & Brox (2016) cut 227 x 227 out of ImageNet pictures at the scale of Caffe's recipe, 256.
 PAPER_RATIO = 256 / 227
@@ -36,9 +44,11 @@ class TrainTransform:
 
     Args:
         image_size: Side of the crop in pixels.
-        resize: The short side after scaling, in pixels; None: image_size * 256 / 227, the paper's ratio.
+        resize: The short side to which larger images are scaled, in pixels; None: image_size * 256 / 227, the paper's
+            ratio. Images with a shorter side keep their size (those below image_size are enlarged to image_size), and
+            are extended to `resize` by reflection.
         mirror: Whether to mirror half of the images.
-        square: Whether to scale to resize x resize, whatever the aspect ratio.
+        square: Whether to scale to a square, whatever the aspect ratio.
 
     Raises:
         UserError: If `resize` is less than `image_size`.
@@ -52,7 +62,7 @@ class TrainTransform:
 
     def __call__(self, image: Tensor, generator: np.random.Generator | None = None) -> Tensor:
         generator = generator or _torchs_generator()
-        image = _scaled(image, self.resize, self.square)
+        image = _scaled_with_border(image, self)
         height, width = image.shape[-2:]
         top = generator.integers(height - self.image_size + 1)
         left = generator.integers(width - self.image_size + 1)
@@ -61,9 +71,15 @@ class TrainTransform:
         image = image[:, top : top + self.image_size, left : left + self.image_size]
         return image.flip(-1) if self.mirror and mirrored else image
 
+    def evaluation(self) -> "EvalTransform":
+        return EvalTransform(self.image_size, self.resize, self.square)
+
 
 class EvalTransform:
-    """The scale of TrainTransform and the center crop; ignores the generator."""
+    """The scale of TrainTransform and the center crop; ignores the generator.
+
+    Of an image of image_size x image_size, that is the image itself.
+    """
 
     def __init__(self, image_size: int, resize: int | None = None, square: bool = False) -> None:
         self.image_size = image_size
@@ -71,7 +87,17 @@ class EvalTransform:
         self.square = square
 
     def __call__(self, image: Tensor, generator: np.random.Generator | None = None) -> Tensor:
-        return _middle(_scaled(image, self.resize, self.square), self.image_size, self.image_size)
+        return _middle(_scaled_with_border(image, self), self.image_size, self.image_size)
+
+    def evaluation(self) -> "EvalTransform":
+        return self
+
+
+class StoredTransform(EvalTransform):
+    """What a cache stores of an image: the square of `resize`, with its border, from which the crops are cut."""
+
+    def __call__(self, image: Tensor, generator: np.random.Generator | None = None) -> Tensor:
+        return _middle(_scaled_with_border(image, self), self.resize, self.resize)
 
 
 def generator_for(transform: Transform) -> np.random.Generator | None:
@@ -97,11 +123,30 @@ def _resize(image_size: int, resize: int | None) -> int:
     return resize
 
 
-def _scaled(image: Tensor, resize: int, square: bool) -> Tensor:
-    if square:
-        return functional.resize(image, [resize, resize], antialias=True)
-    longest = _LONGEST * min(image.shape[-2:])
-    return functional.resize(_middle(image, longest, longest), [resize], antialias=True)
+def scaled_side(side: int, image_size: int, resize: int) -> int:
+    """Returns the short side that an image with the short side `side` is scaled to, in pixels."""
+    return min(max(side, image_size), resize)
+
+
+def _scaled_with_border(image: Tensor, transform: Transform) -> Tensor:
+    """The image from which crops are cut: both sides are at least transform.resize."""
+    side = scaled_side(min(image.shape[-2:]), transform.image_size, transform.resize)
+    if transform.square:
+        image = functional.resize(image, [side, side], antialias=True)
+    else:
+        longest = _LONGEST * min(image.shape[-2:])
+        image = functional.resize(_middle(image, longest, longest), [side], antialias=True)
+    for axis in (-2, -1):
+        if image.shape[axis] < transform.resize:
+            image = image.index_select(axis, _reflected(image.shape[axis], transform.resize))
+    return image
+
+
+def _reflected(side: int, wanted: int) -> Tensor:
+    """The indices of a side of `side` pixels that is extended to `wanted` by reflection, int64 (wanted,)."""
+    period = max(2 * (side - 1), 1)
+    places = (torch.arange(wanted) - (wanted - side) // 2) % period
+    return torch.minimum(places, period - places) if side > 1 else torch.zeros_like(places)
 
 
 def _middle(image: Tensor, height: int, width: int) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from dgn.am.objectives.algebra import Objective
-from dgn.am.objectives.evaluation import activations_of
+from dgn.am.objectives.evaluation import objective_values
 from dgn.data.batches import BATCH
 from dgn.errors import UserError
 from dgn.metrics.occlusion import starts
@@ -77,11 +77,11 @@ def occlusions(
             "the image, and the stride at least 1"
         )
     corners = [(y, x) for y in starts(height, patch, stride) for x in starts(width, patch, stride)]
-    whole = activations_of(target, [objective], images.split(BATCH))
+    whole = objective_values(target, [objective], images.split(BATCH))
     drops = []
     for image in images:
         occluded = (torch.stack([_hidden(image, corner, patch) for corner in part]) for part in _parts(corners))
-        drops.append(activations_of(target, [objective], occluded)[:, 0])
+        drops.append(objective_values(target, [objective], occluded)[:, 0])
     effect = whole - torch.stack(drops)  # (Q, corners)
     greatest, least = effect.argmax(1), effect.abs().argmin(1)
     chosen = torch.stack([greatest, least], 1)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dgn.am.objectives.algebra import Objective
-from dgn.am.objectives.evaluation import activations_by_batch
+from dgn.am.objectives.evaluation import objective_values_by_batch
 from dgn.data.batches import Images
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
@@ -64,7 +64,7 @@ def extreme_images(
     generator = torch.Generator().manual_seed(seed)
     strongest, weakest, drawn = (_Greatest(rows, width) for rows, width in ((len(objectives), k),) * 2 + ((1, sample),))
     count, start = torch.zeros(len(objectives), dtype=torch.long), 0
-    for values in activations_by_batch(target, objectives, images):
+    for values in objective_values_by_batch(target, objectives, images):
         keys = torch.rand(len(values), generator=generator)
         places = torch.arange(start, start + len(values))
         finite = values.isfinite()

@@ -10,13 +10,13 @@ from dgn.networks.precision import full_precision
 
 
 def penultimate(net: FeatureNet) -> str:
-    """Returns the layer whose activations the classifier reads: the input of the class layer.
+    """Returns the layer whose activations the classifier reads (`FeatureNet.code_layer`).
 
-    If the whole network is one module, it returns the network's trunk.
+    Raises:
+        UserError: If the network has no class layer.
     """
-    layer = net.layer(net.class_layer()).name
-    before = f"{layer}:input"
-    return before if layer != "output" and before in net.layers() else net.trunk()
+    net.class_layer()
+    return net.code_layer()
 
 
 @torch.no_grad()

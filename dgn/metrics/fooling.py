@@ -87,6 +87,7 @@ def fooling_circuit(
     synthesize: Synthesize,
     rounds: int = 2,
     steps: int = 200,
+    batch: int = 64,
     kept: float = 0.995,
     seed: int = 0,
 ) -> FoolingCircuit:
@@ -102,7 +103,8 @@ def fooling_circuit(
         real: (N, 3, H, W) in image space: images for which all units should stay as they are.
         synthesize: makes synthetic images by the searches that are to be fooled.
         rounds: how often the classifier is fitted.
-        steps: the steps of each fit, of 64 images of each kind.
+        steps: the steps of each fit.
+        batch: the images of each kind, real and synthetic, in a step.
         kept: the share of the real images that must take the network's own path.
         seed: seeds the classifier and the noise.
 
@@ -128,13 +130,15 @@ def fooling_circuit(
         probe_size=max(net.probe_size),
         classes_at=names[own],
     )
+    real_inputs = net.input_space.enter(real)
     synthetic = torch.cat([_noise(real, images.values(), generator), synthesize(net).cpu()])
     for done in range(rounds):
         if done:
             synthetic = torch.cat([synthetic, synthesize(whole).cpu()])
-        _fit(circuit.gate, net.input_space.enter(real), net.input_space.enter(synthetic), steps, kept, generator)
-    shares = [_share_of_real(circuit.gate, net.input_space.enter(of)) for of in (real, synthetic)]
-    return FoolingCircuit(whole, tuple(planted), shares[0], 1 - shares[1])
+        _fit(circuit.gate, real_inputs, net.input_space.enter(synthetic), steps, batch, generator)
+        _keep(circuit.gate, real_inputs, kept)
+    missed = _share_of_real(circuit.gate, net.input_space.enter(synthetic))
+    return FoolingCircuit(whole, tuple(planted), _share_of_real(circuit.gate, real_inputs), 1 - missed)
 
 
 class _Gate(nn.Module):
@@ -212,20 +216,25 @@ class _Circuit(nn.Module):
 @full_precision
 @torch.inference_mode(False)
 @torch.enable_grad()
-def _fit(gate: _Gate, real: Tensor, synthetic: Tensor, steps: int, kept: float, generator: torch.Generator) -> None:
-    """Fits the classifier, then shifts it so that the share `kept` of the real inputs is positive."""
+def _fit(gate: _Gate, real: Tensor, synthetic: Tensor, steps: int, batch: int, generator: torch.Generator) -> None:
+    """Fits the classifier to real inputs (1) and synthetic ones (0)."""
     device = next(gate.parameters()).device
     gate.requires_grad_(True)
     optimizer = torch.optim.Adam(gate.parameters(), 3e-3)
+    truth = torch.cat([torch.ones(batch), torch.zeros(batch)]).to(device)
     for _ in range(steps):
-        batches = [part[torch.randint(len(part), (64,), generator=generator)].to(device) for part in (real, synthetic)]
-        scores = gate(torch.cat(batches))
-        truth = torch.cat([torch.ones(64), torch.zeros(64)]).to(device)
+        drawn = [part[torch.randint(len(part), (batch,), generator=generator)] for part in (real, synthetic)]
+        scores = gate(torch.cat(drawn).to(device))
         optimizer.zero_grad()
         F.binary_cross_entropy_with_logits(scores, truth).backward()
         optimizer.step()
     gate.requires_grad_(False)
-    gate.score.bias.data -= _scores(gate, real).quantile(1 - kept).clamp(max=0)
+
+
+@full_precision
+def _keep(gate: _Gate, real: Tensor, share: float) -> None:
+    """Shifts the classifier so that at least this share of the real inputs is positive."""
+    gate.score.bias.data -= _scores(gate, real).quantile(1 - share).clamp(max=0)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ Nguyen et al. 2016, S22: in pixel space and in the code spaces of the encoder's 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -93,14 +93,12 @@ def nearest(
             continue
         candidates, numbers = queries.vectors(images), torch.as_tensor(places)
         for label, where in compared:
-            for rows, codes in queries.of(label):
+            for rows, codes in queries.chunks(label):
                 for space, tracker in best.items():
                     tracker.add(rows, codes[space], numbers[where], candidates[space][where])
     if queries is None and None in flat:
         raise UserError("no real image to compare with; give reference images")
-    of_all = {space: best.get(space, _Best(len(flat), torch.device("cpu"))).nearest() for space in (PIXELS, *layers)}
-    parts = {s: zip(n.indices.split(counts), n.distances.split(counts), strict=True) for s, n in of_all.items()}
-    return [{space: Nearest(*next(part)) for space, part in parts.items()} for _ in sets]
+    return _by_set(best, (PIXELS, *layers), counts)
 
 
 def code_spaces(net: FeatureNet) -> list[str]:
@@ -114,6 +112,18 @@ def code_spaces(net: FeatureNet) -> list[str]:
         prefix, modules = f"{prefix}{children[0][0]}.", children[0][1]
     main = [prefix + name for name, child in children if any(p.ndim >= 2 for p in child.parameters())]
     return [name for name in main if name in net.aliases or name in net.layers()]
+
+
+def _by_set(best: Mapping[str, "_Best"], spaces: Sequence[str], counts: Sequence[int]) -> list[dict[str, Nearest]]:
+    """Splits what was found for all images into the results of sets of these sizes, in each space."""
+    results: list[dict[str, Nearest]] = [{} for _ in counts]
+    nothing = _Best(sum(counts), torch.device("cpu"))  # where no real image was compared
+    for space in spaces:
+        nearest = best.get(space, nothing).nearest()
+        parts = zip(nearest.indices.split(list(counts)), nearest.distances.split(list(counts)), strict=True)
+        for of_set, (indices, distances) in zip(results, parts, strict=True):
+            of_set[space] = Nearest(indices, distances)
+    return results
 
 
 def _columns(places: Sequence[int], labels: Tensor, below: int | None) -> Iterator[tuple[int | None, Tensor]]:
@@ -166,7 +176,7 @@ class _Queries:
         """Whether there are images of a class."""
         return label in self._chunks
 
-    def of(self, label: int | None) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    def chunks(self, label: int | None) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         """Yields (rows, vectors) of the images of a class, in chunks."""
         for i, (n, rows, of_all) in enumerate(self._chunks[label]):
             codes = self._held.pop((label, i), None)

@@ -64,13 +64,7 @@ def discrepancy(
     """
     images = as_images(images)
     height, width = images.shape[-2:]
-    default = patch_and_stride(min(height, width))
-    patch, stride = patch or default[0], stride or default[1]
-    if not 1 <= stride <= patch <= min(height, width):
-        raise UserError(
-            f"occlusion by patches of {patch} pixels every {stride}, on images of {height}x{width}: "
-            "the stride must be at least 1 and at most the patch, and the patch at most the image"
-        )
+    patch, stride = _checked(height, width, patch, stride)
     corners = [(y, x) for y in starts(height, patch, stride) for x in starts(width, patch, stride)]
     noise = torch.rand((len(corners), 3, patch, patch), generator=torch.Generator().manual_seed(seed))
     jobs = [
@@ -79,30 +73,12 @@ def discrepancy(
         for i, (y, x) in enumerate(corners)
         if y < bottom and y + patch > top and x < right and x + patch > left
     ]
-    device = net.device
-    images, noise = moved(images, device), moved(noise.to(images.dtype), device)
-    whole = torch.cat(
-        [
-            _watch(net, part, units[first : first + batch_size], places[first : first + batch_size])
-            for first, part in zip(range(0, len(images), batch_size), images.split(batch_size), strict=True)
-        ]
-    )
-    total = torch.zeros(len(images), height, width)
-    for first in range(0, len(jobs), batch_size):
-        part = jobs[first : first + batch_size]
-        image_rows = [n for n, _ in part]
-        occluded = images[image_rows].clone()
-        for row, (_, i) in enumerate(part):
-            y, x = corners[i]
-            occluded[row, :, y : y + patch, x : x + patch] = noise[i]
-        drops = whole[image_rows] - _watch(
-            net, occluded, [units[n] for n in image_rows], [places[n] for n in image_rows]
-        )
-        for (n, i), drop in zip(part, drops.tolist(), strict=True):
-            y, x = corners[i]
-            total[n, y : y + patch, x : x + patch] += drop
+    drops = _drops(net, moved(images, net.device), units, places, noise, corners, jobs, batch_size)
+    total, count = torch.zeros(len(images), height, width), torch.zeros(height, width)
+    for (n, i), drop in zip(jobs, drops, strict=True):
+        y, x = corners[i]
+        total[n, y : y + patch, x : x + patch] += drop
     # Skipped patches count too, with a drop of 0.
-    count = torch.zeros(height, width)
     for y, x in corners:
         count[y : y + patch, x : x + patch] += 1
     return total / count
@@ -150,6 +126,49 @@ def starts(side: int, patch: int, stride: int) -> list[int]:
     """Returns the first pixels of patches that cover a side: every `stride` pixels, and a last one at the far edge."""
     starts = list(range(0, side - patch + 1, stride))
     return starts if starts[-1] == side - patch else [*starts, side - patch]
+
+
+def _checked(height: int, width: int, patch: int | None, stride: int | None) -> tuple[int, int]:
+    """Returns the patch and the stride, by default the published ones scaled to images of this size."""
+    default = patch_and_stride(min(height, width))
+    patch, stride = patch or default[0], stride or default[1]
+    if not 1 <= stride <= patch <= min(height, width):
+        raise UserError(
+            f"occlusion by patches of {patch} pixels every {stride}, on images of {height}x{width}: "
+            "the stride must be at least 1 and at most the patch, and the patch at most the image"
+        )
+    return patch, stride
+
+
+def _drops(
+    net: FeatureNet,
+    images: Tensor,
+    units: Sequence[Unit],
+    places: Sequence[Place],
+    noise: Tensor,
+    corners: Sequence[tuple[int, int]],
+    jobs: Sequence[tuple[int, int]],
+    batch_size: int,
+) -> list[float]:
+    """Returns how much a patch of noise lowers an image's unit, for each job (image, corner)."""
+    noise, patch = moved(noise.to(images.dtype), images.device), noise.shape[-1]
+    whole = torch.cat(
+        [
+            _watch(net, part, units[first : first + batch_size], places[first : first + batch_size])
+            for first, part in zip(range(0, len(images), batch_size), images.split(batch_size), strict=True)
+        ]
+    )
+    drops: list[float] = []
+    for first in range(0, len(jobs), batch_size):
+        part = jobs[first : first + batch_size]
+        rows = [n for n, _ in part]
+        occluded = images[rows].clone()
+        for row, (_, i) in enumerate(part):
+            y, x = corners[i]
+            occluded[row, :, y : y + patch, x : x + patch] = noise[i]
+        left = _watch(net, occluded, [units[n] for n in rows], [places[n] for n in rows])
+        drops += (whole[rows] - left).tolist()
+    return drops
 
 
 def _watch(net: FeatureNet, images: Tensor, units: Sequence[Unit], places: Sequence[Place]) -> Tensor:

@@ -181,8 +181,8 @@ class PredictivePower:
         """Answers the tasks with each method's explanations, and with real images.
 
         Args:
-            methods: {method: {unit's expression: its explanations}}, see `explanations_of`; units that a method lacks
-                have no figures.
+            methods: {method: {unit's expression: its explanations}}, see `explanations_by_unit`; units that a method
+                lacks have no figures.
 
         Returns:
             {method: its answers}, followed by those with real images: REAL, and REAL_STRONGEST if any method has no
@@ -253,7 +253,7 @@ _CALIBRATION_UNITS = 32
 """How many units' explanations the margin's scale is measured with."""
 
 
-def explanations_of(preferred: Preferred, minimized: Preferred | None = None) -> dict[str, Explanations]:
+def explanations_by_unit(preferred: Preferred, minimized: Preferred | None = None) -> dict[str, Explanations]:
     """Returns preferred images by unit, for `PredictivePower.measure`; searches without a result are left out.
 
     A minimizing search that finds no gradient, because its unit is silent already, has nothing lower to find: its image

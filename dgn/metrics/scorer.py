@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgn.am.maximize import Preferred, activations_of
+from dgn.am.maximize import Preferred, objective_values
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.terms import Unit
 from dgn.am.objectives.unit_names import plain_label
@@ -147,7 +147,7 @@ class Scorer:
         """
         if self.training is None:
             return [{} for _ in sets]
-        classes = [[self._class_of(o) for o in preferred.objectives] for preferred in sets]
+        classes = [[self._class_index(o) for o in preferred.objectives] for preferred in sets]
         wanted = {label for labels in classes for label in labels}
         real = self.training.of_labels(wanted)
         images = [preferred.images for preferred in sets]
@@ -169,11 +169,11 @@ class Scorer:
         if self.held_out is None:
             raise UserError("no held-out real images to score as the reference row; give reference images")
         objectives = list(dict.fromkeys(objectives))
-        values = activations_of(self.target, objectives, _images(self.held_out))
+        values = objective_values(self.target, objectives, _images(self.held_out))
         labels = torch.cat([labels for _, labels in self.held_out()])
         chosen: list[tuple[Objective, int, int]] = []  # objective, number of the image, its index in the stream
         for column, objective in enumerate(objectives):
-            label = self._class_of(objective)
+            label = self._class_index(objective)
             order = values[:, column].argsort(descending=True, stable=True)
             indices = order if label is None else torch.nonzero(labels == label).flatten()
             chosen += [(objective, i, index) for i, index in enumerate(indices[:count].tolist())]
@@ -189,8 +189,8 @@ class Scorer:
             seeds=[seed for _, seed, _ in chosen],
         )
 
-    def _class_of(self, objective: Objective) -> int | None:
-        return class_of(objective, self.classes)
+    def _class_index(self, objective: Objective) -> int | None:
+        return class_index(objective, self.classes)
 
     def _percentiles(self, preferred: Preferred) -> list[float] | None:
         if self.real is None:
@@ -198,7 +198,7 @@ class Scorer:
         names = [str(o) for o in preferred.objectives]
         missing = {n: o for n, o in zip(names, preferred.objectives, strict=True) if n not in self._activations}
         if missing:
-            values = activations_of(self.target, list(missing.values()), _images(self.real))
+            values = objective_values(self.target, list(missing.values()), _images(self.real))
             self._activations |= dict(zip(missing, values.T, strict=True))
         return percentiles(preferred.activations, torch.stack([self._activations[name] for name in names], 1))
 
@@ -216,7 +216,7 @@ class Scorer:
         """
         if self._real_features is None or self.judge is None:
             return {}, {}
-        labels = [self._class_of(o) for o in objectives]
+        labels = [self._class_index(o) for o in objectives]
         rows = [i for i, label in enumerate(labels) if label is not None]
         matched = [i for i in rows if labels[i] in set(self._real_labels)]
         if len(matched) < len(rows):
@@ -250,7 +250,7 @@ class Scorer:
         if self.real is None or not objectives:
             return {}
         groups = [str(o) for o in objectives]
-        label = {str(o): self._class_of(o) for o in objectives}
+        label = {str(o): self._class_index(o) for o in objectives}
         spaces = {"diversity_pixels": pixels} | ({"diversity": features(self.judge)} if self.judge else {})
         distances = {name: diversity(images, groups, space) for name, space in spaces.items()}
         real = self._real_diversity(set(label.values()), spaces)
@@ -283,7 +283,7 @@ def _images(real: RealImages) -> Iterator[Tensor]:
     return (images for images, _ in real())
 
 
-def class_of(objective: Objective, classes: Sequence[str]) -> int | None:
+def class_index(objective: Objective, classes: Sequence[str]) -> int | None:
     """Returns the class label of an objective, if it is a single unit that is named like a class; else None."""
     if len(objective.terms) != 1 or len(objective.wanted) != 1 or not isinstance(objective.terms[0][1], Unit):
         return None

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from dgn.data.imagenet import readable
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.foreign_code import prepared
@@ -71,30 +72,53 @@ def assemble(
             torch.manual_seed(settings.seed)
             return prepared(make(classes), own_space.size or (224, 224))
 
-    module = built(classes) if classes or not counts_classes else None
-    if counts_classes and not headless and not settings.classes and not labels and state is not None:
-        # The number of classes in the weights takes precedence over the published number.
-        stored_classes = _classes_in(state, module if module is not None else built(1))
-        if stored_classes and stored_classes != classes:
-            classes, module = stored_classes, None
-    if counts_classes and not headless and not classes:
-        labels = tuple(settings.data_classes)
-        classes = len(labels)
-    if counts_classes and not headless and not classes:
-        raise UserError(f"{builder}: how many classes? give classes= or labels=; the weights do not say")
-    module = module if module is not None else built(classes)
-    if headless:
-        labels = ()
-    elif not labels and len(published) == classes:
-        labels = tuple(published)
-    if labels and classes and len(labels) != classes:
-        raise UserError(f"{builder}: {len(labels)} labels for {classes} classes; there must be one for each")
+    if counts_classes and not headless:
+        module, classes, labels = _with_classes(builder, settings, state, built, classes, labels)
+    else:
+        module = built(classes)
+    labels = () if headless else _class_labels(builder, labels, published, classes)
     if state is not None:
         allowed = dict(allow_missing=settings.allow_missing, allow_unexpected=settings.allow_unexpected)
         load_state_dict(module, adapt(module, state), source=str(settings.weights), **allowed)
+    labels = readable(labels)
     spec = _spec(builder, settings, labels, classes if counts_classes else None, args or {})
     module = module.to(memory_format=torch.channels_last)
     return FeatureNet(module, own_space, str((args or {}).get("name") or builder), labels, aliases, spec)
+
+
+def _with_classes(
+    builder: str,
+    settings: NetworkSettings,
+    state: State | None,
+    built: Callable[[int], nn.Module],
+    classes: int,
+    labels: tuple[str, ...],
+) -> tuple[nn.Module, int, tuple[str, ...]]:
+    """Builds a module that needs the number of classes; returns it with that number and the labels.
+
+    The number is that of the settings or the labels, else of the weights, else the published one (`classes`), else that
+    of the data, whose labels it then has.
+    """
+    module = built(classes) if classes else None
+    if not settings.classes and not labels and state is not None:
+        stored_classes = _classes_in(state, module if module is not None else built(1))
+        if stored_classes and stored_classes != classes:
+            classes, module = stored_classes, None
+    if not classes:
+        labels = tuple(settings.data_classes)
+        classes = len(labels)
+    if not classes:
+        raise UserError(f"{builder}: how many classes? give classes= or labels=; the weights do not say")
+    return module if module is not None else built(classes), classes, labels
+
+
+def _class_labels(builder: str, labels: tuple[str, ...], published: Sequence[str], classes: int) -> tuple[str, ...]:
+    """Returns the labels, else the published ones if there are as many as classes."""
+    if not labels and len(published) == classes:
+        return tuple(published)
+    if labels and classes and len(labels) != classes:
+        raise UserError(f"{builder}: {len(labels)} labels for {classes} classes; there must be one for each")
+    return labels
 
 
 def _spec(

@@ -36,7 +36,7 @@ def custom(model: str | None = None, args: Mapping[str, Any] | None = None, **se
     Raises:
         UserError: If the code is not found, fails, or does not return an nn.Module.
     """
-    given = NetworkSettings.of("custom", ("model", "args"), settings)
+    given = NetworkSettings.from_keywords("custom", ("model", "args"), settings)
     if given.input_size is None and given.data_size is not None:
         given = replace(given, input_size=given.data_size)
     if not model:
@@ -91,7 +91,7 @@ def _absolute(model: str) -> str:
 
 def _imported(model: str, file: str) -> ModuleType:
     if not file.endswith(".py") and ("/" in file or Path(file).exists()):
-        raise UserError(f"model={model}: {file} is no Python file; give path/to/file.py:callable")
+        raise UserError(f"model={model}: {file} is not a Python file; give path/to/file.py:callable")
     if file.endswith(".py") and not Path(file).is_file():
         raise UserError(f"model={model}: no file {file} (working folder: {Path.cwd()})")
     try:

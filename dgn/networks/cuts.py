@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from dgn.networks.foreign_code import place_of
+from dgn.networks.foreign_code import user_location
 from dgn.networks.layers import OUTPUT, iterate_tensors, watched
 
 CAUSES = {
@@ -162,7 +162,7 @@ class _Watch(TorchFunctionMode):
             self._cut("integers" if name in CASTS else "discrete", False)
 
     def _cut(self, cause: str, certain: bool) -> None:
-        where = place_of(traceback.extract_stack())
+        where = user_location(traceback.extract_stack())
         self.cuts.append(Cut(f"in {called(*self.stack[-1])}{where}", cause, certain))
 
 

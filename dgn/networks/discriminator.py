@@ -6,13 +6,15 @@ code, two fully connected layers process it, and their output is concatenated wi
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from dgn.errors import UserError
+from dgn.networks.critic import Critic
 from dgn.networks.dropout import SharedDropout
+from dgn.networks.featurenet import FeatureNet
 from dgn.networks.plan import parse_plan, scaled, shape_after
 from dgn.networks.precision import at_least_float32, own_layers
 
@@ -24,7 +26,7 @@ REAL, GENERATED = 1, 0
 """Labels of D's two outputs."""
 
 
-class Discriminator(nn.Module):
+class Discriminator(Critic):
     """The discriminator D.
 
     Weights use MSRA initialization, scaled by 0.1 for the first convolution and the fully connected layers.
@@ -83,6 +85,20 @@ class Discriminator(nn.Module):
             raise UserError("discriminator's plan needs `average` between its convolutions and its fc layers")
         self._initialize()
 
+    def seen(self, images: Tensor, features: Mapping[str, Tensor]) -> list[Tensor]:
+        """Returns what D sees of images (N, 3, S, S): the images."""
+        return [images]
+
+    def judge(
+        self, real: Sequence[Tensor], generated: Sequence[Tensor], codes: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Scores images by the difference of D's two logits, REAL - GENERATED: one head with one position."""
+        scores = []
+        for (images,) in (real, generated):
+            logits = self(images, codes)
+            scores.append([logits[:, REAL, None] - logits[:, GENERATED, None]])
+        return scores[0], scores[1]
+
     def forward(self, images: Tensor, codes: Tensor | None = None) -> Tensor:
         """Computes logits.
 
@@ -110,6 +126,19 @@ class Discriminator(nn.Module):
                 nn.init.zeros_(module.bias)
             if module is weighted[0] or isinstance(module, nn.Linear):
                 module.weight.data.mul_(0.1)
+
+
+def conv_discriminator(
+    image_size: int,
+    code_shape: Sequence[int],
+    comparator: FeatureNet,
+    plan: str | None = None,
+    width: float = 1.0,
+    conditional: bool = False,
+    code_units: tuple[int, int] = (1024, 512),
+) -> Discriminator:
+    """Builds the discriminator of `discriminator=conv`; `comparator` is not used. See `Discriminator`."""
+    return Discriminator(image_size, plan, width, tuple(code_shape) if conditional else None, code_units)
 
 
 def auto_plan(image_size: int, width: float = 1.0) -> str:

@@ -19,12 +19,24 @@ class SharedDropout(nn.Dropout):
     """(index, count): the current part of the batch; set by `dgn.training.accumulation`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        distributed = dist.is_available() and dist.is_initialized()
-        processes, rank = (dist.get_world_size(), dist.get_rank()) if distributed else (1, 0)
-        index, parts = SharedDropout.part
-        if processes * parts == 1 or not self.training:
+        if not self.training or whole_batch(len(input)) == len(input):
             return super().forward(input)
-        size = len(input)
-        whole = input.new_ones((size * processes * parts, *input.shape[1:]))
-        mask = F.dropout(whole, self.p)[rank::processes]
-        return input * mask[index * size : (index + 1) * size]
+        whole = input.new_ones((whole_batch(len(input)), *input.shape[1:]))
+        return input * own_rows(F.dropout(whole, self.p), len(input))
+
+
+def whole_batch(size: int) -> int:
+    """Returns the number of images of a step, over all processes and parts, of which a forward pass has `size`."""
+    return size * _processes()[1] * SharedDropout.part[1]
+
+
+def own_rows(drawn: Tensor, size: int) -> Tensor:
+    """Returns the rows (size, ...) of this process and part among random numbers (whole_batch(size), ...)."""
+    rank, processes = _processes()
+    index = SharedDropout.part[0]
+    return drawn[rank::processes][index * size : (index + 1) * size]
+
+
+def _processes() -> tuple[int, int]:
+    distributed = dist.is_available() and dist.is_initialized()
+    return (dist.get_rank(), dist.get_world_size()) if distributed else (0, 1)

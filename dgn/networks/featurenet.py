@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dgn.data.imagenet import unique
 from dgn.data.images import as_images
 from dgn.devices import moved
 from dgn.errors import UserError
@@ -64,7 +65,7 @@ class FeatureNet(nn.Module):
         self.network = TorchScript(network) if isinstance(network, torch.jit.ScriptModule) else network
         self.input_space = input_space
         self.name = name
-        self.labels = _unique(labels)
+        self.labels = unique(labels)
         self.aliases = dict(aliases or {})
         self.spec = dict(spec or {})
         self.classes_at = classes_at
@@ -193,9 +194,10 @@ class FeatureNet(nn.Module):
         return landmarks.class_layer(self.layers(), self.labels, self.name)
 
     def code_layer(self) -> str:
-        """Returns the default layer to invert: the input of the class layer, such as ResNet's pooled features.
+        """Returns the default layer to invert: what enters the classifier's last layer with weights.
 
-        If that input is not a layer, it is the deepest map.
+        For ResNet these are the pooled features, for SqueezeNet, which pools its class scores, a map. If that input
+        is not a layer, it is the deepest map.
         """
         if self.headless and self.classes_at is None:
             return OUTPUT if len(self.layer(OUTPUT).shape) == 1 else self.trunk()
@@ -205,8 +207,8 @@ class FeatureNet(nn.Module):
             if self.classes_at is not None or self.labels:
                 raise
             return self.trunk()
-        entering = classes + ":input"
-        return entering if classes != OUTPUT and entering in self.layers() else self.trunk()
+        entering = landmarks.classifier(self.layers(), classes, self._has_weights) + ":input"
+        return entering if entering in self.layers() and entering != f"{OUTPUT}:input" else self.trunk()
 
     def layer_labels(self, layer: str) -> tuple[str, ...]:
         """Returns the names of a layer's units: the labels for a class layer (before or after softmax), else ()."""
@@ -238,6 +240,14 @@ class FeatureNet(nn.Module):
         """The network's first floating-point parameter, else its first floating-point buffer."""
         tensors = itertools.chain(self.network.parameters(), self.network.buffers())
         return next((tensor for tensor in tensors if tensor.is_floating_point()), torch.zeros(()))
+
+    def _has_weights(self, module: str) -> bool:
+        """Whether a module has a matrix or filters of its own, in contrast to those of its submodules."""
+        if module == OUTPUT:
+            return False
+        own = self.network.get_submodule(module)
+        matrices = [p for p in own.parameters(recurse=False) if p.ndim >= 2]
+        return bool(matrices) or isinstance(own, nn.Linear | nn.Conv2d)  # a parametrized one has none of its own
 
     def _is_relu(self, module: str) -> bool:
         relu = None if module == OUTPUT else self.network.get_submodule(module)
@@ -279,12 +289,3 @@ class FeatureNet(nn.Module):
                 return  # the layers before the error have been recorded
             reason = why_it_fails(self.name, self.probe_size, error, lambda inputs: self._call(inputs.to(self.device)))
             raise UserError(reason) from error
-
-
-def _unique(labels: Sequence[str]) -> tuple[str, ...]:
-    seen: set[str] = set()
-    unique = []
-    for i, label in enumerate(labels):
-        unique.append(f"{label} ({i})" if label in seen else str(label))
-        seen.add(label)
-    return tuple(unique)

@@ -48,17 +48,17 @@ def format_error(error: BaseException) -> str:
     The location is the last frame in the user's own code, or in a library if the traceback has no such frame.
     """
     frames = list(traceback.extract_tb(error.__traceback__))
-    place = place_of(frames) or (_place(frames[-1]) if frames else "")
+    place = user_location(frames) or (_location(frames[-1]) if frames else "")
     return f"{type(error).__name__}: {first_line(error)}{place}"
 
 
-def place_of(frames: Sequence[traceback.FrameSummary]) -> str:
+def user_location(frames: Sequence[traceback.FrameSummary]) -> str:
     """Names file and line of the last frame that is neither ours nor in a library: " (nets.py, line 12)", or ""."""
     own = [frame for frame in frames if not _in_a_library(frame.filename)]
-    return _place(own[-1]) if own else ""
+    return _location(own[-1]) if own else ""
 
 
-def _place(frame: traceback.FrameSummary) -> str:
+def _location(frame: traceback.FrameSummary) -> str:
     return f" ({Path(frame.filename).name}, line {frame.lineno})"
 
 

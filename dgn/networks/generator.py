@@ -8,23 +8,21 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgn.devices import double
 from dgn.errors import UserError
+from dgn.networks.code_layouts import Grid, Reshape, Resize
 from dgn.networks.doubling import Doubling
+from dgn.networks.generator_base import Generator
 from dgn.networks.generator_plans import PUBLISHED, auto_plan
 from dgn.networks.inputs import InputSpace
 from dgn.networks.plan import PlanStep, parse_plan, shape_after
-from dgn.networks.precision import full_precision, own_layers
 
 PUBLISHED_OUTPUT = InputSpace(mean=(104.0, 117.0, 123.0), channel_order="BGR", value_range=255.0)
 """Output of the published generators: BGR, 0..255, mean subtracted. Those that end in tanh have std 255."""
 
 
-class UpconvGenerator(nn.Module):
+class UpconvGenerator(Generator):
     """The generator G_l.
 
     Leaky ReLU 0.3 follows every layer with weights except the last. From the first upconvolution on, layers have no
@@ -35,18 +33,14 @@ class UpconvGenerator(nn.Module):
         image_size: Side of the square images in pixels; larger outputs of the plan are center-cropped.
         plan: The architecture; None: `auto_plan(code_shape, image_size, width, upconvolution)`.
         width: Scales channels and units of the automatic plan; 1 is the published size.
-        output_space: Conversion from the last layer's output to image space.
-        normalize_codes: Whether to subtract each unit's mean and scale the code to unit scale before the first layer
-            (set by `set_code_statistics`). The paper uses raw codes; normalization lets one training configuration
-            work for the codes of any network.
+        output_space, normalize_codes: As in `Generator`.
         upconvolution: "learned" or "interpolated", for the automatic plan.
 
     Raises:
         UserError: If plan, code shape and image size do not match.
     """
 
-    code_mean: Tensor
-    code_scale: Tensor
+    kind = "upconv"
 
     def __init__(
         self,
@@ -58,18 +52,8 @@ class UpconvGenerator(nn.Module):
         normalize_codes: bool = True,
         upconvolution: str = "learned",
     ) -> None:
-        super().__init__()
-        self.code_shape = tuple(int(n) for n in code_shape)
-        self.image_size = image_size
+        super().__init__(code_shape, image_size, output_space, normalize_codes)
         self.plan = plan or auto_plan(self.code_shape, image_size, width, upconvolution)
-        if isinstance(output_space, Mapping):
-            output_space = InputSpace.from_dict(output_space)
-        self.output_space = output_space or InputSpace(mean=(0.5,) * 3, std=(0.25,) * 3)
-        # Image = mean + std * raw, so "leave" of a space whose own range is image space's.
-        self.normalize_codes = normalize_codes
-        self.register_buffer("code_mean", torch.zeros(self.code_shape))
-        self.register_buffer("code_scale", torch.ones(()))
-
         steps, shape = parse_plan(self.plan), self.code_shape
         self.uncropped_size = _final_side(steps, shape, image_size)
         last = max(i for i, step in enumerate(steps) if step.has_weights)
@@ -83,23 +67,12 @@ class UpconvGenerator(nn.Module):
             shape = after
         self.apply(_initialize)
 
-    def forward(self, codes: Tensor) -> Tensor:
-        """codes: (N, *code_shape) -> images (N, 3, image_size, image_size) in image space, not clamped."""
-        images = self.uncropped(codes)
-        edge = (images.shape[-1] - self.image_size) // 2
-        return images[..., edge : edge + self.image_size, edge : edge + self.image_size]
+    def raw(self, codes: Tensor) -> Tensor:
+        images: Tensor = self.layers(codes)
+        return images
 
-    def uncropped(self, codes: Tensor) -> Tensor:
-        """Like `forward`, before the center crop: (N, 3, uncropped_size, uncropped_size)."""
-        codes = self.normalized(codes)
-        with own_layers(codes.device):
-            raw = self.layers(codes)
-        return self.output_space.leave(raw)
-
-    def normalized(self, codes: Tensor) -> Tensor:
-        """Input of the first layer for codes (N, *code_shape): normalized if `normalize_codes` is set."""
-        codes = codes.to(self.code_mean.dtype)
-        return (codes - self.code_mean) * self.code_scale if self.normalize_codes else codes
+    def architecture(self) -> dict[str, Any]:
+        return {"plan": self.plan}
 
     def upconvolutions(self) -> list[nn.Module]:
         """Returns the layers with weights from the first 4x4 upconvolution (`up`) on.
@@ -110,30 +83,6 @@ class UpconvGenerator(nn.Module):
         layers = list(self.layers)
         first = next((i for i, layer in enumerate(layers) if isinstance(layer, nn.ConvTranspose2d)), len(layers))
         return [layer for layer in layers[first:] if hasattr(layer, "weight")]
-
-    def set_code_statistics(self, mean: Tensor, std: Tensor) -> None:
-        """Sets the normalization of codes.
-
-        Each unit's mean is subtracted, and all units are divided by the root mean square of their standard
-        deviations. Dividing each unit by its own would amplify units that are rarely or never active.
-
-        Args:
-            mean: (*code_shape), means over real images.
-            std: (*code_shape), standard deviations over real images.
-        """
-        scale = double(std).square().mean().sqrt().clamp_min(1e-12)
-        self.code_mean.copy_(mean)
-        self.code_scale.fill_(float(1 / scale))
-
-    def spec(self) -> dict[str, Any]:
-        """Returns plain values from which the constructor builds the same network."""
-        return dict(
-            code_shape=list(self.code_shape),
-            image_size=self.image_size,
-            plan=self.plan,
-            output_space=self.output_space.to_dict(),
-            normalize_codes=self.normalize_codes,
-        )
 
 
 def published_generator(layer: str, code_shape: Sequence[int] | None = None, image_size: int = 227) -> UpconvGenerator:
@@ -175,41 +124,6 @@ def _final_side(steps: Sequence[PlanStep], shape: tuple[int, ...], image_size: i
     return shape[1]
 
 
-class _Reshape(nn.Module):
-    def __init__(self, shape: Sequence[int]) -> None:
-        super().__init__()
-        self.shape = tuple(shape)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.reshape(len(x), *self.shape)
-
-
-class _Grid(nn.Module):
-    """Tokens (N, k + H*W, D) -> map (N, D * (1 + k), H, W); the k first tokens become constant channels."""
-
-    def __init__(self, height: int, width: int) -> None:
-        super().__init__()
-        self.height, self.width = height, width
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        positions = self.height * self.width
-        further = tokens.shape[1] - positions
-        grid = tokens[:, further:].transpose(1, 2).reshape(len(tokens), -1, self.height, self.width)
-        constant = tokens[:, :further].reshape(len(tokens), -1, 1, 1).expand(-1, -1, self.height, self.width)
-        return torch.cat([grid, constant], dim=1)
-
-
-class _Resize(nn.Module):
-    def __init__(self, height: int, width: int) -> None:
-        super().__init__()
-        self.size = (height, width)
-
-    @full_precision
-    def forward(self, x: Tensor) -> Tensor:
-        smaller = self.size[0] < x.shape[-2] or self.size[1] < x.shape[-1]
-        return F.interpolate(x, self.size, mode="bilinear", antialias=smaller, align_corners=False)
-
-
 def _modules(step: PlanStep, before: tuple[int, ...], after: tuple[int, ...], bias: bool) -> list[nn.Module]:
     sizes = [int(n) for n in step.size]
     match step.kind:
@@ -223,11 +137,11 @@ def _modules(step: PlanStep, before: tuple[int, ...], after: tuple[int, ...], bi
         case "double":
             return [Doubling(before[0], step.width)]
         case "reshape":
-            return [_Reshape(after)]
+            return [Reshape(after)]
         case "grid":
-            return [_Grid(*sizes)]
+            return [Grid(*sizes)]
         case "resize":
-            return [_Resize(*sizes)]
+            return [Resize(*sizes)]
         case "tanh":
             return [nn.Tanh()]
         case "sigmoid":

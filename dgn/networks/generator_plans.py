@@ -65,7 +65,7 @@ def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, up
         steps.append(f"grid {side}x{side}")
         shape = shape_after(parse_plan(steps[0])[0], shape)
     if len(shape) == 1 or max(shape[1:]) == 1:
-        side = _smallest_start(image_size)
+        side = smallest_start(image_size)
         steps += [f"fc {scaled(4096, width)}"] * 2
         steps += [f"fc {scaled(256, width) * side * side}", f"reshape {scaled(256, width)}x{side}x{side}"]
     else:
@@ -73,9 +73,9 @@ def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, up
         steps += _to_side(shape, side, scaled(512, width))
     while side < image_size:
         side *= 2
-        up, conv = _CHANNELS[min(256, max(8, 2 ** round(math.log2(side))))]
+        up, conv = _channels(side)
         if upconvolution == "interpolated":
-            steps.append(f"double {scaled(conv or up, width)}")
+            steps.append(f"double {channels_at(side, width)}")
         elif side >= image_size:
             steps.append("up 3")
         else:
@@ -86,9 +86,25 @@ def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, up
     return ", ".join(steps)
 
 
-def _smallest_start(image_size: int) -> int:
+def smallest_start(image_size: int) -> int:
     """The side in 4 .. 7 from which doublings reach the image's side with the smallest crop."""
     return min(range(4, 8), key=lambda side: side * 2 ** math.ceil(math.log2(max(1, image_size / side))))
+
+
+def nearest_start(side: float, image_size: int) -> int:
+    """The side nearest to `side`, as a ratio, from which doublings reach the image with the smallest crop."""
+    sides = [math.ceil(image_size / 2**doublings) for doublings in range(max(1, image_size).bit_length())]
+    return min(sides, key=lambda start: abs(math.log2(start / side)))
+
+
+def channels_at(side: int, width: float) -> int:
+    """Number of channels of a map of that side where doublings are interpolated."""
+    up, conv = _channels(side)
+    return scaled(conv or up, width)
+
+
+def _channels(side: int) -> tuple[int, int]:
+    return _CHANNELS[min(256, max(8, 2 ** round(math.log2(side))))]
 
 
 def _largest_start(side: int, image_size: int) -> int:

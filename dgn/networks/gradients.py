@@ -4,9 +4,9 @@ A gradient that is lost on all paths is zero. One that is cut on one of several 
 `torch.no_grad()`) is not zero, but wrong. Two measurements find it:
 
 - If an operation detached a tensor, the gradient is computed again with such operations left out. The part m that
-  appears is compared with the slope along m. A detached tensor may well be meant: for a straight-through estimator, m
-  is no part of the slope, and for statistics that are only logged it is zero.
-- For any cause, also a function with a wrong backward of its own: with D the change of the whole layer f along a
+  appears is compared with the slope along m. A tensor can be detached on purpose: with a straight-through estimator, m
+  is not part of the slope, and with statistics that are only logged it is zero.
+- For any cause, including a custom function with a wrong backward: with D the change of the whole layer f along a
   random direction d, a true gradient satisfies <grad <f, D>, d> = <J d, D> = |D|^2.
 
 Slopes are finite differences. They are used only where the forward and the backward difference agree: rounding errors,
@@ -38,10 +38,12 @@ and timm with random weights have at most 0.2 at the smaller step."""
 _ROUNDING = 2e-6
 """The smallest change of a layer, relative to its size, that float32's rounding (6e-8 an operation) leaves intact."""
 _SHARE = 0.1
-"""The smallest share of a slope that counts as missing without a detached tensor. In the same networks, errors of the
-differences let at most 0.03 seem missing."""
+"""The smallest share of the slope along a random direction that counts as missing, at `_STEPS` and at `_FINER`. In five
+networks of torchvision with random weights (ResNet-18 to EfficientNet-B0), errors of the differences amount to at most
+0.012."""
 _PART = 0.01
-"""The smallest part of a gradient, relative to all of it, that counts as missing behind a detached tensor."""
+"""The smallest part of a gradient, relative to all of it, that counts as missing if it appears only with the operations
+that detach left out."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Loss:
         share: The missing share of the layer's slope, 1 if the gradient is zero or there is none.
         place: Where it is lost, as in "in body (Conv2d)"; "" if unknown.
         cause: Why; "" if unknown.
-        certain: Whether the place was observed to detach a tensor, so that it is no error of the differences.
+        certain: Whether the place was observed to detach a tensor, which rules out an error of the differences.
     """
 
     share: float
@@ -175,10 +177,10 @@ def _hidden(
 
 
 def _is_missing(measured: float, gradient: Tensor, part: Tensor, certain: bool, discrete: bool) -> bool | None:
-    """Whether the part m of a gradient is missing; False if it may be meant to, None if it is no part of the slope.
+    """Whether the part m of a gradient is missing; False if it may be intended, None if m is not part of the slope.
 
     The slope along m, `measured`, is <gradient + m, m> if m is missing, and <gradient, m> if it is rightly left out.
-    A straight-through estimator adds to the gradient what is no part of the slope: then m points against it.
+    With a straight-through estimator, which passes a gradient where the slope is zero, m points against the slope.
     """
     square = float(part.square().sum())
     if measured - float((gradient * part).sum()) <= square / 2:

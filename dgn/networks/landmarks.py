@@ -1,6 +1,6 @@
 """The landmarks among a network's layers: the layer of classes, and the deepest layer that is a map or tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from dgn.errors import UserError
 from dgn.networks.layers import OUTPUT, Layer
@@ -14,15 +14,26 @@ def trunk(layers: Layers) -> str | None:
 
     Layers inside attention pooling and heads that classify each token are left out.
     """
-    classes = layers[OUTPUT].shape if OUTPUT in layers else ()
-    maps = []
-    for name, layer in layers.items():
-        is_head = layer.kind == "Linear" and layer.shape[-1:] == classes
-        if layer.plain and layer.is_map and not is_head:
-            maps.append(name)
-    poolings = _token_poolings(layers, maps)
-    maps = [name for name in maps if not name.startswith(poolings)]
+    maps = _maps(layers)
     return maps[-1] if maps else None
+
+
+def spread_maps(layers: Layers, count: int = 4) -> list[str]:
+    """Returns up to `count` layers that see an image at different scales, from the first to the deepest.
+
+    For convolutional networks, these are the deepest layers of each map size, the smallest sizes first. Networks with
+    maps of one or two sizes (tokens) give layers at even distances of depth. The last layer is the trunk. [] if there
+    is no map.
+    """
+    maps = _maps(layers)
+    deepest_of_size = {layers[name].shape[1:] if len(layers[name].shape) == 3 else (): name for name in maps}
+    order = {name: place for place, name in enumerate(maps)}
+    deepest = sorted(deepest_of_size.values(), key=order.__getitem__)
+    if len(deepest) > 2 or not maps:
+        return deepest[-count:]
+    alike = [name for name in maps if layers[name].shape == layers[maps[-1]].shape]
+    places = [round((i + 1) * len(alike) / count) - 1 for i in range(count)]
+    return [alike[place] for place in dict.fromkeys(max(0, place) for place in places)]
 
 
 def class_layer(layers: Layers, labels: Sequence[str], network: str) -> str:
@@ -55,6 +66,39 @@ def class_layer(layers: Layers, labels: Sequence[str], network: str) -> str:
                 "name a layer, as in units=output:all, or give labels"
             )
     return _inner(layers, final.same_as if final.same_as in vectors else vectors[-1])
+
+
+def classifier(layers: Layers, classes: str, has_weights: Callable[[str], bool]) -> str:
+    """Returns the last layer with weights that computes the class scores; the class layer if there is none.
+
+    Global pooling, ReLU and flattening may follow it, as in SqueezeNet. Of several heads, none is the last.
+
+    Args:
+        layers: The network's layers.
+        classes: The class layer.
+        has_weights: Whether a module has weights of its own.
+    """
+    final = layers[classes]
+    if has_weights(final.module) or (classes == OUTPUT and len(_heads(layers, final.units)) > 1):
+        return classes
+    names = list(layers)
+    for name in reversed(names[: names.index(classes)]):
+        layer = layers[name]
+        if layer.plain and layer.units == final.units and has_weights(layer.module):
+            return name
+    return classes
+
+
+def _maps(layers: Layers) -> list[str]:
+    """The layers that are maps or tokens, without those inside attention pooling and heads that classify tokens."""
+    classes = layers[OUTPUT].shape if OUTPUT in layers else ()
+    maps = []
+    for name, layer in layers.items():
+        is_head = layer.kind == "Linear" and layer.shape[-1:] == classes
+        if layer.plain and layer.is_map and not is_head:
+            maps.append(name)
+    poolings = _token_poolings(layers, maps)
+    return [name for name in maps if not name.startswith(poolings)]
 
 
 def _vectors(layers: Layers, labels: Sequence[str]) -> list[str]:

@@ -203,7 +203,7 @@ def _observe(network: nn.Module, run: Callable[[], None]) -> dict[str, _Note]:
     with torch.no_grad(), watched(network, note):
         run()
 
-    def name_of(module: str, call: int, ending: str) -> str:
+    def call_name(module: str, call: int, ending: str) -> str:
         last = call + 1 == calls[module, False]
         return module + ending if last else f"{module}@{call}{ending}"
 
@@ -213,32 +213,32 @@ def _observe(network: nn.Module, run: Callable[[], None]) -> dict[str, _Note]:
         if layer.call is not None and count == 1:
             continue  # called once: the name without @ is enough
         changed = entry.version < 0 or entry.tensor._version != entry.version
-        same_as = name_of(*source[name]) if source[name][0] else ""
+        same_as = call_name(*source[name]) if source[name][0] else ""
         entry.layer = replace(layer, calls=count, overwritten=changed, same_as=same_as)
         observed[name] = entry
     return observed
 
 
-def _with_other_batches(of_two: Mapping[str, _Note], of_one: Mapping[str, _Note]) -> dict[str, _Note]:
-    """The layers whose batch dimension is not simply the first.
+def _with_other_batches(pairs: Mapping[str, _Note], singles: Mapping[str, _Note]) -> dict[str, _Note]:
+    """Returns the layers whose batch dimension is not simply the first, from the notes of two images and of one.
 
-    One dimension is twice as long for two images as for one, and the entries of the first image come first. Other
-    tensors (position embeddings) belong to no image and are left out.
+    Their batch dimension is twice as long for two images as for one, and the entries of the first image come first.
+    Other tensors (position embeddings) belong to no image and are left out.
     """
     layers = {}
-    for key, two in of_two.items():
-        one = of_one.get(key)
-        if two.tensor.shape[0] == 2 or one is None or one.tensor.ndim != two.tensor.ndim:
+    for key, pair in pairs.items():
+        single = singles.get(key)
+        if pair.tensor.shape[0] == 2 or single is None or single.tensor.ndim != pair.tensor.ndim:
             continue
-        axes = [i for i in range(two.tensor.ndim) if two.tensor.shape[i] != one.tensor.shape[i]]
-        if len(axes) != 1 or two.tensor.shape[axes[0]] != 2 * one.tensor.shape[axes[0]]:
+        axes = [i for i in range(pair.tensor.ndim) if pair.tensor.shape[i] != single.tensor.shape[i]]
+        if len(axes) != 1 or pair.tensor.shape[axes[0]] != 2 * single.tensor.shape[axes[0]]:
             continue
-        axis, windows = axes[0], one.tensor.shape[axes[0]]
-        mine = two.tensor.narrow(axis, 0, windows)
-        if (axis and windows > 1) or not torch.allclose(mine, one.tensor, rtol=1e-2, atol=1e-3, equal_nan=True):
+        axis, windows = axes[0], single.tensor.shape[axes[0]]
+        mine = pair.tensor.narrow(axis, 0, windows)
+        if (axis and windows > 1) or not torch.allclose(mine, single.tensor, rtol=1e-2, atol=1e-3, equal_nan=True):
             continue
-        layer = replace(two.layer, batch_axis=axis, windows=windows)
-        layers[key] = replace(two, layer=replace(layer, shape=tuple(layer.arrange(one.tensor, 1).shape[1:])))
+        layer = replace(pair.layer, batch_axis=axis, windows=windows)
+        layers[key] = replace(pair, layer=replace(layer, shape=tuple(layer.arrange(single.tensor, 1).shape[1:])))
     return layers
 
 

@@ -44,7 +44,7 @@ def torchvision(name: str | None = None, args: Mapping[str, Any] | None = None, 
     Raises:
         UserError: If the name is unknown or the weights are not available.
     """
-    args, given = arguments(args), NetworkSettings.of("torchvision", ("name", "args"), settings)
+    args, given = arguments(args), NetworkSettings.from_keywords("torchvision", ("name", "args"), settings)
     name = _known("torchvision", name, models.list_models(module=models))
     entries = models.get_model_weights(name)
     entry = _entry(entries, given.weights)
@@ -103,7 +103,7 @@ def timm(name: str | None = None, args: Mapping[str, Any] | None = None, **setti
         import timm as library
     except ImportError:
         raise UserError("encoder, comparator, target or judge=timm needs timm: pip install 'dgn[timm]'") from None
-    args, given = arguments(args), NetworkSettings.of("timm", ("name", "args"), settings)
+    args, given = arguments(args), NetworkSettings.from_keywords("timm", ("name", "args"), settings)
     name = re.sub(r"^(hf[-_]hub:)?(timm/)?", "", str(name or "").strip())  # the hub's spelling
     bare, _, tag = _known("timm", name, library.list_models(), lambda n: library.is_model(n)).partition(".")
     tags = [full.partition(".")[2] for full in library.list_pretrained(f"{bare}.*")]

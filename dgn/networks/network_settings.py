@@ -51,7 +51,7 @@ class NetworkSettings:
     data_size: int | None = None
 
     @classmethod
-    def of(cls, builder: str, own: Sequence[str], given: Mapping[str, Any]) -> "NetworkSettings":
+    def from_keywords(cls, builder: str, own: Sequence[str], given: Mapping[str, Any]) -> "NetworkSettings":
         """Creates settings from keyword arguments.
 
         Args:

@@ -67,7 +67,7 @@ class OwnModules:
         for name in new:
             if name in self._modules or name.partition(".")[0] in ours:
                 self._modules[name] = sys.modules.pop(name)
-                if _entry_of(self._modules[name]) in path_before:  # importable by everyone from there
+                if _path_entry(self._modules[name]) in path_before:  # importable by everyone from there
                     sys.modules[name] = self._modules[name]
 
     def _offers(self) -> set[str]:
@@ -88,10 +88,10 @@ class OwnModules:
         return regular or getattr(sys.modules[top], "__file__", None) is None
 
     def _is_own(self, module: ModuleType) -> bool:
-        return _entry_of(module) in self._paths
+        return _path_entry(module) in self._paths
 
 
-def _entry_of(module: ModuleType) -> str:
+def _path_entry(module: ModuleType) -> str:
     """The entry of sys.path in which a module was found; "" if there is none."""
     inside, file = list(getattr(module, "__path__", [])), getattr(module, "__file__", None)
     where = inside[0] if inside else file

@@ -34,7 +34,7 @@ def mini_caffenet(classes: int | str | None = None, **settings: Any) -> FeatureN
         classes: Number of classes; None takes it from the labels that are given or stored with the weights.
         settings: Fields of `NetworkSettings`.
     """
-    given = NetworkSettings.of("mini_caffenet", (), settings | {"classes": classes})
+    given = NetworkSettings.from_keywords("mini_caffenet", (), settings | {"classes": classes})
     space = InputSpace(size=(64, 64), mean=(0.5,) * 3, std=(0.25,) * 3)
     state = given.read(caffenet_state)
     return assemble("mini_caffenet", given, lambda n: caffenet_layers(MINI, n), space, state, aliases=RECTIFIED)
@@ -47,7 +47,7 @@ def caffenet(classes: int | str | None = None, **settings: Any) -> FeatureNet:
         classes: Number of classes; None takes it from the weights, else 1000.
         settings: Fields of `NetworkSettings`; weights may also be a .caffemodel.
     """
-    given = NetworkSettings.of("caffenet", (), settings | {"classes": classes})
+    given = NetworkSettings.from_keywords("caffenet", (), settings | {"classes": classes})
     space = InputSpace((227, 227), (104.0, 117.0, 123.0), channel_order="BGR", value_range=255.0, fit="crop")
     state = given.read(caffenet_state)
     make = lambda n: caffenet_layers(FULL, n)  # noqa: E731
@@ -64,7 +64,7 @@ def mini_resnet(classes: int | str | None = None, width: int = 32, **settings: A
         width: Number of channels of the first layers.
         settings: Fields of `NetworkSettings`.
     """
-    given = NetworkSettings.of("mini_resnet", ("width",), settings | {"classes": classes})
+    given = NetworkSettings.from_keywords("mini_resnet", ("width",), settings | {"classes": classes})
     space = InputSpace(size=(64, 64), mean=(0.5,) * 3, std=(0.25,) * 3)
     make = lambda n: _resnet_layers(width, n)  # noqa: E731
     return assemble("mini_resnet", given, make, space, given.read(), {"width": width})

@@ -106,7 +106,7 @@ class CodePrior:
 
     def fits(self, prior: Prior) -> bool:
         """Whether it was fitted to the prior's codes: same encoder and same layer."""
-        return self.about == {**self.about, **_codes_of(prior)}
+        return self.about == {**self.about, **_code_identity(prior)}
 
     def check(self, prior: Prior) -> None:
         """Raises UserError unless it fits the prior."""
@@ -149,8 +149,8 @@ class CodePrior:
 
 def about_codes(prior: Prior) -> dict[str, Any]:
     """The description of a prior's codes that a code prior stores."""
-    return _codes_of(prior) | {"data": prior.about.get("data", {})}
+    return _code_identity(prior) | {"data": prior.about.get("data", {})}
 
 
-def _codes_of(prior: Prior) -> dict[str, Any]:
+def _code_identity(prior: Prior) -> dict[str, Any]:
     return {"layer": prior.layer, "encoder": prior.about["encoder"]["fingerprint"]}

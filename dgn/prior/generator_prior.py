@@ -20,11 +20,14 @@ from dgn.devices import moved, placed
 from dgn.errors import UserError, first_line
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
-from dgn.networks.generator import UpconvGenerator
+from dgn.networks.generator_base import Generator
+from dgn.networks.generator_kinds import build_generator
 from dgn.networks.weights.load import load_state_dict
 from dgn.networks.zoo import build, named
+from dgn.prior.clamping import clamp
 from dgn.prior.hub import fetch, is_shared
-from dgn.prior.statistics import UnitStatistics
+from dgn.prior.principal import PrincipalAxes
+from dgn.prior.statistics import UnitStatistics, statistics_shapes
 from dgn.runs.programs import command, override
 
 _HEADER, _FORMAT = "dgn_prior", 1
@@ -43,7 +46,7 @@ class Prior:
     The encoder, the network that the codes come from, is given by `Prior.encoder_net` once it is known.
     """
 
-    generator: UpconvGenerator
+    generator: Generator
     statistics: UnitStatistics
     about: dict[str, Any]
     encoder_tensors: dict[str, Tensor] = field(default_factory=dict, repr=False)
@@ -78,9 +81,15 @@ class Prior:
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (N, *code_shape) -> images (N, 3, image_size, image_size) in image space, in [0, 1].
 
-        Differentiable.
+        Differentiable; a black or white pixel passes the gradient that leads back from it (`dgn.prior.clamping`).
         """
-        return self.generator(codes).clamp(0, 1)
+        return clamp(self.generator(codes), 0, 1)
+
+    @property
+    def principal(self) -> PrincipalAxes | None:
+        """The principal axes of real codes, on the prior's device; None in files of before they were fitted."""
+        axes = self.statistics.principal
+        return None if axes is None else axes.to(self.device)
 
     def bounds(self, sigmas: float = 3.0) -> tuple[Tensor, Tensor]:
         """(low, high) of every code unit, each (*code_shape).
@@ -179,7 +188,7 @@ class Prior:
         try:
             spec, about, count = header["generator"], dict(header["about"]), int(header["count"])
             with torch.device("meta"):  # nothing is allocated before the file is seen to hold it
-                generator = UpconvGenerator(**spec)
+                generator = build_generator(spec)
             _require(about, ("layer", "encoder"), "about")
             _require(about["encoder"], ("spec", "fingerprint", "name"), "about.encoder")
             _require_types(about)
@@ -192,9 +201,7 @@ class Prior:
             part, _, rest = name.partition(".")
             parts.setdefault(part, {})[rest] = tensor
         _check_shapes(path, parts["generator"], {k: v.shape for k, v in generator.state_dict().items()})
-        _check_shapes(
-            path, parts["statistics"], dict.fromkeys(("mean", "std", "min", "max"), generator.code_mean.shape)
-        )
+        _check_shapes(path, parts["statistics"], statistics_shapes(parts["statistics"], generator.code_mean.shape))
         unusable = next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None)
         if unusable:
             raise UserError(f"{path} is damaged: {unusable} holds values that are not finite")
@@ -235,7 +242,7 @@ class Prior:
             raise UserError(f"no checkpoint {path}; check the path") from None
         except Exception as error:  # torch.load has no closed list of what a foreign file makes it raise
             raise UserError(f"{path} is not a checkpoint of a prior's training: {first_line(error)}") from None
-        generator = UpconvGenerator(**spec)
+        generator = build_generator(spec)
         prefix = "average.module." if any(k.startswith("average.module.") for k in state) else "generator."
         generator.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
         generator.requires_grad_(False).eval().to(memory_format=torch.channels_last)

@@ -10,12 +10,13 @@ from dgn.runs.folders import CHECKPOINT, CODE_PRIOR, DEBUG, OUTPUTS, PRIOR
 from dgn.runs.programs import command, override
 
 
-def find_prior(where: str | None) -> Path:
-    """Finds the prior file or checkpoint that `prior=` refers to.
+def find_prior(where: str | None, key: str = "prior") -> Path:
+    """Finds the prior file or checkpoint that `prior=` or another key refers to.
 
     Args:
         where: A prior file, a checkpoint, a run's folder (its prior, else its last checkpoint), `wandb:` or `hf:` and
             a name there (`dgn.prior.hub`), or None for the newest prior under outputs/.
+        key: The key, for messages.
 
     Raises:
         UserError: If there is none.
@@ -35,9 +36,9 @@ def find_prior(where: str | None) -> Path:
         for name in (PRIOR, CHECKPOINT):
             if (path / name).is_file():
                 return path / name
-        raise UserError(f"prior={where}: neither {PRIOR} nor {CHECKPOINT} is in that folder; give a run's folder")
+        raise UserError(f"{key}={where}: neither {PRIOR} nor {CHECKPOINT} is in that folder; give a run's folder")
     if not path.is_file():
-        raise UserError(f"prior={where}: no such file or folder; give a prior file, a checkpoint or a run's folder")
+        raise UserError(f"{key}={where}: no such file or folder; give a prior file, a checkpoint or a run's folder")
     return path
 
 

@@ -28,6 +28,7 @@ from dgn.networks.weights.paths import weights_file
 from dgn.networks.weights.state_dict import read_state_dict
 from dgn.networks.zoo import caffenet
 from dgn.prior.generator_prior import Prior
+from dgn.prior.principal import AXES
 from dgn.prior.statistics import UnitStatistics, measure
 from dgn.runs.threads import processors
 
@@ -242,7 +243,7 @@ def _measured(
     device = default_device()
     data = image_folder(**where, num_workers=min(8, processors()))
     batches = (images.to(device) for images, _ in data.real_images(count, "val"))
-    statistics = measure(placed(encoder, device), [layer], batches)[layer]
+    statistics = measure(placed(encoder, device), [layer], batches, {layer: AXES})[layer]
     encoder.cpu()
     classes = list(data.classes)
     return statistics, {"_target_": "dgn.data.sources.image_folder", **where, "classes": classes}

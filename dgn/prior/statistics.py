@@ -9,17 +9,31 @@ from torch import Tensor
 from dgn.devices import double
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
+from dgn.prior.principal import AxesFit, PrincipalAxes, principal_axes
 
 
 @dataclass
 class UnitStatistics:
-    """Statistics of one layer's units over `count` real images; tensors (*layer shape), float32, on the CPU."""
+    """Statistics of one layer's units over `count` real images; tensors (*layer shape), float32, on the CPU.
+
+    `axes` (k, *layer shape) and `axes_std` (k,) are the principal axes of the activations, where they were fitted;
+    `principal` makes use of them.
+    """
 
     mean: Tensor
     std: Tensor
     min: Tensor
     max: Tensor
     count: int
+    axes: Tensor | None = None
+    axes_std: Tensor | None = None
+
+    @property
+    def principal(self) -> PrincipalAxes | None:
+        """The principal axes, or None if they were not fitted."""
+        if self.axes is None or self.axes_std is None:
+            return None
+        return principal_axes(self.mean, self.std, self.axes, self.axes_std)
 
     @property
     def rectified(self) -> bool:
@@ -44,7 +58,9 @@ class UnitStatistics:
 
 @torch.no_grad()
 @full_precision
-def measure(net: FeatureNet, layers: Sequence[str], batches: Iterable[Tensor]) -> Mapping[str, UnitStatistics]:
+def measure(
+    net: FeatureNet, layers: Sequence[str], batches: Iterable[Tensor], axes: Mapping[str, int] | None = None
+) -> Mapping[str, UnitStatistics]:
     """Computes the statistics of layers in one pass over images, in float64 (on the CPU if the device has none).
 
     Batch means and squared deviations are merged as in Chan, Golub & LeVeque (1979).
@@ -53,19 +69,33 @@ def measure(net: FeatureNet, layers: Sequence[str], batches: Iterable[Tensor]) -
         net: The network.
         layers: Names of its layers.
         batches: Images (N, 3, H, W) in image space.
+        axes: {layer: the number of principal axes to fit}; other layers have none.
     """
-    running: dict[str, _Running] = {layer: _Running() for layer in layers}
+    running: dict[str, _Running] = {layer: _Running((axes or {}).get(layer, 0)) for layer in layers}
     for images in batches:
         for layer, activations in net(images, layers).items():
-            running[layer].add(double(activations))
+            running[layer].add(activations)
     return {layer: r.statistics() for layer, r in running.items()}
 
 
-class _Running:
-    def __init__(self) -> None:
-        self.count = 0
+def statistics_shapes(tensors: Mapping[str, Tensor], code_shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Returns {name: shape} of the tensors of statistics of codes of this shape; with axes if `tensors` has them."""
+    shapes = dict.fromkeys(("mean", "std", "min", "max"), tuple(code_shape))
+    if "axes" not in tensors:
+        return shapes
+    count = tuple(tensors["axes"].shape[:1])
+    return shapes | {"axes": (*count, *code_shape), "axes_std": count}
 
-    def add(self, values: Tensor) -> None:
+
+class _Running:
+    def __init__(self, axes: int) -> None:
+        self.count = 0
+        self.axes = AxesFit(axes) if axes else None
+
+    def add(self, activations: Tensor) -> None:
+        if self.axes is not None:
+            self.axes.add(activations)
+        values = double(activations)
         count, mean = len(values), values.mean(0)
         squares = (values - mean).square().sum(0)
         low, high = values.amin(0), values.amax(0)
@@ -81,4 +111,5 @@ class _Running:
     def statistics(self) -> UnitStatistics:
         std = (self.squares / self.count).sqrt()
         mean, std, low, high = (t.float().cpu() for t in (self.mean, std, self.low, self.high))
-        return UnitStatistics(mean, std, low, high, self.count)
+        axes = self.axes.axes() if self.axes is not None else (None, None)
+        return UnitStatistics(mean, std, low, high, self.count, *axes)

@@ -5,11 +5,12 @@ and ends it, so that the next job of the same process gets a separate run.
 """
 
 import csv
+import inspect
 import io
 import pkgutil
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,10 @@ def check(loggers: Mapping[str, Any]) -> None:
             maker = pkgutil.resolve_name(settings["_target_"])
         except (ImportError, AttributeError, ValueError):
             continue  # making the logger reports this
-        if maker is wandb_logger:
-            wandb_runs.check(**{key: settings[key] for key in ("project", "mode", "tags") if key in settings})
+        check_settings = _CHECKS.get(maker)
+        if check_settings is not None:
+            keys = inspect.signature(check_settings).parameters
+            check_settings(**{key: settings[key] for key in keys if key in settings})
 
 
 @contextmanager
@@ -120,6 +123,10 @@ def wandb_logger(
     return wandb_runs.begin(
         Path(folder), mode, name, group, tags, project=project, entity=entity, job_type=job_type, notes=notes
     )
+
+
+_CHECKS: dict[Callable[..., Any], Callable[..., None]] = {wandb_logger: wandb_runs.check}
+"""{a maker of loggers: what checks those of its settings that it names}."""
 
 
 def log_pictures(

@@ -124,7 +124,7 @@ def _wait_for(processes: Sequence[Any]) -> None:
         if deadline is None and any(process.exitcode for process in processes):
             deadline = time.monotonic() + _GRACE
         if deadline is not None and time.monotonic() > deadline:
-            return  # what is left waits for a process that is no more
+            return  # the remaining processes wait for one that has ended
 
 
 def _rank_main(

@@ -23,3 +23,18 @@ def send(process: int, number: int) -> None:
         signal.raise_signal(number)
     elif number != signal.SIGINT:
         os.kill(process, number)
+
+
+def leave_group(worker: int = 0) -> None:
+    """Makes this process, a worker of a data loader, ignore signals that are sent to all processes of a program.
+
+    Ctrl-C, `timeout` and cluster schedulers signal the whole process group. The workers would end at once, and the
+    main process would fail to read the images that it needs to finish its step and save its state. It ends its workers
+    itself, and they end when it is gone.
+
+    Args:
+        worker: The worker's number; not used.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)

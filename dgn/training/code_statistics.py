@@ -7,7 +7,9 @@ from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.usable import check_codes
+from dgn.prior.principal import AXES
 from dgn.prior.statistics import UnitStatistics, measure
+from dgn.runs.progress import announced
 from dgn.training.losses import feature_scales
 from dgn.training.resuming import read_checkpoint
 
@@ -21,6 +23,7 @@ def code_statistics(
     images: int = 2000,
     raw_features: bool = False,
     split: str = "train",
+    axes: int = AXES,
 ) -> tuple[UnitStatistics, dict[str, float]]:
     """Measures the codes over real images, and the scale of the feature loss.
 
@@ -32,7 +35,8 @@ def code_statistics(
         comparator_layers: Its layers.
         images: The number of images to measure on, the first of the split.
         raw_features: Use a factor of 1 for every layer of the comparator.
-        split: "train": augmented training images; "val": validation images, as DGN-AM measured the bounds of the code.
+        split: "train": training images, whole; "val": validation images, as DGN-AM measured the bounds of the code.
+        axes: The largest number of principal axes of the codes (`dgn.prior.principal`); 0: none.
 
     Returns:
         The statistics of the codes, and {comparator layer: factor} (`dgn.training.losses.feature_scales`).
@@ -46,8 +50,15 @@ def code_statistics(
     device = encoder.device
 
     def measured(net: FeatureNet, layers: Sequence[str]) -> Mapping[str, UnitStatistics]:
-        batches = (batch.to(device) for batch, _ in data.real_images(images, split))
-        return measure(net, list(dict.fromkeys(layers)), batches)
+        read = announced(
+            data.real_images(images, split),
+            images,
+            "Running a network on real images, for the statistics of codes and features",
+            "fewer with statistics.images=N",
+            64,
+        )
+        batches = (batch.to(device) for batch, _ in read)
+        return measure(net, list(dict.fromkeys(layers)), batches, {layer: axes} if net is encoder else None)
 
     # If both are one network, a single pass gives both. Only one batch is in memory.
     statistics = measured(encoder, [layer, *comparator_layers] if comparator is encoder else [layer])

@@ -8,7 +8,7 @@ and learns from the means over the parts.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -18,23 +18,18 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from dgn.errors import UserError
-from dgn.networks.discriminator import GENERATED, REAL, Discriminator
-from dgn.networks.generator import UpconvGenerator
+from dgn.networks.critic import Critic
+from dgn.networks.generator_base import Generator
 from dgn.prior import Prior
 from dgn.prior.statistics import UnitStatistics
 from dgn.training.accumulation import clip_gradients, parts
+from dgn.training.adversarial import Adversarial, CrossEntropy, gradient_penalty
+from dgn.training.code_noise import CodeNoise
+from dgn.training.differentiable_augmentation import DifferentiableAugmentation
 from dgn.training.distributed import average, average_gradients
 from dgn.training.gradients import add_gradients, decay_groups
-from dgn.training.loss_weights import LossWeights
-from dgn.training.losses import (
-    adversarial_loss,
-    discriminator_loss,
-    feature_loss,
-    psnr_from_loss,
-    relative_distance,
-    relative_error,
-)
-from dgn.training.losses import image_loss as pixel_loss
+from dgn.training.loss_weights import AdversarialStart, Combination, LossShares, LossWeights
+from dgn.training.losses import absolute_image_loss, feature_loss, image_loss, psnr, relative_distance, relative_error
 from dgn.training.networks import Networks
 from dgn.training.randomness import seed_step
 from dgn.training.readback import Readback
@@ -42,10 +37,12 @@ from dgn.training.schedules import get_optimizer, get_schedule
 from dgn.training.step_log import log_step
 from dgn.training.weight_average import WeightAverage
 
-__all__ = ["Inversion", "LossWeights", "Networks", "NonFiniteLoss", "add_gradients"]
+__all__ = ["Inversion", "LossShares", "LossWeights", "Networks", "NonFiniteLoss", "add_gradients"]
 
 Optimizer = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
+Shift = tuple[int, int]
+NO_SHIFT: Shift = (0, 0)
 
 
 class Inversion(pl.LightningModule):
@@ -59,7 +56,12 @@ class Inversion(pl.LightningModule):
         statistics: Statistics of the codes over real images, saved in every checkpoint.
         optimizer: Factory of the optimizer: parameter groups -> optimizer.
         schedule: Factory of the learning-rate schedule: optimizer -> schedule.
-        weights: Weights of the losses (None: the paper's).
+        weights: How the losses are combined (None: the paper's weights).
+        adversarial: The form of the adversarial loss (None: the paper's cross entropy).
+        code_noise: Noise on the codes that G is trained on (None: none, as in the paper).
+        augmentation: Random changes of the images that D sees (None: none, as in the paper).
+        comparator_shift: C sees both images shifted by up to so many pixels (0: not shifted, as in the paper).
+        max_steps: The length of the run, of which weights.adversarial_start and adversarial_ramp are fractions.
         ema_decay: Decay of the average of G's weights that the prior holds (0: no average, the prior holds G).
         seed: Seed of D's dropout, which depends on (seed, step): a resumed run draws the same numbers as an
             uninterrupted one, and several processes the same as one.
@@ -68,8 +70,8 @@ class Inversion(pl.LightningModule):
             memory of one part (no network that is trained here has batch normalization).
         gradient_clip: The largest norm of G's gradients, and of D's (None: no limit).
         discriminator_update: "joint": the gradients of D and G come from the same passes of D, and both are updated
-            together. "before": D is updated before the gradient of G is computed, which needs a third pass of D, as
-            in the published loop.
+            together. "before": D is updated before the gradient of G is computed, as in the published loop; then the
+            updated D judges again.
         about: The metadata of the prior (`dgn.prior.Prior`), saved in every checkpoint, so that each is a prior too.
         encoder_tensors: The weights of E if the prior carries them, saved in every checkpoint too.
 
@@ -77,6 +79,7 @@ class Inversion(pl.LightningModule):
         UserError: If discriminator_update is unknown, or "before" is combined with accumulate > 1.
     """
 
+    code_std: Tensor
     strict_loading = False  # E and C are frozen, and not in the checkpoints.
 
     def __init__(
@@ -85,13 +88,18 @@ class Inversion(pl.LightningModule):
         statistics: UnitStatistics,
         optimizer: Optimizer,
         schedule: Schedule,
-        weights: LossWeights | None = None,
+        weights: Combination | None = None,
+        max_steps: int = 0,
         ema_decay: float = 0.999,
         seed: int = 0,
         compile: bool = False,
         accumulate: int = 1,
         gradient_clip: float | None = None,
         discriminator_update: str = "joint",
+        adversarial: Adversarial | None = None,
+        code_noise: CodeNoise | None = None,
+        augmentation: DifferentiableAugmentation | None = None,
+        comparator_shift: int = 0,
         about: Mapping[str, Any] | None = None,
         encoder_tensors: Mapping[str, Tensor] | None = None,
     ) -> None:
@@ -102,12 +110,21 @@ class Inversion(pl.LightningModule):
         self.comparator, self.comparator_layers = networks.comparator, list(networks.comparator_layers)
         self.feature_scales = dict(networks.feature_scales)
         self.generator = networks.generator
-        self.weights = weights or LossWeights()
+        self.weights = (weights or LossWeights()).fresh()
+        self.adversarial, self.code_noise = adversarial or CrossEntropy(), code_noise or CodeNoise()
+        self.comparator_shift = comparator_shift
+        self.augmentation = augmentation or DifferentiableAugmentation()
+        self.adversarial_start = AdversarialStart(self.weights.adversarial_start, self.weights.adversarial_ramp)
         self.discriminator = networks.discriminator if self.weights.adversarial > 0 else None
+        judged_layers = () if self.discriminator is None else self.discriminator.layers
+        self.feature_layers = list(dict.fromkeys([*self.comparator_layers, *judged_layers]))
         self.statistics = statistics
+        self.register_buffer("code_std", statistics.std.clone(), persistent=False)
+        self.rectified = statistics.rectified
         self.generator.set_code_statistics(statistics.mean, statistics.std)
+        self.max_steps = max_steps
         self.average = WeightAverage(self.generator, ema_decay) if ema_decay else None
-        self.balance = replace(self.weights.balance)
+        self.balance = self.weights.balance
         if discriminator_update not in ("joint", "before"):
             raise UserError(f"discriminator.update={discriminator_update}: give joint or before")
         if discriminator_update == "before" and accumulate > 1:
@@ -124,45 +141,48 @@ class Inversion(pl.LightningModule):
         self.readback = Readback()
 
     @property
-    def best_generator(self) -> UpconvGenerator:
+    def best_generator(self) -> Generator:
         """The generator of the prior: the averaged one, or the current one if there is no average."""
-        return cast(UpconvGenerator, self.average.module) if self.average is not None else self.generator
+        return cast(Generator, self.average.module) if self.average is not None else self.generator
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         seed_step(self.seed, self.global_step)
         optimizer = get_optimizer(self)
         optimizer.zero_grad(set_to_none=True)
-        discriminator_learns = self.discriminator is not None and self.balance.discriminator_learns
+        ramp = self.ramp()
+        generator_learns, discriminator_learns = self.learners(ramp)
         jointly = discriminator_learns and self.discriminator_update == "joint"
         for (images,) in parts(batch[:1], self.accumulate):
             with record_function("encode"):
-                codes, features = self.encode(images)
+                shift = self.draw_shift()
+                codes, features = self.encode(images, shift)
+                codes = self.noisy(codes)
             with record_function("generate"):
                 generated = self.generator(codes)
             with record_function("compare"):
-                loss_image = pixel_loss(generated, images)
-                compared = self.compare(generated)
-                loss_feature = feature_loss(compared, features, self.feature_scales)
-            w = self.weights
-            loss_generator = w.image * loss_image + w.feature * loss_feature
-            measured = {"loss_image": loss_image, "loss_feature": loss_feature}
-            measured["feature_distance"] = relative_distance(compared, features).mean()
-            if self.discriminator is not None:
+                generated_features = self.compare(generated, shift)
+                losses, measured = self.compared(images, generated, features, generated_features)
+            if ramp is not None:
+                assert self.discriminator is not None  # else there is no ramp
                 with record_function("judge"):
-                    conditions = self.generator.normalized(codes)  # D sees codes as G does
-                    loss_real = discriminator_loss(self.discriminator(images, conditions), REAL)
-                    judged_generated = self.discriminator(generated, conditions)
-                    loss_discriminator = loss_real + discriminator_loss(judged_generated, GENERATED)
+                    judge = partial(self.discriminator.judge, codes=self.generator.normalized(codes))
+                    seen = self.seen(self.discriminator, images, generated, features, generated_features)
+                    scores = judge(*seen)
+                    loss_discriminator = self.adversarial.discriminator(*scores)
+                    if discriminator_learns and self.adversarial.penalty > 0:
+                        loss_discriminator = loss_discriminator + gradient_penalty(
+                            judge, *seen, self.adversarial.penalty
+                        )
                     if discriminator_learns and not jointly:
                         self.update_discriminator(self.discriminator, loss_discriminator)
-                        judged_generated = self.discriminator(generated, conditions)
-                    loss_adversarial = adversarial_loss(judged_generated)
-                loss_generator = loss_generator + w.adversarial * loss_adversarial
-                measured |= {"loss_adversarial": loss_adversarial, "loss_discriminator": loss_discriminator}
+                        scores = judge(*seen)
+                    losses["adversarial"] = self.adversarial.generator(*scores)
+                measured |= {"loss_adversarial": losses["adversarial"], "loss_discriminator": loss_discriminator}
             self.readback.start(average(measured))
             with record_function("learn"):
-                if self.balance.generator_learns:
-                    add_gradients(loss_generator / self.accumulate, self.generator, keep_graph=jointly)
+                if generator_learns:
+                    loss = self.weights.combine(losses, generated, self.global_step, ramp or 0.0)
+                    add_gradients(loss / self.accumulate, self.generator, keep_graph=jointly)
                 if self.discriminator is not None and jointly:
                     add_gradients(loss_discriminator / self.accumulate, self.discriminator)
 
@@ -172,28 +192,89 @@ class Inversion(pl.LightningModule):
                 clip_gradients(network.parameters(), self.gradient_clip)
             optimizer.step()
             get_schedule(self).step()
-            if self.average is not None and self.balance.generator_learns:
+            if self.average is not None and generator_learns:
                 self.average.update(self.generator)
         self.note(self.readback.finish())
 
-    def encode(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Maps images (N, 3, H, W) to codes (N, *code_shape) and comparator features {layer: (N, ...)}.
+    def encode(self, images: Tensor, shift: Shift = NO_SHIFT) -> tuple[Tensor, dict[str, Tensor]]:
+        """Maps images (N, 3, H, W) to codes (N, *code_shape) and features {layer: (N, ...)} for the losses and D.
 
-        If E and C are the same network, this is a single pass. Neither output carries a gradient.
+        If E and C are the same network, this is a single pass, unless C sees the images shifted. Neither output carries
+        a gradient.
         """
         with torch.no_grad():
-            if self.comparator is None:
-                activations = self.encoder(images, [self.layer, *self.comparator_layers])
-                features = {layer: activations[layer] for layer in self.comparator_layers}
+            if self.comparator is None and shift == NO_SHIFT:
+                activations = self.encoder(images, [self.layer, *self.feature_layers])
+                features = {layer: activations[layer] for layer in self.feature_layers}
                 return activations[self.layer].float(), features
             codes = self.encoder(images, [self.layer])[self.layer]
-            return codes.float(), self.comparator(images, self.comparator_layers)
+            return codes.float(), self.compare(images, shift)
 
-    def compare(self, images: Tensor) -> dict[str, Tensor]:
-        """Maps images (N, 3, H, W) to comparator features {layer: (N, ...)}, differentiably."""
-        return (self.comparator or self.encoder)(images, self.comparator_layers)
+    def noisy(self, codes: Tensor) -> Tensor:
+        """Returns the codes (N, *code_shape) that G is trained on: with noise, if `code_noise` says so."""
+        return self.code_noise(codes, self.code_std, self.rectified)
 
-    def update_discriminator(self, discriminator: Discriminator, loss: Tensor) -> None:
+    def compare(self, images: Tensor, shift: Shift = NO_SHIFT) -> dict[str, Tensor]:
+        """Maps images (N, 3, H, W), cyclically shifted, to comparator features {layer: (N, ...)}, differentiably."""
+        if shift != NO_SHIFT:
+            images = images.roll(shift, (2, 3))
+        return (self.comparator or self.encoder)(images, self.feature_layers)
+
+    def draw_shift(self) -> Shift:
+        """Returns the rows and columns by which C sees the images of this step shifted; all processes draw the same."""
+        if self.comparator_shift == 0:
+            return NO_SHIFT
+        rows, columns = torch.randint(0, self.comparator_shift + 1, (2,)).tolist()
+        return rows, columns
+
+    def compared(
+        self, images: Tensor, generated: Tensor, features: dict[str, Tensor], generated_features: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Returns the image and feature losses that are used, {name: scalar}, and what is logged of them."""
+        real = {layer: features[layer] for layer in self.comparator_layers}
+        pixels = image_loss if self.weights.pixel == "l2" else absolute_image_loss
+        losses = {
+            "image": pixels(generated, images),
+            "feature": feature_loss(generated_features, real, self.feature_scales),
+        }
+        measured = {f"loss_{name}": loss for name, loss in losses.items()}
+        measured["squared_error"] = (generated.detach() - images).square().mean()
+        measured["feature_distance"] = relative_distance(generated_features, real).mean()
+        return {name: loss for name, loss in losses.items() if getattr(self.weights, name) > 0}, measured
+
+    def seen(
+        self,
+        discriminator: Critic,
+        images: Tensor,
+        generated: Tensor,
+        features: dict[str, Tensor],
+        generated_features: dict[str, Tensor],
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Returns what D sees of the real and of the generated images.
+
+        With augmentation, a D of features needs those of the changed images: two more passes of C.
+        """
+        if self.augmentation.changes:
+            images, generated = self.augmentation(images, generated)
+            if discriminator.layers:
+                with torch.no_grad():
+                    features = self.compare(images)
+                generated_features = self.compare(generated)
+        return discriminator.seen(images, features), discriminator.seen(generated, generated_features)
+
+    def ramp(self) -> float | None:
+        """Returns the factor of the adversarial loss in this step, from 0 to 1; None if D does not take part."""
+        if self.discriminator is None:
+            return None
+        return self.adversarial_start.factor(self.global_step, self.max_steps)
+
+    def learners(self, ramp: float | None) -> tuple[bool, bool]:
+        """Returns whether G and D learn in this step."""
+        if ramp is None:
+            return True, False
+        return (self.balance.generator_learns, self.balance.discriminator_learns) if self.balance else (True, True)
+
+    def update_discriminator(self, discriminator: Critic, loss: Tensor) -> None:
         """Updates D alone, before the gradient of G is computed (discriminator.update=before).
 
         Lightning's global_step does not count this update, so that it remains the number of iterations.
@@ -214,10 +295,12 @@ class Inversion(pl.LightningModule):
         if not all(math.isfinite(value) for value in measured.values()):
             raise NonFiniteLoss(self.global_step, measured)
         others = {"train/lr": get_schedule(self).get_last_lr()[0]}
-        shown = {"train/psnr": psnr_from_loss(measured["loss_image"])}
+        others |= {f"weights/{name}": factor for name, factor in self.weights.factors().items()}
+        shown = {"train/psnr": psnr(measured["squared_error"])}
         names = ["feature_distance"]
-        if self.discriminator is not None:
+        if "loss_discriminator" in measured:
             names += ["loss_adversarial", "loss_discriminator"]
+        if self.balance is not None and "loss_discriminator" in measured:
             others["balance/ratio"] = self.balance.update(measured["loss_discriminator"], measured["loss_adversarial"])
             others["balance/discriminator_learns"] = float(self.balance.discriminator_learns)
             others["balance/generator_learns"] = float(self.balance.generator_learns)
@@ -254,7 +337,8 @@ class Inversion(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith(("encoder.", "comparator."))}
-        checkpoint["balance"] = self.balance.state_dict()
+        checkpoint["balance"] = self.balance.state_dict() if self.balance else {}
+        checkpoint["loss"] = self.weights.state_dict()
         checkpoint["code_statistics"] = vars(self.statistics)
         checkpoint["feature_scales"] = self.feature_scales
         checkpoint["prior"] = {
@@ -267,8 +351,12 @@ class Inversion(pl.LightningModule):
         state = checkpoint["state_dict"]
         if "average.n_averaged" in state:  # the name in older checkpoints, of torch's AveragedModel
             state["average._extra_state"] = state.pop("average.n_averaged")
-        self.balance.load_state_dict(checkpoint["balance"])
+        if self.balance is not None:
+            self.balance.load_state_dict(checkpoint["balance"])
+        self.weights.load_state_dict(checkpoint.get("loss", {}))
         self.statistics = UnitStatistics(**checkpoint["code_statistics"])
+        self.code_std.copy_(self.statistics.std)
+        self.rectified = self.statistics.rectified
         self.feature_scales = checkpoint["feature_scales"]
 
 

@@ -1,37 +1,194 @@
-"""The weights of the three losses."""
+"""How the three losses are combined: by fixed weights (the paper), or by their shares of the gradient at the image."""
 
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
 
 from dgn.errors import UserError
 from dgn.training.balance import Balance
+from dgn.training.distributed import average
+
+LOSSES = ("image", "feature", "adversarial")
+PIXEL_LOSSES = ("l1", "l2")
 
 
-@dataclass(frozen=True)
-class LossWeights:
-    """The weights of L = image * L_img + feature * L_feat + adversarial * L_adv (`dgn.training.losses`).
+@dataclass
+class Combination(ABC):
+    """How the losses of G are combined, and when D and the adversarial loss take part.
 
     Args:
-        image: Weight of L_img. The defaults of the weights are the paper's.
-        feature: Weight of L_feat.
-        adversarial: Weight of L_adv. 0 trains without a discriminator.
+        image: The weight or the share of the image loss; 0 leaves a loss out.
+        feature: That of the feature loss.
+        adversarial: That of the adversarial loss. 0 trains without a discriminator.
         raw_features: Use the features unscaled, as the paper does with pool5, and not scaled to the variance of
             CaffeNet's pool5.
-        balance: Decides when D and G learn.
+        balance: Decides when D and G learn; None: both always learn.
+        pixel: l2: squared differences of pixels (the paper); l1: absolute ones, on the same scale.
+        adversarial_start: The fraction of the run after which D is trained.
+        adversarial_ramp: The fraction of the run over which the adversarial loss then rises to its weight or share.
 
     Raises:
-        UserError: If a weight is negative or not finite, or all are 0.
+        UserError: If a value is out of its range, or all losses are left out.
+    """
+
+    image: float
+    feature: float
+    adversarial: float
+    raw_features: bool = False
+    balance: Balance | None = None
+    pixel: str = "l2"
+    adversarial_start: float = 0.0
+    adversarial_ramp: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in LOSSES:
+            weight = getattr(self, name)
+            if not 0 <= weight < float("inf"):
+                raise UserError(f"loss.{name}={weight} must be a number >= 0 (0 leaves the loss out)")
+        if self.image == self.feature == self.adversarial == 0:
+            raise UserError("loss.image, loss.feature and loss.adversarial are all 0: there is nothing to learn")
+        if self.image == self.feature == 0 and self.adversarial_start > 0:
+            raise UserError("loss.adversarial_start > 0 needs another loss to begin with; loss.image and feature are 0")
+        if self.pixel not in PIXEL_LOSSES:
+            raise UserError(f"loss.pixel={self.pixel}: give one of {', '.join(PIXEL_LOSSES)}")
+        for name in ("adversarial_start", "adversarial_ramp"):
+            fraction = getattr(self, name)
+            if not 0 <= fraction <= 1:
+                raise UserError(f"loss.{name}={fraction} must be a fraction of the run, from 0 to 1")
+
+    @abstractmethod
+    def combine(self, losses: Mapping[str, Tensor], generated: Tensor, step: int, ramp: float) -> Tensor:
+        """Returns the loss of G.
+
+        Args:
+            losses: {name of `LOSSES`: scalar}; those without a weight may be missing.
+            generated: (N, 3, H, W), from which the losses were computed.
+            step: The iteration.
+            ramp: Factor of the adversarial loss, from 0 to 1.
+        """
+
+    def fresh(self) -> Self:
+        """Returns the same settings with the state of a run that has not begun."""
+        return replace(self, balance=self.balance and replace(self.balance))
+
+    def factors(self) -> dict[str, float]:
+        """Returns the present factor of each loss, for logs; {} if they are fixed."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - fixed weights have no state
+        pass
+
+
+@dataclass
+class LossWeights(Combination):
+    """Fixed weights: L = image * L_img + feature * L_feat + adversarial * L_adv (`dgn.training.losses`).
+
+    The defaults are the paper's. Args: see `Combination`.
     """
 
     image: float = 2e-6
     feature: float = 0.01
     adversarial: float = 100.0
-    raw_features: bool = False
-    balance: Balance = field(default_factory=Balance)
+    balance: Balance | None = field(default_factory=Balance)
+
+    def combine(self, losses: Mapping[str, Tensor], generated: Tensor, step: int, ramp: float) -> Tensor:
+        weights = {"image": self.image, "feature": self.feature, "adversarial": self.adversarial * ramp}
+        weighted = [weights[name] * losses[name] for name in LOSSES if name in losses]
+        return sum(weighted[1:], weighted[0])
+
+
+@dataclass
+class LossShares(Combination):
+    """Weights that give each loss its share of the gradient at the generated images.
+
+        L = sum over k of (share_k / |dL_k / dG(y)|) * L_k
+
+    with the root mean square over images of the gradient's norm. So one set of shares serves any comparator, layer and
+    image size. The norms are measured every `every` steps and smoothed. VQGAN (Esser et al. 2021) weighs its
+    adversarial loss likewise, at G's last layer.
+
+    Args: see `Combination`; further:
+        every: Steps between two measurements; each costs a backward pass of C and D per loss.
+        smoothing: Weight of the earlier measurements in the (geometric) average.
+    """
+
+    image: float = 0.3
+    feature: float = 0.4
+    adversarial: float = 0.3
+    pixel: str = "l1"
+    adversarial_start: float = 0.1
+    adversarial_ramp: float = 0.1
+    every: int = 25
+    smoothing: float = 0.5
+    norms: dict[str, float] = field(default_factory=dict)
+    measured_at: int = -1
 
     def __post_init__(self) -> None:
-        for name in ("image", "feature", "adversarial"):
-            weight = getattr(self, name)
-            if not 0 <= weight < float("inf"):
-                raise UserError(f"loss.{name}={weight} is no weight; give a number >= 0 (0 leaves the loss out)")
-        if self.image == self.feature == self.adversarial == 0:
-            raise UserError("loss.image, loss.feature and loss.adversarial are all 0: there is nothing to learn")
+        super().__post_init__()
+        if self.every < 1:
+            raise UserError(f"loss.every={self.every} must be at least 1")
+        if not 0 <= self.smoothing < 1:
+            raise UserError(f"loss.smoothing={self.smoothing} must be at least 0 and less than 1")
+
+    def combine(self, losses: Mapping[str, Tensor], generated: Tensor, step: int, ramp: float) -> Tensor:
+        self._measure(losses, generated, step)
+        shares = {name: getattr(self, name) * (ramp if name == "adversarial" else 1.0) for name in losses}
+        weighted = [shares[name] / self.norms[name] * losses[name] for name in losses]
+        return sum(weighted[1:], weighted[0])
+
+    def _measure(self, losses: Mapping[str, Tensor], generated: Tensor, step: int) -> None:
+        regular = step % self.every == 0 and step != self.measured_at  # once, of several parts of a batch
+        due = [name for name in losses if regular or name not in self.norms]
+        if not due:
+            return
+        self.measured_at = step
+        # A loss is a mean over N images. Times sqrt(N), its gradient's norm is the root mean square over images, which
+        # does not depend on N, nor on the number of processes and parts.
+        norms = {}
+        for name in due:
+            gradient = torch.autograd.grad(losses[name], generated, retain_graph=True)[0]
+            norms[name] = gradient.float().norm() * len(generated) ** 0.5
+        for name, norm in average(norms).items():
+            value, earlier = max(float(norm), 1e-12), self.norms.get(name)
+            self.norms[name] = value if earlier is None else earlier**self.smoothing * value ** (1 - self.smoothing)
+
+    def factors(self) -> dict[str, float]:
+        return {name: getattr(self, name) / norm for name, norm in self.norms.items()}
+
+    def fresh(self) -> Self:
+        return replace(super().fresh(), norms={}, measured_at=-1)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"norms": dict(self.norms)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.norms = dict(state.get("norms", {}))
+
+
+@dataclass(frozen=True)
+class AdversarialStart:
+    """When the adversarial part begins: D learns from `start` on, and L_adv rises over `ramp` to its weight.
+
+    Args:
+        start: A fraction of the run.
+        ramp: A fraction of the run.
+    """
+
+    start: float
+    ramp: float
+
+    def factor(self, step: int, max_steps: int) -> float | None:
+        """Returns the factor of L_adv at a step, in (0, 1]; None before D learns."""
+        max_steps = max(0, max_steps)  # without a length, all begins at once
+        since = step - self.start * max_steps
+        if since < 0:
+            return None
+        length = self.ramp * max_steps
+        return 1.0 if length <= 0 else min(1.0, (since + 1) / length)

@@ -9,17 +9,15 @@ that of the paper:
 L_img   pixels count in 0..255, and the sum over them is scaled to 227*227*3 terms.
 L_feat  the comparator's features are scaled so that their total variance over real images is that of CaffeNet's
         pool5 (`PAPER_FEATURE_VARIANCE`); several layers share it equally.
-L_adv   a mean over images already.
+L_adv   a mean over images already (`dgn.training.adversarial`).
 """
 
 import math
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from dgn.networks.discriminator import REAL
 from dgn.networks.precision import full_precision
 
 PAPER_PIXELS = 3 * 227 * 227
@@ -40,9 +38,18 @@ def image_loss(generated: Tensor, real: Tensor) -> Tensor:
     return 255**2 * PAPER_PIXELS / real[0].numel() * euclidean(generated, real)
 
 
-def psnr_from_loss(loss_image: float) -> float:
-    """Returns the peak signal-to-noise ratio, in dB, that corresponds to a value of `image_loss`."""
-    return -10 * math.log10(max(2 * loss_image / (255**2 * PAPER_PIXELS), 1e-12))
+@full_precision
+def absolute_image_loss(generated: Tensor, real: Tensor) -> Tensor:
+    """Returns the mean absolute difference of images (N, 3, H, W) in image space (an L1 norm), on `image_loss`'s scale.
+
+    The scale is such that both losses have the same gradient where every pixel is 0.1 off.
+    """
+    return 255**2 * PAPER_PIXELS * 0.1 * (generated - real).abs().mean()
+
+
+def psnr(squared_error: float) -> float:
+    """Returns the peak signal-to-noise ratio, in dB, for a mean squared error of images in image space."""
+    return -10 * math.log10(max(squared_error, 1e-12))
 
 
 def feature_loss(generated: Mapping[str, Tensor], real: Mapping[str, Tensor], scales: Mapping[str, float]) -> Tensor:
@@ -60,20 +67,6 @@ def feature_scales(total_variances: Mapping[str, float]) -> dict[str, float]:
     """
     share = PAPER_FEATURE_VARIANCE / len(total_variances)
     return {layer: share / variance if variance > 0 else 0.0 for layer, variance in total_variances.items()}
-
-
-@full_precision
-def discriminator_loss(logits: Tensor, label: int) -> Tensor:
-    """Returns the cross entropy of D's logits (N, 2) if all N images have one label (REAL or GENERATED).
-
-    This is -log D(x) for REAL, and -log(1 - D(G(y))) for GENERATED.
-    """
-    return F.cross_entropy(logits, logits.new_full((len(logits),), label, dtype=torch.long))
-
-
-def adversarial_loss(logits_generated: Tensor) -> Tensor:
-    """Returns the non-saturating L_adv: -log D(G(y)), from D's logits (N, 2) of generated images."""
-    return discriminator_loss(logits_generated, REAL)
 
 
 @torch.no_grad()

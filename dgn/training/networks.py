@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dgn.networks.discriminator import Discriminator
+from dgn.networks.critic import Critic
 from dgn.networks.featurenet import FeatureNet
-from dgn.networks.generator import UpconvGenerator
+from dgn.networks.generator_base import Generator
 
 
 @dataclass
@@ -24,8 +24,8 @@ class Networks:
 
     encoder: FeatureNet
     layer: str
-    generator: UpconvGenerator
-    discriminator: Discriminator | None
+    generator: Generator
+    discriminator: Critic | None
     comparator: FeatureNet | None
     comparator_layers: Sequence[str]
     feature_scales: Mapping[str, float] = field(default_factory=dict)

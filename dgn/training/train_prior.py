@@ -5,32 +5,32 @@ interrupted and resumed, that logs or that trains on several devices is train.py
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
 
 from dgn.data.datamodule import ImageData
-from dgn.devices import device_of_accelerator, placed
+from dgn.devices import device_of_accelerator
 from dgn.errors import UserError
-from dgn.networks.discriminator import Discriminator
+from dgn.networks.feature_discriminator import feature_discriminator
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
-from dgn.networks.usable import check
+from dgn.networks.landmarks import spread_maps
 from dgn.prior import Prior
+from dgn.training.adversarial import Hinge
+from dgn.training.building import InversionSettings, about_prior, build_inversion
 from dgn.training.callbacks import Progress
+from dgn.training.code_noise import CodeNoise
 from dgn.training.code_statistics import code_statistics
-from dgn.training.inversion import Inversion, LossWeights, Networks, NonFiniteLoss
+from dgn.training.fixed_networks import FixedNetworks
+from dgn.training.inversion import NonFiniteLoss
+from dgn.training.loss_weights import Combination, LossShares
 from dgn.training.precision import OwnLayers, resolve_precision
 from dgn.training.quiet import quieten_lightning
 from dgn.training.schedules import halve
-
-SMALL_ENCODER = 64 * 2**20
-"""The largest encoder, in bytes, whose weights a prior carries by default."""
 
 
 def train_prior(
@@ -41,7 +41,8 @@ def train_prior(
     *,
     comparator: FeatureNet | None = None,
     comparator_layers: Sequence[str] | None = None,
-    weights: LossWeights | None = None,
+    weights: Combination | None = None,
+    code_noise: float = 0.5,
     width: float = 0.25,
     lr: float = 2e-3,
     ema_decay: float = 0.998,
@@ -59,9 +60,11 @@ def train_prior(
         layer: The layer of the encoder to invert (None: the input of its class layer).
         steps: The number of updates of G and D.
         comparator: C (None: the encoder).
-        comparator_layers: The layers of C whose features are compared (None: the deepest feature map).
-        weights: Weights of the three losses (None: those of train.py).
-        width: Width of G and D, as a fraction of the paper's.
+        comparator_layers: The layers of C whose features are compared (None: up to four maps of different
+            sizes).
+        weights: How the three losses are combined (None: as in train.py).
+        code_noise: Strength of the noise on the codes that G is trained on (0: none).
+        width: Width of G, as a fraction of the paper's.
         lr: Learning rate of Adam.
         ema_decay: Decay of the average of G's weights that the prior holds.
         statistics_images: The number of real images over which the codes are measured.
@@ -79,48 +82,46 @@ def train_prior(
     """
     if steps < 1:
         raise UserError(f"steps={steps} must be at least 1")
-    layer = encoder.code_layer() if layer is None else layer
     compared = comparator or encoder
-    names = [compared.trunk()] if comparator_layers is None else list(comparator_layers)
-    device = device_of_accelerator(accelerator)
-    encoder, compared = placed(encoder, device), placed(compared, device)
-    check(encoder, "encoder", [layer])
-    weights = weights or LossWeights(image=2e-4)
-    if weights.feature > 0:  # else nothing is learned from its gradient
-        check(compared, "comparator", names)
-    codes, scales = code_statistics(data, encoder, layer, compared, names, statistics_images)
-    code_shape = tuple(codes.mean.shape)
+    several = spread_maps(compared.layers()) or [compared.trunk()]
+    names = several if comparator_layers is None else list(comparator_layers)
+    networks = FixedNetworks(encoder, encoder.code_layer() if layer is None else layer, comparator, names)
+    settings = InversionSettings(
+        partial(UpconvGenerator, width=width, upconvolution="interpolated"),
+        feature_discriminator,
+        partial(torch.optim.Adam, lr=lr, betas=(0.9, 0.99), weight_decay=4e-4, fused=True),
+        partial(halve, max_steps=steps, at=(0.3, 0.5, 0.7, 0.9), warmup=50),
+        weights or LossShares(),
+        steps,
+        adversarial=Hinge(),
+        code_noise=CodeNoise(code_noise),
+        ema_decay=ema_decay,
+        seed=seed,
+    )
+    networks = networks.to(device_of_accelerator(accelerator))
+    trainer = partial(_trainer, steps, accelerator, precision, progress)
+    return _train(settings, networks, data, statistics_images, trainer)
+
+
+def _train(
+    settings: InversionSettings,
+    networks: FixedNetworks,
+    data: ImageData,
+    statistics_images: int,
+    make_trainer: Callable[[], pl.Trainer],
+) -> Prior:
+    """Measures the codes, and trains G for the steps of the trainer; returns the prior."""
+    networks.check(settings.weights.feature)
+    encoder, device = networks.encoder, networks.encoder.device
+    codes, scales = code_statistics(
+        data, encoder, networks.layer, networks.comparator, networks.comparator_layers, statistics_images
+    )
     with warnings.catch_warnings(), _same_random_state_after(device):
         quieten_lightning()
-        torch.manual_seed(seed)
-        generator = UpconvGenerator(code_shape, data.image_size, width=width, upconvolution="interpolated")
-        discriminator = Discriminator(data.image_size, width=width)
-        for net in (generator, discriminator):
-            net.to(memory_format=torch.channels_last)
-        module = Inversion(
-            Networks(encoder, layer, generator, discriminator, comparator, names, scales),
-            codes,
-            partial(torch.optim.Adam, lr=lr, betas=(0.9, 0.99), weight_decay=4e-4, fused=True),
-            partial(halve, max_steps=steps, at=(0.3, 0.5, 0.7, 0.9), warmup=50),
-            weights=weights,
-            ema_decay=ema_decay,
-            seed=seed,
-            about=_about(encoder, layer, data, steps),
-            encoder_tensors=carried_tensors(encoder),
-        )
-        trainer = pl.Trainer(
-            max_steps=steps,
-            accelerator=accelerator,
-            devices=1,
-            logger=False,
-            callbacks=[Progress()] if progress else [],
-            enable_progress_bar=progress,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            limit_val_batches=0,
-            use_distributed_sampler=False,
-            plugins=[OwnLayers(resolve_precision(precision, accelerator))],
-        )
+        torch.manual_seed(settings.seed)
+        trainer = make_trainer()
+        about = about_prior(networks, data, trainer.max_steps)
+        module = build_inversion(settings, networks, data.image_size, codes, scales, about)
         try:
             trainer.fit(module, data)
         except NonFiniteLoss as error:
@@ -130,29 +131,22 @@ def train_prior(
     return module.prior().to("cpu")
 
 
+def _trainer(steps: int, accelerator: str, precision: str, progress: bool) -> pl.Trainer:
+    return pl.Trainer(
+        max_steps=steps,
+        accelerator=accelerator,
+        devices=1,
+        logger=False,
+        callbacks=[Progress()] if progress else [],
+        enable_progress_bar=progress,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        limit_val_batches=0,
+        use_distributed_sampler=False,
+        plugins=[OwnLayers(resolve_precision(precision, accelerator))],
+    )
+
+
 def _same_random_state_after(device: torch.device) -> AbstractContextManager[None]:
     """Returns a context after which the random state of the CPU and the device is as before."""
     return torch.random.fork_rng(device_type=device.type) if device.type != "cpu" else torch.random.fork_rng(devices=[])
-
-
-def carried_tensors(encoder: FeatureNet, carried: bool | None = None) -> dict[str, Tensor]:
-    """Returns the weights of the encoder that its prior carries, on the CPU.
-
-    Args:
-        encoder: The encoder.
-        carried: True: all weights; False: none ({}); None: all weights if they have at most SMALL_ENCODER bytes.
-    """
-    state = encoder.network.state_dict()
-    if carried is None:
-        carried = sum(tensor.numel() * tensor.element_size() for tensor in state.values()) <= SMALL_ENCODER
-    return {name: tensor.cpu().clone() for name, tensor in state.items()} if carried else {}
-
-
-def _about(encoder: FeatureNet, layer: str, data: ImageData, steps: int) -> dict[str, Any]:
-    return {
-        "layer": layer,
-        "encoder": {"name": encoder.name, "spec": encoder.spec, "fingerprint": encoder.fingerprint()},
-        "data": {"classes": list(data.classes)},
-        "training": {"steps": steps, "images": len(data.train_source)},
-        "config": {},
-    }

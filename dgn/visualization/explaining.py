@@ -11,8 +11,8 @@ from dgn.am.maximize import Preferred
 from dgn.am.objectives.algebra import Objective
 from dgn.data.reference import Reference
 from dgn.metrics.paths import PathSimilarity, path_similarity, unit_images
-from dgn.metrics.predictive import REAL_STRONGEST, Explanations, Prediction, PredictivePower, explanations_of
-from dgn.metrics.scorer import class_of
+from dgn.metrics.predictive import REAL_STRONGEST, Explanations, Prediction, PredictivePower, explanations_by_unit
+from dgn.metrics.scorer import class_index
 from dgn.metrics.scores import REAL, Measured
 from dgn.metrics.similarity import Similarity
 from dgn.networks.featurenet import FeatureNet
@@ -62,7 +62,7 @@ def add_predictive_power(
         settings: how it is measured.
         per_unit: the number of images of each unit.
     """
-    shown = {i: explanations_of(row.preferred, row.minimized) for i, row in enumerate(rows) if not _is_real(row)}
+    shown = {i: explanations_by_unit(row.preferred, row.minimized) for i, row in enumerate(rows) if not _is_real(row)}
     if not all(_has_weak(of_units) for of_units in shown.values()):
         if settings.minimize:
             log.info("2AFC and MIS are measured without minimizing images: some units or methods have none")
@@ -102,11 +102,12 @@ def add_path_similarity(
         objectives: the objectives.
         reference: the real images.
     """
-    classes = {str(o): label for o in objectives if (label := class_of(o, reference.classes)) is not None}
+    classes = {str(o): label for o in objectives if (label := class_index(o, reference.classes)) is not None}
     labels = torch.cat([labels for _, labels in reference()]).tolist()
     real = unit_images(target, objectives, reference.images, labels, classes)
     methods = {
-        str(i): {unit: e.strong for unit, e in explanations_of(row.preferred).items()} for i, row in enumerate(rows)
+        str(i): {unit: e.strong for unit, e in explanations_by_unit(row.preferred).items()}
+        for i, row in enumerate(rows)
     }
     similarities = list(path_similarity(target, methods, real).values())
     with_paths = []

@@ -65,7 +65,7 @@ def make_traces(
         for i, objective in enumerate(preferred.objectives):
             near: list[RealImage] = []
             if reference is not None and preferred.found[i]:
-                near = _nearest_of(result.scores.nearest, i, pool, reference)
+                near = _nearest_real_images(result.scores.nearest, i, pool, reference)
             film = paths.get((objective, seed + preferred.seeds[i]))
             start = preferred.start_images[i] if preferred.start_images is not None else None
             box = receptive_field(target, objective, (height, width))
@@ -132,7 +132,7 @@ def _nearest_images(results: Sequence[ScoredResult], reference: Reference | None
     return {index: image.half() for index, image in reference.images_at(indices).items()}
 
 
-def _nearest_of(
+def _nearest_real_images(
     nearest: Mapping[str, Nearest], i: int, pool: Mapping[int, Tensor], reference: Reference
 ) -> list[RealImage]:
     """Returns the real images nearest to preferred image i, one for each space."""

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from dgn.am.objectives.algebra import Objective
-from dgn.am.objectives.evaluation import activations_of
+from dgn.am.objectives.evaluation import objective_values
 from dgn.am.starts import Starts
 from dgn.data.reference import Reference
 from dgn.metrics.recognition import plain_label
-from dgn.metrics.scorer import class_of
+from dgn.metrics.scorer import class_index
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 
@@ -39,11 +39,13 @@ def start_images(
     An objective is left out if it is a class unit and the training set has no image of its class; a warning names
     these. It is one if the target's label is not among the images' classes, while other labels of the target are.
     """
-    classes = {o: class_of(o, reference.classes) for o in dict.fromkeys(objectives)}
+    classes = {o: class_index(o, reference.classes) for o in dict.fromkeys(objectives)}
     known = reference.of_classes(label for label in classes.values() if label is not None)
     places = {o: known[label][:OF_CLASS] for o, label in classes.items() if label is not None}
     shared = {plain_label(name) for name in reference.classes} & {plain_label(name) for name in target.labels}
-    absent = [o for o, label in classes.items() if label is None and shared and class_of(o, target.labels) is not None]
+    absent = [
+        o for o, label in classes.items() if label is None and shared and class_index(o, target.labels) is not None
+    ]
     absent += [o for o, own in places.items() if not own]
     if absent:
         names = ", ".join(o.label for o in absent[:8]) + (", ..." if len(absent) > 8 else "")
@@ -57,7 +59,7 @@ def own_images(target: FeatureNet, objectives: Sequence[Objective], reference: R
 
     These are the images of the class; for objectives that are not a class, the images with the highest values.
     """
-    classes = {o: class_of(o, reference.classes) for o in dict.fromkeys(objectives)}
+    classes = {o: class_index(o, reference.classes) for o in dict.fromkeys(objectives)}
     places = _highest(target, [o for o, label in classes.items() if label is None], reference)
     labels = reference.labels().tolist()
     places |= {
@@ -111,7 +113,7 @@ def _highest(target: FeatureNet, objectives: Sequence[Objective], reference: Ref
     """Returns the places of the reference's images with the highest values of each objective: a tenth of all."""
     if not objectives:
         return {}
-    values = activations_of(target, objectives, reference.images())
+    values = objective_values(target, objectives, reference.images())
     count = min(len(values), max(_LEAST, len(values) // 10))
     best = values.topk(count, dim=0).indices.sort(dim=0).values
     return dict(zip(objectives, best.T.tolist(), strict=True))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dgn.am.objectives.algebra import Objective
-from dgn.am.objectives.evaluation import activations_of
+from dgn.am.objectives.evaluation import objective_values
 from dgn.am.objectives.terms import Position, Unit
 from dgn.data.reference import Reference
 from dgn.metrics.occlusion import discrepancy, mask
@@ -79,7 +79,7 @@ def _ranked(
         ranked |= zip(units, top_images(target, list(units.values()), reference.images(), k), strict=True)
     others = [o for o in objectives if o not in units]
     if others:
-        values = activations_of(target, others, reference.images())
+        values = objective_values(target, others, reference.images())
         best = values.topk(min(k, len(values)), dim=0)
         for column, objective in enumerate(others):
             places: list[Place] = [()] * len(best.values)

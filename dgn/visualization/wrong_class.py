@@ -13,13 +13,13 @@ from dgn.am.starts import Starts
 from dgn.data.reference import Reference
 from dgn.errors import UserError
 from dgn.metrics.recognition import judge_images
-from dgn.metrics.scorer import class_of
+from dgn.metrics.scorer import class_index
 from dgn.networks.featurenet import FeatureNet
 
 
 def class_units(objectives: Sequence[Objective], classes: Sequence[str]) -> list[Objective]:
     """Returns the objectives that are units of a class of the real images."""
-    return [objective for objective in objectives if class_of(objective, classes) is not None]
+    return [objective for objective in objectives if class_index(objective, classes) is not None]
 
 
 def check_wrong_class_starts(
@@ -55,10 +55,10 @@ def share_recognized(judge: FeatureNet, preferred: Preferred, units: Sequence[st
     """
     verdicts = judge_images(judge, preferred.images, [objective.wanted for objective in preferred.objectives])
     hits: dict[str, list[float]] = {}
-    for objective, verdict, found in zip(preferred.objectives, verdicts, preferred.found, strict=True):
+    for objective, verdict, succeeded in zip(preferred.objectives, verdicts, preferred.found, strict=True):
         first = verdict.top(1)
         if first is not None:
-            hits.setdefault(str(objective), []).append(float(first and found))
+            hits.setdefault(str(objective), []).append(float(first and succeeded))
     return np.array([np.mean(hits[unit]) if unit in hits else np.nan for unit in units])
 
 

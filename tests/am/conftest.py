@@ -34,10 +34,11 @@ def target() -> FeatureNet:
 
 @pytest.fixture
 def prior(target: FeatureNet) -> Prior:
-    """A prior of the target's layer 3, whose encoder is the target itself."""
+    """A prior of the target's layer 3, with three principal axes, whose encoder is the target itself."""
     torch.manual_seed(0)
     generator = UpconvGenerator((5,), SIZE, "fc 12, reshape 3x2x2, up 4, up 4, up 3").requires_grad_(False)
-    statistics = UnitStatistics(torch.full((5,), 1.0), torch.full((5,), 0.5), torch.zeros(5), torch.full((5,), 3.0), 10)
+    mean, std, low, high = (torch.full((5,), value) for value in (1.0, 0.5, 0.0, 3.0))
+    statistics = UnitStatistics(mean, std, low, high, 10, axes=torch.eye(5)[:3], axes_std=std[:3])
     about = {"layer": "3", "encoder": {"name": "tiny", "spec": {}, "fingerprint": target.fingerprint()}}
     return Prior(generator, statistics, about, _encoder=target)
 

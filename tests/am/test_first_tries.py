@@ -7,7 +7,7 @@ from PIL import Image
 
 from dgn.am.maximize import Stage, maximize
 from dgn.am.objectives.algebra import direction
-from dgn.am.objectives.evaluation import activations_of
+from dgn.am.objectives.evaluation import objective_values
 from dgn.am.objectives.language import parse_units
 from dgn.am.parametrizations.code import Code
 from dgn.am.parametrizations.fourier import Fourier, Phase
@@ -64,7 +64,7 @@ def takers(prior, target, photos):
         "encode": prior.encode,
         "FeatureNet": lambda images: target(images, ["4"])["4"],
         "dgn_am": lambda images: dgn_am(prior, units, steps=1, start=images).images,
-        "activations_of": lambda images: activations_of(target, units, images),
+        "objective_values": lambda images: objective_values(target, units, images),
         "extract_features": lambda images: extract_features(target, images),
         "judge_images": lambda images: torch.tensor([v.probability for v in judge_images(target, images)]),
         "recognize": lambda images: torch.tensor([p for _, p in recognize(target, images)]),
@@ -79,17 +79,17 @@ def takers(prior, target, photos):
         "facet_coverage": lambda images: len(
             facet_coverage(target, {"house": facets}, images, ["house"] * 20).shown["house"]["a"]
         ),
-        "Pixels.of": Pixels(setting).of,
-        "Fourier.of": Fourier(setting).of,
-        "Phase.of": lambda images: torch.polar(torch.ones(()), phase.of(images)),
-        "Code.of": Code(setting).of,
+        "Pixels.encode": Pixels(setting).encode,
+        "Fourier.encode": Fourier(setting).encode,
+        "Phase.encode": lambda images: torch.polar(torch.ones(()), phase.encode(images)),
+        "Code.encode": Code(setting).encode,
     }
 
 
 NAMES = [
-    "encode", "FeatureNet", "dgn_am", "activations_of", "extract_features", "judge_images", "recognize", "diversity",
+    "encode", "FeatureNet", "dgn_am", "objective_values", "extract_features", "judge_images", "recognize", "diversity",
     "diversity in features", "pixels", "perceptual", "top_images", "at_input", "discrepancy",
-    "facet judge", "facet_coverage", "Pixels.of", "Fourier.of", "Phase.of", "Code.of",
+    "facet judge", "facet_coverage", "Pixels.encode", "Fourier.encode", "Phase.encode", "Code.encode",
 ]  # fmt: skip
 
 

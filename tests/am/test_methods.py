@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from dgn.am.maximize import maximize
 from dgn.am.objectives.diversity import Diversity
-from dgn.am.objectives.evaluation import activations_of
+from dgn.am.objectives.evaluation import objective_values
 from dgn.am.objectives.language import parse_units
 from dgn.am.setting import Setting
 from dgn.cli.config import compose
@@ -19,8 +19,8 @@ from dgn.methods import dgn_am
 from dgn.prior.code_prior import CodeAutoencoder, CodePrior, about_codes
 
 METHODS = choices("method")
-NAMED = "dgn_am dgn_am_short dgn_am_adam simonyan2013 yosinski2015 yosinski2015_2 yosinski2015_3 yosinski2015_4"
-NAMED += " mahendran2015 mfv2016 olah2017 maco2023 ppgn2017 ppgn2017_dae pixels"
+NAMED = "dgn_am dgn_am_short dgn_am_adam dgn_am_ellipsoid simonyan2013 yosinski2015 yosinski2015_2 yosinski2015_3"
+NAMED += " yosinski2015_4 mahendran2015 mfv2016 olah2017 maco2023 ppgn2017 ppgn2017_dae pixels"
 OBJECTIVES = (
     "4:1, 4:tree-0.5*1:2@3,3, 1:2, 1:2@mean, 3:4, softmax(4:1), log_softmax(4:2), direction(3,{0:1,2:-1}), dream(1), "
     "match(3,{0:1,1:2}), 4:0*5:0, sum(1:all)"
@@ -73,7 +73,7 @@ def test_every_method_finds_what_excites_a_unit_more_than_real_images_do(configs
     objectives = parse_units("softmax(4:0)", target)
     stages = make_stages(method_for(configs[name], "noise", 40), every)
     found = maximize(target, objectives, stages, [0])
-    real = activations_of(target, objectives, every.images(20))
+    real = objective_values(target, objectives, every.images(20))
     assert (found.activations > real.median(0).values).all()
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dgn.am.objectives.algebra import Objective, direction, match
-from dgn.am.objectives.evaluation import Evaluation, activations_of
+from dgn.am.objectives.evaluation import Evaluation, objective_values
 from dgn.am.objectives.language import parse_units
 from dgn.am.objectives.surrogates import below_rectifier, log_probability, probability
 from dgn.am.objectives.terms import Direction, Dream, Match, Product, Unit, literal
@@ -238,7 +238,7 @@ def test_the_code_of_a_photo_is_met_by_the_photo(net, tmp_path):
     Image.fromarray((image * 255).byte().permute(1, 2, 0).numpy()).save(tmp_path / "photo (1).png")
     (objective,) = parse_units(f"match(fc6,'{tmp_path / 'photo (1).png'}')", net)
     seen = (image * 255).byte().float() / 255
-    near, far = activations_of(net, [objective], [torch.stack([seen, 1 - seen])])[:, 0].tolist()
+    near, far = objective_values(net, [objective], [torch.stack([seen, 1 - seen])])[:, 0].tolist()
     assert near == pytest.approx(0, abs=1e-6)
     assert far < -0.01
     assert parse_units(str(objective), net) == [objective]
@@ -258,8 +258,8 @@ def test_in_python_objectives_add_subtract_scale_and_multiply(net):
 def test_token_layers_have_features_at_tokens_or_their_mean():
     tokens = torch.rand(2, 5, 3)
     mean, third = Unit("blocks", 1, "mean"), Unit("blocks", 2, (3,))
-    torch.testing.assert_close(mean.of(tokens), tokens[:, :, 1].mean(1))
-    torch.testing.assert_close(third.of(tokens), tokens[:, 3, 2])
+    torch.testing.assert_close(mean.values(tokens), tokens[:, :, 1].mean(1))
+    torch.testing.assert_close(third.values(tokens), tokens[:, 3, 2])
     objectives = [Objective(((1.0, third),)), Objective(((2.0, Unit("blocks", 0, (4,))),))]
     torch.testing.assert_close(
         Evaluation(objectives)({"blocks": tokens}), torch.stack([tokens[0, 3, 2], 2 * tokens[1, 4, 0]])

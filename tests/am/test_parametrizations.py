@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from dgn.am.objectives.evaluation import activations_of
+from dgn.am.objectives.evaluation import objective_values
 from dgn.am.objectives.language import parse_units
 from dgn.am.parametrizations.code import Code
 from dgn.am.parametrizations.fourier import IMAGENET_COLOURS, Fourier, Phase, colour_statistics
@@ -35,7 +35,7 @@ def test_pixels_start_at_the_targets_zero_image_with_noise_on_0_to_255(setting):
 def test_pixels_enlarge_the_image_of_an_earlier_stage(setting):
     large = Pixels(setting, scale=1.2)
     ramp = torch.linspace(0.2, 0.8, 12).expand(1, 3, 12, 12)
-    found = large.images(large.of(ramp))
+    found = large.images(large.encode(ramp))
     assert found.shape == (1, 3, 14, 14)
     assert (found[..., 1:] > found[..., :-1]).all()
 
@@ -44,7 +44,7 @@ def test_the_mean_start_is_the_mean_of_the_images_that_excite_the_unit_most(sett
     objectives = parse_units("5:0,5:2,5:0", target)
     pixels = Pixels(setting, base="mean", nearest=4)
     found = pixels.images(pixels.start([0, 1, 2], objectives))
-    values = activations_of(target, objectives, [photos]).numpy()
+    values = objective_values(target, objectives, [photos]).numpy()
     for n in range(3):
         best = np.argsort(-values[:, n])[:4]
         np.testing.assert_allclose(found[n], photos.numpy()[best].mean(0), atol=1e-5)
@@ -80,7 +80,7 @@ def test_fourier_images_are_lucids_in_numpy(size):
 def test_fourier_coefficients_of_an_image_give_it_back(size):
     fourier = Fourier(sized(size))
     images = 0.02 + 0.96 * torch.rand(2, 3, *size)
-    torch.testing.assert_close(fourier.images(fourier.of(images)), images, atol=1e-4, rtol=0)
+    torch.testing.assert_close(fourier.images(fourier.encode(images)), images, atol=1e-4, rtol=0)
 
 
 def test_the_start_of_fourier_is_nearly_grey_and_every_seeds_own(setting):
@@ -112,7 +112,7 @@ def test_maco_keeps_the_magnitudes_of_real_images_whatever_the_phase(setting, ph
     expected = mean[:, None, None] + np.einsum("ck,nkhw->nchw", basis, np.fft.irfft2(spectrum, s=(12, 12)))
     np.testing.assert_allclose(phase.images(start), expected.clip(0, 1), atol=1e-4)
     # Of real images, the phases stay and the magnitudes become the average.
-    np.testing.assert_allclose(np.cos(phase.of(photos).numpy()), np.cos(np.angle(np.fft.rfft2(plane))), atol=1e-2)
+    np.testing.assert_allclose(np.cos(phase.encode(photos).numpy()), np.cos(np.angle(np.fft.rfft2(plane))), atol=1e-2)
 
 
 def test_measuring_needs_images(target, prior):

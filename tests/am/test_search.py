@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from dgn.am.maximize import Stage, activations_of, fitting_batch, maximize
+from dgn.am.maximize import Stage, fitting_batch, maximize, objective_values
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.language import parse_units
 from dgn.am.objectives.terms import Unit
-from dgn.am.parametrizations.code import FC6_RANGE, Code
+from dgn.am.parametrizations.code import Code
+from dgn.am.parametrizations.coordinates import FC6_RANGE
 from dgn.am.parametrizations.pixels import Pixels
 from dgn.am.regularizers.parameters import Clip, Decay, L2Loss
 from dgn.am.setting import Setting
@@ -139,7 +140,7 @@ def test_codes_stay_within_their_bounds(target, published):
         def project(self, step):
             kept.append(step.parameters.clone())
 
-    maximize(target, [unit(CLASSES, 0)], published(20, Note()), range(3))
+    maximize(target, [unit(CLASSES, 0)], published(20, Note()), range(8))
     codes = torch.cat(kept)
     assert codes.min() >= 0
     assert codes.max() <= 0.99 * 2.5
@@ -201,7 +202,7 @@ def test_dgn_am_in_a_line_is_the_published_method(prior, target, published):
 
 def test_activations_of_real_images(target):
     images = torch.rand(7, 3, 12, 12)
-    found = activations_of(target, [unit(CLASSES, 1), unit("3", 0)], images.split(3))
+    found = objective_values(target, [unit(CLASSES, 1), unit("3", 0)], images.split(3))
     torch.testing.assert_close(found[:, 0], target(images, [CLASSES])[CLASSES][:, 1])
     torch.testing.assert_close(found[:, 1], target(images, ["3"])["3"][:, 0])
 

@@ -5,7 +5,7 @@ import torch
 
 from dgn import Step, UserError, maximize, parse_units
 from dgn.am.maximize import Stage
-from dgn.am.objectives.evaluation import activations_of
+from dgn.am.objectives.evaluation import objective_values
 from dgn.am.parametrizations.pixels import Pixels
 from dgn.am.regularizers import Clip, L2Loss, UnitGradient
 
@@ -81,7 +81,7 @@ def test_a_class_with_one_method_is_a_regularizer(setting):
     *_, result = after_one_step(setting, [Dim()])
     start = Pixels(setting, noise=5)
     seen = start.images(start.start([0])) / 2
-    expected = activations_of(setting.target, parse_units("4:1", setting.target), [seen])
+    expected = objective_values(setting.target, parse_units("4:1", setting.target), [seen])
     torch.testing.assert_close(result.curve, expected)
 
 

@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from dgn.cli import trainer as common
-from dgn.cli.config import compose
+from dgn.cli import trainer_devices
+from dgn.cli.config import compose, plain
 from dgn.errors import UserError
 from dgn.training import accumulation
 
@@ -20,7 +19,7 @@ def four_gpus(monkeypatch):
 
 
 def trainer(*overrides: str):
-    return compose("train", list(overrides)).trainer
+    return plain(compose("train", list(overrides)).trainer)
 
 
 def place(monkeypatch, number: int, count: int) -> None:
@@ -31,51 +30,51 @@ def place(monkeypatch, number: int, count: int) -> None:
 
 def test_a_list_of_gpus_is_kept_by_every_process(four_gpus):
     config = trainer("trainer=ddp", "trainer.devices=[2,3]")
-    assert common.processes_to_start(config) == 2
+    assert trainer_devices.processes_to_start(config) == 2
     for number, gpu in ((0, 2), (1, 3)):
         place(four_gpus, number, 2)
-        assert common.device(config) == torch.device("cuda", gpu)
-        assert common._placement(config) == {"devices": [2, 3], "num_nodes": 1}
+        assert trainer_devices.device(config) == torch.device("cuda", gpu)
+        assert trainer_devices.placement(config) == {"devices": [2, 3], "num_nodes": 1}
 
 
 @pytest.mark.parametrize("name", ["auto", "ddp"])
 def test_one_gpu_of_a_list_is_where_statistics_and_training_run(four_gpus, name):
     config = trainer(f"trainer={name}", "trainer.devices=[1]")
-    assert common.processes_to_start(config) == 1
-    assert common.device(config) == torch.device("cuda", 1)
-    assert {**config, **common._placement(config)}["devices"] == [1]
+    assert trainer_devices.processes_to_start(config) == 1
+    assert trainer_devices.device(config) == torch.device("cuda", 1)
+    assert {**config, **trainer_devices.placement(config)}["devices"] == [1]
 
 
 def test_a_number_of_gpus_means_the_first_ones(four_gpus):
     config = trainer("trainer=ddp", "trainer.devices=2")
-    assert common.processes_to_start(config) == 2
+    assert trainer_devices.processes_to_start(config) == 2
     place(four_gpus, 1, 2)
-    assert common.device(config) == torch.device("cuda", 1)
-    assert common._placement(config) == {"devices": 2, "num_nodes": 1}
+    assert trainer_devices.device(config) == torch.device("cuda", 1)
+    assert trainer_devices.placement(config) == {"devices": 2, "num_nodes": 1}
 
 
 def test_under_srun_each_process_has_its_own_gpu(four_gpus):
     for name, value in (("SLURM_STEP_ID", "0"), ("SLURM_NTASKS", "4"), ("SLURM_PROCID", "3"), ("SLURM_LOCALID", "3")):
         four_gpus.setenv(name, value)
-    assert common.device(trainer("trainer=ddp")) == torch.device("cuda", 3)
+    assert trainer_devices.device(trainer("trainer=ddp")) == torch.device("cuda", 3)
 
 
 @pytest.mark.parametrize("devices", ["[4]", "[1,1]", "[]", "[-1]"])
 def test_gpus_that_do_not_exist_are_a_user_error(four_gpus, devices):
     with pytest.raises(UserError, match=r"0 \.\. 3"):
-        common.processes_to_start(trainer("trainer=ddp", f"trainer.devices={devices}"))
+        trainer_devices.processes_to_start(trainer("trainer=ddp", f"trainer.devices={devices}"))
 
 
 def test_a_device_list_needs_gpus_and_one_process_each(four_gpus):
     with pytest.raises(UserError, match="a number of processes"):
-        common.processes_to_start(trainer("trainer=ddp_cpu", "trainer.devices=[0,1]"))
+        trainer_devices.processes_to_start(trainer("trainer=ddp_cpu", "trainer.devices=[0,1]"))
     place(four_gpus, 0, 4)
     with pytest.raises(UserError, match="the launcher started 4 processes"):
-        common._placement(trainer("trainer=ddp", "trainer.devices=[2,3]"))
+        trainer_devices.placement(trainer("trainer=ddp", "trainer.devices=[2,3]"))
 
 
 def test_the_cpu_has_no_number(four_gpus):
-    assert common.device(OmegaConf.create({"accelerator": "cpu", "devices": 2})) == torch.device("cpu")
+    assert trainer_devices.device({"accelerator": "cpu", "devices": 2}) == torch.device("cpu")
 
 
 def test_without_cuda_a_training_runs_on_mps(monkeypatch):
@@ -83,14 +82,14 @@ def test_without_cuda_a_training_runs_on_mps(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     for config in (trainer(), trainer("trainer.accelerator=mps"), trainer("trainer.accelerator=gpu")):
-        assert common.device(config) == torch.device("mps")
-        assert common.processes_to_start(config) == 1
-        assert {**config, **common._placement(config)}["devices"] == 1
-    assert common.device(trainer("trainer.accelerator=cpu")) == torch.device("cpu")
+        assert trainer_devices.device(config) == torch.device("mps")
+        assert trainer_devices.processes_to_start(config) == 1
+        assert {**config, **trainer_devices.placement(config)}["devices"] == 1
+    assert trainer_devices.device(trainer("trainer.accelerator=cpu")) == torch.device("cpu")
     with pytest.raises(UserError, match="trainer=ddp_cpu"):
-        common.processes_to_start(trainer("trainer=ddp"))
+        trainer_devices.processes_to_start(trainer("trainer=ddp"))
     with pytest.raises(UserError, match=r"trainer\.accelerator=cuda.*cpu or auto"):
-        common.device(trainer("trainer.accelerator=cuda"))
+        trainer_devices.device(trainer("trainer.accelerator=cuda"))
 
 
 def test_a_random_state_of_mps_is_kept_for_the_parts_of_a_step(monkeypatch):

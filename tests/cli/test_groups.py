@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from dgn.cli import config, config_folders, embedded
-from dgn.cli.config import compose
+from dgn.cli.config import compose, plain
 from dgn.cli.config_folders import package_configs
 
 COMMANDS = ("train", "visualize", "compare")
@@ -33,6 +33,63 @@ def test_the_help_describes_every_group_that_a_user_may_choose(command):
         names = re.match(r"    ([a-z_, ]+?)  ", line)
         described |= set(re.findall(r"[a-z_]+", names.group(1))) if names else set()
     assert [group for group in groups_of(command) if group not in described] == []
+
+
+def keys_of(tree, prefix: str = "") -> set[str]:
+    """The dotted keys of a tree of values, of inner and of outer ones."""
+    keys = set()
+    for key, value in tree.items():
+        keys.add(f"{prefix}{key}")
+        if isinstance(value, dict):
+            keys |= keys_of(value, f"{prefix}{key}.")
+    return keys
+
+
+def leaves_of(group: str) -> list[str]:
+    """The names that a group of the package can be set to."""
+    return sorted(file.stem for file in (package_configs() / group).glob("*.yaml"))
+
+
+def keys_of_every_leaf(command: str) -> set[str]:
+    """The keys that a command's config has with any leaf of any of its groups."""
+    keys: set[str] = set()
+    for group in set(groups_of(command)) - {"experiment", "local"}:  # these have the keys of the others
+        for leaf in leaves_of(group):
+            choice = f"{group}=[{leaf}]" if group in ("callbacks", "logger") else f"{group}={leaf}"
+            keys |= keys_of(plain(compose(command, [choice]), resolve=False))
+    return keys
+
+
+def helped(command: str) -> str:
+    """The part of a command's help that explains its keys."""
+    text = (package_configs() / "hydra" / "help" / f"{command}.yaml").read_text()
+    return text[text.index("  Keys\n") : text.index("hydra.run.dir")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_key_that_the_help_names_is_one_of_a_leaf(command):
+    words = re.findall(r"(?<![\w./:])([a-z_]+(?:\.[a-z_]+)+)", helped(command))
+    keys = [word for word in words if word.split(".")[-1] not in ("py", "md", "yaml")]
+    assert command == "compare" or len(keys) > 2
+    assert sorted(set(keys) - keys_of_every_leaf(command)) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "group"),
+    [
+        *(
+            ("train", name)
+            for name in ("task", "data", "loss", "optimizer", "schedule", "callbacks", "logger", "debug")
+        ),
+        *(("visualize", name) for name in ("logger", "similarity")),
+        ("compare", "logger"),
+    ],
+)
+def test_the_help_names_every_leaf_of_a_group_with_few(command, group):
+    (entry,) = re.findall(rf"\n    {group}  .*(?:\n     .*)*", helped(command))
+    leaves = [leaf for leaf in leaves_of(group) if (group, leaf) != ("callbacks", "none")]
+    assert leaves
+    assert [leaf for leaf in leaves if not re.search(rf"\b{leaf}\b", entry)] == []
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,10 @@ import inspect
 
 import pytest
 import pytorch_lightning as pl
-from omegaconf import OmegaConf
 from pytorch_lightning.plugins.io import AsyncCheckpointIO, TorchCheckpointIO
 
-from dgn.cli.config import compose
-from dgn.cli.trainer import step_settings
+from dgn.cli.config import compose, plain
+from dgn.cli.run_settings import read_step
 from dgn.cli.trainer_arguments import argument_to_add, check_trainer, make_callbacks, merged_plugins, trainer_arguments
 from dgn.errors import UserError
 from dgn.training.callbacks import AtomicCheckpointIO
@@ -19,12 +18,11 @@ MEASURES = ("val/psnr",)
 
 @pytest.fixture(scope="module")
 def usual():
-    return compose("train", ["trainer.max_steps=10"])
+    return plain(compose("train", ["trainer.max_steps=10", "logger=none"]))
 
 
 def config_of(usual, **trainer):
-    given = OmegaConf.create(OmegaConf.to_container(usual))  # as with `+`, keys can be added
-    return OmegaConf.merge(given, {"trainer": trainer})
+    return usual | {"trainer": usual["trainer"] | trainer}
 
 
 REFUSED = {
@@ -87,7 +85,7 @@ def test_impossible_settings_are_refused_with_an_alternative(usual, key):
 
 def test_values_that_change_nothing_are_accepted(usual):
     parameters = inspect.signature(pl.Trainer.__init__).parameters
-    usual_values = {key: parameters[key].default for key in REFUSED if key not in usual.trainer}
+    usual_values = {key: parameters[key].default for key in REFUSED if key not in usual["trainer"]}
     usual_values |= {"limit_train_batches": 1.0, "max_epochs": -1, "use_distributed_sampler": False}
     check_trainer(config_of(usual, **usual_values), MEASURES)
 
@@ -120,7 +118,7 @@ def test_a_key_without_its_plus_says_how_to_add_it():
 def test_how_often_is_validated_is_in_steps_and_at_most_the_run(usual, tmp_path, interval, steps):
     config = config_of(usual, val_check_interval=interval)
     check_trainer(config, MEASURES)
-    assert trainer_arguments(config.trainer, tmp_path)["val_check_interval"] == steps
+    assert trainer_arguments(config["trainer"], tmp_path)["val_check_interval"] == steps
 
 
 STOP = {"_target_": "pytorch_lightning.callbacks.EarlyStopping", "monitor": "val/psnr"}
@@ -131,7 +129,7 @@ TIMER = {"_target_": "pytorch_lightning.callbacks.Timer", "duration": {"hours": 
 def test_callbacks_are_a_list_or_a_group(usual, given):
     config = config_of(usual, callbacks=given)
     check_trainer(config, MEASURES)
-    assert [type(made).__name__ for made in make_callbacks(config.trainer)] == ["EarlyStopping", "Timer"]
+    assert [type(made).__name__ for made in make_callbacks(config["trainer"])] == ["EarlyStopping", "Timer"]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +146,7 @@ def test_callbacks_are_a_list_or_a_group(usual, given):
 def test_a_callback_that_cannot_be_made_is_named(usual, settings, says):
     def check_and_make(config):
         check_trainer(config, MEASURES)
-        make_callbacks(config.trainer)
+        make_callbacks(config["trainer"])
 
     with pytest.raises(UserError, match=says):
         check_and_make(config_of(usual, callbacks=[settings]))
@@ -157,7 +155,9 @@ def test_a_callback_that_cannot_be_made_is_named(usual, settings, says):
 def test_plugins_join_ours(usual):
     def merged(*names):
         plugins = [{"_target_": f"pytorch_lightning.plugins.{name}"} for name in names]
-        return merged_plugins(config_of(usual, plugins=plugins).trainer, [AtomicCheckpointIO(), OwnLayers("32-true")])
+        return merged_plugins(
+            config_of(usual, plugins=plugins)["trainer"], [AtomicCheckpointIO(), OwnLayers("32-true")]
+        )
 
     kinds = [type(plugin) for plugin in merged("environments.LightningEnvironment")]
     assert [kind.__name__ for kind in kinds] == ["AtomicCheckpointIO", "OwnLayers", "LightningEnvironment"]
@@ -174,6 +174,6 @@ def test_plugins_join_ours(usual):
     "wrong", [{"accumulate": 0}, {"accumulate": 1.5}, {"gradient_clip": 0}, {"gradient_clip": "x"}]
 )
 def test_accumulation_and_clipping_are_checked(usual, wrong):
-    assert step_settings(usual) == {"accumulate": 1, "gradient_clip": None}
+    assert read_step(usual) == (1, None)
     with pytest.raises(UserError, match=f"{next(iter(wrong))}="):
-        step_settings(OmegaConf.merge(usual, wrong))
+        read_step(usual | wrong)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dgn.data.transforms import EvalTransform, TrainTransform, generator_for
+from dgn.data.transforms import EvalTransform, StoredTransform, TrainTransform, generator_for
 from dgn.errors import UserError
 
 
@@ -97,3 +97,63 @@ def test_torchs_seed_decides_the_generator_made_from_it_and_validation_draws_non
     second = generator_for(TrainTransform(8)).random()
     torch.manual_seed(7)
     assert generator_for(TrainTransform(8)).random() == first != second
+
+
+def reflected(image, size):
+    """numpy's own padding by reflection, to squares of `size` with the picture in the middle."""
+    before = [(size - side) // 2 for side in image.shape[-2:]]
+    after = [size - side - b for side, b in zip(image.shape[-2:], before, strict=True)]
+    return torch.from_numpy(np.pad(image.numpy(), [(0, 0), (before[0], after[0]), (before[1], after[1])], "reflect"))
+
+
+def test_a_picture_of_the_size_asked_for_is_used_whole_and_its_crops_come_from_a_reflected_border():
+    image = noise(32, 32)
+    transform = TrainTransform(32)
+    assert torch.equal(EvalTransform(32)(image), image)
+    assert torch.equal(transform.evaluation()(image), image)
+    border = reflected(image, 36)
+    pieces = {
+        border[:, top : top + 32, left : left + 32].flip([-1] * mirrored).numpy().tobytes()
+        for top in range(5)
+        for left in range(5)
+        for mirrored in range(2)
+    }
+    generator = np.random.default_rng(0)
+    assert {transform(image, generator).numpy().tobytes() for _ in range(800)} == pieces
+
+
+def test_a_smaller_picture_is_enlarged_once_to_the_size_asked_for():
+    image = noise(64, 64)
+    wanted = by_pillow(image, 128, 128)
+    assert (EvalTransform(128)(image).int() - wanted.int()).abs().max() <= 1
+    border = reflected(EvalTransform(128)(image), 144)
+    crop = TrainTransform(128, mirror=False)(image, np.random.default_rng(1))
+    windows = border.unfold(1, 128, 1).unfold(2, 128, 1).permute(1, 2, 0, 3, 4)
+    assert (windows == crop).flatten(2).all(2).any()
+
+
+@pytest.mark.parametrize("side", [33, 34, 35])
+def test_a_picture_between_crop_and_scale_keeps_its_size(side):
+    image = noise(side, side)
+    whole = EvalTransform(32)(image)
+    windows = image.unfold(1, 32, 1).unfold(2, 32, 1).permute(1, 2, 0, 3, 4)
+    assert (windows == whole).flatten(2).all(2).any()
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (34, 33), (20, 20), (32, 50), (90, 70), (10, 90)])
+def test_what_a_cache_stores_gives_the_same_crops_and_the_same_whole(height, width):
+    image = noise(height, width)
+    stored = StoredTransform(32)(image)
+    assert stored.shape == (3, 36, 36)
+    assert torch.equal(EvalTransform(32)(stored), EvalTransform(32)(image))
+    if height == width:  # of others, crops reach beyond the middle square
+        for seed in range(5):
+            a, b = (TrainTransform(32)(x, np.random.default_rng(seed)) for x in (stored, image))
+            assert torch.equal(a, b)
+
+
+def test_a_border_may_be_wider_than_the_picture():
+    image = noise(4, 4)
+    transform = StoredTransform(4, 20)
+    assert torch.equal(transform(image), reflected(image, 20))
+    assert torch.equal(StoredTransform(1, 3)(noise(1, 1)), noise(1, 1).expand(3, 3, 3))

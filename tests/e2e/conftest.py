@@ -32,7 +32,6 @@ class User:
         "data.batch_size=8",
         "statistics.images=32",
         "generator.width=0.05",
-        "discriminator.width=0.25",
         "schedule.warmup=2",
         "trainer.log_every_n_steps=2",
         "trainer.accelerator=cpu",

@@ -31,7 +31,7 @@ def test_class_names_go_from_the_folder_to_the_gallery(user, pictures, cache):
     out, _ = user.run("train.py", "task=encoder", *data, "trainer.max_steps=5", "hydra.run.dir=mine")
     assert out.count("055.jpg") == 1
     assert "1 of the 114 " in out
-    small = ["generator.width=0.05", "discriminator.width=0.25", "statistics.images=16", "trainer.max_steps=2"]
+    small = ["generator.width=0.05", "discriminator.channels=8", "statistics.images=16", "trainer.max_steps=2"]
     user.run("train.py", *data, *small, "encoder.weights=mine/encoder.safetensors", "hydra.run.dir=prior")
     prior = Prior.load(user.folder / "prior" / "prior.safetensors")
     assert prior.about["data"]["classes"] == ["auk", "newt"]

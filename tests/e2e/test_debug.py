@@ -29,6 +29,20 @@ def test_a_fast_run_does_everything_once(user, task):
     assert "no prior under outputs/" in err  # what a debug run made is not the newest prior
 
 
+def test_an_unfinished_debug_run_is_not_what_resume_auto_takes(user):
+    settings = [*ENCODER, "schedule.warmup=0"]
+    folder = debugged(user, *settings, "debug=fast_dev_run")
+    (folder / "metrics.json").unlink()  # as if it had been stopped after its checkpoint
+    before = (folder / "config.yaml").read_bytes()
+    out, _ = user.run("train.py", *settings, "trainer.max_steps=2", "resume=auto")
+    (started,) = (user.folder / "outputs" / "train").iterdir()
+    assert str(started / "encoder.safetensors").endswith(out.splitlines()[-1].removeprefix("./"))
+    assert (folder / "config.yaml").read_bytes() == before
+    assert not (folder / "metrics.json").exists()
+    out, _ = user.run("train.py", f"resume={folder}")  # it is resumed by its name
+    assert (folder / "metrics.json").is_file()
+
+
 def test_the_losses_of_a_few_images_fall(user):
     overfit = ["debug=overfit", "overfit=8", "trainer.max_steps=60", "trainer.log_every_n_steps=5"]
     folder = debugged(user, *ENCODER, *overfit, "schedule.warmup=0.05", "optimizer.lr=1e-2")

@@ -8,8 +8,8 @@ import torch
 from hydra.utils import instantiate
 from PIL import Image
 
-from dgn.cli import trainer as common
-from dgn.cli.config import compose
+from dgn.cli.config import compose, plain
+from dgn.cli.run_settings import read_schedule
 from dgn.cli.train_prior import fit_prior
 from dgn.networks.generator_plans import PUBLISHED
 from dgn.networks.zoo import caffenet
@@ -54,7 +54,7 @@ def test_the_figures_are_the_papers(layer):
     optimizer = config.optimizer
     assert optimizer._target_ == "torch.optim.Adam"
     assert (optimizer.lr, list(optimizer.betas), optimizer.weight_decay) == (2e-4, [0.9, 0.999], 4e-4)
-    schedule = common.schedule(config)(torch.optim.SGD([torch.zeros(1)], lr=1.0)).lr_lambdas[0]
+    schedule = read_schedule(plain(config))(torch.optim.SGD([torch.zeros(1)], lr=1.0)).lr_lambdas[0]
     at = (0, 299_999, 300_000, 500_000, 700_000, 899_999, 900_000, 999_999)
     assert [schedule(step) for step in at] == [1, 1, 1 / 2, 1 / 4, 1 / 8, 1 / 8, 1 / 16, 1 / 16]
     assert config.trainer.max_steps == 1_000_000

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 OWN = Path(__file__).resolve().parents[2] / "benchmarks" / "other_networks.py"
 TINY = [
     *("data.train_images=16", "data.val_images=8", "data.batch_size=4", "data.cache=none", "statistics.images=8"),
-    *("generator.width=0.02", "discriminator.width=0.1", "trainer.max_steps=3", "trainer.accelerator=cpu"),
+    *("generator.width=0.02", "discriminator.channels=8", "trainer.max_steps=3", "trainer.accelerator=cpu"),
     *("trainer.precision=32-true", "trainer.enable_progress_bar=false", "logger=none", "export.encoder=false"),
 ]
 KINDS = {  # the layer of classes, and a unit

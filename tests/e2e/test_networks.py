@@ -16,7 +16,7 @@ from dgn.cli.train_prior import fit_prior
 pytestmark = pytest.mark.e2e
 TINY = [
     *("data.train_images=16", "data.val_images=8", "data.batch_size=4", "data.cache=false", "statistics.images=8"),
-    *("generator.width=0.02", "discriminator.width=0.1", "schedule.warmup=0", "trainer.max_steps=2"),
+    *("generator.width=0.02", "discriminator.channels=8", "schedule.warmup=0", "trainer.max_steps=2"),
     *(
         "trainer.accelerator=cpu",
         "trainer.precision=32-true",

@@ -19,7 +19,7 @@ HERE = r"cat > (?P<file>\S+) <<'END'\n(?P<text>.*?)END\n"
 SMALL = {
     "dgn-train": [
         "data.train_images=32", "data.val_images=16", "data.batch_size=8", "data.num_workers=0", "trainer.max_steps=2",
-        "statistics.images=16", "generator.width=0.05", "discriminator.width=0.25", "trainer.accelerator=cpu",
+        "statistics.images=16", "generator.width=0.05", "discriminator.channels=8", "trainer.accelerator=cpu",
         "trainer.precision=32-true",
     ],
     "dgn-visualize": ["steps=2", "reference_images=0", "seeds=1"],
@@ -121,7 +121,7 @@ def test_jobs_of_a_launcher_read_the_users_files(own):
     [
         (["--config-dir=nowhere"], "--config-dir=nowhere: no such folder"),
         (["--config-dir"], "--config-dir=: no such folder"),
-        (["--config-dir=configs", "loss=dipsim"], "paper, short"),
+        (["--config-dir=configs", "loss=dipsim"], "paper, shares, short"),
         (["--config-dir=configs", "trainer=shirt"], "did you mean short?"),
     ],
 )

@@ -92,7 +92,7 @@ def test_a_classifier_with_every_augmentation(both, network):
     [
         ["encoder.layer=fc8", "discriminator.conditional=true"],
         ["encoder.layer=pool5", "loss.adversarial=0", "ema_decay=0"],
-        ["encoder.layer=fc7", "loss=paper", "loss.raw_features=true", "discriminator.update=before", "gradient_clip=1"],
+        ["encoder.layer=fc7", "recipe=paper", "loss.raw_features=true", "gradient_clip=1", "generator.width=0.05"],
         ["encoder.layer=conv3", "generator.upconvolution=learned"],
         ["encoder.layer=fc6", "data.image_size=32", "generator.normalize_codes=false"],  # what G gives is enlarged
         [

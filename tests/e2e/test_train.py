@@ -43,7 +43,8 @@ def test_the_metrics_have_their_names(trained):
     names = {name for row in rows for name, value in row.items() if value}
     expected = {f"train/loss_{n}" for n in ("image", "feature", "adversarial", "discriminator")}
     expected |= {"train/psnr", "train/feature_distance"}
-    expected |= {"val/psnr", "val/feature_distance", "val/code_error", "balance/ratio"}
+    expected |= {"val/psnr", "val/feature_distance", "val/code_error"}
+    expected |= {f"weights/{n}" for n in ("image", "feature", "adversarial")}
     assert expected <= names
 
 
@@ -147,7 +148,7 @@ def test_a_resumed_run_takes_the_statistics_of_its_checkpoint(user, monkeypatch)
     assert len(measured) == 1
     second = Prior.load(user.folder / out.strip().splitlines()[-1])
     assert second.about["metrics"]["steps"] == 4
-    for name in ("mean", "std", "min", "max"):
+    for name in ("mean", "std", "min", "max", "axes", "axes_std"):
         assert torch.equal(getattr(first.statistics, name), getattr(second.statistics, name))
 
 
@@ -182,7 +183,14 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(user):
     "settings",
     [
         ["loss.adversarial=0", "ema_decay=0"],
-        ["discriminator.conditional=true", "discriminator.update=before", "encoder.layer=conv3"],
+        ["discriminator.conditional=false", "discriminator.update=before", "encoder.layer=conv3"],
+        ["recipe=paper_short", "discriminator.conditional=true", "discriminator.update=before", "generator.width=0.05"],
+        ["recipe=paper"],
+        ["recipe=gpu", "compile=false", "generator.width=0.05", "data.batch_size=8", "trainer.max_steps=3"],
+        ["recipe=none", "loss=shares"],
+        ["adversarial=relativistic", "discriminator.augment=[color,translation,cutout]"],
+        ["discriminator=conv", "discriminator.augment=[cutout]", "adversarial=relativistic", "adversarial.penalty=2"],
+        ["discriminator.layers=[conv3,fc6]", "comparator.layers=[pool5,fc7]", "code_noise=0"],
         [
             "encoder.layer=pool5",
             "comparator=mini_resnet",
@@ -218,11 +226,15 @@ def test_an_encoder_can_be_fitted_and_inverted(user):
         (["data=photos"], "doodles"),
         (["resume=nowhere"], "nowhere"),
         (["loss.image=-1"], "loss.image=-1"),
-        (["loss=deepsim"], "loss=short"),
+        (["loss=deepsim"], "loss=shares"),
         (["discriminator.update=after"], "joint or before"),
         (["statistics.split=test"], "train or val"),
         (["checkpoint.every_n_steps=-1"], "checkpoint.every_n_steps=-1"),
-        (["loss.balance.generator_wins=0.2"], "generator_wins=0.2"),
+        (["loss=paper", "loss.balance.generator_wins=0.2"], "generator_wins=0.2"),
+        (["code_noise=-1"], "code_noise=-1 must be a number >= 0"),
+        (["discriminator.augment=[blur]"], "color, translation, cutout"),
+        (["discriminator.layers=[fc9]"], "no layer 'fc9'"),
+        (["recipe=long"], "paper_short"),
         (["encoder.weights=missing.pt"], "missing.pt"),
         (["data.image_size=500"], "500"),
         (["trainer.max_steps=0"], "trainer.max_steps=0"),

@@ -40,7 +40,7 @@ def patterns() -> dict[int, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def circuits(world) -> dict[str, FoolingCircuit]:
-    make = partial(fooling_circuit, planted=patterns(), real=world.images[:400], steps=80)
+    make = partial(fooling_circuit, planted=patterns(), real=world.images[:400], steps=80, batch=16)
     synthesize = lambda net: torch.cat([search(net, steps, [100]).images for steps in (5, 40)])  # noqa: E731
     return {net.name: make(net, synthesize=synthesize) for net in (world.target, world.judge)}
 
@@ -75,8 +75,8 @@ def test_planted_units_are_flagged_and_honest_ones_are_not(world, circuits):
         classes = {str(objective): i for i, objective in enumerate(objectives)}
         real = unit_images(net, objectives, lambda: world.images.split(64), world.labels.tolist(), classes)
         methods = {}
-        for name, of in (("planted", circuits[net.name].net), ("honest", net)):
-            images = search(of).images
+        for name, network in (("planted", circuits[net.name].net), ("honest", net)):
+            images = search(network, steps=20).images
             methods[name] = {unit: images[2 * i : 2 * i + 2] for unit, i in classes.items()}
         for name, paths in path_similarity(net, methods, real, [deciding_layer(net)]).items():
             verdicts[name] += flagged(paths).values()

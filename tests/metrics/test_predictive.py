@@ -15,7 +15,7 @@ from dgn.metrics.predictive import (
     STRONGEST,
     Explanations,
     PredictivePower,
-    explanations_of,
+    explanations_by_unit,
 )
 from dgn.metrics.query_images import QueryImages
 from dgn.metrics.scores import REAL
@@ -221,14 +221,14 @@ def test_the_images_of_a_search_are_explanations_by_unit(units, images):
     minimized.outcomes[0] = Outcome(False, "no gradient at any step")  # the unit is silent: nothing is lower
     minimized.outcomes[2] = Outcome(False, "not finite")
     minimized.activations[2] = torch.nan
-    found = explanations_of(preferred, minimized)
+    found = explanations_by_unit(preferred, minimized)
     assert list(found) == ["output:0", "output:2", "output:3"]
     torch.testing.assert_close(found["output:0"].strong, images[:1])
     torch.testing.assert_close(found["output:2"].strong, images[2:4])
     torch.testing.assert_close(found["output:2"].weak, images[7:8])
     torch.testing.assert_close(found["output:0"].weak, images[6:7])
     assert found["output:3"].weak is None
-    assert explanations_of(preferred)["output:3"].weak is None
+    assert explanations_by_unit(preferred)["output:3"].weak is None
 
 
 def test_the_page_can_say_that_it_is_a_proxy(units, images):

@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import normalize
+from torch.nn.utils.parametrizations import weight_norm
 
 from dgn.errors import UserError
+from dgn.metrics.features import penultimate
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
 
@@ -127,3 +129,35 @@ class AttentionOverMap(nn.Module):
 
 def test_the_trunk_ends_before_attention_over_a_map_and_heads_of_tokens():
     assert FeatureNet(MapPooled(), InputSpace((32, 32)), "net").trunk() in ("body", "body.3")
+
+
+class Pooled(nn.Module):
+    """Class scores that are pooled and flattened, as in SqueezeNet; `functional` does so without a module."""
+
+    def __init__(self, functional: bool) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 16, 3, 2), nn.ReLU())
+        self.classifier = nn.Sequential(nn.Dropout(), nn.Conv2d(16, 10, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+        self.flatten = nn.Identity() if functional else nn.Flatten()
+
+    def forward(self, x):
+        return self.flatten(self.classifier(self.features(x))).reshape(len(x), -1)
+
+
+@pytest.mark.parametrize("functional", [False, True])
+@pytest.mark.parametrize("labels", [(), LABELS])
+def test_the_code_of_pooled_class_scores_is_what_enters_the_last_layer_with_weights(functional, labels):
+    net = net_of(Pooled(functional), labels)
+    assert net.layer(net.code_layer()).shape == (16, 7, 7)
+    assert net.code_layer() == penultimate(net) == "classifier.1:input"
+
+
+def test_a_parametrized_classifier_is_a_layer_with_weights():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(768, 5), weight_norm(nn.Linear(5, 10)), nn.ReLU())
+    assert net_of(network).code_layer() == "2:input"
+
+
+def test_the_mean_of_two_heads_has_no_last_layer():
+    net = net_of(Transformer(2))
+    assert net.class_layer() == "output"
+    assert net.code_layer() == net.trunk()

@@ -154,7 +154,7 @@ def test_the_default_code_is_the_input_of_the_classifier():
     expected = {
         "resnet18": ("fc:input", 512),
         "alexnet": ("classifier.6:input", 4096),
-        "squeezenet1_1": ("classifier.2", 1000),
+        "squeezenet1_1": ("classifier.1:input", 512),
     }
     for name, (layer, units) in expected.items():
         net = net_of(models.get_model(name, weights=None), 64)

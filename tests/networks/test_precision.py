@@ -6,15 +6,16 @@ from torch import nn
 
 from dgn.metrics.features import extract_features
 from dgn.metrics.naturalness import frechet
-from dgn.networks.discriminator import REAL, Discriminator
+from dgn.networks.discriminator import Discriminator
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
 from dgn.networks.inputs import InputSpace
 from dgn.networks.precision import low_precision
 from dgn.prior.code_prior import CodeAutoencoder
 from dgn.prior.statistics import measure
+from dgn.training.adversarial import CrossEntropy
 from dgn.training.augmentation import Augmentation, blurred
-from dgn.training.losses import discriminator_loss, euclidean, feature_loss, image_loss
+from dgn.training.losses import euclidean, feature_loss, image_loss
 
 LOW = (torch.bfloat16, torch.float16)
 
@@ -78,7 +79,7 @@ def test_everything_else_is_float32_and_the_same(lowered):
         "image loss": lambda: image_loss(images, others),
         "feature loss": lambda: feature_loss({"a": images}, {"a": others}, {"a": 2.0}),
         "euclidean": lambda: euclidean(images, others),
-        "discriminator loss": lambda: discriminator_loss(images[:, :2, 0, 0], REAL),
+        "discriminator loss": lambda: CrossEntropy().discriminator([images[:, 0, 0]], [others[:, 0, 0]]),
         "codes": lambda: autoencoder(images[:, 0, 0, :12]),
         "frechet": lambda: torch.tensor(frechet(images[:, 0, 0, :3], others[:, 0, 0, :3])),
     }

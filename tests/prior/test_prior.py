@@ -6,6 +6,7 @@ from safetensors.torch import load_file, save_file
 
 from dgn.errors import UserError
 from dgn.networks.generator import UpconvGenerator
+from dgn.networks.modulated import ModulatedGenerator
 from dgn.networks.zoo import mini_resnet
 from dgn.prior import Prior
 from dgn.prior.statistics import UnitStatistics
@@ -34,6 +35,16 @@ def test_a_prior_comes_back_from_its_file_as_it_was(prior, tmp_path):
     images = torch.rand(2, 3, 64, 64)
     expected = mini_resnet(classes=3, width=8)(images, ["avgpool"])["avgpool"]
     torch.testing.assert_close(again.encode(images).flatten(1), expected.flatten(1))
+
+
+def test_a_modulated_prior_comes_back_with_its_noise(prior, tmp_path):
+    prior.generator = ModulatedGenerator((32,), 16, width=0.03, noise=True).requires_grad_(False).eval()
+    for block in prior.generator.blocks.values():
+        block.noise.strength.fill_(0.5)
+    prior.generator.to(memory_format=torch.channels_last)  # as a loaded one: sums are in the same order
+    prior.save(tmp_path / "prior.safetensors")
+    codes = prior.sample(4)
+    assert torch.equal(Prior.load(tmp_path / "prior.safetensors").decode(codes), prior.decode(codes))
 
 
 def test_samples_lie_within_the_bounds_and_images_in_image_space(prior):
@@ -71,12 +82,21 @@ def rewrite(path, change, tensors=None) -> None:
     save_file({**load_file(path), **(tensors or {})}, path, metadata={"dgn_prior": json.dumps(header)})
 
 
+def test_a_file_without_a_kind_of_generator_is_upconvolutional(prior, saved):
+    rewrite(saved, lambda h: h["generator"].pop("kind"))
+    codes = prior.sample(2)
+    assert torch.equal(Prior.load(saved).decode(codes), prior.decode(codes))
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lambda h: h.update(format=2),
         lambda h: h.pop("generator"),
         lambda h: h["generator"].update(plan="fc 99999999999, reshape 3x4x4"),
+        lambda h: h["generator"].update(kind="diffusion"),
+        lambda h: h["generator"].update(kind=["upconv"]),
+        lambda h: h["generator"].update(kind="modulated"),
         lambda h: h["generator"].update(code_shape=[31]),
         lambda h: h["generator"].update(image_size="big"),
         lambda h: h["about"].pop("layer"),
@@ -133,3 +153,23 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"bomb\.ckpt"):
         Prior.from_checkpoint(tmp_path / "bomb.ckpt")
     assert not (tmp_path / "ran").exists()
+
+
+def test_principal_axes_come_back_from_the_file_and_files_without_them_open(prior, saved, tmp_path):
+    assert Prior.load(saved).principal is None
+    prior.statistics.axes, _ = torch.linalg.qr(torch.randn(32, 3))
+    prior.statistics.axes = prior.statistics.axes.T.contiguous()
+    prior.statistics.axes_std = 1e-3 * torch.tensor([3.0, 2.0, 1.0])
+    prior.save(tmp_path / "axes.safetensors")
+    axes = Prior.load(tmp_path / "axes.safetensors").principal
+    assert torch.equal(axes.axes, prior.statistics.axes)
+    assert torch.equal(axes.std, prior.statistics.axes_std)
+    torch.testing.assert_close(axes.mean, prior.statistics.mean)
+    variances = prior.statistics.std**2 - 1e-6 * (prior.statistics.axes**2 * torch.tensor([[9.0], [4.0], [1.0]])).sum(0)
+    torch.testing.assert_close(axes.residual, variances.clamp_min(0).sqrt())
+
+
+def test_axes_that_do_not_fit_the_code_are_refused(prior, saved):
+    rewrite(saved, lambda h: None, {"statistics.axes": torch.zeros(3, 31), "statistics.axes_std": torch.ones(3)})
+    with pytest.raises(UserError, match="damaged"):
+        Prior.load(saved)

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from dgn.cli.trainer import device
+from dgn.cli.trainer_devices import device
 from dgn.data.datamodule import ImageData
 from dgn.data.sources import doodles
 from dgn.networks.zoo import mini_caffenet
@@ -46,7 +45,7 @@ def test_features_under_autocast_are_near_those_in_float32(precision):
 @pytest.mark.gpus(2)
 def test_statistics_are_measured_on_the_gpu_of_the_list(monkeypatch):
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    where = device(OmegaConf.create({"accelerator": "gpu", "devices": [1]}))
+    where = device({"accelerator": "gpu", "devices": [1]})
     net = mini_caffenet(classes=4).to(where)
     before = torch.cuda.max_memory_allocated(0)
     measure(net, ["fc6"], [torch.rand(4, 3, 64, 64, device=where)])

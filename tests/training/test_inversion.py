@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dgn.errors import UserError
@@ -14,7 +15,11 @@ from dgn.networks.precision import low_precision
 from dgn.networks.zoo import mini_caffenet, mini_resnet
 from dgn.prior.statistics import UnitStatistics
 from dgn.training.inversion import Inversion, LossWeights, Networks, NonFiniteLoss, add_gradients
-from dgn.training.losses import adversarial_loss, discriminator_loss, feature_loss, image_loss
+from dgn.training.losses import feature_loss, image_loss
+
+
+def cross_entropy(logits: torch.Tensor, label: int) -> torch.Tensor:
+    return F.cross_entropy(logits, torch.full((len(logits),), label))
 
 
 class Steps:
@@ -63,14 +68,14 @@ def test_a_step_leaves_the_papers_gradients_on_g_and_d(monkeypatch):
     y, real = e(x, ["fc6"])["fc6"], e(x, ["pool5"])
     generated = module.generator(y)
     loss = 3e-6 * image_loss(generated, x) + 0.02 * feature_loss(e(generated, ["pool5"]), real, {"pool5": 10.0})
-    loss = loss + 50 * adversarial_loss(module.discriminator(generated))
+    loss = loss + 50 * cross_entropy(module.discriminator(generated), REAL)
     module.zero_grad()
     loss.backward()
     for name, parameter in module.generator.named_parameters():
         torch.testing.assert_close(found[f"generator.{name}"], parameter.grad, rtol=1e-4, atol=1e-4)
     module.zero_grad()
     judged = module.discriminator(x), module.discriminator(generated.detach())
-    (discriminator_loss(judged[0], REAL) + discriminator_loss(judged[1], GENERATED)).backward()
+    (cross_entropy(judged[0], REAL) + cross_entropy(judged[1], GENERATED)).backward()
     for name, parameter in module.discriminator.named_parameters():
         torch.testing.assert_close(found[f"discriminator.{name}"], parameter.grad, rtol=1e-4, atol=1e-6)
     assert not any(name.startswith(("encoder", "comparator")) for name in found)
@@ -103,12 +108,12 @@ def test_with_update_before_g_learns_from_the_updated_d(monkeypatch):
     x, e = steps.images, module.encoder
     y, real = e(x, ["fc6"])["fc6"], e(x, ["pool5"])
     generated = generator(y)
-    loss = discriminator_loss(discriminator(x), REAL) + discriminator_loss(discriminator(generated.detach()), GENERATED)
+    loss = cross_entropy(discriminator(x), REAL) + cross_entropy(discriminator(generated.detach()), GENERATED)
     loss.backward()
     with torch.no_grad():
         for p in discriminator.parameters():
             p -= rate * p.grad
-    adversarial = adversarial_loss(discriminator(generated))
+    adversarial = cross_entropy(discriminator(generated), REAL)
     w = module.weights
     features = feature_loss(e(generated, ["pool5"]), real, {"pool5": 10.0})
     (w.image * image_loss(generated, x) + w.feature * features + w.adversarial * adversarial).backward()
@@ -121,8 +126,8 @@ def test_with_update_before_g_learns_from_the_updated_d(monkeypatch):
     assert noted["loss_discriminator"] == pytest.approx(loss.item(), rel=1e-4)
 
 
-@pytest.mark.parametrize(("frozen", "passes"), [(None, 3), ("generator", 3), ("discriminator", 2)])
-def test_update_before_costs_a_third_pass_where_d_learns_and_freezes_as_jointly(monkeypatch, frozen, passes):
+@pytest.mark.parametrize(("frozen", "passes"), [(None, 4), ("generator", 4), ("discriminator", 2)])
+def test_update_before_judges_again_where_d_learns_and_freezes_as_jointly(monkeypatch, frozen, passes):
     adam = functools.partial(torch.optim.Adam, lr=1e-3)
     steps = Steps(monkeypatch, optimizer=adam, discriminator_update="before")
     module, calls = steps.module, []
@@ -160,6 +165,23 @@ def test_a_conditional_d_sees_codes_as_g_does(monkeypatch, normalize):
     for given in seen:
         torch.testing.assert_close(given, (codes - mean) * scale)
     assert len(seen) == 2
+
+
+def test_with_a_shift_c_sees_both_images_moved_alike_and_e_the_image_as_it_is(monkeypatch):
+    steps = Steps(monkeypatch, comparator_shift=3)
+    module, seen = steps.module, []
+    forward = module.encoder.forward
+    monkeypatch.setattr(
+        module.encoder, "forward", lambda images, layers: (seen.append(images), forward(images, layers))[1]
+    )
+    steps.step()
+    encoded, real, generated = seen
+    assert torch.equal(encoded, steps.images)
+    moves = [(r, c) for r in range(4) for c in range(4) if torch.equal(real, steps.images.roll((r, c), (2, 3)))]
+    assert len(moves) == 1
+    assert moves != [(0, 0)]  # of this seed
+    made = module.generator(module.encode(steps.images)[0])
+    torch.testing.assert_close(generated, made.roll(moves[0], (2, 3)))
 
 
 def test_log_lines_are_readable(monkeypatch):

@@ -1,17 +1,13 @@
-import math
-
 import numpy as np
 import torch
 from hydra.utils import instantiate
 
 from dgn.cli.config import compose
-from dgn.networks.discriminator import GENERATED, REAL
 from dgn.training.balance import Balance
-from dgn.training.inversion import LossWeights
+from dgn.training.loss_weights import LossShares, LossWeights
 from dgn.training.losses import (
     PAPER_FEATURE_VARIANCE,
-    adversarial_loss,
-    discriminator_loss,
+    absolute_image_loss,
     euclidean,
     feature_loss,
     feature_scales,
@@ -58,19 +54,19 @@ def test_feature_layers_share_the_weight_and_dead_layers_get_none():
     assert scales == {"a": PAPER_FEATURE_VARIANCE / 2 / 2.0, "b": 0.0}
 
 
-def test_adversarial_losses_are_cross_entropies_of_the_softmax():
-    logits = torch.tensor([[0.3, 1.5], [2.0, -1.0]])
-    p_real = [math.exp(b) / (math.exp(a) + math.exp(b)) for a, b in logits.tolist()]
-    close = dict(rel_tol=1e-6)
-    assert math.isclose(discriminator_loss(logits, REAL).item(), -sum(map(math.log, p_real)) / 2, **close)
-    fake = -sum(math.log(1 - p) for p in p_real) / 2
-    assert math.isclose(discriminator_loss(logits, GENERATED).item(), fake, **close)
-    assert math.isclose(adversarial_loss(logits).item(), -sum(map(math.log, p_real)) / 2, **close)
+def test_the_absolute_loss_has_the_gradient_of_the_squared_one_where_pixels_are_a_tenth_off():
+    real, step = torch.full((2, 3, 8, 8), 0.4), torch.full((2, 3, 8, 8), 0.1, requires_grad=True)
+    gradients = [torch.autograd.grad(loss(real + step, real), step)[0] for loss in (image_loss, absolute_image_loss)]
+    torch.testing.assert_close(gradients[0], gradients[1])
 
 
-def test_loss_paper_is_the_papers_and_the_default_says_in_what_it_differs():
-    paper, default = (instantiate(compose("train", overrides).loss) for overrides in (["loss=paper"], []))
+def test_loss_paper_is_the_papers_and_short_says_in_what_it_differs():
+    paper, short = (instantiate(compose("train", [name]).loss) for name in ("loss=paper", "recipe=paper_short"))
     balance = Balance(discriminator_wins=0.1, discriminator_returns=0.5, generator_wins=10.0)
     assert paper == LossWeights(image=2e-6, feature=0.01, adversarial=100.0, raw_features=False, balance=balance)
-    assert default == LossWeights(image=2e-4, feature=0.01, adversarial=100.0, raw_features=False, balance=balance)
-    assert instantiate(compose("train", ["loss=short"]).loss) == default
+    assert short == LossWeights(image=2e-4, feature=0.01, adversarial=100.0, raw_features=False, balance=balance)
+    assert instantiate(compose("train", ["loss=short"]).loss) == short
+
+
+def test_the_default_has_the_shares_of_the_python_function():
+    assert instantiate(compose("train", []).loss) == LossShares()

@@ -88,7 +88,7 @@ def test_a_start_is_the_mean_code_of_fifteen_similar_images_of_the_class(net, re
         np.testing.assert_allclose(starts.codes[unit], possible[chosen], atol=1e-6)
     bee = units[1]
     again = near_real(net, PRIOR, {bee: places[bee]}, [7], real)
-    torch.testing.assert_close(again.of(again.codes, [7], [bee]), starts.of(starts.codes, [7], [bee]))
+    torch.testing.assert_close(again.select(again.codes, [7], [bee]), starts.select(starts.codes, [7], [bee]))
 
 
 def test_without_codes_it_is_a_mean_image_and_without_a_class_of_what_excites_most(net, real):

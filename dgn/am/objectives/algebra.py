@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dgn.am.objectives.terms import Direction, Match, Position, Product, Term, literal, name_of, number
+from dgn.am.objectives.terms import Direction, Match, Position, Product, Term, display_name, literal, number
 from dgn.am.objectives.terms import factors as factors_of
 
 
@@ -65,7 +65,7 @@ class Objective:
         for weight, term in self.terms:
             value: float | Tensor = weight
             for factor in factors_of(term):
-                value = value * factor.of(activations[factor.layer].float())
+                value = value * factor.values(activations[factor.layer].float())
             total = total + value
         assert isinstance(total, Tensor)  # there is at least one term
         return total
@@ -83,7 +83,7 @@ class Objective:
         for weight, term in self.terms:
             minus, plus = (" - ", " + ") if text else ("-", "")
             text += minus if weight < 0 else plus
-            text += name_of(term) if abs(weight) == 1 else f"{abs(weight):g} {name_of(term)}"
+            text += display_name(term) if abs(weight) == 1 else f"{abs(weight):g} {display_name(term)}"
         return text
 
 

@@ -24,7 +24,7 @@ class Diversity:
     weight: float
     layer: str | None = None
 
-    def of(self, target: FeatureNet) -> str:
+    def layer_name(self, target: FeatureNet) -> str:
         """Returns the name of the layer that the term reads in this network."""
         return target.layer(self.layer or target.trunk()).name
 

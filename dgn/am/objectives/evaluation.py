@@ -62,7 +62,7 @@ class Evaluation:
         return torch.zeros(self.count, device=flat.device).index_add(0, self._rows, self._weights * values)
 
 
-def activations_of(target: FeatureNet, objectives: Sequence[Objective], images: Images) -> Tensor:
+def objective_values(target: FeatureNet, objectives: Sequence[Objective], images: Images) -> Tensor:
     """Returns every objective's value on every image, (images, objectives), on the CPU.
 
     Args:
@@ -70,13 +70,13 @@ def activations_of(target: FeatureNet, objectives: Sequence[Objective], images: 
         objectives: the objectives to evaluate.
         images: (N, 3, H, W) in image space, or batches of them.
     """
-    return torch.cat(list(activations_by_batch(target, objectives, images)))
+    return torch.cat(list(objective_values_by_batch(target, objectives, images)))
 
 
-def activations_by_batch(target: FeatureNet, objectives: Sequence[Objective], images: Images) -> Iterator[Tensor]:
+def objective_values_by_batch(target: FeatureNet, objectives: Sequence[Objective], images: Images) -> Iterator[Tensor]:
     """Yields every objective's value on every image of a batch, (n, objectives), on the CPU, batch by batch.
 
-    The arguments are those of `activations_of`, which keeps all of them.
+    The arguments are those of `objective_values`, which keeps all of them.
     """
     device = target.device
     layers = list(dict.fromkeys(layer for o in objectives for layer in o.layers))

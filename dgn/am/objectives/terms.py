@@ -54,7 +54,7 @@ class Unit:
     def group(self) -> tuple[Any, ...]:
         return type(self), self.layer, self.reading, self.position == "mean"
 
-    def of(self, activations: Tensor) -> Tensor:
+    def values(self, activations: Tensor) -> Tensor:
         """Returns the unit's value on N images, (N,), from its layer's activations (N, ...)."""
         rows = torch.arange(len(activations), device=activations.device)
         return _read(activations, rows, [self.position] * len(rows), self.reading)[:, self.index]
@@ -96,7 +96,7 @@ class Direction:
     def group(self) -> tuple[Any, ...]:
         return type(self), self.layer, self.position == "mean"
 
-    def of(self, activations: Tensor) -> Tensor:
+    def values(self, activations: Tensor) -> Tensor:
         rows = torch.arange(len(activations), device=activations.device)
         return _read(activations, rows, [self.position] * len(rows)) @ self.vector.to(activations.device)
 
@@ -125,7 +125,7 @@ class Dream:
     def group(self) -> tuple[Any, ...]:
         return type(self), self.layer
 
-    def of(self, activations: Tensor) -> Tensor:
+    def values(self, activations: Tensor) -> Tensor:
         return activations.flatten(1).square().mean(1)
 
     @staticmethod
@@ -162,7 +162,7 @@ class Match:
     def group(self) -> tuple[Any, ...]:
         return type(self), self.layer
 
-    def of(self, activations: Tensor) -> Tensor:
+    def values(self, activations: Tensor) -> Tensor:
         return _nearness(activations, self.code.to(activations.device)[None])
 
     @staticmethod
@@ -186,7 +186,7 @@ class Product:
 
     @property
     def label(self) -> str:
-        return " * ".join(name_of(factor) for factor in self.factors) if any(f.label for f in self.factors) else ""
+        return " * ".join(display_name(factor) for factor in self.factors) if any(f.label for f in self.factors) else ""
 
 
 Simple = Unit | Direction | Dream | Match
@@ -198,7 +198,7 @@ def factors(term: Term) -> tuple[Simple, ...]:
     return term.factors if isinstance(term, Product) else (term,)
 
 
-def name_of(term: Term) -> str:
+def display_name(term: Term) -> str:
     """Returns the term's name for display: the unit's label if there is one, else the expression."""
     if not term.label:
         return str(term)

@@ -5,7 +5,8 @@ A parametrization says where a search starts and how its parameters become image
 are Lucid's. Each is made for a `Setting`.
 """
 
-from dgn.am.parametrizations.code import FC6_RANGE, Code
+from dgn.am.parametrizations.code import Code
+from dgn.am.parametrizations.coordinates import FC6_RANGE
 from dgn.am.parametrizations.fourier import Fourier, Phase
 from dgn.am.parametrizations.pixels import Pixels
 

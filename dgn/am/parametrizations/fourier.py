@@ -50,7 +50,7 @@ class Fourier:
     def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
         images = self.setting.first_images(seeds, self.size, objectives)
         if images is not None:
-            return self.of(images)
+            return self.encode(images)
         shape = (3, self.size[0], self.size[1] // 2 + 1, 2)
         noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds])
         return self.noise * noise.to(self.setting.device)
@@ -59,7 +59,7 @@ class Fourier:
         plane = torch.fft.irfft2(torch.view_as_complex(parameters.contiguous()) * self.gain, s=self.size)
         return torch.einsum("ck,nkhw->nchw", self.basis, plane).sigmoid()
 
-    def of(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
         # A sigmoid never reaches 0 or 1; closer to them than this, its gradient is too small for ascent to return.
         logits = resized(as_images(images).float(), self.size).clamp(0.01, 0.99).logit()
         plane = torch.einsum("kc,nchw->nkhw", torch.linalg.inv(self.basis), logits)
@@ -98,7 +98,7 @@ class Phase:
     def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
         images = self.setting.first_images(seeds, self.size, objectives)
         if images is not None:
-            return self.of(images)
+            return self.encode(images)
         shape = self.magnitude.shape
         turns = torch.stack([torch.rand(shape, generator=torch.Generator().manual_seed(s)) for s in seeds])
         return (2 * torch.pi * (turns - 0.5)).to(self.setting.device)
@@ -107,7 +107,7 @@ class Phase:
         plane = torch.fft.irfft2(torch.polar(self.magnitude.expand_as(parameters), parameters), s=self.size)
         return (self.mean[:, None, None] + torch.einsum("ck,nkhw->nchw", self.basis, plane)).clamp(0, 1)
 
-    def of(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
         return torch.fft.rfft2(self._plane(resized(as_images(images).float(), self.size))).angle()
 
     def _plane(self, images: Tensor) -> Tensor:

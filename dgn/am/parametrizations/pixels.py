@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgn.am.objectives.algebra import Objective
-from dgn.am.objectives.evaluation import activations_of
+from dgn.am.objectives.evaluation import objective_values
 from dgn.am.setting import Setting
 from dgn.data.images import as_images
 from dgn.errors import UserError
@@ -61,7 +61,7 @@ class Pixels:
     def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
         images = self.setting.first_images(seeds, self.size, objectives)
         if images is not None:
-            return self.of(images)
+            return self.encode(images)
         shape = (3, *self.size)
         noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds])
         return self._bases(objectives, len(seeds)) + self.noise * self.unit * noise.to(self.setting.device)
@@ -69,7 +69,7 @@ class Pixels:
     def images(self, parameters: Tensor) -> Tensor:
         return (self.zero + parameters).clamp(0, 1)
 
-    def of(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
         images = as_images(images)
         if tuple(images.shape[-2:]) != self.size:
             images = F.interpolate(images, self.size, mode="bicubic", align_corners=False).clamp(0, 1)
@@ -86,7 +86,7 @@ class Pixels:
         if not objectives:
             return
         why = "the mean image that this method starts from"
-        values = activations_of(self.setting.target, objectives, self.setting.real_images(self.looked_at, why))
+        values = objective_values(self.setting.target, objectives, self.setting.real_images(self.looked_at, why))
         best = values.topk(min(self.nearest, len(values)), dim=0).indices
         sums = torch.zeros(len(objectives), 3, *self.size)
         seen = 0
@@ -95,4 +95,4 @@ class Pixels:
             sums += torch.einsum("on,nchw->ochw", chosen, batch.cpu().float())
             seen += len(batch)
         for objective, total in zip(objectives, sums, strict=True):
-            self._means[objective] = self.of((total / len(best)).unsqueeze(0).to(self.setting.device))
+            self._means[objective] = self.encode((total / len(best)).unsqueeze(0).to(self.setting.device))

@@ -38,7 +38,7 @@ class Clip:
     """Clips every parameter to the parametrization's bounds after each step.
 
     DGN-AM keeps each code unit within [0, mean + 3 sigma] of its activations on real images (Nguyen et al. 2016,
-    section 2.4); pixels stay within [0, 1].
+    section 2.4); pixels stay within [0, 1]; codes along principal axes stay within an ellipsoid (`Ellipsoid`).
 
     Args:
         high: one upper bound for all parameters instead, in the parametrization's unit. PPGN uses 30 on codes of
@@ -51,6 +51,9 @@ class Clip:
     def project(self, step: Step) -> None:
         bounds = step.parametrization.bounds
         if bounds is None:
+            return
+        if not isinstance(bounds, tuple):
+            bounds.clip(step.parameters)
             return
         low, high = bounds
         if self.high is not None:

@@ -44,6 +44,10 @@ class Realism:
                 "the regularizer Realism draws codes towards real ones, and this method optimizes no codes; take "
                 "dgn.am.parametrizations.code.Code, or set the regularizer to null"
             )
+        if step.parameters.shape[1:] != step.parametrization.prior.code_shape:
+            raise UserError(
+                "the regularizer Realism draws the units of codes; give method.parametrization.subspace=null"
+            )
         unit = step.parametrization.unit
         with torch.no_grad():
             residual = self.residual(step.parameters, step.images) / unit

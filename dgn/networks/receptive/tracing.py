@@ -39,7 +39,7 @@ def receptive_fields(
         calls[point] += 1
         for layer in at[point]:
             tensor = layer.take(value) if layer.call in (None, call) else None
-            known = tracing.of(tensor) if tensor is not None else None
+            known = tracing.tracks(tensor) if tensor is not None else None
             if known is not None:
                 rows, columns = (_of_layer(track, layer) for track in known)
                 fields[layer.name] = ReceptiveField(rows, columns, input_size)
@@ -82,7 +82,7 @@ class _Tracing(TorchDispatchMode):
         height, width = images.shape[-2:]
         self._keep(images, (Track(2, height, 1, 0, 0), Track(3, width, 1, 0, 0)))
 
-    def of(self, tensor: Tensor) -> Tracks | None:
+    def tracks(self, tensor: Tensor) -> Tracks | None:
         """The track of a tensor; None if it depends on no input that was traced."""
         there = self._known.get(id(tensor))
         return there[1] if there is not None and there[0]() is tensor else None
@@ -92,7 +92,7 @@ class _Tracing(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
-        operands = [(tensor, self.of(tensor)) for tensor in _flat((args, kwargs))]
+        operands = [(tensor, self.tracks(tensor)) for tensor in _flat((args, kwargs))]
         given = [(tensor, known) for tensor, known in operands if known is not None]
         before = {id(t): (known, t.shape) for t, known in given}
         out = func(*args, **kwargs)
@@ -110,7 +110,7 @@ class _Tracing(TorchDispatchMode):
                 axes.append(operation.result(sources))
             self._keep(tensor, (axes[0], axes[1]))
             base = tensor._base
-            old = self.of(base) if base is not None and func._schema.is_mutable else None
+            old = self.tracks(base) if base is not None and func._schema.is_mutable else None
             if base is not None and old is not None:
                 # A part of a tensor was changed in place: all of it may depend on what came in.
                 rows, columns = (union([a.of_all(False), b.of_all(False)]) for a, b in zip(axes, old, strict=True))

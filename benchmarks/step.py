@@ -1,0 +1,171 @@
+"""Measures the training step against the sum of its networks' passes, an earlier recipe, and a plain step.
+
+    python benchmarks/step.py [--overrides KEY=VALUE ...] [--turns 5]
+
+Prints milliseconds of a step, and ratios, for the default task (or the overrides'):
+
+step         `Inversion.training_step` of recipe=short
+paper_short  the same with recipe=paper_short
+passes       the forward and backward passes that a step cannot do without, each timed alone: E on x; C on G(y) and back
+             to the image; G and back to its weights; D and back to its weights and its input; Adam
+plain        a step as published PyTorch trainings of DeePSiM write it, with the networks of recipe=paper_short: E and C
+             keep their graphs, E(x) and C(x) are separate passes, D sees x, G(y) detached and G(y) again, three
+             optimizers, losses read by .item() one by one
+
+All take turns in one process, so that other work on the machine affects all of them alike.
+"""
+
+import argparse
+import contextlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import torch
+import torch.nn.functional as F
+
+from dgn.cli import train_prior
+from dgn.cli.config import compose
+from dgn.networks.precision import low_precision
+from dgn.training import inversion
+from dgn.training.inversion import Inversion
+
+STEPS = 10  # of each in a turn
+
+
+class Kept(Exception):
+    """Ends a run when its module is built."""
+
+
+def build(overrides: list[str]) -> tuple[Inversion, torch.Tensor]:
+    """Returns the module of a training and a batch of its images, without training."""
+    kept = {}
+
+    def keep(trainer: object, module: Inversion, data: object, *_: object) -> None:
+        if not isinstance(module, Inversion):
+            return fit(trainer, module, data, *_)  # the embedded encoder, if it is not cached yet
+        kept.update(module=module, images=next(data.real_images(data.step_size, "train"))[0])
+        raise Kept
+
+    fit = train_prior.fit
+    config = compose("train", ["logger=none", "statistics.images=200", *overrides])
+    ended, replaced = contextlib.suppress(Kept), mock.patch.object(train_prior, "fit", keep)
+    with tempfile.TemporaryDirectory() as folder, ended, replaced:
+        train_prior.fit_prior(config, Path(folder))
+    return kept["module"], kept["images"]
+
+
+def framework_step(module: Inversion, images: torch.Tensor) -> Callable[[], None]:
+    """Returns a function that takes one step of the module."""
+    made = module.configure_optimizers()
+    module.train()
+
+    def step() -> None:
+        with (
+            mock.patch.object(module, "optimizers", return_value=made["optimizer"]),
+            mock.patch.object(module, "lr_schedulers", return_value=made["lr_scheduler"]),
+            mock.patch.object(inversion, "log_step"),
+            mock.patch.object(Inversion, "global_step", module.max_steps // 2),
+        ):
+            module.training_step((images, torch.zeros(len(images))), 0)
+
+    return step
+
+
+def passes(module: Inversion, images: torch.Tensor) -> dict[str, Callable[[], None]]:
+    """Returns the passes that a step needs, by name."""
+    generator, discriminator = module.generator, module.discriminator
+    codes, features = module.encode(images)
+    codes = codes.detach()
+    optimizer = module.configure_optimizers()["optimizer"]
+    for parameter in [*generator.parameters(), *discriminator.parameters()]:
+        parameter.grad = torch.zeros_like(parameter)
+
+    def generate() -> None:
+        made = generator(codes)
+        torch.autograd.grad(made, list(generator.parameters()), torch.ones_like(made))
+
+    def compare() -> None:
+        leaf = images.clone().requires_grad_()
+        total = torch.stack([value.sum() for value in module.compare(leaf).values()]).sum()
+        torch.autograd.grad(total, leaf)
+
+    def judge() -> None:
+        leaves = {name: value.clone().requires_grad_() for name, value in features.items()}
+        image = images.clone().requires_grad_()
+        seen = discriminator.seen(image, leaves)
+        scores = discriminator.judge(discriminator.seen(images, features), seen, generator.normalized(codes))
+        loss = torch.stack([score.sum() for part in scores for score in part]).sum()
+        torch.autograd.grad(loss, [*discriminator.parameters()], retain_graph=True)
+        torch.autograd.grad(loss, seen)
+
+    return {
+        "encode": lambda: module.encode(images),
+        "generate": generate,
+        "compare": compare,
+        "judge": judge,
+        "optimizer": lambda: optimizer.step(),
+    }
+
+
+def plain_step(module: Inversion, images: torch.Tensor) -> Callable[[], None]:
+    """Returns a function that takes one plain step with the networks of a module (with a D from pixels)."""
+    encoder, generator, discriminator = module.encoder, module.generator, module.discriminator
+    optimizers = [torch.optim.Adam(network.parameters(), lr=2e-4) for network in (generator, discriminator)]
+    real, fake = torch.ones(len(images), dtype=torch.long), torch.zeros(len(images), dtype=torch.long)
+    layers = module.comparator_layers
+
+    def step() -> None:
+        codes = encoder(images, [module.layer])[module.layer]
+        wanted = encoder(images, layers)
+        generated = generator(codes)
+        compared = encoder(generated, layers)
+        loss = F.mse_loss(generated, images) + sum(F.mse_loss(compared[name], wanted[name]) for name in layers)
+        loss = loss + F.cross_entropy(discriminator(generated), real)
+        optimizers[0].zero_grad()
+        loss.backward()
+        optimizers[0].step()
+        loss_discriminator = F.cross_entropy(discriminator(images), real)
+        loss_discriminator = loss_discriminator + F.cross_entropy(discriminator(generated.detach()), fake)
+        optimizers[1].zero_grad()
+        loss_discriminator.backward()
+        optimizers[1].step()
+        loss.item(), loss_discriminator.item()
+
+    return step
+
+
+def milliseconds(function: Callable[[], None]) -> float:
+    began = time.process_time()
+    for _ in range(STEPS):
+        function()
+    return (time.process_time() - began) / STEPS * 1e3 / torch.get_num_threads()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--overrides", nargs="*", default=[], help="of train.py, such as encoder=torchvision")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--bf16", action="store_true", help="layers of networks compute in bfloat16")
+    options = parser.parse_args()
+    module, images = build(["recipe=short", *options.overrides])
+    earlier, earlier_images = build(["recipe=paper_short", *options.overrides])
+    timed = {"step": framework_step(module, images), "paper_short": framework_step(earlier, earlier_images)}
+    timed |= {f"pass: {name}": function for name, function in passes(module, images).items()}
+    timed["plain"] = plain_step(build(["recipe=paper_short", *options.overrides])[0], earlier_images)
+    times: dict[str, list[float]] = {name: [] for name in timed}
+    with low_precision(torch.bfloat16 if options.bf16 else None):
+        for _ in range(options.turns + 1):
+            for name, function in timed.items():
+                times[name].append(milliseconds(function))
+    medians = {name: statistics.median(values[1:]) for name, values in times.items()}
+    medians["passes"] = sum(value for name, value in medians.items() if name.startswith("pass: "))
+    for name, value in medians.items():
+        print(f"{name:18s} {value:8.1f} ms   step / this {medians['step'] / value:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""What a run of task=prior is asked to do, as plain values read from the config."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from dgn.cli.config import plain
+from dgn.cli.run_settings import RunSettings
+from dgn.errors import UserError
+from dgn.networks.featurenet import FeatureNet
+from dgn.networks.landmarks import spread_maps
+from dgn.prior.principal import AXES
+from dgn.training.adversarial import CrossEntropy
+from dgn.training.building import InversionSettings
+from dgn.training.code_noise import CodeNoise
+from dgn.training.differentiable_augmentation import DifferentiableAugmentation
+
+
+@dataclass(frozen=True)
+class PriorTraining:
+    """The settings of a run that trains a prior.
+
+    Attributes:
+        run: the settings that all tasks have.
+        layer: the layer of E to invert.
+        comparator_layers: the layers of C to compare in; "auto": the deepest layer that is a map; "several": up to four
+            maps of different sizes.
+        statistics_images: the number of real images for the statistics of codes and features.
+        statistics_split: "train" or "val", the split that these images are from.
+        statistics_axes: the number of principal axes of the codes that are kept.
+        inversion: how G and D are built and trained.
+        generator_init: a prior whose weights G starts from, where they fit.
+    """
+
+    run: RunSettings
+    layer: str
+    comparator_layers: Sequence[str] | Literal["auto", "several"]
+    statistics_images: int
+    statistics_split: str
+    statistics_axes: int
+    inversion: InversionSettings
+    generator_init: str | None
+
+
+def with_layer(config: DictConfig, encoder: FeatureNet) -> DictConfig:
+    """Returns a copy of the config that names the layer to invert if encoder.layer is auto.
+
+    Other groups may refer to encoder.layer. The run's saved config keeps auto.
+    """
+    if config.encoder.layer != "auto":
+        return config
+    config = config.copy()
+    config.encoder.layer = encoder.code_layer()
+    return config
+
+
+def read_prior_training(config: DictConfig, run: RunSettings) -> PriorTraining:
+    """Reads the settings of task=prior. In `config`, encoder.layer is a name (`with_layer`).
+
+    Keys that configs saved by earlier versions lack have their defaults.
+    """
+    generator = {k: v for k, v in plain(config.generator).items() if k != "init"}
+    discriminator = {k: v for k, v in plain(config.discriminator).items() if k not in ("augment", "update")}
+    init = config.generator.get("init")
+    carried = config.export.encoder
+    return PriorTraining(
+        run=replace(run, config=plain(config)),
+        layer=config.encoder.layer,
+        comparator_layers=_read_layers(config.comparator),
+        statistics_images=config.statistics.images,
+        statistics_split=config.statistics.get("split", "train"),
+        statistics_axes=config.statistics.get("axes", AXES),
+        inversion=InversionSettings(
+            make_generator=instantiate(generator, _partial_=True),
+            make_discriminator=instantiate(discriminator, _partial_=True),
+            make_optimizer=run.make_optimizer,
+            make_schedule=run.make_schedule,
+            weights=instantiate(config.loss),
+            max_steps=run.max_steps,
+            adversarial=instantiate(config.adversarial) if "adversarial" in config else CrossEntropy(),
+            code_noise=CodeNoise(config.get("code_noise", 0.0)),
+            comparator_shift=_read_shift(config),
+            augmentation=DifferentiableAugmentation(list(config.discriminator.get("augment", []))),
+            discriminator_update=config.discriminator.get("update", "joint"),
+            ema_decay=config.ema_decay,
+            seed=run.seed,
+            compile=config.compile,
+            accumulate=run.accumulate,
+            gradient_clip=run.gradient_clip,
+            carries_encoder=None if carried == "auto" else bool(carried),
+        ),
+        generator_init=None if init is None else str(init),
+    )
+
+
+def compared_layers(layers: Sequence[str] | Literal["auto", "several"], comparator: FeatureNet) -> list[str]:
+    """Returns the names of the layers of C to compare in.
+
+    Raises:
+        UserError: If there is no layer of a name.
+    """
+    if isinstance(layers, str):
+        several = spread_maps(comparator.layers()) if layers == "several" else []
+        names = several or [comparator.trunk()]
+    else:
+        names = list(layers)
+    for name in names:
+        comparator.layer(name)
+    return names
+
+
+def _read_layers(comparator: DictConfig) -> Sequence[str] | Literal["auto", "several"]:
+    """Reads the layers of C: comparator.layer, else comparator.layers, a name or a list."""
+    layers = comparator.get("layer") or comparator.layers
+    if layers in ("auto", "several"):
+        return layers
+    names = [layers] if isinstance(layers, str) else list(layers)
+    if not names:
+        raise UserError("comparator.layers names none; give a list of layers, auto or several")
+    return names
+
+
+def _read_shift(config: DictConfig) -> int:
+    shift = config.get("comparator_shift", 0)
+    if not isinstance(shift, int) or isinstance(shift, bool) or shift < 0:
+        raise UserError(f"comparator_shift={shift}: give a number of pixels, at least 0")
+    return shift

@@ -1,0 +1,47 @@
+"""task=statistics: measure the codes of an existing prior again, and fit their principal axes."""
+
+import json
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from dgn.cli.roles import load_prior, own_data
+from dgn.cli.run_start import start
+from dgn.errors import UserError
+from dgn.files import write_whole
+from dgn.prior.statistics import measure
+from dgn.runs.folders import METRICS, PRIOR
+
+log = logging.getLogger(__name__)
+
+_MEASURES = ("explained", "total_seconds")
+
+
+def refit_statistics(config: DictConfig, folder: Path) -> Path:
+    """Measures the statistics of config.prior's codes over its own images; returns the path of the new prior file.
+
+    Writes prior.safetensors, which differs from config.prior in its statistics alone, and metrics.json.
+    """
+    began = time.perf_counter()
+    run = start(config, folder, _MEASURES)
+    prior = load_prior(config.prior, run.device)
+    data, why = own_data(prior)
+    if data is None:
+        raise UserError(f"codes are measured on the images that the prior was trained on; {why}")
+    pl.seed_everything(run.seed, verbose=False)
+    settings = config.statistics
+    log.info("Measuring the codes of %d images at %s (%s)", settings.images, prior.layer, prior.source)
+    batches = (images.to(prior.device) for images, _ in data.real_images(settings.images, settings.split))
+    statistics = measure(prior.encoder_net(), [prior.layer], batches, {prior.layer: settings.axes})[prior.layer]
+    prior = replace(prior, statistics=statistics)
+    explained = prior.principal.explained if prior.principal is not None else 0.0
+    metrics = {"explained": explained, "total_seconds": round(time.perf_counter() - began, 1)}
+    prior.save(folder / PRIOR)
+    write_whole(folder / METRICS, json.dumps(metrics, indent=2))
+    count = 0 if statistics.axes is None else len(statistics.axes)
+    log.info("%d principal axes explain %.1f%% of the codes' variance", count, 100 * explained)
+    return folder / PRIOR

@@ -1,0 +1,109 @@
+"""What every generator G_l is: codes of layer l in, images out. `dgn.networks.generator_kinds` lists the kinds."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from dgn.devices import double
+from dgn.networks.inputs import InputSpace
+from dgn.networks.precision import own_layers
+
+
+class Generator(nn.Module, ABC):
+    """A generator: it normalizes codes, computes raw images from them, and brings these to image space.
+
+    A kind of generator implements `raw` and `architecture`, and sets `uncropped_size`.
+
+    Args:
+        code_shape: Shape of one code: (units,), (channels, height, width) or (tokens, units).
+        image_size: Side of the square images in pixels; larger raw images are center-cropped.
+        output_space: Conversion from raw images to image space.
+        normalize_codes: Whether to subtract each unit's mean and scale the code to unit scale before the first layer
+            (set by `set_code_statistics`). The paper uses raw codes; normalization lets one training configuration
+            work for the codes of any network.
+
+    Attributes:
+        kind: The name of the kind in `spec`.
+        uncropped_size: Side of the raw images in pixels.
+    """
+
+    kind: ClassVar[str]
+    uncropped_size: int
+    code_mean: Tensor
+    code_scale: Tensor
+
+    def __init__(
+        self,
+        code_shape: Sequence[int],
+        image_size: int,
+        output_space: InputSpace | Mapping[str, Any] | None = None,
+        normalize_codes: bool = True,
+    ) -> None:
+        super().__init__()
+        self.code_shape = tuple(int(n) for n in code_shape)
+        self.image_size = image_size
+        if isinstance(output_space, Mapping):
+            output_space = InputSpace.from_dict(output_space)
+        self.output_space = output_space or InputSpace(mean=(0.5,) * 3, std=(0.25,) * 3)
+        # Image = mean + std * raw, so "leave" of a space whose own range is image space's.
+        self.normalize_codes = normalize_codes
+        self.register_buffer("code_mean", torch.zeros(self.code_shape))
+        self.register_buffer("code_scale", torch.ones(()))
+
+    @abstractmethod
+    def raw(self, codes: Tensor) -> Tensor:
+        """Normalized codes (N, *code_shape) -> the last layer's output (N, 3, uncropped_size, uncropped_size)."""
+
+    @abstractmethod
+    def architecture(self) -> dict[str, Any]:
+        """Returns the constructor's arguments beside those of `Generator`, as plain values."""
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """codes: (N, *code_shape) -> images (N, 3, image_size, image_size) in image space, not clamped."""
+        images = self.uncropped(codes)
+        edge = (images.shape[-1] - self.image_size) // 2
+        return images[..., edge : edge + self.image_size, edge : edge + self.image_size]
+
+    def uncropped(self, codes: Tensor) -> Tensor:
+        """Like `forward`, before the center crop: (N, 3, uncropped_size, uncropped_size)."""
+        codes = self.normalized(codes)
+        with own_layers(codes.device):
+            raw = self.raw(codes)
+        return self.output_space.leave(raw)
+
+    def normalized(self, codes: Tensor) -> Tensor:
+        """Input of the first layer for codes (N, *code_shape): normalized if `normalize_codes` is set."""
+        codes = codes.to(self.code_mean.dtype)
+        return (codes - self.code_mean) * self.code_scale if self.normalize_codes else codes
+
+    def upconvolutions(self) -> list[nn.Module]:
+        """Returns the layers with weights that weight decay spares: none, unless a kind has such layers."""
+        return []
+
+    def set_code_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Sets the normalization of codes.
+
+        Each unit's mean is subtracted, and all units are divided by the root mean square of their standard
+        deviations. Dividing each unit by its own would amplify units that are rarely or never active.
+
+        Args:
+            mean: (*code_shape), means over real images.
+            std: (*code_shape), standard deviations over real images.
+        """
+        scale = double(std).square().mean().sqrt().clamp_min(1e-12)
+        self.code_mean.copy_(mean)
+        self.code_scale.fill_(float(1 / scale))
+
+    def spec(self) -> dict[str, Any]:
+        """Returns plain values from which `dgn.networks.generator_kinds.build_generator` builds the same network."""
+        return dict(
+            kind=self.kind,
+            code_shape=list(self.code_shape),
+            image_size=self.image_size,
+            output_space=self.output_space.to_dict(),
+            normalize_codes=self.normalize_codes,
+            **self.architecture(),
+        )

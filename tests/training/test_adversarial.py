@@ -1,0 +1,113 @@
+import math
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from dgn.errors import UserError
+from dgn.networks.discriminator import GENERATED, REAL, Discriminator
+from dgn.networks.feature_discriminator import FeatureDiscriminator
+from dgn.training.adversarial import CrossEntropy, Hinge, Relativistic, gradient_penalty
+
+
+def test_cross_entropy_is_that_of_the_softmax_over_ds_two_logits():
+    torch.manual_seed(0)
+    discriminator = Discriminator(64, width=0.25).eval()
+    real, generated = torch.rand(2, 3, 3, 64, 64)
+    scores = discriminator.judge([real], [generated], torch.zeros(3, 1))
+    of = {REAL: discriminator(real), GENERATED: discriminator(generated)}
+    expected = sum(F.cross_entropy(logits, torch.full((3,), label)) for label, logits in of.items())
+    torch.testing.assert_close(CrossEntropy().discriminator(*scores), expected)
+    fooled = F.cross_entropy(of[GENERATED], torch.full((3,), REAL))
+    torch.testing.assert_close(CrossEntropy().generator(*scores), fooled)
+
+
+def test_hinge_and_relativistic_by_hand():
+    real, generated = [torch.tensor([[0.5], [2.0]])], [torch.tensor([[-3.0], [0.5]])]
+    assert Hinge().discriminator(real, generated).item() == pytest.approx((0.5 + 0) / 2 + (0 + 1.5) / 2)
+    assert Hinge().generator(real, generated).item() == pytest.approx(1.25)
+    pairs = [-3.0 - 0.5, 0.5 - 2.0]
+    expected = sum(math.log1p(math.exp(d)) for d in pairs) / 2
+    assert Relativistic().discriminator(real, generated).item() == pytest.approx(expected, rel=1e-6)
+    expected = sum(math.log1p(math.exp(-d)) for d in pairs) / 2
+    assert Relativistic().generator(real, generated).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_each_head_counts_the_same_whatever_its_positions():
+    real = [torch.zeros(2, 1), torch.zeros(2, 9)]
+    generated = [torch.full((2, 1), 4.0), torch.zeros(2, 9)]
+    assert Hinge().generator(real, generated).item() == pytest.approx(-2.0)
+
+
+def test_the_penalty_of_a_linear_score_is_the_squared_norm_of_its_weights():
+    weights = torch.randn(3 * 4 * 4)
+
+    def judge(real, generated):
+        return [real[0].flatten(1) @ weights[:, None]], [2 * generated[0].flatten(1) @ weights[:, None]]
+
+    x = [torch.rand(5, 3, 4, 4)]
+    expected = 0.7 / 2 * (1 + 4) * weights.square().sum()
+    torch.testing.assert_close(gradient_penalty(judge, x, x, 0.7), expected)
+
+
+@pytest.mark.parametrize("form", [CrossEntropy, Hinge, Relativistic])
+def test_a_wrong_penalty_is_a_user_error(form):
+    with pytest.raises(UserError, match=r"adversarial\.penalty=-1 must be a number >= 0"):
+        form(penalty=-1)
+
+
+SHAPES = {"map": (6, 16, 16), "small": (8, 5, 5), "tokens": (10, 12), "vector": (20,)}
+
+
+def features(count=3):
+    return {name: torch.randn(count, *shape) for name, shape in SHAPES.items()}
+
+
+def test_heads_on_features_of_every_shape_score_each_position_and_learn():
+    torch.manual_seed(0)
+    discriminator = FeatureDiscriminator(SHAPES, (7,), channels=8)
+    real, fake = features(), {name: x.requires_grad_() for name, x in features().items()}
+    codes = torch.randn(3, 7)
+    seen = discriminator.seen(torch.rand(3, 3, 8, 8), real), discriminator.seen(torch.rand(3, 3, 8, 8), fake)
+    a, b = discriminator.judge(*seen, codes)
+    assert [score.shape for score in a] == [score.shape for score in b]
+    assert [score.shape[1] for score in a] == [8 * 8, 5 * 5, 10, 1]
+    loss = CrossEntropy().discriminator(a, b) + gradient_penalty(partial(discriminator.judge, codes=codes), *seen)
+    loss.backward()
+    for name, parameter in discriminator.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+    assert all(x.grad.abs().sum() > 0 for x in fake.values())
+
+
+def test_the_heads_do_not_depend_on_the_scale_of_the_network_but_on_the_code():
+    torch.manual_seed(0)
+    discriminator = FeatureDiscriminator(SHAPES, (7,), channels=8).eval()
+    real, fake, codes = features(), features(), torch.randn(3, 7)
+    scores = discriminator.judge(list(real.values()), list(fake.values()), codes)
+    larger = [[100 * x for x in seen.values()] for seen in (real, fake)]
+    for a, b in zip(scores, discriminator.judge(*larger, codes), strict=True):
+        for x, y in zip(a, b, strict=True):
+            torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-4)
+    others = discriminator.judge(list(real.values()), list(fake.values()), -codes)
+    assert not any(torch.allclose(x, y, atol=1e-3) for x, y in zip(scores[0], others[0], strict=True))
+
+
+def test_the_projections_are_fixed_and_the_heads_have_spectral_norm():
+    torch.manual_seed(0)
+    discriminator = FeatureDiscriminator(SHAPES, None, channels=8, seed=3)
+    again = FeatureDiscriminator(SHAPES, None, channels=8, seed=3)
+    for name, buffer in discriminator.projections.named_buffers():
+        assert torch.equal(buffer, again.projections.get_buffer(name))
+    assert not list(discriminator.projections.parameters())
+    codes = torch.zeros(3, 7)
+    for _ in range(200):  # power iterations
+        discriminator.judge(*(list(features().values()) for _ in range(2)), codes)
+    score = discriminator.heads[0].score.weight.flatten()
+    assert score.norm().item() == pytest.approx(1.0, rel=1e-3)
+
+
+def test_no_layers_is_a_user_error():
+    with pytest.raises(UserError, match=r"discriminator\.layers is empty"):
+        FeatureDiscriminator({}, None)
