@@ -45,6 +45,16 @@ class NormalizedAscent:
         parameters.add_(gradient / scale, alpha=size * self._unit)
 
 
+class Ascent:
+    """Adds the gradient as the regularizers have left it, e.g. the moves of `dgn.am.regularizers.Guidance`."""
+
+    def begin(self, parameters: Tensor, steps: int, unit: float) -> None:
+        """Needs nothing."""
+
+    def step(self, parameters: Tensor, gradient: Tensor, i: int) -> None:
+        parameters.add_(gradient)
+
+
 class StepLength:
     """Steps along the gradient, of one length for every unit, network and code.
 

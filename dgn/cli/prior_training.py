@@ -1,8 +1,8 @@
 """What a run of task=prior is asked to do, as plain values read from the config."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -15,6 +15,7 @@ from dgn.networks.landmarks import spread_maps
 from dgn.prior.principal import AXES
 from dgn.training.adversarial import CrossEntropy
 from dgn.training.building import InversionSettings
+from dgn.training.code_model import CodeModelFit
 from dgn.training.code_noise import CodeNoise
 from dgn.training.differentiable_augmentation import DifferentiableAugmentation
 
@@ -32,6 +33,7 @@ class PriorTraining:
         statistics_split: "train" or "val", the split that these images are from.
         statistics_axes: the number of principal axes of the codes that are kept.
         inversion: how G and D are built and trained.
+        code_model: how the model of the codes is fitted at the end; None: there is none.
         generator_init: a prior whose weights G starts from, where they fit.
     """
 
@@ -42,6 +44,7 @@ class PriorTraining:
     statistics_split: str
     statistics_axes: int
     inversion: InversionSettings
+    code_model: CodeModelFit | None
     generator_init: str | None
 
 
@@ -92,8 +95,21 @@ def read_prior_training(config: DictConfig, run: RunSettings) -> PriorTraining:
             gradient_clip=run.gradient_clip,
             carries_encoder=None if carried == "auto" else bool(carried),
         ),
+        code_model=read_code_model(run.config),
         generator_init=None if init is None else str(init),
     )
+
+
+def read_code_model(values: Mapping[str, Any]) -> CodeModelFit | None:
+    """Reads how the code model is fitted; None if there is none. Raises UserError for a number that is too small."""
+    group = values.get("code_model") or {}  # configs saved by earlier versions have none
+    if group.get("_target_") is None:
+        return None
+    for key in ("codes", "axes", "width", "blocks", "steps", "batch_size"):
+        if not isinstance(group[key], int) or isinstance(group[key], bool) or group[key] < 1:
+            raise UserError(f"code_model.{key}={group[key]}: give a whole number, at least 1")
+    fitting: CodeModelFit = instantiate(group)
+    return fitting
 
 
 def compared_layers(layers: Sequence[str] | Literal["auto", "several"], comparator: FeatureNet) -> list[str]:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from dgn.cli.config import given_overrides
 from dgn.cli.roles import load_prior, own_data
 from dgn.cli.run_settings import RunSettings
 from dgn.cli.run_start import start
@@ -50,18 +52,22 @@ class CodePriorSettings:
 
 
 def fit_code_prior(config: DictConfig, folder: Path) -> Path:
-    """Fits a prior over the codes of config.prior; returns the path of code_prior.safetensors.
+    """Fits a prior over the codes of config.prior, of the kind that the group `kind` names; returns the file's path."""
+    path: Path = instantiate(config.code_prior.fit)(config, folder)
+    return path
 
-    The codes are those of the images that config.prior was trained on. Writes code_prior.safetensors, metrics.json and
+
+def fit_autoencoder(config: DictConfig, folder: Path) -> Path:
+    """Fits a denoising autoencoder over the codes of config.prior; returns the path of code_prior.safetensors.
+
+    Writes code_prior.safetensors, metrics.json and
     the checkpoint into the folder.
     """
     began = time.perf_counter()
-    settings = CodePriorSettings(**config.code_prior)
+    settings = CodePriorSettings(**{key: value for key, value in config.code_prior.items() if key != "fit"})
     run = start(config, folder, _MEASURES)
     prior = load_prior(config.prior, run.device)
-    data, why = own_data(prior)
-    if data is None:
-        raise UserError(f"a prior over codes is fitted to the images that the prior was trained on; {why}")
+    data = images_of(config, prior)
     prior.encoder_net()
     pl.seed_everything(run.seed, verbose=False)
     train, val = (_codes(prior, data, settings.images, split) for split in ("train", "val"))
@@ -98,6 +104,23 @@ def _train(
     summary = format_metrics(metrics, noise_left="Of the noise, a share of %.3f is left on held-out codes")
     log.info("%s; %.0f s in total", summary, metrics["total_seconds"])
     return run.folder / CODE_PRIOR
+
+
+def images_of(config: DictConfig, prior: Prior) -> ImageData:
+    """Returns the images of `data=` if the command line has it, else those that the prior was trained on.
+
+    Raises UserError if these are not known.
+    """
+    if any(word.lstrip("+").split("=")[0] == "data" for word in given_overrides()):
+        given: ImageData = instantiate(config.data)
+        return given
+    data, why = own_data(prior)
+    if data is None:
+        raise UserError(
+            f"a prior over codes is fitted to the images that the prior was trained on; {why}; name a folder of such "
+            "images with data=image_folder data.root=FOLDER"
+        )
+    return data
 
 
 def _codes(prior: Prior, data: ImageData, count: int, split: str) -> torch.Tensor:

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
@@ -16,24 +17,33 @@ from dgn.cli.prior_training import PriorTraining, compared_layers, read_prior_tr
 from dgn.cli.roles import load_prior
 from dgn.cli.run_settings import open_training_data
 from dgn.cli.run_start import start
-from dgn.cli.trainer import make_trainer, running
+from dgn.cli.trainer import make_trainer, running, stopping
 from dgn.data.datamodule import ImageData
 from dgn.files import write_whole
 from dgn.networks.generator_base import Generator
+from dgn.prior.code_model import CodeModel
 from dgn.prior.statistics import UnitStatistics
 from dgn.prior.warm_start import start_from
 from dgn.runs.folders import METRICS, PRIOR
 from dgn.runs.loggers import log_prior
 from dgn.training.building import about_prior, build_inversion
-from dgn.training.callbacks import Reconstructions
+from dgn.training.callbacks import Interruption, Reconstructions
 from dgn.training.code_statistics import code_statistics, saved_statistics
 from dgn.training.fitting import fit, format_metrics
 from dgn.training.fixed_networks import FixedNetworks
+from dgn.training.inversion import Inversion
 from dgn.training.resuming import find_checkpoint
 
 log = logging.getLogger(__name__)
 
-_MEASURES = ("val/psnr", "val/feature_distance", "val/code_error", "generator_parameters", "total_seconds")
+_MEASURES = (
+    "val/psnr",
+    "val/feature_distance",
+    "val/code_error",
+    "code_model/frechet",
+    "generator_parameters",
+    "total_seconds",
+)
 
 
 def fit_prior(config: DictConfig, folder: Path) -> Path:
@@ -67,6 +77,7 @@ def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, be
     if training.generator_init is not None and find_checkpoint(run.folder) is None:
         settings = replace(settings, initialize=partial(_initialize, training.generator_init))
     module = build_inversion(settings, networks, data.image_size, codes, scales, about)
+    module.keep_codes(training.code_model.codes if training.code_model is not None else 0)
     shown = next(data.real_images(16, "val"))[0]
     with running(run) as (loggers, interruption):
         trainer = make_trainer(run, loggers, interruption, [Reconstructions(run.folder, shown)])
@@ -83,7 +94,10 @@ def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, be
         module.about["metrics"] = metrics
         module.about["training"]["steps"] = metrics["steps"]  # fewer where max_time or a callback ended it
         if trainer.is_global_zero:
-            module.prior().save(run.folder / PRIOR)
+            prior = module.prior()
+            prior.code_model = _code_model(training, module, metrics, interruption)
+            metrics["total_seconds"] = round(time.perf_counter() - began, 1)
+            prior.save(run.folder / PRIOR)
             write_whole(run.folder / METRICS, json.dumps(metrics, indent=2))
             log_prior(loggers, run.folder / PRIOR, module.about)
         trainer.strategy.barrier()  # all processes find what rank 0 has written
@@ -92,6 +106,20 @@ def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, be
     )
     log.info("%s; %.0f s in total", summary, metrics["total_seconds"])
     return run.folder / PRIOR
+
+
+def _code_model(
+    training: PriorTraining, module: Inversion, metrics: dict[str, Any], interruption: Interruption
+) -> CodeModel | None:
+    """Fits the code model to the codes that training has seen last, and adds its quality to the metrics."""
+    if training.code_model is None or module.codes is None or module.held_out_codes is None:
+        return None
+    seen, held_out = module.codes.coordinates, module.held_out_codes.coordinates
+    log.info("Fitting the code model to the codes of %d images", len(seen))
+    stop = stopping(training.run, interruption, "while the code model was fitted")
+    model, figures = training.code_model.fit(seen, held_out, module.seed, module.device, stop)
+    metrics.update(figures)
+    return model
 
 
 def _initialize(init: str, generator: Generator) -> None:

@@ -1,6 +1,6 @@
 """Lightning's Trainer of a run, its loggers, and the signals that end it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytorch_lightning as pl
@@ -17,7 +17,7 @@ from dgn.cli.trainer_arguments import (
     writes_checkpoints,
 )
 from dgn.cli.trainer_devices import placement
-from dgn.errors import UserError, first_line
+from dgn.errors import Interrupted, UserError, first_line
 from dgn.runs.loggers import logged
 from dgn.runs.programs import command, override, own_configs_flag
 from dgn.runs.ranks import interactive, rank
@@ -77,10 +77,25 @@ def make_trainer(
 
 def _our_callbacks(run: RunSettings, interruption: Interruption, bar: bool, lines: bool) -> list[pl.Callback]:
     """Returns the callbacks of every run. Progress is shown in a bar, in lines, or not at all."""
-    resume = command("train", *own_configs_flag(), override("resume", run.folder))
     return [
         *([Progress()] if bar else []),
         LastValidation(),  # before Checkpoints, which may end the run
         Throughput(run.trainer["log_every_n_steps"], lines=lines),
-        Checkpoints(run.folder, run.checkpoint_every, resume, interruption),
+        Checkpoints(run.folder, run.checkpoint_every, resuming(run), interruption),
     ]
+
+
+def resuming(run: RunSettings) -> str:
+    """Returns the command that resumes the run."""
+    return command("train", *own_configs_flag(), override("resume", run.folder))
+
+
+def stopping(run: RunSettings, interruption: Interruption, when: str) -> Callable[[], None]:
+    """Returns a function that ends the run if it was asked to stop, and says when, and how to resume it."""
+
+    def stop() -> None:
+        if interruption.received is not None:
+            raise Interrupted(interruption.received, f"stopped {when}; resume with: {resuming(run)}")
+
+    interruption.take()
+    return stop

@@ -33,16 +33,19 @@ from dgn.runs.loggers import check as check_loggers
 from dgn.runs.threads import use_threads
 from dgn.visualization.approaches import make_approaches
 from dgn.visualization.gallery_run import Scene, make_gallery
+from dgn.visualization.samples import write_samples
 from dgn.visualization.settings import FacetSettings, NoteSettings, PredictiveSettings, Visualization
 from dgn.visualization.tracking import log_gallery
 from dgn.visualization.wrong_class import check_wrong_class_starts
+
+_SAMPLES = 16  # of units=none, for each seed
 
 
 def visualize(config: DictConfig, folder: Path) -> Path | None:
     """Maximizes config.units by every method through every prior; returns the page's path.
 
     Measures the results and writes the gallery into the folder. With target.layers=list (or judge.layers=list), prints
-    that network's layers instead.
+    that network's layers instead. With units=none, writes a sheet of samples of the prior's code model.
     """
     check_loggers(config.logger)
     device = select_device(config.device)
@@ -50,6 +53,10 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     if role is not None:
         _list_layers(config, role, device)
         return None
+    if config.units in (None, "none"):
+        config.threads = use_threads(config.threads)
+        (prior, *_) = load_priors(config, device) or [load_prior(None, device)]
+        return write_samples(prior, _SAMPLES * len(read_seeds(config.seeds)), config.seed, folder)
     asked = read_visualization(config)
     config.threads = use_threads(config.threads)
     scene = _make_scene(config, asked, device)

@@ -18,6 +18,10 @@ _MEASURED = {
     "val/psnr": "dB, of reconstructions; higher is closer to the image",
     "val/feature_distance": "between the comparator's features of image and reconstruction, relative; 0: the same",
     "val/code_error": "between the codes of image and reconstruction, relative; 0: the same",
+    "code_model/frechet": "Frechet distance of the code model's samples to held-out codes, relative to their variance",
+    "code_model/frechet_real": "the same, of training codes: the lowest to expect",
+    "code_model/nearest": "distance of a sample to the nearest training code, median",
+    "code_model/nearest_real": "the same, of a held-out code; a model that memorizes has a far lower one",
 }
 """Descriptions of metrics by name."""
 _PRIVATE = ("logger", "resume", "comparison", "hydra")  # settings of the training environment, irrelevant for the prior
@@ -28,9 +32,10 @@ def write_card(path: Path, folder: Path, repository: str) -> None:
     prior = Prior.load(path)
     samples = prior.decode(prior.sample(8))
     save_png(make_grid(samples, nrow=8, padding=2, pad_value=1.0), folder / "samples.png")
-    pictures = [
-        ("samples.png", "Codes drawn unit by unit, decoded: not what real images look like, but what units hold")
-    ]
+    drawn = "Codes drawn unit by unit, decoded: not what real images look like, but what units hold"
+    if prior.code_model is not None:
+        drawn = "Codes drawn from the prior's code model, decoded"
+    pictures = [("samples.png", drawn)]
     reconstructions = sorted((path.parent / "reconstructions").glob("*.png"))
     if reconstructions:
         (folder / "reconstructions.png").write_bytes(reconstructions[-1].read_bytes())
@@ -101,7 +106,7 @@ def _numbers(metrics: Mapping[str, Any]) -> list[str]:
     rows = [
         f"| {name} | {value:.4g} | {_MEASURED.get(name, '')} |"
         for name, value in metrics.items()
-        if name.startswith("val/") and isinstance(value, int | float)
+        if name.startswith(("val/", "code_model/")) and isinstance(value, int | float)
     ]
     return ["On held-out images:", "", "| | | |", "|---|---|---|", *rows] if rows else ["Nothing was measured."]
 

@@ -1,8 +1,8 @@
 """The prior: a generator, the statistics of code units over real images, and metadata of training, in one file.
 
-`prior.safetensors` holds the generator's weights (`generator.*`), the code statistics (`statistics.*`), for small
-encoders the encoder's weights (`encoder.*`), and a JSON header. Loading it executes no code: there is no pickle, and
-the header only names builders.
+`prior.safetensors` holds the generator's weights (`generator.*`), the code statistics (`statistics.*`), the code model
+(`code_model.*`), for small encoders the encoder's weights (`encoder.*`), and a JSON header. Loading it executes no
+code: there is no pickle, and the header only names builders.
 """
 
 import json
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -25,12 +24,12 @@ from dgn.networks.generator_kinds import build_generator
 from dgn.networks.weights.load import load_state_dict
 from dgn.networks.zoo import build, named
 from dgn.prior.clamping import clamp
+from dgn.prior.code_model import CodeModel, read_code_model, to_codes
 from dgn.prior.hub import fetch, is_shared
 from dgn.prior.principal import PrincipalAxes
+from dgn.prior.prior_file import FORMAT, HEADER, check_shapes, read_file, require, require_types
 from dgn.prior.statistics import UnitStatistics, statistics_shapes
 from dgn.runs.programs import command, override
-
-_HEADER, _FORMAT = "dgn_prior", 1
 
 
 @dataclass
@@ -42,6 +41,8 @@ class Prior:
         statistics: Of the code's units over real images.
         about: Plain values: `layer` (of the encoder), `encoder` ({spec, fingerprint, name}), `data`, `training`,
             `metrics`, `config`.
+        code_model: A model of the codes of real images along their principal axes, from which `sample` draws; None: no
+            such model was fitted.
 
     The encoder, the network that the codes come from, is given by `Prior.encoder_net` once it is known.
     """
@@ -51,6 +52,7 @@ class Prior:
     about: dict[str, Any]
     encoder_tensors: dict[str, Tensor] = field(default_factory=dict, repr=False)
     source: str = "prior"
+    code_model: CodeModel | None = None
     _encoder: FeatureNet | None = field(default=None, repr=False)
     _offered: list[FeatureNet] = field(default_factory=list, repr=False)
 
@@ -74,6 +76,8 @@ class Prior:
     def to(self, device: torch.device | str) -> "Prior":
         """Moves the generator (and the encoder, once built); returns the prior."""
         self.generator.to(device)
+        if self.code_model is not None:
+            self.code_model.to(device)
         if self._encoder is not None:
             self._encoder.to(device)
         return self
@@ -99,15 +103,37 @@ class Prior:
         low, high = self.statistics.bounds(sigmas)
         return low.to(self.device), high.to(self.device)
 
-    def sample(self, count: int, seed: int = 0) -> Tensor:
+    @torch.no_grad()
+    def sample(self, count: int, seed: int = 0, generator: torch.Generator | None = None) -> Tensor:
+        """Draws codes (count, *code_shape) from the code model; without one, as `sample_units` does.
+
+        Args:
+            count: The number of codes.
+            seed: Of the random numbers.
+            generator: Gives the random numbers instead; on the CPU.
+        """
+        if self.code_model is None:
+            return self.sample_units(count, seed, generator)
+        generator = torch.Generator().manual_seed(seed) if generator is None else generator
+        return to_codes(self.code_model.sample(count, generator), self.code_axes, self.statistics.rectified)
+
+    def sample_units(self, count: int, seed: int = 0, generator: torch.Generator | None = None) -> Tensor:
         """Samples codes (count, *code_shape) from each unit's normal distribution, clipped to its bounds.
 
         Units are sampled independently, unlike in real codes: samples are starting points of a search rather than
-        realistic images.
+        realistic images. Arguments as for `sample`.
         """
-        noise = torch.randn((count, *self.code_shape), generator=torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed) if generator is None else generator
+        noise = torch.randn((count, *self.code_shape), generator=generator)
         codes = (self.statistics.mean + self.statistics.std * noise).to(self.device)
         return torch.maximum(torch.minimum(codes, self.bounds()[1]), self.bounds()[0])
+
+    @property
+    def code_axes(self) -> PrincipalAxes:
+        """The principal axes of the code model's coordinates, on the prior's device."""
+        assert self.code_model is not None  # callers ask for it
+        assert self.principal is not None  # a code model has axes
+        return self.principal.strongest(self.code_model.count)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
@@ -169,10 +195,14 @@ class Prior:
         statistics = {k: v for k, v in vars(self.statistics).items() if isinstance(v, Tensor)}
         tensors |= {f"statistics.{k}": v for k, v in statistics.items()}
         tensors |= {f"encoder.{k}": v for k, v in self.encoder_tensors.items()}
+        if self.code_model is not None:
+            tensors |= {f"code_model.{k}": v for k, v in self.code_model.state_dict().items()}
         tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-        header = {"format": _FORMAT, "generator": self.generator.spec(), "count": self.statistics.count}
+        header = {"format": FORMAT, "generator": self.generator.spec(), "count": self.statistics.count}
         header["about"] = self.about
-        write_whole(path, save(tensors, metadata={_HEADER: json.dumps(header)}))
+        if self.code_model is not None:
+            header["code_model"] = self.code_model.spec()
+        write_whole(path, save(tensors, metadata={HEADER: json.dumps(header)}))
 
     @classmethod
     @torch.inference_mode(False)  # weights made under it would be of no use to autograd
@@ -184,14 +214,15 @@ class Prior:
         """
         if is_shared(path):
             return cls._load_shared(str(path), device)
-        header, tensors = _read(Path(path))
+        header, tensors = read_file(Path(path))
         try:
             spec, about, count = header["generator"], dict(header["about"]), int(header["count"])
             with torch.device("meta"):  # nothing is allocated before the file is seen to hold it
                 generator = build_generator(spec)
-            _require(about, ("layer", "encoder"), "about")
-            _require(about["encoder"], ("spec", "fingerprint", "name"), "about.encoder")
-            _require_types(about)
+            require(about, ("layer", "encoder"), "about")
+            require(about["encoder"], ("spec", "fingerprint", "name"), "about.encoder")
+            require_types(about)
+            code_model = read_code_model(header, tensors)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             raise UserError(f"{path} is damaged: its header does not describe a prior ({error!r})") from None
         except UserError as error:
@@ -200,15 +231,15 @@ class Prior:
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
             parts.setdefault(part, {})[rest] = tensor
-        _check_shapes(path, parts["generator"], {k: v.shape for k, v in generator.state_dict().items()})
-        _check_shapes(path, parts["statistics"], statistics_shapes(parts["statistics"], generator.code_mean.shape))
+        check_shapes(path, parts["generator"], {k: v.shape for k, v in generator.state_dict().items()})
+        check_shapes(path, parts["statistics"], statistics_shapes(parts["statistics"], generator.code_mean.shape))
         unusable = next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None)
         if unusable:
             raise UserError(f"{path} is damaged: {unusable} holds values that are not finite")
         generator.load_state_dict(parts["generator"], assign=True)
         generator.requires_grad_(False).eval()
         statistics = UnitStatistics(**parts["statistics"], count=count)
-        prior = cls(generator, statistics, about, parts["encoder"], str(path))
+        prior = cls(generator, statistics, about, parts["encoder"], str(path), code_model)
         prior.generator.to(memory_format=torch.channels_last)
         return prior.to(device)
 
@@ -247,52 +278,3 @@ class Prior:
         generator.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
         generator.requires_grad_(False).eval().to(memory_format=torch.channels_last)
         return cls(generator, statistics, about, encoder, str(path)).to(device)
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    if path.is_dir():
-        raise UserError(f"{path} is a folder, not a prior file; a run's prior is prior.safetensors in its folder")
-    if not path.is_file():
-        raise UserError(f"no prior file {path}; `{command('train')}` makes one and prints its path last")
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(_HEADER)
-            if text is None:
-                raise UserError(f"{path} is a safetensors file but no prior: it has no {_HEADER!r} header")
-            header = json.loads(text)
-            if not isinstance(header, dict) or header.get("format") != _FORMAT:
-                version = header.get("format") if isinstance(header, dict) else None
-                raise UserError(f"{path} is a prior of format {version!r}; this version of dgn reads format {_FORMAT}")
-            # Copies: a view of the file is not aligned, and on such memory some kernels add in another order.
-            return header, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise UserError(f"{path} is truncated or not a prior file: {error}") from None
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be read as a prior: {error}") from None
-
-
-def _require(mapping: Any, keys: tuple[str, ...], where: str) -> None:
-    missing = [key for key in keys if key not in mapping]
-    if missing:
-        raise KeyError(f"{where} lacks {', '.join(missing)}")
-
-
-def _require_types(about: dict[str, Any]) -> None:
-    """What the rest of the package reads of a header, and what it takes it for."""
-    encoder = about["encoder"]
-    for name, value, kind in (
-        ("layer", about["layer"], str),
-        ("encoder.spec", encoder["spec"], dict),
-        ("encoder.name", encoder["name"], str),
-        ("encoder.fingerprint", encoder["fingerprint"], str | None),
-        *((key, about.get(key, {}), dict) for key in ("data", "training", "metrics", "config")),
-    ):
-        if not isinstance(value, kind):
-            raise TypeError(f"about.{name} is {value!r}")
-
-
-def _check_shapes(path: str | Path, tensors: dict[str, Tensor], expected: dict[str, Any]) -> None:
-    wrong = [name for name in expected if name not in tensors or tensors[name].shape != expected[name]]
-    wrong += [name for name in tensors if name not in expected]
-    if wrong:
-        raise UserError(f"{path} is damaged: {len(wrong)} tensors are missing or of another size, first {wrong[0]!r}")

@@ -56,6 +56,19 @@ def average(scalars: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return dict(zip(scalars, stacked.div_(number).unbind(), strict=True))
 
 
+def gathered(rows: Tensor) -> Tensor:
+    """Returns the rows (N, ...) of all processes, in the order in which one process alone has them.
+
+    Each process has the same number of rows, every world-size-th of the batch (`dgn.data.datamodule.StepBatches`).
+    """
+    number = processes()[1]
+    if number == 1:
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(number)]
+    dist.all_gather(parts, rows.contiguous())
+    return torch.stack(parts, 1).flatten(0, 1)
+
+
 def any_process(flag: bool) -> bool:
     """Returns, in all processes, whether the flag is set in any of them."""
     if processes()[1] == 1:

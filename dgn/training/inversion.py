@@ -24,6 +24,7 @@ from dgn.prior import Prior
 from dgn.prior.statistics import UnitStatistics
 from dgn.training.accumulation import clip_gradients, parts
 from dgn.training.adversarial import Adversarial, CrossEntropy, gradient_penalty
+from dgn.training.code_buffer import CodeBuffer
 from dgn.training.code_noise import CodeNoise
 from dgn.training.differentiable_augmentation import DifferentiableAugmentation
 from dgn.training.distributed import average, average_gradients
@@ -80,6 +81,8 @@ class Inversion(pl.LightningModule):
     """
 
     code_std: Tensor
+    codes: CodeBuffer | None = None
+    held_out_codes: CodeBuffer | None = None
     strict_loading = False  # E and C are frozen, and not in the checkpoints.
 
     def __init__(
@@ -140,6 +143,15 @@ class Inversion(pl.LightningModule):
                 network.compile()
         self.readback = Readback()
 
+    def keep_codes(self, count: int) -> None:
+        """Keeps the last `count` codes for a code model, and those of validation, if principal axes are known.
+
+        They are saved in every checkpoint.
+        """
+        axes = self.statistics.principal
+        if axes is not None and count:
+            self.codes, self.held_out_codes = CodeBuffer(axes, count), CodeBuffer(axes, count, of_all=False)
+
     @property
     def best_generator(self) -> Generator:
         """The generator of the prior: the averaged one, or the current one if there is no average."""
@@ -156,6 +168,8 @@ class Inversion(pl.LightningModule):
             with record_function("encode"):
                 shift = self.draw_shift()
                 codes, features = self.encode(images, shift)
+                if self.codes is not None:
+                    self.codes.add(codes)
                 codes = self.noisy(codes)
             with record_function("generate"):
                 generated = self.generator(codes)
@@ -309,9 +323,15 @@ class Inversion(pl.LightningModule):
         log_step(self, self.global_step, shown, shown=True)
         log_step(self, self.global_step, others)
 
+    def on_validation_epoch_start(self) -> None:
+        if self.held_out_codes is not None:
+            self.held_out_codes.clear()
+
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         images = batch[0]
         codes, features = self.encode(images)
+        if self.held_out_codes is not None:
+            self.held_out_codes.add(codes)
         generated = self.best_generator(codes).clamp(0, 1)
         generated_codes = self.encoder(generated, [self.layer])[self.layer].float()
         compared = self.compare(generated)
@@ -341,6 +361,8 @@ class Inversion(pl.LightningModule):
         checkpoint["loss"] = self.weights.state_dict()
         checkpoint["code_statistics"] = vars(self.statistics)
         checkpoint["feature_scales"] = self.feature_scales
+        if self.codes is not None:
+            checkpoint["codes"] = self.codes.coordinates
         checkpoint["prior"] = {
             "about": self.about,
             "generator": self.generator.spec(),
@@ -358,6 +380,8 @@ class Inversion(pl.LightningModule):
         self.code_std.copy_(self.statistics.std)
         self.rectified = self.statistics.rectified
         self.feature_scales = checkpoint["feature_scales"]
+        if self.codes is not None and "codes" in checkpoint:  # older checkpoints have none
+            self.codes.coordinates = checkpoint["codes"]
 
 
 class NonFiniteLoss(Exception):

@@ -23,6 +23,7 @@ from dgn.prior import Prior
 from dgn.training.adversarial import Hinge
 from dgn.training.building import InversionSettings, about_prior, build_inversion
 from dgn.training.callbacks import Progress
+from dgn.training.code_model import CodeModelFit
 from dgn.training.code_noise import CodeNoise
 from dgn.training.code_statistics import code_statistics
 from dgn.training.fixed_networks import FixedNetworks
@@ -48,6 +49,7 @@ def train_prior(
     lr: float = 2e-3,
     ema_decay: float = 0.998,
     statistics_images: int = 2000,
+    code_model: CodeModelFit | None = CodeModelFit(),  # noqa: B008 (frozen)
     seed: int = 0,
     accelerator: str = "auto",
     precision: str = "auto",
@@ -70,6 +72,8 @@ def train_prior(
         lr: Learning rate of Adam.
         ema_decay: Decay of the average of G's weights that the prior holds.
         statistics_images: The number of real images over which the codes are measured.
+        code_model: How the model of the codes is fitted at the end (None: there is none, and method=guided cannot use
+            the prior).
         seed: Seed of initial weights and dropout.
         accelerator: As trainer.accelerator of train.py.
         precision: As trainer.precision of train.py.
@@ -103,7 +107,7 @@ def train_prior(
     )
     networks = networks.to(device_of_accelerator(accelerator))
     trainer = partial(_trainer, steps, accelerator, precision, progress)
-    return _train(settings, networks, data, statistics_images, trainer)
+    return _train(settings, networks, data, statistics_images, trainer, code_model)
 
 
 def _train(
@@ -112,6 +116,7 @@ def _train(
     data: ImageData,
     statistics_images: int,
     make_trainer: Callable[[], pl.Trainer],
+    code_model: CodeModelFit | None,
 ) -> Prior:
     """Measures the codes, and trains G for the steps of the trainer; returns the prior."""
     networks.check(settings.weights.feature)
@@ -125,13 +130,19 @@ def _train(
         trainer = make_trainer()
         about = about_prior(networks, data, trainer.max_steps)
         module = build_inversion(settings, networks, data.image_size, codes, scales, about)
+        module.keep_codes(code_model.codes if code_model is not None else 0)
         try:
             trainer.fit(module, data)
         except NonFiniteLoss as error:
             raise UserError(f"a loss is not finite at {error}; lower lr or the loss weights") from None
         trainer.limit_val_batches = 1.0
         (module.about["metrics"],) = trainer.validate(module, data, verbose=False)
-    return module.prior().to("cpu")
+    prior = module.prior()
+    if code_model is not None and module.codes is not None and module.held_out_codes is not None:
+        seen, held_out = module.codes.coordinates, module.held_out_codes.coordinates
+        prior.code_model, figures = code_model.fit(seen, held_out, settings.seed, device)
+        prior.about["metrics"] = {**prior.about["metrics"], **figures}
+    return prior.to("cpu")
 
 
 def _trainer(steps: int, accelerator: str, precision: str, progress: bool) -> pl.Trainer:

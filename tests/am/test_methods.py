@@ -16,11 +16,12 @@ from dgn.cli.config_folders import choices
 from dgn.cli.stages import make_stages, method_for
 from dgn.errors import UserError
 from dgn.methods import dgn_am
+from dgn.prior.code_model import CodeModel
 from dgn.prior.code_prior import CodeAutoencoder, CodePrior, about_codes
 
 METHODS = choices("method")
 NAMED = "dgn_am dgn_am_short dgn_am_adam dgn_am_ellipsoid simonyan2013 yosinski2015 yosinski2015_2 yosinski2015_3"
-NAMED += " yosinski2015_4 mahendran2015 mfv2016 olah2017 maco2023 ppgn2017 ppgn2017_dae pixels"
+NAMED += " yosinski2015_4 mahendran2015 mfv2016 olah2017 maco2023 ppgn2017 ppgn2017_dae pixels guided"
 OBJECTIVES = (
     "4:1, 4:tree-0.5*1:2@3,3, 1:2, 1:2@mean, 3:4, softmax(4:1), log_softmax(4:2), direction(3,{0:1,2:-1}), dream(1), "
     "match(3,{0:1,1:2}), 4:0*5:0, sum(1:all)"
@@ -34,7 +35,10 @@ def configs():
 
 @pytest.fixture
 def every(setting, prior):
-    """The setting, with a prior over codes as well."""
+    """The setting, with a prior over codes and a code model as well."""
+    prior.statistics.axes, prior.statistics.axes_std = torch.eye(5), 0.5 * torch.ones(5)
+    prior.code_model = CodeModel(5, width=8, blocks=1).requires_grad_(False)
+    prior.code_model.std.fill_(0.5)
     autoencoder = CodeAutoencoder(prior.code_shape).requires_grad_(False)
     autoencoder.set_statistics(prior.statistics.mean, prior.statistics.std)
     code_prior = CodePrior(autoencoder, about_codes(prior))
@@ -87,7 +91,7 @@ def test_every_method_can_start_from_a_real_image(configs, every, target, photos
 
 @pytest.mark.parametrize("name", NAMED.split())
 def test_which_methods_need_neither_prior_nor_images(configs, target, name):
-    needs = name.startswith(("dgn_am", "ppgn", "mfv", "maco"))
+    needs = name.startswith(("dgn_am", "guided", "ppgn", "mfv", "maco"))
     with pytest.raises(UserError, match=r"prior|data=") if needs else nullcontext():
         stages = make_stages(method_for(configs[name], "noise", 2), Setting(target))
         maximize(target, parse_units("4:1", target), stages)

@@ -32,6 +32,8 @@ class User:
         "data.batch_size=8",
         "statistics.images=32",
         "generator.width=0.05",
+        "code_model.steps=4",
+        "code_model.width=16",
         "schedule.warmup=2",
         "trainer.log_every_n_steps=2",
         "trainer.accelerator=cpu",

@@ -89,6 +89,27 @@ def test_a_code_prior_is_trained_and_used(trained):
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+def test_a_code_model_is_fitted_to_a_prior_and_draws_and_guides(trained):
+    user, path, _ = trained
+    _, err = user.run("visualize.py", *QUICK, "method=guided", "units=fc8:0", f"prior={path}", status=2)
+    assert "task=code_prior kind=diffusion" in err
+    assert len(err.strip().splitlines()) == 1
+    folder = user.folder / "outputs" / "modelled"
+    more = ["data=doodles", "data.train_images=220", "data.val_images=16", "data.cache=none", f"hydra.run.dir={folder}"]
+    user.run("train.py", "task=code_prior", "kind=diffusion", "code_model.steps=4", "code_model.width=16",
+             f"prior={path}", "trainer.accelerator=cpu", *more)  # fmt: skip
+    prior = Prior.load(folder / "prior.safetensors")
+    assert prior.code_model.width == 16
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["code_model/frechet"] > 0
+    assert prior.about["metrics"]["code_model/nearest"] == metrics["code_model/nearest"]
+    assert prior.about["metrics"]["val/psnr"] == Prior.load(user.folder / path).about["metrics"]["val/psnr"]
+    out, _ = user.run("visualize.py", "units=none", f"prior={folder}", "seeds=1")
+    assert Image.open(user.folder / out.strip().splitlines()[-1]).size == (16 * 66 + 2, 68)
+    _, rows = visualized(user, "method=guided", "units=fc8:0,conv3:1", f"prior={folder}")
+    assert [row["start"] for row in rows] == ["noise", "noise"]
+
+
 def test_the_code_of_a_photo_is_approached(trained, tmp_path):
     """Inversion as an objective: the picture found has a code nearer to the photo's than where it began."""
     user, _, _ = trained

@@ -91,7 +91,7 @@ def test_a_file_without_a_kind_of_generator_is_upconvolutional(prior, saved):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda h: h.update(format=2),
+        lambda h: h.update(format=3),
         lambda h: h.pop("generator"),
         lambda h: h["generator"].update(plan="fc 99999999999, reshape 3x4x4"),
         lambda h: h["generator"].update(kind="diffusion"),

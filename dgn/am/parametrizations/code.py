@@ -16,7 +16,8 @@ class Code:
 
     The setting's `begin` chooses the start. "noise": y ~ N(0, 1) on the scale of CaffeNet's fc6, as in the published
     search, or, along principal axes, the normal distribution with the mean and the covariance of real codes; "sample":
-    each unit drawn from its distribution over real images; or images, whose codes are the start.
+    a code drawn from the prior's code model, or without one each unit from its distribution over real images; or
+    images, whose codes are the start.
 
     Args:
         setting: the target and the prior.

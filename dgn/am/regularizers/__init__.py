@@ -15,6 +15,7 @@ Losses and gradients act in the order in which a method lists them: a loss after
 a gradient of known size, one before it against the objective itself.
 """
 
+from dgn.am.regularizers.diffusion import Guidance, ReverseStep
 from dgn.am.regularizers.parameters import Clip, Decay, L2Loss, UnitGradient
 from dgn.am.regularizers.pixels import AlphaNorm, Blur, NormBound, SmallContribution, SmallNorm, blur_matrix
 from dgn.am.regularizers.realism import Realism, autoencoder_realism, encoder_realism
@@ -29,11 +30,13 @@ __all__ = [
     "Crops",
     "Decay",
     "Denoise",
+    "Guidance",
     "Jitter",
     "L2Loss",
     "Noise",
     "NormBound",
     "Realism",
+    "ReverseStep",
     "Rotate",
     "Scale",
     "SmallContribution",

@@ -1,0 +1,85 @@
+"""The state of a reverse diffusion over codes as what is optimized: from noise to a code of the code model."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dgn.am.objectives.algebra import Objective
+from dgn.am.parametrizations.coordinates import UnitCoordinates
+from dgn.am.setting import Setting
+from dgn.am.starts import Starts
+from dgn.am.step import Draws
+from dgn.errors import UserError
+from dgn.prior.code_model import to_codes, to_coordinates
+from dgn.runs.programs import command, override
+
+
+class NoisyCode:
+    """Noisy coordinates of a code and their estimate without noise (`dgn.prior.code_model`); images are G(estimate).
+
+    Parameters are (N, 2, k): the noisy coordinates x, and the estimate D(x). The gradient of an objective is that of
+    the estimate. The regularizer `ReverseStep` carries both to the next lower noise level.
+
+    The start is noise of the highest level for the setting's `begin` of "noise" and "sample". For images, it is their
+    code with noise of the level `from_image` (SDEdit, Meng et al. 2022).
+
+    Args:
+        setting: the target and the prior, which has a code model.
+        from_image: the noise level at which searches start from images, as a fraction of the highest.
+        travel: the number of steps at each noise level; all but the last return to it, by adding noise again (time
+            travel, Yu et al. 2023).
+
+    Raises:
+        UserError: if the prior has no code model, or `travel` is below 1.
+    """
+
+    searches_codes = True
+    bounds = None
+
+    def __init__(self, setting: Setting, from_image: float = 0.3, travel: int = 1) -> None:
+        if travel < 1:
+            raise UserError(f"method.parametrization.travel={travel}: give a number of steps, at least 1")
+        prior = setting.codes()
+        if prior.code_model is None:
+            refit = command("train", "task=code_prior", "kind=diffusion", override("prior", prior.source))
+            raise UserError(f"{prior.source} has no code model, which this method draws from; fit one with `{refit}`")
+        self.model, self.axes = prior.code_model, prior.code_axes
+        self._prior, self._begin = prior, setting.begin
+        self.travel = travel
+        self.highest = 1.0 if isinstance(setting.begin, str) else from_image
+        self.unit = UnitCoordinates(prior, sigmas=3).unit
+
+    def levels(self, steps: int) -> Tensor:
+        """Returns the noise level of each of `steps` steps, followed by 0: (steps + 1,), on the CPU."""
+        distinct = self.model.levels(-(-steps // self.travel), self.highest)
+        return torch.cat([distinct[:-1].repeat_interleave(self.travel)[-steps:], distinct[-1:]])
+
+    def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
+        codes = self._first_codes(seeds, objectives)
+        if codes is None:
+            noisy = self.model.noise([torch.Generator().manual_seed(seed) for seed in seeds])
+        else:
+            noise = Draws(seeds, codes.device).normal(self.model.count)
+            noisy = to_coordinates(codes, self.axes) + self._highest_level * noise
+        with torch.no_grad():
+            return torch.stack([noisy, self.model(noisy, noisy.new_full((len(noisy),), self._highest_level))], 1)
+
+    def images(self, parameters: Tensor) -> Tensor:
+        return self._prior.decode(to_codes(parameters[:, 1], self.axes, self._prior.statistics.rectified))
+
+    def of(self, images: Tensor) -> Tensor:
+        coordinates = to_coordinates(self._prior.encode(images), self.axes)
+        return torch.stack([coordinates, coordinates], 1)
+
+    @property
+    def _highest_level(self) -> float:
+        return float(self.levels(1)[0])
+
+    def _first_codes(self, seeds: Sequence[int], objectives: Sequence[Objective]) -> Tensor | None:
+        if isinstance(self._begin, Starts):
+            return self._begin.of(self._begin.codes, seeds, objectives).to(self._prior.device)
+        if isinstance(self._begin, Tensor):
+            codes = self._prior.encode(self._begin.to(self._prior.device))
+            return codes[[s % len(codes) for s in seeds]]
+        return None

@@ -1,0 +1,101 @@
+"""Guided diffusion over codes: the code model's reverse steps, whose estimates move along the objective's gradient.
+
+The code model draws a code from noise by reverse steps (`dgn.prior.code_model`). If at each step the estimate z of the
+clean code is moved by the posterior covariance times the gradient of s f(z), codes are drawn from p(z) exp(s f(z))
+instead: exactly, if p is normal and f linear. `Guidance` gives this move, which the update `Ascent` takes;
+`ReverseStep` goes on to the next noise level. Both need the parametrization `NoisyCode`.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dgn.am.parametrizations.noisy_code import NoisyCode
+from dgn.am.step import Step
+from dgn.errors import UserError
+from dgn.prior.code_model import reverse_step
+
+
+class Guidance:
+    """Turns the gradient of the objective into the move of the clean estimate.
+
+    For a gradient g the move is
+
+        strength * C g / sqrt(g' V g)
+
+    with V the covariance of real codes, and C that of the code given its noisy coordinates x at noise level sigma. The
+    denominator is the objective's standard deviation over real codes, to first order. So `strength` is in standard
+    deviations, whatever the objective's scale: a linear objective is raised by that many.
+
+    Args:
+        strength: s. 0: none, the code model's own samples.
+        through: "estimate": C is that of a normal distribution, V sigma^2 / (V + sigma^2), and the gradient stays on
+            the clean estimate (MPGD, He et al. 2024). "denoiser": C = sigma^2 dD(x)/dx, and the gradient passes through
+            the denoiser (DPS, Chung et al. 2023).
+
+    Raises:
+        UserError: if `through` is unknown.
+    """
+
+    def __init__(self, strength: float = 8.0, through: str = "estimate") -> None:
+        if through not in ("estimate", "denoiser"):
+            raise UserError(f"method.regularizers.guidance.through={through}: give estimate (MPGD) or denoiser (DPS)")
+        self.strength, self.through = strength, through
+
+    def gradient(self, gradient: Tensor, step: Step) -> Tensor:
+        state = _state_of(step)
+        slope = gradient[:, 1]
+        sigma = state.levels(step.steps)[step.i].to(slope).expand(len(slope))
+        spread = (slope.square() * state.model.std.square()).sum(1, keepdim=True).sqrt().clamp_min(1e-20)
+        if self.through == "denoiser":
+            move = sigma[:, None].square() * self._through_denoiser(state, step.parameters[:, 0], sigma, slope)
+        else:
+            move = state.model.posterior_variance(sigma) * slope
+        moves = torch.zeros_like(gradient)
+        moves[:, 1] = self.strength * move / spread
+        return moves
+
+    @staticmethod
+    def _through_denoiser(state: NoisyCode, noisy: Tensor, sigma: Tensor, slope: Tensor) -> Tensor:
+        with torch.enable_grad():
+            noisy = noisy.detach().requires_grad_(True)
+            (gradient,) = torch.autograd.grad(state.model(noisy, sigma), noisy, slope)
+        return gradient
+
+
+class ReverseStep:
+    """Goes from the clean estimate to the next lower noise level, and estimates again (DDIM, Song et al. 2021).
+
+    Where the next step is at the same level (`NoisyCode.travel`), noise is then added up to that level.
+
+    Args:
+        fresh_noise: whether the step adds as much noise as ancestral sampling does (eta = 1), which corrects earlier
+            steps; else it is deterministic (eta = 0), and the search keeps what its start lacks of the objective.
+    """
+
+    def __init__(self, fresh_noise: bool = True) -> None:
+        self.fresh_noise = fresh_noise
+
+    def project(self, step: Step) -> None:
+        state = _state_of(step)
+        noisy, clean = (part.clone() for part in step.parameters.unbind(1))
+        levels = state.levels(step.steps)
+        here, there = levels[step.i : step.i + 2].tolist()
+        lower = float(levels[levels < here].max())
+        fresh = step.draws.normal(state.model.count) if self.fresh_noise else None
+        ahead = reverse_step(noisy, clean, here, lower, fresh)
+        if there > lower:
+            ahead = ahead + (there**2 - lower**2) ** 0.5 * step.draws.normal(state.model.count)
+        step.parameters[:, 0] = ahead
+        step.parameters[:, 1] = state.model(ahead, ahead.new_full((len(ahead),), there)) if there > 0 else ahead
+
+
+def _state_of(step: Step) -> NoisyCode:
+    parametrization: Any = step.parametrization
+    if not isinstance(parametrization, NoisyCode):
+        raise UserError(
+            "guided diffusion needs a code with its noise; take dgn.am.parametrizations.NoisyCode as the "
+            "parametrization, or set the regularizers `guidance` and `reverse` to null"
+        )
+    return parametrization

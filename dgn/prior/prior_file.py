@@ -1,0 +1,67 @@
+"""Reading a prior file, whose header and tensors are untrusted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from dgn.errors import UserError
+from dgn.runs.programs import command
+
+HEADER, FORMAT = "dgn_prior", 2
+"""The name of the header, and the version of what it and the tensors hold."""
+_OLDER = (1,)  # without a code model
+
+
+def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Returns the header and the tensors of a prior file. Raises UserError for a file that is none."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, not a prior file; a run's prior is prior.safetensors in its folder")
+    if not path.is_file():
+        raise UserError(f"no prior file {path}; `{command('train')}` makes one and prints its path last")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(HEADER)
+            if text is None:
+                raise UserError(f"{path} is a safetensors file but no prior: it has no {HEADER!r} header")
+            header = json.loads(text)
+            if not isinstance(header, dict) or header.get("format") not in (FORMAT, *_OLDER):
+                version = header.get("format") if isinstance(header, dict) else None
+                raise UserError(
+                    f"{path} is a prior of format {version!r}; this version of dgn reads formats up to {FORMAT}"
+                )
+            # Copies: a view of the file is not aligned, and on such memory some kernels add in another order.
+            return header, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise UserError(f"{path} is truncated or not a prior file: {error}") from None
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be read as a prior: {error}") from None
+
+
+def require(mapping: Any, keys: tuple[str, ...], where: str) -> None:
+    missing = [key for key in keys if key not in mapping]
+    if missing:
+        raise KeyError(f"{where} lacks {', '.join(missing)}")
+
+
+def require_types(about: dict[str, Any]) -> None:
+    """What the rest of the package reads of a header, and what it takes it for."""
+    encoder = about["encoder"]
+    for name, value, kind in (
+        ("layer", about["layer"], str),
+        ("encoder.spec", encoder["spec"], dict),
+        ("encoder.name", encoder["name"], str),
+        ("encoder.fingerprint", encoder["fingerprint"], str | None),
+        *((key, about.get(key, {}), dict) for key in ("data", "training", "metrics", "config")),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(f"about.{name} is {value!r}")
+
+
+def check_shapes(path: str | Path, tensors: dict[str, Tensor], expected: dict[str, Any]) -> None:
+    wrong = [name for name in expected if name not in tensors or tensors[name].shape != expected[name]]
+    wrong += [name for name in tensors if name not in expected]
+    if wrong:
+        raise UserError(f"{path} is damaged: {len(wrong)} tensors are missing or of another size, first {wrong[0]!r}")

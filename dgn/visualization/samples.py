@@ -1,0 +1,27 @@
+"""Images that a prior draws without any objective: what its code model has learned."""
+
+from pathlib import Path
+
+import torch
+from torchvision.utils import make_grid
+
+from dgn.data.images import save_png
+from dgn.errors import UserError
+from dgn.prior import Prior
+from dgn.runs.programs import command, override
+
+SHEET = "samples.png"
+
+
+@torch.no_grad()
+def write_samples(prior: Prior, count: int, seed: int, folder: Path) -> Path:
+    """Writes a sheet of `count` decoded draws from the prior's code model; returns its path.
+
+    Raises UserError if the prior has no code model.
+    """
+    if prior.code_model is None:
+        refit = command("train", "task=code_prior", "kind=diffusion", override("prior", prior.source))
+        raise UserError(f"{prior.source} has no code model to draw from; fit one with `{refit}`")
+    images = torch.cat([prior.decode(codes).cpu() for codes in prior.sample(count, seed).split(64)])
+    save_png(make_grid(images, nrow=16, padding=2, pad_value=1.0), folder / SHEET)
+    return folder / SHEET

@@ -1,0 +1,104 @@
+"""Guided diffusion against the closed form: a normal distribution, tilted by a linear objective, is shifted."""
+
+import itertools
+
+import pytest
+import torch
+
+from dgn.am.maximize import maximize
+from dgn.am.objectives.language import parse_units
+from dgn.am.parametrizations import Code, NoisyCode
+from dgn.am.regularizers import Guidance, ReverseStep
+from dgn.am.setting import Setting
+from dgn.am.stage import Stage
+from dgn.am.step import Draws, Step
+from dgn.am.updates import Ascent
+from dgn.errors import UserError
+from dgn.prior.code_model import CodeModel, to_codes
+
+STD = torch.tensor([2.0, 1.0, 0.5])
+
+
+@pytest.fixture
+def modelled(prior, target):
+    """The setting of a prior whose codes are normal along three axes."""
+    prior.statistics.axes, prior.statistics.axes_std = torch.eye(5)[:3].contiguous(), STD
+    prior.code_model = CodeModel(3, width=8, blocks=1).requires_grad_(False)
+    prior.code_model.std.copy_(STD)
+    return Setting(target, prior)
+
+
+def run(parametrization, slope, guidance, reverse, seeds, steps):
+    """The parts of a stage on a linear objective, without a generator and a network."""
+    parameters, draws = parametrization.start(seeds), Draws(seeds)
+    update = Ascent()
+    update.begin(parameters, steps, parametrization.unit)
+    for i in range(steps):
+        step = Step(parametrization, parameters, torch.empty(0), draws, i, steps)
+        gradient = torch.stack([torch.zeros(len(seeds), 3), slope.expand(len(seeds), 3)], 1)
+        update.step(parameters, guidance.gradient(gradient, step), i)
+        reverse.project(step)
+    return parameters
+
+
+def prior_noise(parametrization: NoisyCode) -> float:
+    return float(parametrization.levels(1)[0])
+
+
+@pytest.mark.parametrize("through", ["estimate", "denoiser"])
+@pytest.mark.parametrize("fresh_noise", [True, False])
+@pytest.mark.parametrize("travel", [1, 2])
+def test_a_linear_objective_is_raised_by_strength_standard_deviations(modelled, through, fresh_noise, travel):
+    slope, strength = torch.tensor([1.0, -2.0, 3.0]) * 7, 2.5
+    parametrization = NoisyCode(modelled, travel=travel)
+    parameters = run(
+        parametrization, slope, Guidance(strength, through), ReverseStep(fresh_noise), list(range(400)), 80 * travel
+    )
+    spread = (slope.square() * STD.square()).sum().sqrt()
+    final = parameters[:, 1]
+    expected = strength * STD.square() * slope / spread
+    if not fresh_noise and travel == 1:  # what the start lacks is kept: it is noise around 0 and not around the shift
+        expected = expected * (1 - STD / (STD.square() + prior_noise(parametrization) ** 2).sqrt())
+    torch.testing.assert_close(final.mean(0), expected, rtol=0.05, atol=0.2)
+    torch.testing.assert_close(final.std(0), STD, rtol=0.12, atol=0)
+    assert float((final @ slope).mean() / spread) == pytest.approx(float(expected @ slope / spread), rel=0.06)
+    assert torch.equal(parameters[:, 0], final)
+
+
+def test_without_strength_searches_draw_from_the_code_model(modelled, prior, target):
+    stage = Stage(NoisyCode(modelled), Ascent, [Guidance(0.0), ReverseStep(fresh_noise=False)], steps=30)
+    preferred = maximize(target, parse_units("4:0", target), stage, [0, 1])
+    model = prior.code_model
+    noisy = model.noise([torch.Generator().manual_seed(seed) for seed in (0, 1)])
+    levels = model.levels(30)
+    for here, there in itertools.pairwise(levels):
+        clean = model(noisy, here.expand(2))
+        noisy = clean + there / here * (noisy - clean)
+    expected = prior.decode(to_codes(noisy, prior.code_axes, rectified=True))
+    torch.testing.assert_close(preferred.images, expected, atol=1e-4, rtol=0)
+
+
+def test_a_search_from_an_image_keeps_more_of_it_the_lower_its_noise(modelled, prior, target, photos):
+    setting = Setting(target, prior, begin=photos[:1])
+    codes = prior.encode(photos[:1])
+    distances = []
+    for level in (1.0, 0.01):
+        start = NoisyCode(setting, from_image=level).start([0, 1, 2])
+        found = to_codes(start[:, 1], prior.code_axes, rectified=False)
+        distances.append(float((found[:, :3] - codes[:, :3]).norm()))
+    assert distances[1] < 0.2 * distances[0]
+
+
+def test_a_prior_without_a_code_model_is_refused_with_the_command_that_fits_one(setting):
+    with pytest.raises(UserError, match="task=code_prior kind=diffusion"):
+        NoisyCode(setting)
+
+
+def test_the_parts_need_each_other_and_known_words(setting, modelled, target):
+    stage = Stage(Code(setting), Ascent, [Guidance()], steps=1)
+    with pytest.raises(UserError, match="NoisyCode"):
+        maximize(target, "4:0", stage)
+    with pytest.raises(UserError, match="estimate"):
+        Guidance(through="pixels")
+    with pytest.raises(UserError, match="travel=0"):
+        NoisyCode(modelled, travel=0)
