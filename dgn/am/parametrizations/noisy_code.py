@@ -68,7 +68,7 @@ class NoisyCode:
     def images(self, parameters: Tensor) -> Tensor:
         return self._prior.decode(to_codes(parameters[:, 1], self.axes, self._prior.statistics.rectified))
 
-    def of(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
         coordinates = to_coordinates(self._prior.encode(images), self.axes)
         return torch.stack([coordinates, coordinates], 1)
 
@@ -78,7 +78,7 @@ class NoisyCode:
 
     def _first_codes(self, seeds: Sequence[int], objectives: Sequence[Objective]) -> Tensor | None:
         if isinstance(self._begin, Starts):
-            return self._begin.of(self._begin.codes, seeds, objectives).to(self._prior.device)
+            return self._begin.select(self._begin.codes, seeds, objectives).to(self._prior.device)
         if isinstance(self._begin, Tensor):
             codes = self._prior.encode(self._begin.to(self._prior.device))
             return codes[[s % len(codes) for s in seeds]]
