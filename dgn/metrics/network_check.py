@@ -86,7 +86,7 @@ def check_network(
     plain = NetworkCheck(accuracy, len(images))
     if accuracy >= _GOOD or not try_others:
         return plain
-    count = int(_SECONDS / max(each, 1e-6) / (len(_NORMALIZATIONS) + 6))
+    count = int(_SECONDS / max(each, 1e-6) / (2 * len(_NORMALIZATIONS) + 8))
     count = min(max(count, _FEWEST), _MOST, len(images))
     few = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count]
     return _with_best_settings(plain, net, images[few], wanted[few])
@@ -121,21 +121,28 @@ def _with_best_settings(plain: NetworkCheck, net: FeatureNet, images: Tensor, wa
         both = replace(best[first][1], **changed)
         tried.append((_accuracy(net, both, images, wanted), both))
     accuracy, space = max(tried, key=lambda entry: entry[0], default=(start, own))
-    if accuracy - start < max(0.1, 3 * math.sqrt(0.5 / len(images))):  # three standard errors of a difference
+    one_class = float(wanted.bincount().max()) / len(wanted)  # for a network that always gives the same class
+    if accuracy - max(start, one_class) < max(0.1, 3 * math.sqrt(0.5 / len(images))):  # three standard errors
         return plain
     return replace(plain, settings=_in_words(space, own), better=accuracy)
 
 
-_KINDS = {"order": ("channel_order",), "normalization": ("mean", "std", "value_range"), "size": ("size",)}
+_KINDS = {
+    "order": ("channel_order",),
+    "normalization": ("mean", "std", "value_range", "channel_order"),
+    "size": ("size",),
+}
 """The settings that are tried together."""
 
 
 def _alternatives(own: InputSpace, image_side: int) -> Iterator[tuple[str, InputSpace]]:
-    """Yields other input spaces, which differ from the network's own in one kind of setting."""
-    yield "order", replace(own, channel_order="BGR" if own.channel_order == "RGB" else "RGB")
-    for mean, std, value_range in _NORMALIZATIONS.values():
-        if (mean, std, value_range) != (own.mean, own.std, own.value_range):
-            yield "normalization", replace(own, mean=mean, std=std, value_range=value_range)
+    """Yields other input spaces, which differ from the network's own in one kind of settings."""
+    other = replace(own, channel_order="BGR" if own.channel_order == "RGB" else "RGB")
+    yield "order", other
+    for space in (own, other):  # with a wrong mean, the right order alone may not help
+        for mean, std, value_range in _NORMALIZATIONS.values():
+            if (mean, std, value_range) != (own.mean, own.std, own.value_range):
+                yield "normalization", replace(space, mean=mean, std=std, value_range=value_range)
     sides = {image_side, 224}
     if own.size is not None:
         sides |= {own.size[0] // 2, own.size[0] * 2}

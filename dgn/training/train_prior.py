@@ -44,6 +44,7 @@ def train_prior(
     comparator_layers: Sequence[str] | None = None,
     weights: Combination | None = None,
     code_noise: float = 0.5,
+    comparator_shift: int = 3,
     width: float = 0.25,
     lr: float = 2e-3,
     ema_decay: float = 0.998,
@@ -66,6 +67,7 @@ def train_prior(
             sizes).
         weights: How the three losses are combined (None: as in train.py).
         code_noise: Strength of the noise on the codes that G is trained on (0: none).
+        comparator_shift: C sees images shifted by up to so many pixels (0: not shifted).
         width: Width of G, as a fraction of the paper's.
         lr: Learning rate of Adam.
         ema_decay: Decay of the average of G's weights that the prior holds.
@@ -99,6 +101,7 @@ def train_prior(
         steps,
         adversarial=Hinge(),
         code_noise=CodeNoise(code_noise),
+        comparator_shift=comparator_shift,
         ema_decay=ema_decay,
         seed=seed,
     )

@@ -130,3 +130,26 @@ def test_the_code_of_a_photo_is_approached(trained, tmp_path):
     _, rows = visualized(user, f"units=match(fc6,{tmp_path / 'photo.png'})", "method=pixels", "steps=40")
     _, begun = visualized(user, f"units=match(fc6,{tmp_path / 'photo.png'})", "method=pixels", "steps=1")
     assert float(rows[0]["activation"]) > float(begun[0]["activation"])
+
+
+def test_principal_axes_are_added_to_a_prior_without_them_and_searched(trained):
+    user, path, _ = trained
+    prior = Prior.load(user.folder / path)
+    assert prior.principal.count == 31  # of 32 images
+    measured = prior.statistics.axes
+    prior.statistics.axes, prior.statistics.axes_std = None, None
+    prior.save(user.folder / "without.safetensors")
+    method = ["method=dgn_am_ellipsoid", "units=fc8:0"]
+    _, err = user.run("visualize.py", *QUICK, *method, "prior=without.safetensors", status=2)
+    assert "task=statistics prior=" in err
+    assert "Traceback" not in err
+    images = ["statistics.images=32", "trainer.accelerator=cpu"]
+    out, _ = user.run("train.py", "task=statistics", "prior=without.safetensors", *images)
+    refitted = out.strip().splitlines()[-1]
+    again = Prior.load(user.folder / refitted)
+    torch.testing.assert_close(again.statistics.axes, measured, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(again.statistics.mean, prior.statistics.mean)
+    _, everywhere = visualized(user, *method, f"prior={refitted}")
+    _, within = visualized(user, *method, f"prior={refitted}", "method.parametrization.subspace=3")
+    assert [row[0]["start"] for row in (everywhere, within)] == ["noise", "noise"]
+    assert everywhere[0]["activation"] != within[0]["activation"]
