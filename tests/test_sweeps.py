@@ -53,7 +53,7 @@ def test_the_sweep_of_wandb_drives_train_py():
         elif part not in ("${env}", "python", "${program}"):
             command.append(part)
     config = compose("train", command)
-    assert config.loss.image == 1e-6
+    assert config.loss.image == 0.1
     assert config.optimizer.lr == 1e-4
     assert "wandb" in config.logger
     assert sweep["metric"] == {"name": config.metric, "goal": "maximize"}

@@ -149,14 +149,14 @@ class LossShares(Combination):
         if not due:
             return
         self.measured_at = step
-        # A loss is a mean over N images. Times sqrt(N), its gradient's norm is the root mean square over images, which
-        # does not depend on N, nor on the number of processes and parts.
-        norms = {}
+        # A loss is a mean over N images. Times N, its gradient's square is the mean over images, which does not depend
+        # on N, nor on the number of processes.
+        squares = {}
         for name in due:
             gradient = torch.autograd.grad(losses[name], generated, retain_graph=True)[0]
-            norms[name] = gradient.float().norm() * len(generated) ** 0.5
-        for name, norm in average(norms).items():
-            value, earlier = max(float(norm), 1e-12), self.norms.get(name)
+            squares[name] = gradient.float().square().sum() * len(generated)
+        for name, square in average(squares).items():
+            value, earlier = max(float(square) ** 0.5, 1e-12), self.norms.get(name)
             self.norms[name] = value if earlier is None else earlier**self.smoothing * value ** (1 - self.smoothing)
 
     def factors(self) -> dict[str, float]:

@@ -85,7 +85,7 @@ def test_two_steps_of_the_papers_training(layer, imagenet, encoder, tmp_path, mo
     assert kept.prior.layer == layer
     assert kept.prior.code_shape == PUBLISHED[layer][0]
     assert not kept.prior.generator.normalize_codes
-    assert kept.prior.about["data"]["classes"] == ["n01440764", "n01443537"]
+    assert kept.prior.about["data"]["classes"] == ["tench", "goldfish"]
     assert kept.prior.about["training"]["steps"] == 2
     assert (tmp_path / "metrics.json").exists()
     assert len(list((tmp_path / "reconstructions").iterdir())) == 1

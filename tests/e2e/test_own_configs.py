@@ -39,7 +39,7 @@ def saved_command(run: Path) -> list[str]:
 def own(user):
     """A user with a loss of the package's own name, a method, a trainer and an experiment."""
     configs = user.folder / "configs"
-    write(configs, "loss/short.yaml", "defaults: [paper, _self_]\nimage: 0.125\n")
+    write(configs, "loss/shares.yaml", "defaults: [paper, _self_]\nimage: 0.125\n")
     write(configs, "method/shorter.yaml", "defaults: [pixels, _self_]\nname: shorter\nsteps: 3\n")
     write(configs, "trainer/short.yaml", "defaults: [auto, _self_]\nmax_steps: 2\n")
     write(configs, "hydra/sweeper/random.yaml", "defaults: [basic]\n")
@@ -75,7 +75,7 @@ def test_a_users_file_is_read_instead_of_ours_of_that_name(own, monkeypatch):
         use_own_configs(None)
         loss = compose("train", []).loss
         assert loss.image == 0.125 != ours.image
-        assert loss._target_ == ours._target_  # from the package's loss/paper, which the file builds on
+        assert loss._target_ == compose("train", ["loss=paper"]).loss._target_  # which the file builds on
         assert compose("visualize", ["method=shorter"]).method.steps == 3
     assert compose("train", []).loss == ours
 

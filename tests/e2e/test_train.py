@@ -226,7 +226,7 @@ def test_an_encoder_can_be_fitted_and_inverted(user):
         (["data=photos"], "doodles"),
         (["resume=nowhere"], "nowhere"),
         (["loss.image=-1"], "loss.image=-1"),
-        (["loss=deepsim"], "loss=shares"),
+        (["loss=deepsim"], "loss=short"),
         (["discriminator.update=after"], "joint or before"),
         (["statistics.split=test"], "train or val"),
         (["checkpoint.every_n_steps=-1"], "checkpoint.every_n_steps=-1"),

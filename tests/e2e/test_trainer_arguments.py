@@ -82,7 +82,7 @@ def test_the_folder_of_a_run_that_failed_at_once_can_be_reused(user):
 
 def test_two_processes_that_accumulate_reach_the_weights_of_one_large_batch(user):
     """D's dropout included; with a rate at which Adam's steps show the gradients, not their rounding."""
-    settings = [*user.tiny, FLOAT32, "trainer.max_steps=4", "optimizer.lr=2e-4"]
+    settings = [*user.tiny, FLOAT32, "recipe=paper_short", "trainer.max_steps=4", "optimizer.lr=2e-4"]
     user.run("train.py", *settings, "data.batch_size=16", "hydra.run.dir=large")
     user.run("train.py", *settings, "data.batch_size=4", "accumulate=4", "trainer=ddp_cpu", "hydra.run.dir=parts")
     ends = [torch.load(user.folder / d / "checkpoints" / "last.ckpt", weights_only=True) for d in ("large", "parts")]
