@@ -33,6 +33,7 @@ from dgn import Prior, methods
 from dgn.cli.config import compose
 from dgn.cli.networks import network
 from dgn.metrics.diversity import diversity, perceptual
+from dgn.metrics.features import extract_features
 from dgn.metrics.naturalness import frechet
 from dgn.metrics.scorer import class_index
 from dgn.networks.featurenet import FeatureNet
@@ -75,13 +76,9 @@ def reconstruct(prior: Prior, images: torch.Tensor) -> torch.Tensor:
     return torch.cat([prior.decode(prior.encode(part)) for part in images.split(50)])
 
 
-@torch.no_grad()
 def judged(judge: FeatureNet, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns the judge's features (the input of its class layer) and its choice of class for each image."""
-    layers = [judge.code_layer(), judge.class_layer()]
-    outputs = [judge(part, layers) for part in images.split(50)]
-    features = torch.cat([output[layers[0]].flatten(1) for output in outputs])
-    return features, torch.cat([output[layers[1]] for output in outputs]).argmax(1)
+    """Returns the judge's features and its choice of class for each image."""
+    return extract_features(judge, images), extract_features(judge, images, judge.class_layer()).argmax(1)
 
 
 def measure(path: Path, judge_overrides: list[str], images: int, units: int | None) -> dict[str, float]:

@@ -24,9 +24,6 @@ _ACCEPT_TEXT = ("trainer.devices", "video")
 """Keys that also accept text, although their default is a number or a boolean."""
 
 
-_HAVE = {False: "has", True: "have"}
-
-
 def _owners(key: str, name: str) -> list[str]:
     """Returns the choices of a key's group, as `group=choice`, whose files have this key: at most three."""
     group = key.split(".", 1)[0]
@@ -58,7 +55,7 @@ def explain(error: BaseException, name: str) -> str:
         if name != "train" and (renamed := explain_former_key(match[1])):
             return renamed
         if owners := _owners(match[1], name):
-            return f"no key {match[1]!r} with the chosen files; {' and '.join(owners)} {_HAVE[len(owners) > 1]} it"
+            return f"no key {match[1]!r} with the chosen files; it is a key of {' and '.join(owners)}"
         keys = list(_keys(plain(compose(name, []), resolve=False)))
         last = match[1].rsplit(".", 1)[-1]
         near = difflib.get_close_matches(match[1], keys, 3) or [k for k in keys if k.rsplit(".", 1)[-1] == last][:3]

@@ -11,7 +11,6 @@ from dgn.cli.config import plain
 from dgn.cli.run_settings import RunSettings
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
-from dgn.networks.landmarks import spread_maps
 from dgn.prior.principal import AXES
 from dgn.training.adversarial import CrossEntropy
 from dgn.training.building import InversionSettings
@@ -119,8 +118,7 @@ def compared_layers(layers: Sequence[str] | Literal["auto", "several"], comparat
         UserError: If there is no layer of a name.
     """
     if isinstance(layers, str):
-        several = spread_maps(comparator.layers()) if layers == "several" else []
-        names = several or [comparator.trunk()]
+        names = comparator.several_layers() if layers == "several" else [comparator.trunk()]
     else:
         names = list(layers)
     for name in names:

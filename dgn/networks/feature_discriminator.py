@@ -17,7 +17,6 @@ from torch.nn.utils.parametrizations import spectral_norm
 from dgn.errors import UserError
 from dgn.networks.critic import Critic
 from dgn.networks.featurenet import FeatureNet
-from dgn.networks.landmarks import spread_maps
 from dgn.networks.precision import at_least_float32, full_precision, own_layers
 
 
@@ -167,11 +166,14 @@ def feature_discriminator(
         code_shape: The shape of the codes.
         comparator: C.
         layers: The layers of C; "auto": up to three maps of different sizes
-            (`dgn.networks.landmarks.spread_maps`). Heads on larger maps cost more than all other networks.
+            (`FeatureNet.several_layers`). Heads on larger maps cost more than all other networks.
         channels: The channels of projections and heads.
         conditional: Whether the heads see the code.
         seed: The seed of the fixed projections.
     """
-    names = spread_maps(comparator.layers(), 3) if layers == "auto" else [layers] if isinstance(layers, str) else layers
+    if isinstance(layers, str):
+        names = comparator.several_layers(3) if layers == "auto" else [layers]
+    else:
+        names = list(layers)
     shapes = {name: comparator.layer(name).shape for name in names}
     return FeatureDiscriminator(shapes, tuple(code_shape) if conditional else None, channels, seed)

@@ -174,6 +174,14 @@ class FeatureNet(nn.Module):
             raise UserError(f"{self.name} has no layer with a map or tokens{why}; name a layer yourself")
         return deepest
 
+    def several_layers(self, count: int = 4) -> list[str]:
+        """Returns up to `count` layers at different scales or depths, the trunk last (`landmarks.spread_maps`).
+
+        Raises:
+            UserError: If no layer is a map or tokens.
+        """
+        return landmarks.spread_maps(self.layers(), count) or [self.trunk()]
+
     def class_layer(self) -> str:
         """Returns the last layer before a softmax whose activations are a vector with one unit per class.
 

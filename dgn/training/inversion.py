@@ -29,7 +29,7 @@ from dgn.training.code_noise import CodeNoise
 from dgn.training.differentiable_augmentation import DifferentiableAugmentation
 from dgn.training.distributed import average, average_gradients
 from dgn.training.gradients import add_gradients, decay_groups
-from dgn.training.loss_weights import AdversarialStart, Combination, LossShares, LossWeights
+from dgn.training.loss_weights import Combination, LossShares, LossWeights
 from dgn.training.losses import absolute_image_loss, feature_loss, image_loss, psnr, relative_distance, relative_error
 from dgn.training.networks import Networks
 from dgn.training.randomness import seed_step
@@ -117,7 +117,6 @@ class Inversion(pl.LightningModule):
         self.adversarial, self.code_noise = adversarial or CrossEntropy(), code_noise or CodeNoise()
         self.comparator_shift = comparator_shift
         self.augmentation = augmentation or DifferentiableAugmentation()
-        self.adversarial_start = AdversarialStart(self.weights.adversarial_start, self.weights.adversarial_ramp)
         self.discriminator = networks.discriminator if self.weights.adversarial > 0 else None
         judged_layers = () if self.discriminator is None else self.discriminator.layers
         self.feature_layers = list(dict.fromkeys([*self.comparator_layers, *judged_layers]))
@@ -280,7 +279,7 @@ class Inversion(pl.LightningModule):
         """Returns the factor of the adversarial loss in this step, from 0 to 1; None if D does not take part."""
         if self.discriminator is None:
             return None
-        return self.adversarial_start.factor(self.global_step, self.max_steps)
+        return self.weights.adversarial_factor(self.global_step, self.max_steps)
 
     def learners(self, ramp: float | None) -> tuple[bool, bool]:
         """Returns whether G and D learn in this step."""

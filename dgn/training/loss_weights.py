@@ -61,15 +61,33 @@ class Combination(ABC):
                 raise UserError(f"loss.{name}={fraction} must be a fraction of the run, from 0 to 1")
 
     @abstractmethod
-    def combine(self, losses: Mapping[str, Tensor], generated: Tensor, step: int, ramp: float) -> Tensor:
-        """Returns the loss of G.
+    def weigh(self, losses: Mapping[str, Tensor], generated: Tensor, step: int) -> Mapping[str, float]:
+        """Returns the weight of each loss, that of the adversarial one after its ramp.
 
         Args:
             losses: {name of `LOSSES`: scalar}; those without a weight may be missing.
             generated: (N, 3, H, W), from which the losses were computed.
             step: The iteration.
-            ramp: Factor of the adversarial loss, from 0 to 1.
         """
+
+    def combine(self, losses: Mapping[str, Tensor], generated: Tensor, step: int, ramp: float) -> Tensor:
+        """Returns the loss of G: the weighted sum. Args: see `weigh`; ramp: factor of the adversarial loss, 0 to 1."""
+        weights = dict(self.weigh(losses, generated, step))
+        if "adversarial" in weights:
+            weights["adversarial"] *= ramp
+        weighted = [weights[name] * losses[name] for name in LOSSES if name in losses]
+        return sum(weighted[1:], weighted[0])
+
+    def adversarial_factor(self, step: int, max_steps: int) -> float | None:
+        """Returns the factor of the adversarial loss at a step of a run, in (0, 1]; None before D is trained.
+
+        Without a length (max_steps < 1), all begins at once.
+        """
+        since = step - self.adversarial_start * max(0, max_steps)
+        if since < 0:
+            return None
+        length = self.adversarial_ramp * max(0, max_steps)
+        return 1.0 if length <= 0 else min(1.0, (since + 1) / length)
 
     def fresh(self) -> Self:
         """Returns the same settings with the state of a run that has not begun."""
@@ -98,10 +116,8 @@ class LossWeights(Combination):
     adversarial: float = 100.0
     balance: Balance | None = field(default_factory=Balance)
 
-    def combine(self, losses: Mapping[str, Tensor], generated: Tensor, step: int, ramp: float) -> Tensor:
-        weights = {"image": self.image, "feature": self.feature, "adversarial": self.adversarial * ramp}
-        weighted = [weights[name] * losses[name] for name in LOSSES if name in losses]
-        return sum(weighted[1:], weighted[0])
+    def weigh(self, losses: Mapping[str, Tensor], generated: Tensor, step: int) -> Mapping[str, float]:
+        return {"image": self.image, "feature": self.feature, "adversarial": self.adversarial}
 
 
 @dataclass
@@ -137,11 +153,9 @@ class LossShares(Combination):
         if not 0 <= self.smoothing < 1:
             raise UserError(f"loss.smoothing={self.smoothing} must be at least 0 and less than 1")
 
-    def combine(self, losses: Mapping[str, Tensor], generated: Tensor, step: int, ramp: float) -> Tensor:
+    def weigh(self, losses: Mapping[str, Tensor], generated: Tensor, step: int) -> Mapping[str, float]:
         self._measure(losses, generated, step)
-        shares = {name: getattr(self, name) * (ramp if name == "adversarial" else 1.0) for name in losses}
-        weighted = [shares[name] / self.norms[name] * losses[name] for name in losses]
-        return sum(weighted[1:], weighted[0])
+        return self.factors()
 
     def _measure(self, losses: Mapping[str, Tensor], generated: Tensor, step: int) -> None:
         regular = step % self.every == 0 and step != self.measured_at  # once, of several parts of a batch
@@ -170,25 +184,3 @@ class LossShares(Combination):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.norms = dict(state.get("norms", {}))
-
-
-@dataclass(frozen=True)
-class AdversarialStart:
-    """When the adversarial part begins: D learns from `start` on, and L_adv rises over `ramp` to its weight.
-
-    Args:
-        start: A fraction of the run.
-        ramp: A fraction of the run.
-    """
-
-    start: float
-    ramp: float
-
-    def factor(self, step: int, max_steps: int) -> float | None:
-        """Returns the factor of L_adv at a step, in (0, 1]; None before D learns."""
-        max_steps = max(0, max_steps)  # without a length, all begins at once
-        since = step - self.start * max_steps
-        if since < 0:
-            return None
-        length = self.ramp * max_steps
-        return 1.0 if length <= 0 else min(1.0, (since + 1) / length)

@@ -18,7 +18,6 @@ from dgn.errors import UserError
 from dgn.networks.feature_discriminator import feature_discriminator
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
-from dgn.networks.landmarks import spread_maps
 from dgn.prior import Prior
 from dgn.training.adversarial import Hinge
 from dgn.training.building import InversionSettings, about_prior, build_inversion
@@ -88,9 +87,7 @@ def train_prior(
     """
     if steps < 1:
         raise UserError(f"steps={steps} must be at least 1")
-    compared = comparator or encoder
-    several = spread_maps(compared.layers()) or [compared.trunk()]
-    names = several if comparator_layers is None else list(comparator_layers)
+    names = (comparator or encoder).several_layers() if comparator_layers is None else list(comparator_layers)
     networks = FixedNetworks(encoder, encoder.code_layer() if layer is None else layer, comparator, names)
     settings = InversionSettings(
         partial(UpconvGenerator, width=width, upconvolution="interpolated"),

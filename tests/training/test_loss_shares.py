@@ -3,7 +3,7 @@ import torch
 
 from dgn.errors import UserError
 from dgn.training.balance import Balance
-from dgn.training.loss_weights import AdversarialStart, LossShares, LossWeights
+from dgn.training.loss_weights import LossShares, LossWeights
 
 
 def losses(generated: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -66,11 +66,11 @@ def test_a_loss_that_begins_later_is_measured_when_it_begins():
 
 
 def test_the_adversarial_part_starts_late_and_rises():
-    start = AdversarialStart(0.2, 0.1)
-    assert [start.factor(step, 100) for step in (0, 19)] == [None, None]
-    rising = [start.factor(step, 100) for step in range(20, 32)]
+    late = LossShares(adversarial_start=0.2, adversarial_ramp=0.1)
+    assert [late.adversarial_factor(step, 100) for step in (0, 19)] == [None, None]
+    rising = [late.adversarial_factor(step, 100) for step in range(20, 32)]
     assert rising == pytest.approx([min(1.0, (i + 1) / 10) for i in range(12)])
-    assert AdversarialStart(0, 0).factor(0, 100) == 1.0
+    assert LossShares(adversarial_start=0, adversarial_ramp=0).adversarial_factor(0, 100) == 1.0
 
 
 def test_weights_of_one_run_do_not_touch_those_of_another():
