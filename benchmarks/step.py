@@ -68,7 +68,7 @@ def framework_step(module: Inversion, images: torch.Tensor) -> Callable[[], None
             mock.patch.object(module, "optimizers", return_value=made["optimizer"]),
             mock.patch.object(module, "lr_schedulers", return_value=made["lr_scheduler"]),
             mock.patch.object(inversion, "log_step"),
-            mock.patch.object(Inversion, "global_step", module.max_steps // 2),
+            mock.patch.object(Inversion, "global_step", module.settings.max_steps // 2),
         ):
             module.training_step((images, torch.zeros(len(images))), 0)
 

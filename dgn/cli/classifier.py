@@ -50,16 +50,7 @@ def fit_classifier(config: DictConfig, folder: Path, network: Callable[[DictConf
     if net.dtype != torch.float32:
         log.info("%s has weights of %s: fitted in float32", net.name, str(net.dtype).removeprefix("torch."))
         net.network.float()
-    module = Classification(
-        net,
-        run.make_optimizer,
-        run.make_schedule,
-        run.seed,
-        label_smoothing,
-        augmentation,
-        accumulate=run.accumulate,
-        gradient_clip=run.gradient_clip,
-    )
+    module = Classification(net, run.learning, label_smoothing, augmentation)
     path = folder / ENCODER
     with running(run) as (loggers, interruption):
         trainer = make_trainer(run, loggers, interruption)

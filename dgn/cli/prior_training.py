@@ -13,10 +13,11 @@ from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior.principal import AXES
 from dgn.training.adversarial import CrossEntropy
-from dgn.training.building import InversionSettings
+from dgn.training.building import Architectures
 from dgn.training.code_model import CodeModelFit
 from dgn.training.code_noise import CodeNoise
 from dgn.training.differentiable_augmentation import DifferentiableAugmentation
+from dgn.training.settings import InversionSettings
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class PriorTraining:
         statistics_images: the number of real images for the statistics of codes and features.
         statistics_split: "train" or "val", the split that these images are from.
         statistics_axes: the number of principal axes of the codes that are kept.
-        inversion: how G and D are built and trained.
+        architectures: how G and D are made.
+        inversion: how G and D are trained.
+        carries_encoder: whether the prior contains the weights of E; None: if they are small.
         code_model: how the model of the codes is fitted at the end; None: there is none.
         generator_init: a prior whose weights G starts from, where they fit.
     """
@@ -42,7 +45,9 @@ class PriorTraining:
     statistics_images: int
     statistics_split: str
     statistics_axes: int
+    architectures: Architectures
     inversion: InversionSettings
+    carries_encoder: bool | None
     code_model: CodeModelFit | None
     generator_init: str | None
 
@@ -75,25 +80,20 @@ def read_prior_training(config: DictConfig, run: RunSettings) -> PriorTraining:
         statistics_images=config.statistics.images,
         statistics_split=config.statistics.get("split", "train"),
         statistics_axes=config.statistics.get("axes", AXES),
+        architectures=Architectures(instantiate(generator, _partial_=True), instantiate(discriminator, _partial_=True)),
         inversion=InversionSettings(
-            make_generator=instantiate(generator, _partial_=True),
-            make_discriminator=instantiate(discriminator, _partial_=True),
-            make_optimizer=run.make_optimizer,
-            make_schedule=run.make_schedule,
+            run.learning,
+            run.max_steps,
             weights=instantiate(config.loss),
-            max_steps=run.max_steps,
             adversarial=instantiate(config.adversarial) if "adversarial" in config else CrossEntropy(),
             code_noise=CodeNoise(config.get("code_noise", 0.0)),
             comparator_shift=_read_shift(config),
             augmentation=DifferentiableAugmentation(list(config.discriminator.get("augment", []))),
             discriminator_update=config.discriminator.get("update", "joint"),
             ema_decay=config.ema_decay,
-            seed=run.seed,
             compile=config.compile,
-            accumulate=run.accumulate,
-            gradient_clip=run.gradient_clip,
-            carries_encoder=None if carried == "auto" else bool(carried),
         ),
+        carries_encoder=None if carried == "auto" else bool(carried),
         code_model=read_code_model(run.config),
         generator_init=None if init is None else str(init),
     )

@@ -80,17 +80,9 @@ def _train(
     """Fits the autoencoder to codes (N, *code_shape); returns its path. `began` is the time at which the run began."""
     autoencoder = CodeAutoencoder(prior.code_shape, settings.width, prior.statistics.rectified)
     autoencoder.set_statistics(prior.statistics.mean, prior.statistics.std)
-    module = Denoising(
-        autoencoder,
-        run.make_optimizer,
-        run.make_schedule,
-        settings.noise,
-        run.seed,
-        accumulate=run.accumulate,
-        gradient_clip=run.gradient_clip,
-    )
+    module = Denoising(autoencoder, run.learning, settings.noise)
     codes = CodeData(train, val, settings.batch_size, run.seed)
-    codes.accumulate = run.accumulate
+    codes.accumulate = run.learning.accumulate
     with running(run) as (loggers, interruption):
         trainer = make_trainer(run, loggers, interruption)
         log.info("Fitting a prior over codes of %s to %d images' (%s)", prior.layer, len(train), prior.source)

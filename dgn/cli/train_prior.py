@@ -73,10 +73,12 @@ def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, be
     run = training.run
     codes, scales = _statistics(training, data, networks)
     about = about_prior(networks, data, run.max_steps, run.config["data"], run.config) | {"command": run.command}
-    settings = training.inversion
+    architectures = training.architectures
     if training.generator_init is not None and find_checkpoint(run.folder) is None:
-        settings = replace(settings, initialize=partial(_initialize, training.generator_init))
-    module = build_inversion(settings, networks, data.image_size, codes, scales, about)
+        architectures = replace(architectures, initialize=partial(_initialize, training.generator_init))
+    module = build_inversion(
+        architectures, training.inversion, networks, data.image_size, codes, scales, about, training.carries_encoder
+    )
     module.keep_codes(training.code_model.codes if training.code_model is not None else 0)
     shown = next(data.real_images(16, "val"))[0]
     with running(run) as (loggers, interruption):
@@ -117,7 +119,7 @@ def _code_model(
     seen, held_out = module.codes.coordinates, module.held_out_codes.coordinates
     log.info("Fitting the code model to the codes of %d images", len(seen))
     stop = stopping(training.run, interruption, "while the code model was fitted")
-    model, figures = training.code_model.fit(seen, held_out, module.seed, module.device, stop)
+    model, figures = training.code_model.fit(seen, held_out, training.run.seed, module.device, stop)
     metrics.update(figures)
     return model
 
