@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 
 from dgn.cli import train_prior
-from dgn.cli.config import compose
+from dgn.cli.config import compose, plain
 from dgn.networks.precision import low_precision
 from dgn.training import inversion
 from dgn.training.inversion import Inversion
@@ -54,7 +54,7 @@ def build(overrides: list[str]) -> tuple[Inversion, torch.Tensor]:
     config = compose("train", ["logger=none", "statistics.images=200", *overrides])
     ended, replaced = contextlib.suppress(Kept), mock.patch.object(train_prior, "fit", keep)
     with tempfile.TemporaryDirectory() as folder, ended, replaced:
-        train_prior.fit_prior(config, Path(folder))
+        train_prior.fit_prior(plain(config), Path(folder))
     return kept["module"], kept["images"]
 
 

@@ -48,7 +48,7 @@ def embedded_weights(target: str) -> Path:
             return path
         log.info("The embedded %s (%s) is not there yet: fitting it to the doodles first, about a minute", recipe, name)
         with tempfile.TemporaryDirectory(prefix="dgn-") as folder, alone():
-            config = _config(recipe)
+            config = plain(_config(recipe))
             made = fit_classifier(config, Path(folder), built_network)
             with written_aside(path) as aside:
                 shutil.copyfile(made, aside)

@@ -5,9 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
 
-from dgn.cli.config import plain
 from dgn.cli.run_settings import RunSettings
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
@@ -52,46 +50,48 @@ class PriorTraining:
     generator_init: str | None
 
 
-def with_layer(config: DictConfig, encoder: FeatureNet) -> DictConfig:
-    """Returns a copy of the config that names the layer to invert if encoder.layer is auto.
+def with_layer(config: Mapping[str, Any], encoder: FeatureNet) -> Mapping[str, Any]:
+    """Returns the config with the layer to invert named, if encoder.layer is auto.
 
-    Other groups may refer to encoder.layer. The run's saved config keeps auto.
+    So is generator.layer of the published generators, which is encoder.layer. The run's saved config keeps auto.
     """
-    if config.encoder.layer != "auto":
+    if config["encoder"]["layer"] != "auto":
         return config
-    config = config.copy()
-    config.encoder.layer = encoder.code_layer()
-    return config
+    layer = encoder.code_layer()
+    named = {**config, "encoder": {**config["encoder"], "layer": layer}}
+    if config["generator"].get("layer") == "auto":
+        named["generator"] = {**config["generator"], "layer": layer}
+    return named
 
 
-def read_prior_training(config: DictConfig, run: RunSettings) -> PriorTraining:
+def read_prior_training(config: Mapping[str, Any], run: RunSettings) -> PriorTraining:
     """Reads the settings of task=prior. In `config`, encoder.layer is a name (`with_layer`).
 
     Keys that configs saved by earlier versions lack have their defaults.
     """
-    generator = {k: v for k, v in plain(config.generator).items() if k != "init"}
-    discriminator = {k: v for k, v in plain(config.discriminator).items() if k not in ("augment", "update")}
-    init = config.generator.get("init")
-    carried = config.export.encoder
+    generator = {k: v for k, v in config["generator"].items() if k != "init"}
+    discriminator = {k: v for k, v in config["discriminator"].items() if k not in ("augment", "update")}
+    init = config["generator"].get("init")
+    carried = config["export"]["encoder"]
     return PriorTraining(
-        run=replace(run, config=plain(config)),
-        layer=config.encoder.layer,
-        comparator_layers=_read_layers(config.comparator),
-        statistics_images=config.statistics.images,
-        statistics_split=config.statistics.get("split", "train"),
-        statistics_axes=config.statistics.get("axes", AXES),
+        run=replace(run, config=config),
+        layer=config["encoder"]["layer"],
+        comparator_layers=_read_layers(config["comparator"]),
+        statistics_images=config["statistics"]["images"],
+        statistics_split=config["statistics"].get("split", "train"),
+        statistics_axes=config["statistics"].get("axes", AXES),
         architectures=Architectures(instantiate(generator, _partial_=True), instantiate(discriminator, _partial_=True)),
         inversion=InversionSettings(
             run.learning,
             run.max_steps,
-            weights=instantiate(config.loss),
-            adversarial=instantiate(config.adversarial) if "adversarial" in config else CrossEntropy(),
+            weights=instantiate(config["loss"]),
+            adversarial=instantiate(config["adversarial"]) if "adversarial" in config else CrossEntropy(),
             code_noise=CodeNoise(config.get("code_noise", 0.0)),
             comparator_shift=_read_shift(config),
-            augmentation=DifferentiableAugmentation(list(config.discriminator.get("augment", []))),
-            discriminator_update=config.discriminator.get("update", "joint"),
-            ema_decay=config.ema_decay,
-            compile=config.compile,
+            augmentation=DifferentiableAugmentation(list(config["discriminator"].get("augment", []))),
+            discriminator_update=config["discriminator"].get("update", "joint"),
+            ema_decay=config["ema_decay"],
+            compile=config["compile"],
         ),
         carries_encoder=None if carried == "auto" else bool(carried),
         code_model=read_code_model(run.config),
@@ -126,9 +126,9 @@ def compared_layers(layers: Sequence[str] | Literal["auto", "several"], comparat
     return names
 
 
-def _read_layers(comparator: DictConfig) -> Sequence[str] | Literal["auto", "several"]:
+def _read_layers(comparator: Mapping[str, Any]) -> Sequence[str] | Literal["auto", "several"]:
     """Reads the layers of C: comparator.layer, else comparator.layers, a name or a list."""
-    layers = comparator.get("layer") or comparator.layers
+    layers = comparator.get("layer") or comparator["layers"]
     if layers in ("auto", "several"):
         return layers
     names = [layers] if isinstance(layers, str) else list(layers)
@@ -137,7 +137,7 @@ def _read_layers(comparator: DictConfig) -> Sequence[str] | Literal["auto", "sev
     return names
 
 
-def _read_shift(config: DictConfig) -> int:
+def _read_shift(config: Mapping[str, Any]) -> int:
     shift = config.get("comparator_shift", 0)
     if not isinstance(shift, int) or isinstance(shift, bool) or shift < 0:
         raise UserError(f"comparator_shift={shift}: give a number of pixels, at least 0")

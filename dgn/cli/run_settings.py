@@ -7,10 +7,8 @@ from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
-from dgn.cli.config import plain
 from dgn.cli.trainer_devices import device
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
@@ -55,31 +53,30 @@ class RunSettings:
         return steps
 
 
-def read_run(config: DictConfig, folder: Path) -> RunSettings:
+def read_run(config: Mapping[str, Any], folder: Path) -> RunSettings:
     """Reads the settings that all tasks have. `folder` is that of the run.
 
     Raises:
         UserError: For an invalid number of batches or images, or norm of gradients, and if there is no such device.
     """
-    values = plain(config)
-    accumulate, gradient_clip = read_step(values)
+    accumulate, gradient_clip = read_step(config)
     learning = Learning(
-        make_optimizer=instantiate(config.optimizer, _partial_=True),
-        make_schedule=read_schedule(values),
-        seed=config.seed,
+        make_optimizer=instantiate(config["optimizer"], _partial_=True),
+        make_schedule=read_schedule(config),
+        seed=config["seed"],
         accumulate=accumulate,
         gradient_clip=gradient_clip,
     )
-    overfit = read_overfit(values)
+    overfit = read_overfit(config)
     return RunSettings(
         folder=folder,
-        config=values,
-        device=device(values["trainer"]),
+        config=config,
+        device=device(config["trainer"]),
         learning=learning,
         overfit=overfit,
-        make_loggers=[instantiate(logger, _partial_=True) for logger in config.logger.values()],
-        trainer=values["trainer"],
-        checkpoint_every=config.checkpoint.every_n_steps,
+        make_loggers=[instantiate(logger, _partial_=True) for logger in config["logger"].values()],
+        trainer=config["trainer"],
+        checkpoint_every=config["checkpoint"]["every_n_steps"],
     )
 
 
@@ -113,7 +110,7 @@ def read_schedule(values: Mapping[str, Any]) -> Schedule:
     return schedule
 
 
-def open_training_data(settings: DictConfig, run: RunSettings) -> ImageData:
+def open_training_data(settings: Mapping[str, Any], run: RunSettings) -> ImageData:
     """Opens the images of a `data` group, in the batches of the run."""
     data: ImageData = instantiate(settings)
     data.accumulate, data.overfit = run.learning.accumulate, run.overfit

@@ -3,13 +3,13 @@
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig
 
 from dgn.cli.network_report import report_accuracy
 from dgn.cli.networks import network
@@ -46,16 +46,16 @@ _MEASURES = (
 )
 
 
-def fit_prior(config: DictConfig, folder: Path) -> Path:
+def fit_prior(config: Mapping[str, Any], folder: Path) -> Path:
     """Trains G to invert config.encoder.layer; returns the prior's path.
 
     Writes the prior, metrics.json, checkpoints and reconstructions into the folder.
     """
     began = time.perf_counter()
     run = start(config, folder, _MEASURES)
-    data = open_training_data(config.data, run)
-    encoder = network(config.encoder, data)
-    comparator = network(config.comparator, data) if config.comparator.get("_target_") else None
+    data = open_training_data(config["data"], run)
+    encoder = network(config["encoder"], data)
+    comparator = network(config["comparator"], data) if config["comparator"].get("_target_") else None
     training = read_prior_training(with_layer(config, encoder), run)
     # Networks that were fitted on the way have drawn random numbers, those that were there have not.
     pl.seed_everything(run.seed, verbose=False)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from dgn.cli.roles import load_target
 from dgn.data.datamodule import ImageData
@@ -65,8 +64,8 @@ def prior(model):
 
 
 def target(model, prior=None, data=None, **given):
-    config = OmegaConf.create({"target": KEYS | {"_target_": "dgn.networks.custom.custom", "model": model} | given})
-    return load_target(config, [prior] if prior else [], torch.device("cpu"), data)
+    settings = KEYS | {"_target_": "dgn.networks.custom.custom", "model": model} | given
+    return load_target(settings, [prior] if prior else [], torch.device("cpu"), data)
 
 
 def test_what_is_not_given_of_the_priors_encoder_is_as_it_was_for_the_prior(model, prior):

@@ -81,7 +81,7 @@ def test_two_steps_of_the_papers_training(layer, imagenet, encoder, tmp_path, mo
     monkeypatch.setattr("dgn.training.callbacks.Checkpoints._save", lambda *_: None)
     kept = SimpleNamespace()
     monkeypatch.setattr(Prior, "save", lambda prior, path: setattr(kept, "prior", prior))
-    fit_prior(config, tmp_path)
+    fit_prior(plain(config), tmp_path)
     assert kept.prior.layer == layer
     assert kept.prior.code_shape == PUBLISHED[layer][0]
     assert not kept.prior.generator.normalize_codes
