@@ -94,12 +94,12 @@ def read_prior_training(config: Mapping[str, Any], run: RunSettings) -> PriorTra
             compile=config["compile"],
         ),
         carries_encoder=None if carried == "auto" else bool(carried),
-        code_model=read_code_model(run.config),
+        code_model=read_code_model_fit(run.config),
         generator_init=None if init is None else str(init),
     )
 
 
-def read_code_model(values: Mapping[str, Any]) -> CodeModelFit | None:
+def read_code_model_fit(values: Mapping[str, Any]) -> CodeModelFit | None:
     """Reads how the code model is fitted; None if there is none. Raises UserError for a number that is too small."""
     group = values.get("code_model") or {}  # configs saved by earlier versions have none
     if group.get("_target_") is None:

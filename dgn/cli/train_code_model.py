@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from dgn.cli.prior_training import read_code_model
+from dgn.cli.prior_training import read_code_model_fit
 from dgn.cli.roles import load_prior
 from dgn.cli.run_start import start
 from dgn.cli.train_code_prior import images_of
@@ -38,7 +38,7 @@ def fit_code_model(config: Mapping[str, Any], folder: Path) -> Path:
     """
     began = time.perf_counter()
     run = start(config, folder, _MEASURES)
-    fitting = read_code_model(run.config)
+    fitting = read_code_model_fit(run.config)
     if fitting is None:
         raise UserError("code_model=none fits no code model; give code_model=diffusion")
     images = config["code_prior"]["images"]

@@ -32,7 +32,7 @@ from dgn.report.animation import FORMATS
 from dgn.runs.loggers import check as check_loggers
 from dgn.runs.threads import use_threads
 from dgn.visualization.approaches import make_approaches
-from dgn.visualization.gallery_run import Scene, make_gallery
+from dgn.visualization.gallery_run import GalleryInputs, make_gallery
 from dgn.visualization.samples import write_samples
 from dgn.visualization.settings import FacetSettings, NoteSettings, PredictiveSettings, Visualization
 from dgn.visualization.tracking import log_gallery
@@ -60,12 +60,12 @@ def visualize(config: Mapping[str, Any], folder: Path) -> Path | None:
         return write_samples(prior, _SAMPLES * len(read_seeds(config["seeds"])), config["seed"], folder)
     asked = read_visualization(config)
     config = {**config, "threads": use_threads(config["threads"])}
-    scene = _make_scene(config, asked, device)
-    report_accuracy("target", scene.target, scene.data, folder)
-    if scene.judge is not None:
-        report_accuracy("judge", scene.judge, scene.data, folder)
-    page, rows = make_gallery(asked, scene, folder, config, gallery_command())
-    sources = {prior.source for prior in scene.priors}
+    inputs = _load_inputs(config, asked, device)
+    report_accuracy("target", inputs.target, inputs.data, folder)
+    if inputs.judge is not None:
+        report_accuracy("judge", inputs.judge, inputs.data, folder)
+    page, rows = make_gallery(asked, inputs, folder, config, gallery_command())
+    sources = {prior.source for prior in inputs.priors}
     log_gallery(logger_makers(config["logger"]), config, folder, rows, sources.pop() if len(sources) == 1 else None)
     return page
 
@@ -146,7 +146,7 @@ def _read_video(video: Any) -> str | None:
     return kind
 
 
-def _make_scene(config: Mapping[str, Any], asked: Visualization, device: torch.device) -> Scene:
+def _load_inputs(config: Mapping[str, Any], asked: Visualization, device: torch.device) -> GalleryInputs:
     """Loads what the run computes with."""
     priors = load_priors(config, device)
     first = priors[0] if priors else None
@@ -160,7 +160,7 @@ def _make_scene(config: Mapping[str, Any], asked: Visualization, device: torch.d
     if asked.wrong_class_start:
         check_wrong_class_starts(objectives, judge, reference)
     similarity = load_similarity(config["similarity"], judge, target, first) if asked.predictive is not None else None
-    return Scene(target, objectives, approaches, priors, judge, similarity, data, reference)
+    return GalleryInputs(target, objectives, approaches, priors, judge, similarity, data, reference)
 
 
 def _list_layers(config: Mapping[str, Any], role: str, device: torch.device) -> None:
