@@ -211,9 +211,9 @@ def open_data(prior: Prior | None, settings: Mapping[str, Any] | None) -> ImageD
 
 
 def own_data(prior: Prior) -> tuple[ImageData | None, str]:
-    """The images that a prior was trained on, or None and why they cannot be had."""
+    """The images that a prior was trained on, or None and why they are not available."""
     try:
         data = sources.known(prior.about.get("data") or {})
     except UserError as error:
-        return None, f"those that the prior was trained on cannot be had ({error})"
+        return None, f"those that the prior was trained on are not available ({error})"
     return data, "" if data is not None else "the prior does not say what images it was trained on"

@@ -25,7 +25,7 @@ def announced(parts: Iterable[T], total: int, what: str, shorter: str, size: int
         size: The number of items in a part; the last part may have fewer.
     """
     began = time.monotonic()
-    due, done, said = began + FIRST, 0, False
+    due, done, announced = began + FIRST, 0, False
     for part in parts:
         yield part
         done = min(done + size, total)
@@ -33,5 +33,5 @@ def announced(parts: Iterable[T], total: int, what: str, shorter: str, size: int
         if now < due or done >= total:
             continue
         left = (now - began) / done * (total - done)
-        log.info("%s: %d of %d, about %.0f s left%s", what, done, total, left, "" if said else f" ({shorter})")
-        due, said = now + EVERY, True
+        log.info("%s: %d of %d, about %.0f s left%s", what, done, total, left, "" if announced else f" ({shorter})")
+        due, announced = now + EVERY, True

@@ -138,7 +138,7 @@ def test_resume_auto_finds_the_unfinished_run_and_loggers_hold_each_step_once(us
 
 
 def test_a_resumed_run_takes_the_statistics_of_its_checkpoint(user, monkeypatch):
-    """And goes on with the settings that it had; no checkpoint before the end is asked for, and none is written."""
+    """It continues with its settings; no checkpoint before the end is asked for, and none is written."""
     measured = []
     measure = dgn.training.code_statistics.measure
     monkeypatch.setattr("dgn.training.code_statistics.measure", lambda *a: measured.append(a) or measure(*a))
