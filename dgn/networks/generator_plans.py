@@ -86,7 +86,7 @@ def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, up
         else:
             steps.append(f"up {scaled(up, width)}")
             steps += [f"conv {scaled(conv, width)}"] * bool(conv)
-    if steps[-1] not in ("up 3", "conv 3"):
+    if steps[-1] not in ("up 3", "double 3", "conv 3"):
         steps.append("conv 3")
     return ", ".join(steps)
 
@@ -109,12 +109,11 @@ def channels_at(side: int, width: float) -> int:
 
 
 def _smooth_steps(side: int, image_size: int, width: float) -> list[str]:
-    """The steps that reach maps of `side`. The largest map, the most expensive one, has half the channels."""
-    up, conv = _channels(side)
+    """The steps that reach maps of `side`: as published, the largest map is the image itself."""
     if side >= image_size:
-        return [f"smooth {scaled(up // 2, width)}"]
+        return ["double 3"]
     channels = channels_at(side, width)
-    return [f"smooth {channels}"] + [f"conv {channels}"] * bool(conv)
+    return [f"smooth {channels}"] + [f"conv {channels}"] * bool(_channels(side)[1])
 
 
 def _channels(side: int) -> tuple[int, int]:
