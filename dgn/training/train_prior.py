@@ -38,13 +38,13 @@ def train_prior(
     encoder: FeatureNet,
     data: ImageData,
     layer: str | None = None,
-    steps: int = 1700,
+    steps: int = 2400,
     *,
     comparator: FeatureNet | None = None,
     comparator_layers: Sequence[str] | None = None,
     weights: Combination | None = None,
     code_noise: float = 0.5,
-    comparator_shift: int = 3,
+    comparator_shift: int = 0,
     width: float = 0.25,
     lr: float = 2e-3,
     ema_decay: float = 0.998,
@@ -91,7 +91,7 @@ def train_prior(
     names = (comparator or encoder).several_layers() if comparator_layers is None else list(comparator_layers)
     networks = FixedNetworks(encoder, encoder.code_layer() if layer is None else layer, comparator, names)
     architectures = Architectures(
-        partial(UpconvGenerator, width=width, upconvolution="interpolated"), feature_discriminator
+        partial(UpconvGenerator, width=width, upconvolution="smooth"), feature_discriminator
     )
     learning = Learning(
         partial(torch.optim.Adam, lr=lr, betas=(0.9, 0.99), weight_decay=4e-4, fused=True),
