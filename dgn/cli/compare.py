@@ -34,9 +34,10 @@ from dgn.errors import UserError
 from dgn.metrics.ranking import RankingMetrics
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
-from dgn.report.results import RESULTS
+from dgn.runs.folders import RESULTS
 from dgn.runs.loggers import check as check_loggers
 from dgn.runs.programs import command
+from dgn.runs.progress import announced
 from dgn.runs.threads import use_threads
 from dgn.visualization.prior_comparison import Task, compare_priors
 from dgn.visualization.search_comparison import compare_searches
@@ -119,7 +120,14 @@ def _make_metrics(
     judge = load_judge(config, prior, target, data)
     if data is None or not config.reference_images:
         return RankingMetrics(judge, target, None)
-    return RankingMetrics(judge, target, data.real_images(config.reference_images, "val"), data.classes)
+    real = announced(
+        data.real_images(config.reference_images, "val"),
+        config.reference_images,
+        "Running a network on real images, for the Frechet distance",
+        "fewer with reference_images=N, 0: none",
+        64,
+    )
+    return RankingMetrics(judge, target, real, data.classes)
 
 
 def _make_search_metrics(

@@ -15,6 +15,7 @@ from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.prior.statistics import measure
 from dgn.runs.folders import METRICS, PRIOR
+from dgn.runs.progress import announced
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,14 @@ def refit_statistics(config: DictConfig, folder: Path) -> Path:
     pl.seed_everything(run.seed, verbose=False)
     settings = config.statistics
     log.info("Measuring the codes of %d images at %s (%s)", settings.images, prior.layer, prior.source)
-    batches = (images.to(prior.device) for images, _ in data.real_images(settings.images, settings.split))
+    read = announced(
+        data.real_images(settings.images, settings.split),
+        settings.images,
+        "Computing the codes of real images, for their statistics",
+        "fewer with statistics.images=N",
+        64,
+    )
+    batches = (images.to(prior.device) for images, _ in read)
     statistics = measure(prior.encoder_net(), [prior.layer], batches, {prior.layer: settings.axes})[prior.layer]
     prior = replace(prior, statistics=statistics)
     explained = prior.principal.explained if prior.principal is not None else 0.0

@@ -7,7 +7,7 @@ import torch
 from omegaconf import DictConfig
 
 from dgn.am.objectives.language import parse_units
-from dgn.cli.config import given_overrides, plain
+from dgn.cli.config import plain
 from dgn.cli.network_report import report_accuracy
 from dgn.cli.networks import asked_to_list, network, print_layers
 from dgn.cli.roles import (
@@ -24,6 +24,7 @@ from dgn.cli.roles import (
 )
 from dgn.cli.run_command import gallery_command
 from dgn.cli.stages import read_methods
+from dgn.cli.stopped import VisualizationRun, begin_or_resume, forget, keeping_what_was_found
 from dgn.data.reference import Reference
 from dgn.devices import select_device
 from dgn.errors import UserError
@@ -47,6 +48,8 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     Measures the results and writes the gallery into the folder. With target.layers=list (or judge.layers=list), prints
     that network's layers instead. With units=none, writes a sheet of samples of the prior's code model.
     """
+    run = begin_or_resume(config, folder)
+    config = run.config
     check_loggers(config.logger)
     device = select_device(config.device)
     role = asked_to_list(config, "target", "judge")
@@ -59,13 +62,17 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
         return write_samples(prior, _SAMPLES * len(read_seeds(config.seeds)), config.seed, folder)
     asked = read_visualization(config)
     config.threads = use_threads(config.threads)
-    scene = _make_scene(config, asked, device)
+    scene = _make_scene(run, asked, device)
+    run.record([prior.source for prior in scene.priors])
     report_accuracy("target", scene.target, scene.data, folder)
     if scene.judge is not None:
         report_accuracy("judge", scene.judge, scene.data, folder)
-    page, rows = make_gallery(asked, scene, folder, plain(config), gallery_command())
+    settings, command = plain(config), gallery_command(run.overrides)
+    with keeping_what_was_found(asked, scene, folder, settings, command):
+        page, rows = make_gallery(asked, scene, folder, settings, command)
     sources = {prior.source for prior in scene.priors}
     log_gallery(logger_makers(config.logger), plain(config), folder, rows, sources.pop() if len(sources) == 1 else None)
+    forget(folder)
     return page
 
 
@@ -145,8 +152,9 @@ def _read_video(video: Any) -> str | None:
     return kind
 
 
-def _make_scene(config: DictConfig, asked: Visualization, device: torch.device) -> Scene:
+def _make_scene(run: VisualizationRun, asked: Visualization, device: torch.device) -> Scene:
     """Loads what the run computes with."""
+    config = run.config
     priors = load_priors(config, device)
     first = priors[0] if priors else None
     data = open_data(first, config)
@@ -154,7 +162,7 @@ def _make_scene(config: DictConfig, asked: Visualization, device: torch.device) 
     objectives = parse_units(read_units(config.units, target), target)
     check(target, "target", [layer for objective in objectives for layer in objective.layers])
     reference = Reference(data, asked.reference_images) if data is not None and asked.reference_images else None
-    approaches = make_approaches(read_methods(config, given_overrides()), priors, asked.start, reference)
+    approaches = make_approaches(read_methods(config, run.overrides), priors, asked.start, reference)
     judge = load_judge(config, first, target, data)
     if asked.wrong_class_start:
         check_wrong_class_starts(objectives, judge, reference)

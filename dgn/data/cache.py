@@ -13,6 +13,7 @@ from dgn.data.dataset import Pictures
 from dgn.data.packed import InMemory, PackedImages, Stored, pack, squares
 from dgn.errors import UserError
 from dgn.files import cache_dir
+from dgn.runs.progress import Phase
 from dgn.runs.threads import processors
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def cached(source: Pictures | Stored, cache: str) -> Pictures | Stored:
     about = f"{len(source)} pictures of {source.where} at {size} x {size} ({len(source) * 3 * size**2 / 2**30:.1f} GiB)"
     if cache == "ram":
         log.info("Decoding %s into memory, once", about)
-        with shown_progress("decoding", len(source)) as progress:
+        with shown_progress("Decoding images into memory, once for each run", len(source)) as progress:
             kept: Stored = InMemory(source, workers, progress)
         _say_bad(source)
         return kept
@@ -49,7 +50,7 @@ def cached(source: Pictures | Stored, cache: str) -> Pictures | Stored:
     path = cache_dir() / "packed" / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.safetensors"
     if not path.exists():
         log.info("Packing %s; they are cached in %s", about, path)
-        with shown_progress("packing", len(source)) as progress:
+        with shown_progress("Packing images, once for all runs", len(source)) as progress:
             pack(squares(source), path, workers, progress)
         _say_bad(source)
     return PackedImages(path, "all", image_size=source.transform.image_size, transform=source.transform)
@@ -62,8 +63,12 @@ def _say_bad(source: Pictures) -> None:
 
 @contextmanager
 def shown_progress(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
-    """Shows a progress bar on stderr if it is a terminal; yields the function to call with (done, total)."""
+    """Shows a progress bar on stderr if it is a terminal, else lines; yields a function of (done, total)."""
+    if not sys.stderr.isatty():
+        phase = Phase(total, what, "data.cache=none leaves it out")
+        yield lambda done, _: phase.reached(done)
+        return
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+    with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=total)
         yield lambda done, _: bar.update(task, completed=done)

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from dgn.data.imagenet import readable
+from dgn.data.loading import Loader
 from dgn.errors import UserError
-from dgn.runs.signals import leave_group
 
 log = logging.getLogger(__name__)
 
@@ -165,13 +165,12 @@ class ImageData(pl.LightningDataModule):
         return self.trainer
 
     def _loader(self, dataset: Any, **batching: Any) -> DataLoader:
-        return DataLoader(
+        return Loader(
             dataset,
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=False,
             collate_fn=collate,
-            worker_init_fn=leave_group,
             # The loader draws its workers' seed from this generator instead of the training's.
             generator=torch.Generator().manual_seed(self.seed),
             **batching,

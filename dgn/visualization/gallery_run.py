@@ -21,12 +21,14 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.gallery import write_gallery
 from dgn.report.results import Row
+from dgn.runs.folders import SEARCHES
 from dgn.visualization.approaches import Approach
 from dgn.visualization.films import Films
 from dgn.visualization.gallery_contents import make_rows, make_traces, path_curves
 from dgn.visualization.score_table import comparison
 from dgn.visualization.scoring import Explaining, ScoredResult, layers_to_compare, score
-from dgn.visualization.search import search
+from dgn.visualization.search import Purpose, search
+from dgn.visualization.search_store import SearchStore
 from dgn.visualization.settings import Visualization
 from dgn.visualization.starts import near_real, start_images
 from dgn.visualization.unit_notes import describe_units
@@ -36,6 +38,14 @@ if TYPE_CHECKING:  # scikit-learn takes seconds to import
     from dgn.visualization.facets import UnitFacets
 
 log = logging.getLogger(__name__)
+
+_MINIMIZING = Purpose(
+    "Searching the same units' minimizing images, for predictive power",
+    "predictive.minimize=false or predictive.tasks=0 leave them out",
+)
+_WRONG_CLASS = Purpose(
+    "Searching from real images of other classes", "wrong_class_start=false leaves it out; fewer units= or seeds="
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,8 @@ def make_gallery(
 ) -> tuple[Path, list[Row]]:
     """Maximizes the objectives by every approach, measures the images, and writes the gallery.
 
+    The finished searches are kept in the folder (`searches`), and those that it holds are not run again.
+
     Args:
         asked: what the run is asked to do.
         scene: what it computes with.
@@ -81,18 +93,19 @@ def make_gallery(
     target, reference = scene.target, scene.reference
     layers = layers_to_compare(target, scene.priors, asked.nearest)
     facets = _find_facets(asked, scene)
-    films = [_films(asked, scene, approach, folder) for approach in scene.approaches]
+    films = [make_films(asked, scene, approach, folder) for approach in scene.approaches]
     near = _images_to_start_near(scene, scene.objectives)
     results = []
-    for approach, film in zip(scene.approaches, films, strict=True):
+    for i, (approach, film) in enumerate(zip(scene.approaches, films, strict=True)):
         _announce(approach, scene, asked)
         starts = _find_starts(approach, asked, scene, facets, near)
-        results.append(search(approach, target, scene.objectives, asked.search, scene.data, starts, film))
-    explaining = _explaining(asked, scene)
+        kept = searches(folder, "preferred", i)
+        results.append(search(approach, target, scene.objectives, asked.search, scene.data, starts, film, kept))
+    explaining = _explaining(asked, scene, folder)
     scored, scores, paths = score(
         results, target, scene.judge, reference, layers, len(asked.search.seeds), asked.nearest_images, explaining
     )
-    scores = _with_wrong_class_starts(scores, asked, scene)
+    scores = _with_wrong_class_starts(scores, asked, scene, folder)
     notes = {} if reference is None else describe_units(asked.notes, target, scene.objectives, reference)
     if facets and reference is not None:
         from dgn.visualization.facets import add_facets, write_facets
@@ -100,16 +113,15 @@ def make_gallery(
         notes = add_facets(notes, facets, reference)
         made = {result.title: (result.preferred.images, result.preferred.objectives) for result in scored}
         write_facets(folder, facets, reference, scene.judge, made)
-    rows = make_rows(scored, facets, layers[0])
-    film_paths = [film.paths if film is not None else {} for film in films]
+    rows = make_rows(scored, facets, layers[0], several=len(scene.approaches) > 1)
     page = write_gallery(
         folder,
         rows,
         [image for result in scored for image in result.preferred.images],
-        {**settings, **_facts(scene, scored)},
+        {**settings, **facts(scene, scored)},
         asked.title or f"What {target.name} prefers to see",
         command,
-        traces=make_traces(scored, film_paths, target, reference, asked.search.seed),
+        traces=make_traces(scored, films, target, reference, asked.search.seed),
         units=notes,
         comparison=comparison(scores, layers[0], explaining.similarity if explaining is not None else None),
         paths=path_curves(scene.approaches, paths),
@@ -129,7 +141,13 @@ def _find_facets(asked: Visualization, scene: Scene) -> dict[Objective, UnitFace
     return find_unit_facets(asked.facets, scene.target, scene.objectives, scene.reference)
 
 
-def _films(asked: Visualization, scene: Scene, approach: Approach, folder: Path) -> Films | None:
+def searches(folder: Path, kind: str, approach: int) -> SearchStore:
+    """Returns what keeps the searches of a kind, of the approach of that number, in a run folder."""
+    return SearchStore(folder / SEARCHES / f"{approach}-{kind}")
+
+
+def make_films(asked: Visualization, scene: Scene, approach: Approach, folder: Path) -> Films | None:
+    """Returns what writes the films of an approach; None if none are wanted."""
     if asked.video is None:
         return None
     return Films(folder, approach.folder if len(scene.approaches) > 1 else "", asked.video)
@@ -160,7 +178,7 @@ def _images_to_start_near(scene: Scene, objectives: Sequence[Objective]) -> dict
     return start_images(scene.target, objectives, scene.reference)
 
 
-def _explaining(asked: Visualization, scene: Scene) -> Explaining | None:
+def _explaining(asked: Visualization, scene: Scene, folder: Path) -> Explaining | None:
     """Searches what excites the units least, by every approach, for the measure of predictive power."""
     if asked.predictive is None or scene.similarity is None or scene.reference is None:
         return None
@@ -171,11 +189,14 @@ def _explaining(asked: Visualization, scene: Scene) -> Explaining | None:
         for i, approach in enumerate(scene.approaches):
             log.info("%s: the same units' minimizing images, for predictive power", approach.method.name)
             starts = _find_starts(approach, asked, scene, {}, near)
-            minimized[i] = search(approach, scene.target, negated, asked.search, scene.data, starts).preferred
+            kept = searches(folder, "minimizing", i)
+            minimized[i] = search(
+                approach, scene.target, negated, asked.search, scene.data, starts, kept=kept, purpose=_MINIMIZING
+            ).preferred
     return Explaining(scene.similarity, asked.predictive, minimized)
 
 
-def _with_wrong_class_starts(scores: Scores, asked: Visualization, scene: Scene) -> Scores:
+def _with_wrong_class_starts(scores: Scores, asked: Visualization, scene: Scene, folder: Path) -> Scores:
     """Adds the figure `wrong_class_start` to the approaches' rows: the share of searches that end in their class."""
     reference = scene.reference
     if not asked.wrong_class_start or reference is None or scene.judge is None:
@@ -190,7 +211,9 @@ def _with_wrong_class_starts(scores: Scores, asked: Visualization, scene: Scene)
         log.info("%s: from real images of other classes", approach.method.name)
         own = near_real(scene.target, approach.prior, near, asked.search.shifted_seeds, reference)
         starts = exchanged(own, units, len(asked.search.seeds))
-        result = search(replace(approach, start="real"), scene.target, units, asked.search, scene.data, starts)
+        kept = searches(folder, "wrong-class", i)
+        real = replace(approach, start="real")
+        result = search(real, scene.target, units, asked.search, scene.data, starts, kept=kept, purpose=_WRONG_CLASS)
         share = share_recognized(scene.judge, result.preferred, rows[i].units)
         rows[i] = replace(rows[i], per_unit={**rows[i].per_unit, "wrong_class_start": share})
     return replace(scores, rows=rows)
@@ -204,7 +227,7 @@ def _announce(approach: Approach, scene: Scene, asked: Visualization) -> None:
     log.info("%s: %d objectives x %d seeds in %s%s", approach.method.name, *counts, scene.target.name, through)
 
 
-def _facts(scene: Scene, results: Sequence[ScoredResult]) -> dict[str, Any]:
+def facts(scene: Scene, results: Sequence[ScoredResult]) -> dict[str, Any]:
     """Returns what results.json states of a run beside its settings."""
     seconds = sum(result.search.seconds * len(result.preferred.images) for result in results)
     return {
