@@ -15,10 +15,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from dgn.am.objectives.language import parse_units
 from dgn.cli.config import given_overrides, plain
-from dgn.cli.networks import network
+from dgn.cli.networks import asked_to_list
 from dgn.cli.roles import (
     load_judge,
     load_prior,
+    load_target,
     logger_makers,
     open_data,
     read_search,
@@ -29,7 +30,7 @@ from dgn.cli.run_folders import locate_runs, make_entry
 from dgn.cli.run_names import name_runs, read_settings
 from dgn.cli.stages import read_method
 from dgn.data.datamodule import ImageData
-from dgn.devices import placed, select_device
+from dgn.devices import select_device
 from dgn.errors import UserError
 from dgn.metrics.ranking import RankingMetrics
 from dgn.networks.featurenet import FeatureNet
@@ -86,6 +87,9 @@ def read_comparison(config: DictConfig) -> PriorComparison:
         UserError: for settings with which it would fail after much has been computed.
     """
     check_loggers(config.logger)
+    role = asked_to_list(config, "target", "judge")
+    if role is not None:
+        raise UserError(f"{role}.layers=list: `{command('visualize')}` prints layers; give it the same {role} settings")
     seeds = read_seeds(config.seeds)
     for key, least in (("reference_images", 0), ("steps", 1)):
         value = config[key]
@@ -96,10 +100,9 @@ def read_comparison(config: DictConfig) -> PriorComparison:
 
 def _make_task(config: DictConfig, device: torch.device, prior: Prior) -> Task:
     """Makes what all priors are asked to show; what the config leaves open is the first prior's."""
-    own = config.target.get("_target_") is None
-    target = placed(prior.encoder_net() if own else network(config.target, image_size=prior.image_size), device)
-    objectives = parse_units(_read_units(config.units, target), target)
     data = open_data(prior, config)
+    target = load_target(config, [prior], device, data)
+    objectives = parse_units(_read_units(config.units, target), target)
     method = read_method(config.method, config.steps, given_overrides())
     return Task(target, objectives, method, data, _make_metrics(config, prior, target, data))
 
@@ -151,9 +154,7 @@ def _make_search_metrics(
     source = results.get("prior")
     source = source[0] if isinstance(source, list) else source  # of several priors, that whose encoder is the target
     prior = load_prior(source, device) if source else None
-    if config.target.get("_target_") is None:
-        assert prior is not None  # a run without one has named its target
-        target = prior.encoder_net()
-    else:
-        target = network(config.target, image_size=prior.image_size if prior else None)
-    return _make_metrics(config, prior, placed(target, device), open_data(prior, config))
+    assert prior is not None or config.target.get("_target_") is not None  # a run without a prior has named its target
+    data = open_data(prior, config)
+    target = load_target(config, [prior] if prior is not None else [], device, data)
+    return _make_metrics(config, prior, target, data)

@@ -1,4 +1,7 @@
-"""data.cache: stores decoded images, so that each is decoded once instead of in every epoch."""
+"""data.cache: stores decoded images, so that each is decoded once instead of in every epoch.
+
+`data.cache=codes` also stores what a training computes of them (`dgn.training.code_cache`).
+"""
 
 import hashlib
 import logging
@@ -18,8 +21,35 @@ from dgn.runs.threads import processors
 
 log = logging.getLogger(__name__)
 
+VIEWS = 2
+"""The default number of views of each image whose codes are kept."""
+
 _VERSION = "2"
 """Incremented whenever scaling or decoding changes, so that older cache files are not used."""
+
+
+def code_views(cache: str | bool) -> int:
+    """Returns how many views of each image data.cache=codes keeps; 0 for other caches.
+
+    Args:
+        cache: The value of data.cache: "codes" (two views), or "codes:N".
+
+    Raises:
+        UserError: If N is not a number of views.
+    """
+    name, colon, count = str(cache).partition(":")
+    if name != "codes":
+        return 0
+    if not colon:
+        return VIEWS
+    if not count.isdecimal() or int(count) < 1:
+        raise UserError(f"data.cache={cache}: give codes:N with N views of each image, at least 1")
+    return int(count)
+
+
+def image_cache(cache: str) -> str:
+    """Returns how images are kept for a value of data.cache: with codes, on disk."""
+    return "disk" if code_views(cache) else cache
 
 
 def cached(source: Pictures | Stored, cache: str) -> Pictures | Stored:
@@ -28,13 +58,14 @@ def cached(source: Pictures | Stored, cache: str) -> Pictures | Stored:
     Args:
         source: The images. A source that has nothing to decode (Stored) is returned unchanged.
         cache: "none": the source itself; "ram": in memory; "disk": in a packed file in the cache folder
-            (`dgn.files.cache_dir`), written at first use and reused until an image changes.
+            (`dgn.files.cache_dir`), written at first use and reused until an image changes; "codes": as "disk".
 
     Raises:
         UserError: For any other value of `cache`, or if reading or writing fails.
     """
+    cache = image_cache(cache)
     if cache not in ("none", "ram", "disk"):
-        raise UserError(f"data.cache={cache!r}: give none, ram or disk")
+        raise UserError(f"data.cache={cache!r}: give none, ram, disk or codes")
     if cache == "none" or isinstance(source, Stored):
         return source
     size, workers = source.transform.resize, processors()

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from dgn.data.imagenet import readable
 from dgn.data.loading import Loader
+from dgn.data.views import FixedViews
 from dgn.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,9 @@ class ImageData(pl.LightningDataModule):
 
     overfit: int | None = None
     """Number of training images to train on, always the same ones; None: all."""
+
+    views: FixedViews | None = None
+    """The fixed views that are trained on instead of `train_source`; batches then have their rows as a third tensor."""
 
     judge: Mapping[str, Any] | None = None
     """Config of the network that recognizes the classes of these images with judge=auto; None: there is none."""
@@ -99,7 +103,7 @@ class ImageData(pl.LightningDataModule):
                 f"{world}, for example {-(-self.batch_size // world) * world}"
             )
         batches = StepBatches(self.step_size, trainer.global_step, trainer.max_steps, rank, world)
-        source = self.train_source
+        source: Any = self.train_source if self.views is None else self.views
         if self.overfit is not None:
             source = _Subset(source, _some(len(source), self.overfit))
         return self._loader(Stream(source, self.seed), batch_sampler=batches)
@@ -114,6 +118,8 @@ class ImageData(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         images, labels = batch
+        if not isinstance(labels, Tensor):  # labels and rows of fixed views
+            return to_image_space(images), *labels
         return to_image_space(images), labels
 
     def teardown(self, stage: str) -> None:
@@ -154,6 +160,10 @@ class ImageData(pl.LightningDataModule):
         """
         labels = layer_labels(self.train_source)
         return None if labels is None else labels[torch.from_numpy(Stream(self.train_source, self.seed).order(0))]
+
+    def batches_of(self, dataset: Any, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields batches of at most 64 (images in image space, labels) of the first `count` items of a dataset."""
+        yield from self._batches(dataset, range(count))
 
     def _batches(self, source: Any, indices: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
         batches = [list(indices[i : i + 64]) for i in range(0, len(indices), 64)]

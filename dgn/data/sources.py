@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from dgn.data.cache import cached
+from dgn.data.cache import cached, image_cache
 from dgn.data.datamodule import ImageData
 from dgn.data.dataset import Pictures
 from dgn.data.doodles import CLASSES, VERSION, Doodles
@@ -52,8 +52,9 @@ def doodles(
     """
     if isinstance(cache, bool):
         cache = "disk" if cache else "none"
+    cache = image_cache(cache)
     if cache not in ("none", "ram", "disk"):
-        raise UserError(f"data.cache={cache!r}: give none, ram or disk")
+        raise UserError(f"data.cache={cache!r}: give none, ram, disk or codes")
     splits = [Doodles("train", image_size, train_images, world), Doodles("val", image_size, val_images, world)]
     train, val = splits if cache == "none" else [_drawn(split, cache) for split in splits]
     data = ImageData(train, val, image_size, batch_size, num_workers, val_images, seed)

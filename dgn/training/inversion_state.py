@@ -63,6 +63,8 @@ class InversionState(pl.LightningModule):
     code_std: Tensor
     codes: CodeBuffer | None = None
     held_out_codes: CodeBuffer | None = None
+    code_cache: Callable[..., tuple[Tensor, dict[str, Tensor]]] | None = None
+    """Gives codes and features for rows of views (`dgn.training.code_cache.CodeCache`); None: they are computed."""
     strict_loading = False  # E and C are frozen, and not in the checkpoints.
 
     def __init__(

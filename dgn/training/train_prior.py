@@ -28,7 +28,7 @@ from dgn.training.code_statistics import code_statistics
 from dgn.training.fixed_networks import FixedNetworks
 from dgn.training.inversion import NonFiniteLoss
 from dgn.training.loss_weights import Combination, LossShares
-from dgn.training.precision import OwnLayers, resolve_precision
+from dgn.training.precision import precision_plugin
 from dgn.training.quiet import quieten_lightning
 from dgn.training.schedules import halve
 
@@ -143,18 +143,19 @@ def _train(
 
 
 def _trainer(steps: int, accelerator: str, precision: str, progress: bool) -> pl.Trainer:
+    plugin, measuring = precision_plugin(precision, accelerator)
     return pl.Trainer(
         max_steps=steps,
         accelerator=accelerator,
         devices=1,
         logger=False,
-        callbacks=[Progress()] if progress else [],
+        callbacks=[*measuring, *([Progress()] if progress else [])],
         enable_progress_bar=progress,
         enable_checkpointing=False,
         enable_model_summary=False,
         limit_val_batches=0,
         use_distributed_sampler=False,
-        plugins=[OwnLayers(resolve_precision(precision, accelerator))],
+        plugins=[plugin],
     )
 
 
