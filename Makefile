@@ -18,10 +18,10 @@ lint: $(VENV)/.installed-dev
 	$(VENV)/bin/mypy
 
 suite: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 quick: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 install: $(VENV)/.installed
 

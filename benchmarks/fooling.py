@@ -29,7 +29,7 @@ from dgn.am.maximize import maximize
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.language import parse_units
 from dgn.am.setting import Setting
-from dgn.cli.config import compose
+from dgn.cli.config import compose, plain
 from dgn.cli.embedded import embedded_weights
 from dgn.cli.stages import read_method
 from dgn.data.datamodule import to_image_space
@@ -60,7 +60,7 @@ def patterns(side: int) -> Tensor:
 
 def search(net: FeatureNet, name: str, prior: Prior | None, steps: int | None, seed: int = 0) -> Tensor:
     """Returns one image for each class unit, (16, 3, 64, 64)."""
-    method = read_method(compose("visualize", [f"method={name}"]).method, steps)
+    method = read_method(plain(compose("visualize", [f"method={name}"]).method), steps)
     return maximize(net, class_units(net), method.stages(Setting(net, prior)), [seed]).images
 
 

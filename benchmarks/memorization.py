@@ -5,7 +5,7 @@
 ROOT has one folder per class; without it, the images are doodles, which are drawn at the first run. Each unit is
 searched within a class, in pixels and in all code spaces of the small CaffeNet; units beyond the number of
 classes share them. --images are divided among the classes that are searched. Preferred images are stand-ins: noise,
-and for the first of each method a training image, which has to be found again. Fails if an image is read twice or if
+and for the first of each method a training image, which has to be results again. Fails if an image is read twice or if
 the process takes more memory than --limit.
 """
 
@@ -62,18 +62,18 @@ def main() -> None:
         images[0] = (training.reference.images_at([copied])[copied] * 255).round().byte()
     before, began, busy = memory(), time.perf_counter(), time.process_time()
     real = Counted(training.of_labels(set(classes)))
-    found = nearest(sets, real, net, code_spaces(net), [classes] * len(sets))
+    results = nearest(sets, real, net, code_spaces(net), [classes] * len(sets))
     seconds, busy = time.perf_counter() - began, time.process_time() - busy
     wanted = sum(map(len, places.values()))
     print(
         f"{real.count} real images of {len(set(classes))} classes, {sum(map(len, sets))} preferred images, "
-        f"{len(found[0])} spaces: {seconds:.1f} s, {busy:.1f} s of processors ({1000 * busy / real.count:.2f} ms "
+        f"{len(results[0])} spaces: {seconds:.1f} s, {busy:.1f} s of processors ({1000 * busy / real.count:.2f} ms "
         f"a real image), "
         f"{real.count / wanted:.0f} pass, {memory():.2f} GiB at most, {before:.2f} before"
     )
-    for near in found:
+    for near in results:
         for space, its in near.items():
-            assert its.indices[0] == copied, f"{space}: the copied image is {copied}, found was {its.indices[0]}"
+            assert its.indices[0] == copied, f"{space}: the copied image is {copied}, nearest was {its.indices[0]}"
             assert float(its.distances[0]) < 1e-2 * float(its.distances[1:].min()), f"{space}: the copy is not near"
     assert real.count == wanted, "an image was read twice, or not at all"
     assert memory() < options.limit, f"more than {options.limit} GiB"

@@ -22,7 +22,8 @@ from omegaconf import open_dict
 
 from dgn.cli import train_prior as prior
 from dgn.cli import trainer as common
-from dgn.cli.config import compose
+from dgn.cli.config import compose, plain
+from dgn.cli.trainer_devices import device
 from dgn.training import inversion
 from dgn.training.inversion import Inversion
 
@@ -39,7 +40,7 @@ def modules(steps: int, loggers: str, folder: Path) -> tuple:
         config.logger[name].folder = str(folder)
         if name == "wandb":
             config.logger[name].mode, config.logger[name].job_type = "offline", "benchmark"
-    kept, fit = {}, common.fit
+    kept, fit = {}, prior.fit
 
     def keep(trainer: pl.Trainer, module: pl.LightningModule, data: object, where: Path) -> dict:
         if not isinstance(module, Inversion):
@@ -47,9 +48,9 @@ def modules(steps: int, loggers: str, folder: Path) -> tuple:
         kept.update(module=module, data=data)
         raise InterruptedError
 
-    fits, logs = mock.patch.object(common, "fit", keep), mock.patch.object(common, "logged", _nowhere)
+    fits, logs = mock.patch.object(prior, "fit", keep), mock.patch.object(common, "logged", _nowhere)
     with contextlib.suppress(InterruptedError), fits, logs:
-        prior.fit_prior(config, folder)
+        prior.fit_prior(plain(config), folder)
     return config, kept["module"], kept["data"]
 
 
@@ -64,7 +65,7 @@ class Bare:
         made = module.configure_optimizers()
         self.optimizer, self.schedule = made["optimizer"], made["lr_scheduler"]
         self.module, self.data, self.done = module, data, 0
-        self.device = common.device(config.trainer)
+        self.device = device(plain(config.trainer))
         data.trainer = mock.Mock(world_size=1, global_rank=0, global_step=0, max_steps=config.trainer.max_steps)
         module.to(self.device).train()
         self.batches = iter(data.train_dataloader())

@@ -30,7 +30,7 @@ from hydra.utils import instantiate
 from scipy import stats
 
 from dgn import Prior, methods
-from dgn.cli.config import compose
+from dgn.cli.config import compose, plain
 from dgn.cli.networks import network
 from dgn.metrics.diversity import diversity, perceptual
 from dgn.metrics.features import extract_features
@@ -86,7 +86,7 @@ def measure(path: Path, judge_overrides: list[str], images: int, units: int | No
     prior = Prior.load(path)
     config = {key: value for key, value in prior.about["data"].items() if key != "classes"}
     data = instantiate(config)
-    judge = network(compose("visualize", judge_overrides).judge, data)
+    judge = network(plain(compose("visualize", judge_overrides).judge), data)
     batches = list(data.real_images(images, "val"))
     real, labels = torch.cat([batch for batch, _ in batches]), torch.cat([label for _, label in batches])
     made = reconstruct(prior, real)
@@ -102,10 +102,10 @@ def measure(path: Path, judge_overrides: list[str], images: int, units: int | No
     error = (made - real).square().flatten(1).mean(1)
     classes = range(len(data.classes) if units is None else units)
     layer = encoder.class_layer()
-    found = methods.dgn_am(prior, [f"{layer}:{unit}" for unit in classes], seeds=4, start="noise", data=data)
-    search_features, search_choice = judged(judge, found.images)
-    wanted = torch.tensor([class_index(objective, data.classes) for objective in found.objectives])
-    per_unit = diversity(found.images, wanted.tolist(), perceptual(judge, [judge.trunk()]))
+    preferred = methods.dgn_am(prior, [f"{layer}:{unit}" for unit in classes], seeds=4, start="noise", data=data)
+    search_features, search_choice = judged(judge, preferred.images)
+    wanted = torch.tensor([class_index(objective, data.classes) for objective in preferred.objectives])
+    per_unit = diversity(preferred.images, wanted.tolist(), perceptual(judge, [judge.trunk()]))
     return {
         "psnr": float((-10 * error.log10()).mean()),
         "features": float(distance),

@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 
 from dgn.cli import train_prior
-from dgn.cli.config import compose
+from dgn.cli.config import compose, plain
 from dgn.networks.precision import low_precision
 from dgn.training import inversion
 from dgn.training.inversion import Inversion
@@ -55,7 +55,7 @@ def build(overrides: list[str]) -> tuple[Inversion, torch.Tensor]:
     config = compose("train", ["logger=none", "statistics.images=200", *overrides])
     ended, replaced = contextlib.suppress(Kept), mock.patch.object(train_prior, "fit", keep)
     with tempfile.TemporaryDirectory() as folder, ended, replaced:
-        train_prior.fit_prior(config, Path(folder))
+        train_prior.fit_prior(plain(config), Path(folder))
     return kept["module"], kept["images"]
 
 
@@ -70,7 +70,7 @@ def framework_step(module: Inversion, images: torch.Tensor) -> Callable[[], None
             mock.patch.object(module, "optimizers", return_value=made["optimizer"]),
             mock.patch.object(module, "lr_schedulers", return_value=made["lr_scheduler"]),
             mock.patch.object(inversion, "log_step"),
-            mock.patch.object(Inversion, "global_step", module.max_steps // 2),
+            mock.patch.object(Inversion, "global_step", module.settings.max_steps // 2),
         ):
             module.training_step((images, torch.zeros(len(images)), *rows), 0)
 

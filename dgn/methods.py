@@ -151,13 +151,14 @@ def _search(
 
 def _read(name: str, steps: int | None, settings: Mapping[str, Any]) -> Method:
     """Reads a method's file, with settings in place of its own."""
-    from dgn.cli.config import compose
+    from dgn.cli.config import compose, plain
     from dgn.cli.stages import read_method
 
     config = compose("visualize", [f"method={name}"])
     _check_settings(name, config.method, settings)
     config.merge_with({"method": dict(settings)})
-    return read_method(config.method, steps, [f"method.{key}={json.dumps(value)}" for key, value in _dotted(settings)])
+    changes = [f"method.{key}={json.dumps(value)}" for key, value in _dotted(settings)]
+    return read_method(plain(config)["method"], steps, changes)
 
 
 def _check_settings(name: str, config: Any, given: Mapping[str, Any], inside: str = "") -> None:

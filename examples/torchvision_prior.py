@@ -6,7 +6,7 @@ from dgn import train_prior
 from dgn.data.sources import doodles
 from dgn.networks.libraries import torchvision
 
-steps, images = map(int, sys.argv[1:] or (1700, 16000))
+steps, images = map(int, sys.argv[1:] or (2400, 16000))
 
 encoder = torchvision("resnet18", weights=None, input_size=64)  # weights="DEFAULT": downloads the published ones
 data = doodles(image_size=64, train_images=images)  # or image_folder(FOLDER, image_size=64)

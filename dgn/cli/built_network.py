@@ -1,11 +1,10 @@
 """Builds a network of any role from its part of the config. Its weights must exist already."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, open_dict
 
 from dgn.data.datamodule import ImageData
 from dgn.data.imagenet import are_imagenets, class_names
@@ -18,42 +17,39 @@ _ROLE_KEYS = ("layer", "layers", "trunk")
 
 
 def built_network(
-    config: DictConfig,
+    settings: Mapping[str, Any],
     data: ImageData | None = None,
     image_size: int | None = None,
     classes: Sequence[str] = (),
 ) -> FeatureNet:
-    """Returns the FeatureNet of an encoder, comparator, target or judge config, whose weights exist already.
+    """Returns the FeatureNet of the settings of an encoder, comparator, target or judge, whose weights exist already.
 
     A network of a thousand outputs that has no labels of its own gets ImageNet's if the data's classes are among them.
 
     Args:
-        config: The network's config.
-        data: Provides the classes and the image size if neither the config, the weights nor the network define them.
+        settings: The network's part of the config.
+        data: Provides the classes and the image size if neither the settings, the weights nor the network define them.
         image_size: The image size in pixels, if it is not that of the data.
         classes: The classes, if there are no data.
 
     Raises:
         UserError: For `classes=data` without data that have classes, and for errors of the builder.
     """
-    config = config.copy()
-    with open_dict(config):
-        for key in _ROLE_KEYS:
-            config.pop(key, None)
+    arguments = {key: value for key, value in settings.items() if key not in _ROLE_KEYS}
     classes = list(classes if data is None else data.classes)
     if image_size is None and data is not None:
         image_size = data.image_size
     from_data: dict[str, Any] = {"data_size": image_size, "data_classes": classes}
-    as_data = config.get("classes") == "data"
+    as_data = settings.get("classes") == "data"
     if as_data:
         if not classes:
             raise UserError(
                 "classes=data: there are no data with classes here; give a number, or auto, or name the images: "
                 "data=image_folder data.root=FOLDER"
             )
-        from_data |= {"classes": len(classes), "labels": classes}
+        arguments |= {"classes": len(classes), "labels": classes}
     try:
-        net: FeatureNet = instantiate(config, **from_data, _convert_="all")
+        net: FeatureNet = instantiate(arguments, **from_data, _convert_="all")
     except InstantiationException as error:  # Hydra wraps the builder's exception
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None

@@ -2,13 +2,13 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig
 
 from dgn.cli.run_settings import open_training_data
 from dgn.cli.run_start import start
@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 _MEASURES = ("val/accuracy", "val/loss", "parameters")
 
 
-def fit_classifier(config: DictConfig, folder: Path, network: Callable[[DictConfig, ImageData], FeatureNet]) -> Path:
+def fit_classifier(
+    config: Mapping[str, Any], folder: Path, network: Callable[[Mapping[str, Any], ImageData], FeatureNet]
+) -> Path:
     """Fits config.encoder to config.data; returns the path of encoder.safetensors.
 
     Writes encoder.safetensors (weights, labels, config and metrics), metrics.json and the checkpoint into the folder.
@@ -35,31 +37,22 @@ def fit_classifier(config: DictConfig, folder: Path, network: Callable[[DictConf
     Args:
         config: The config of task=encoder.
         folder: The run folder.
-        network: Builds the network of a config for the data.
+        network: Builds the network of settings for the data.
 
     Raises:
         UserError: If the images have no classes.
     """
     run = start(config, folder, _MEASURES)
-    label_smoothing, augmentation = config.label_smoothing, instantiate(config.augmentation)
+    label_smoothing, augmentation = config["label_smoothing"], instantiate(config["augmentation"])
     pl.seed_everything(run.seed, verbose=False)
-    data = open_training_data(config.data, run)
+    data = open_training_data(config["data"], run)
     if not data.classes:
         raise UserError("task=encoder needs labelled images, and these have no classes; use class folders")
-    net = network(config.encoder, data)
+    net = network(config["encoder"], data)
     if net.dtype != torch.float32:
         log.info("%s has weights of %s: fitted in float32", net.name, str(net.dtype).removeprefix("torch."))
         net.network.float()
-    module = Classification(
-        net,
-        run.make_optimizer,
-        run.make_schedule,
-        run.seed,
-        label_smoothing,
-        augmentation,
-        accumulate=run.accumulate,
-        gradient_clip=run.gradient_clip,
-    )
+    module = Classification(net, run.learning, label_smoothing, augmentation)
     path = folder / ENCODER
     with running(run) as (loggers, interruption):
         trainer = make_trainer(run, loggers, interruption)

@@ -5,7 +5,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from dgn.cli.config import resumed
+from dgn.cli.config import check_complete, plain, resumed
 from dgn.cli.entry import entry_point
 from dgn.runs.folders import finished, measured, result
 from dgn.runs.ranks import rank
@@ -20,23 +20,24 @@ def train(config: DictConfig) -> float | None:
     Returns config.metric, the value that a sweeper optimizes; None if the command only listed layers.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
-    config = resumed(config, folder)
-    if config.encoder.get("layers") is not None or config.comparator.get("layers") == "list":
+    values = plain(resumed(config, folder))
+    if values["encoder"].get("layers") is not None or values["comparator"].get("layers") == "list":
         from dgn.cli.networks import asked_to_list, list_layers
 
-        if (role := asked_to_list(config, "encoder", "comparator")) is not None:
-            list_layers(config, role)
+        if (role := asked_to_list(values, "encoder", "comparator")) is not None:
+            list_layers(values, role)
             return None
-    path = result(folder, config.trainer.max_steps)
+    check_complete(values, "train")
+    path = result(folder, values["trainer"]["max_steps"])
     if path is None:
         from dgn.cli.job import run
 
-        path = run(config, folder)
+        path = run(values, folder)
     elif rank() == 0:
         print("This run is finished: nothing is left to do")
     if rank() == 0:
         print(path)
-    return measured(folder, config.metric)
+    return measured(folder, values["metric"])
 
 
 @entry_point("visualize")
@@ -49,7 +50,7 @@ def visualize(config: DictConfig) -> None:
         return
     from dgn.cli.visualize import visualize as make_gallery
 
-    page = make_gallery(config, folder)
+    page = make_gallery(plain(config), folder)
     if page is not None:
         print(page)
 
@@ -59,4 +60,4 @@ def compare(config: DictConfig) -> None:
     """Compares runs; prints the path of the comparison."""
     from dgn.cli.compare import compare as make_comparison
 
-    print(make_comparison(config, Path(HydraConfig.get().runtime.output_dir)))
+    print(make_comparison(plain(config), Path(HydraConfig.get().runtime.output_dir)))

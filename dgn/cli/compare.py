@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf, open_dict
 
 from dgn.am.objectives.language import parse_units
-from dgn.cli.config import given_overrides, plain
+from dgn.cli.config import check_complete, given_overrides, keys_without_value
 from dgn.cli.networks import asked_to_list
 from dgn.cli.roles import (
     load_judge,
@@ -51,16 +50,17 @@ _MOST_UNITS = 16
 """Largest number of classes of which units=auto takes all."""
 
 
-def compare(config: DictConfig, folder: Path) -> Path:
+def compare(config: Mapping[str, Any], folder: Path) -> Path:
     """Compares the runs of config.runs; returns the page's path.
 
     Writes the page, the table and the figure into the folder. Raises UserError where a folder is not that of a run.
     """
     asked = read_comparison(config)
-    if OmegaConf.is_missing(config, "runs"):
+    if "runs" in keys_without_value(config):
         raise UserError(f"no runs to compare: {command('compare')} RUN RUN ... (folders, or folders of multiruns)")
-    runs = locate_runs(config.runs)
-    config.threads = use_threads(config.threads)
+    check_complete(config, "compare")
+    runs = locate_runs(config["runs"])
+    config = {**config, "threads": use_threads(config["threads"])}
     entries = [make_entry(run) for run in runs]
     settings = [read_settings(run.path) for run in runs]
     for entry, name, differing in zip(entries, *name_runs([run.name for run in runs], settings), strict=True):
@@ -70,40 +70,40 @@ def compare(config: DictConfig, folder: Path) -> Path:
     ]
     if any(searches) and not all(searches):
         raise UserError("runs of train.py and of visualize.py cannot be compared with each other; name one kind")
-    device = select_device(config.device)
+    device = select_device(config["device"])
     if all(searches):
         page, titles = compare_searches(entries, partial(_make_search_metrics, config, device), folder)
     else:
         page, titles = compare_priors(entries, asked, partial(_make_task, config, device), device, folder)
-    log_comparison(logger_makers(config.logger), plain(config), entries, folder, bool(titles))
+    log_comparison(logger_makers(config["logger"]), config, entries, folder, bool(titles))
     log.info("%d runs compared, %d finished", len(entries), sum(e.status == "finished" for e in entries))
     return page
 
 
-def read_comparison(config: DictConfig) -> PriorComparison:
+def read_comparison(config: Mapping[str, Any]) -> PriorComparison:
     """Reads what a comparison is asked to do from its config.
 
     Raises:
         UserError: for settings with which it would fail after much has been computed.
     """
-    check_loggers(config.logger)
+    check_loggers(config["logger"])
     role = asked_to_list(config, "target", "judge")
     if role is not None:
         raise UserError(f"{role}.layers=list: `{command('visualize')}` prints layers; give it the same {role} settings")
-    seeds = read_seeds(config.seeds)
+    seeds = read_seeds(config["seeds"])
     for key, least in (("reference_images", 0), ("steps", 1)):
         value = config[key]
         if value is not None and (not isinstance(value, int) or value < least):
             raise UserError(f"{key}={value}: give a number of at least {least}")
-    return PriorComparison(read_search(config, seeds), config.start, config.reference_images)
+    return PriorComparison(read_search(config, seeds), config["start"], config["reference_images"])
 
 
-def _make_task(config: DictConfig, device: torch.device, prior: Prior) -> Task:
+def _make_task(config: Mapping[str, Any], device: torch.device, prior: Prior) -> Task:
     """Makes what all priors are asked to show; what the config leaves open is the first prior's."""
-    data = open_data(prior, config)
-    target = load_target(config, [prior], device, data)
-    objectives = parse_units(_read_units(config.units, target), target)
-    method = read_method(config.method, config.steps, given_overrides())
+    data = open_data(prior, config.get("data"))
+    target = load_target(config["target"], [prior], device, data)
+    objectives = parse_units(_read_units(config["units"], target), target)
+    method = read_method(config["method"], config["steps"], given_overrides())
     return Task(target, objectives, method, data, _make_metrics(config, prior, target, data))
 
 
@@ -118,14 +118,15 @@ def _read_units(units: Any, target: FeatureNet) -> Any:
 
 
 def _make_metrics(
-    config: DictConfig, prior: Prior | None, target: FeatureNet, data: ImageData | None
+    config: Mapping[str, Any], prior: Prior | None, target: FeatureNet, data: ImageData | None
 ) -> RankingMetrics:
-    judge = load_judge(config, prior, target, data)
-    if data is None or not config.reference_images:
+    judge = load_judge(config["judge"], prior, target, data)
+    images = config["reference_images"]
+    if data is None or not images:
         return RankingMetrics(judge, target, None)
     real = announced(
-        data.real_images(config.reference_images, "val"),
-        config.reference_images,
+        data.real_images(images, "val"),
+        images,
         "Running a network on real images, for the Frechet distance",
         "fewer with reference_images=N, 0: none",
         64,
@@ -134,7 +135,7 @@ def _make_metrics(
 
 
 def _make_search_metrics(
-    config: DictConfig, device: torch.device, run: Path, results: Mapping[str, Any]
+    config: Mapping[str, Any], device: torch.device, run: Path, results: Mapping[str, Any]
 ) -> RankingMetrics:
     """Makes what measures searches; what the config leaves open (target, judge, real images) is as the run had it.
 
@@ -144,17 +145,17 @@ def _make_search_metrics(
         run: the run's folder.
         results: the settings in its results.json.
     """
-    own = OmegaConf.create(dict(read_settings(run).config))
-    with open_dict(config):
-        if config.target.get("_target_") is None and own.get("target"):
-            config.target = own.target
-        if config.judge.get("auto") and own.get("judge"):
-            config.judge = own.judge
-        config.data = config.get("data") or own.get("data")
+    own, settings = read_settings(run), dict(config)
+    if settings["target"].get("_target_") is None:
+        settings["target"] = own.group("target") or settings["target"]
+    if settings["judge"].get("auto"):
+        settings["judge"] = own.group("judge") or settings["judge"]
+    settings["data"] = settings.get("data") or own.group("data")
     source = results.get("prior")
     source = source[0] if isinstance(source, list) else source  # of several priors, that whose encoder is the target
     prior = load_prior(source, device) if source else None
-    assert prior is not None or config.target.get("_target_") is not None  # a run without a prior has named its target
-    data = open_data(prior, config)
-    target = load_target(config, [prior] if prior is not None else [], device, data)
-    return _make_metrics(config, prior, target, data)
+    named = settings["target"].get("_target_") is not None
+    assert prior is not None or named  # a run without a prior has named its target
+    data = open_data(prior, settings["data"])
+    target = load_target(settings["target"], [prior] if prior is not None else [], device, data)
+    return _make_metrics(settings, prior, target, data)

@@ -9,7 +9,7 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from dgn.cli.config_folders import is_group, package_configs, prepare_hydra
 from dgn.cli.renamed import read_saved, refuse_former_targets
@@ -127,6 +127,21 @@ def plain(config: DictConfig, resolve: bool = True) -> dict[str, Any]:
     """The config as plain values, its interpolations resolved."""
     values: Any = OmegaConf.to_container(config, resolve=resolve, throw_on_missing=False)
     return values
+
+
+def keys_without_value(values: Mapping[str, Any]) -> list[str]:
+    """The keys, dotted, that a config file leaves to the user (`???`), and that have no value yet."""
+    return [key for key, value in _leaves(values) if isinstance(value, str) and value == MISSING]
+
+
+def check_complete(values: Mapping[str, Any], name: str) -> None:
+    """Raises UserError if a key of the config has no value. name: train, visualize or compare."""
+    for key in keys_without_value(values):
+        raise UserError(explain_no_value(key, name))
+
+
+def explain_no_value(key: str, name: str) -> str:
+    return f"{key} has no value; set it with {key}=VALUE (see {command(name, '--help')})"
 
 
 _OF_A_SESSION = (

@@ -49,7 +49,7 @@ def embedded_weights(target: str) -> Path:
         log.info("The embedded %s (%s) is not there yet: fitting it to the doodles first, about a minute", recipe, name)
         with tempfile.TemporaryDirectory(prefix="dgn-") as folder, alone():
             try:
-                made = fit_classifier(_config(recipe), Path(folder), built_network)
+                made = fit_classifier(plain(_config(recipe)), Path(folder), built_network)
             except Interrupted as error:
                 raise Interrupted(error.signal, f"stopped while the embedded {recipe} was fitted") from None
             with written_aside(path) as aside:

@@ -10,7 +10,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from dgn.cli.config import compose, plain
+from dgn.cli.config import compose, explain_no_value, plain
 from dgn.cli.config_folders import choices, is_group
 from dgn.cli.renamed import explain_former_key
 from dgn.errors import UserError, first_line
@@ -77,7 +77,7 @@ def explain(error: BaseException, name: str) -> str:
         return f"{match[1] or 'optuna'} is not installed: pip install 'dgn[{extra}]' ({lines[0]})"
     if "Missing mandatory value" in message:
         key = getattr(error, "full_key", None) or message.split(":")[-1].strip()
-        return f"{key} has no value; set it with {key}=VALUE (see {command(name, '--help')})"
+        return explain_no_value(key, name)
     return f"{message}; see {command(name, '--help')}"
 
 

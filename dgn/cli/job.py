@@ -1,12 +1,13 @@
 """One training job: in this process, or in as many as the trainer's config asks for."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
 
-from dgn.cli.config import plain
+from dgn.cli.renamed import read_saved
 from dgn.cli.trainer_devices import processes_to_start
 from dgn.runs.folders import CONFIG, holds_run
 from dgn.runs.processes import run_in_processes
@@ -19,27 +20,30 @@ _PRELOADED = ("dgn.cli.train_prior", "dgn.cli.train_encoder")
 """Modules that several processes of a run import once."""
 
 
-def run(config: DictConfig, folder: Path) -> Path:
+def run(config: Mapping[str, Any], folder: Path) -> Path:
     """Runs the task of the config; returns the path of the file that it made."""
-    count = processes_to_start(plain(config.trainer))
+    count = processes_to_start(config["trainer"])
     local = processes_per_node()[0] if started_by_launcher() else 1
-    config.threads = use_threads(config.threads, _recorded_threads(folder), local)
-    log.info("Computing with %d thread%s", config.threads, "s" * (config.threads > 1))
+    threads = use_threads(config["threads"], _recorded_threads(folder), local)
+    config = {**config, "threads": threads}
+    log.info("Computing with %d thread%s", threads, "s" * (threads > 1))
     if count == 1:
-        return instantiate(config.task)(config, folder)
-    # The processes get values, as nothing there could resolve Hydra's.
-    values = OmegaConf.create(plain(config))
-    return Path(run_in_processes(_task, (values, folder, count), count, preload=_PRELOADED))
+        return _task(config, folder)
+    return Path(run_in_processes(_shared_task, (config, folder, count), count, preload=_PRELOADED))
 
 
-def _task(config: DictConfig, folder: Path, count: int) -> Path:
-    use_threads(config.threads, share=count)
-    return instantiate(config.task)(config, folder)
+def _task(config: Mapping[str, Any], folder: Path) -> Path:
+    path: Path = instantiate(config["task"])(config, folder)
+    return path
+
+
+def _shared_task(config: Mapping[str, Any], folder: Path, count: int) -> Path:
+    """Runs the task as one of `count` processes of this machine."""
+    use_threads(config["threads"], share=count)
+    return _task(config, folder)
 
 
 def _recorded_threads(folder: Path) -> int | None:
     """Returns the number of threads that a resumed run started with, or None if unknown."""
-    if not holds_run(folder):
-        return None
-    threads = OmegaConf.select(OmegaConf.load(folder / CONFIG), "threads")
+    threads = read_saved(folder / CONFIG).get("threads") if holds_run(folder) else None
     return threads if isinstance(threads, int) else None

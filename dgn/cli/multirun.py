@@ -82,6 +82,7 @@ class Multirun(Callback):
 def _compare(config: DictConfig, jobs: list[Path], folder: Path) -> Path:
     # Imported here so that `--help` does not wait for torch.
     from dgn.cli.compare import compare
+    from dgn.cli.config import plain
 
     settings = _settings(config)
     settings.runs = [os.fspath(job) for job in jobs]
@@ -94,7 +95,7 @@ def _compare(config: DictConfig, jobs: list[Path], folder: Path) -> Path:
             f"{folder.parent.name}/comparison",
         )
         logger.project, logger.entity, logger.mode = wandb.project, wandb.entity, wandb.mode
-    return compare(settings, folder)
+    return compare(plain(settings), folder)
 
 
 def _settings(config: DictConfig) -> DictConfig:
@@ -117,5 +118,6 @@ def _check(config: DictConfig) -> None:
         raise UserError(f"comparison.enabled={enabled}: give true or false")
     if enabled:
         from dgn.cli.compare import read_comparison
+        from dgn.cli.config import plain
 
-        read_comparison(_settings(config))
+        read_comparison(plain(_settings(config)))

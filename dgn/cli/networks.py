@@ -1,13 +1,15 @@
 """Builds a network of any role from its part of the config, and prints the table of its layers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING
 from rich.console import Console
 from rich.table import Table
 
 from dgn.cli.built_network import built_network
+from dgn.cli.config import keys_without_value
 from dgn.cli.embedded import embedded_weights
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
@@ -17,28 +19,27 @@ from dgn.runs.ranks import interactive
 
 
 def network(
-    config: DictConfig,
+    settings: Mapping[str, Any],
     data: ImageData | None = None,
     image_size: int | None = None,
     classes: Sequence[str] = (),
 ) -> FeatureNet:
-    """Returns the FeatureNet of an encoder, comparator, target or judge config.
+    """Returns the FeatureNet of the settings of an encoder, comparator, target or judge.
 
     Weights with `weights: embedded` are trained first if they do not exist yet.
 
     Args:
-        config: The network's config.
-        data: Provides the classes and the image size if neither the config, the weights nor the network define them.
+        settings: The network's part of the config.
+        data: Provides the classes and the image size if neither the settings, the weights nor the network define them.
         image_size: The image size in pixels, if it is not that of the data.
         classes: The classes, if there are no data.
     """
-    if config.get("weights") == "embedded":
-        config = config.copy()
-        config.weights = str(embedded_weights(config._target_))
-    return built_network(config, data, image_size, classes)
+    if settings.get("weights") == "embedded":
+        settings = {**settings, "weights": str(embedded_weights(settings["_target_"]))}
+    return built_network(settings, data, image_size, classes)
 
 
-def asked_to_list(config: DictConfig, *roles: str) -> str | None:
+def asked_to_list(config: Mapping[str, Any], *roles: str) -> str | None:
     """Returns the first of the roles with layers=list; None if there is none.
 
     Raises:
@@ -49,24 +50,28 @@ def asked_to_list(config: DictConfig, *roles: str) -> str | None:
         if layers == "list":
             if role == "judge" and not config[role].get("_target_"):
                 raise UserError(f"{role}.layers=list: no {role} is named; give {role}=torchvision or another")
-            if OmegaConf.is_missing(config[role], "weights"):
-                config[role].weights = None  # the layers are the same with any weights
             return role
         if layers is not None and role != "comparator":
             raise UserError(f"{role}.layers={layers}: give list, to print them; one layer is {role}.layer=NAME")
     return None
 
 
-def list_layers(config: DictConfig, role: str) -> None:
+def list_layers(config: Mapping[str, Any], role: str) -> None:
     """Prints the layers of a training config's encoder or comparator."""
-    part = config[role] if config[role].get("_target_") else config.encoder
+    settings = without_weights(config[role] if config[role].get("_target_") else config["encoder"])
+    data = config["data"]
     try:
-        net = network(part, image_size=OmegaConf.select(config, "data.image_size"))
+        net = network(settings, image_size=data.get("image_size"))
     except UserError:
-        if OmegaConf.missing_keys(config.data):
+        if keys_without_value(data):
             raise
-        net = network(part, instantiate(config.data))  # the network may need the classes of the data
+        net = network(settings, instantiate(data))  # the network may need the classes of the data
     print_layers(net, role)
+
+
+def without_weights(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the settings of a network to be listed: weights that are not given do not matter for its layers."""
+    return {**settings, "weights": None} if settings.get("weights") == MISSING else settings
 
 
 def print_layers(net: FeatureNet, role: str = "target") -> None:

@@ -5,18 +5,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
 
-from dgn.cli.config import plain
 from dgn.cli.run_settings import RunSettings
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior.principal import AXES
 from dgn.training.adversarial import CrossEntropy
-from dgn.training.building import InversionSettings
+from dgn.training.building import Architectures
 from dgn.training.code_model import CodeModelFit
 from dgn.training.code_noise import CodeNoise
 from dgn.training.differentiable_augmentation import DifferentiableAugmentation
+from dgn.training.settings import InversionSettings
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,9 @@ class PriorTraining:
         statistics_images: the number of real images for the statistics of codes and features.
         statistics_split: "train" or "val", the split that these images are from.
         statistics_axes: the number of principal axes of the codes that are kept.
-        inversion: how G and D are built and trained.
+        architectures: how G and D are made.
+        inversion: how G and D are trained.
+        carries_encoder: whether the prior contains the weights of E; None: if they are small.
         code_model: how the model of the codes is fitted at the end; None: there is none.
         generator_init: a prior whose weights G starts from, where they fit.
     """
@@ -42,64 +43,63 @@ class PriorTraining:
     statistics_images: int
     statistics_split: str
     statistics_axes: int
+    architectures: Architectures
     inversion: InversionSettings
+    carries_encoder: bool | None
     code_model: CodeModelFit | None
     generator_init: str | None
 
 
-def with_layer(config: DictConfig, encoder: FeatureNet) -> DictConfig:
-    """Returns a copy of the config that names the layer to invert if encoder.layer is auto.
+def with_layer(config: Mapping[str, Any], encoder: FeatureNet) -> Mapping[str, Any]:
+    """Returns the config with the layer to invert named, if encoder.layer is auto.
 
-    Other groups may refer to encoder.layer. The run's saved config keeps auto.
+    So is generator.layer of the published generators, which is encoder.layer. The run's saved config keeps auto.
     """
-    if config.encoder.layer != "auto":
+    if config["encoder"]["layer"] != "auto":
         return config
-    config = config.copy()
-    config.encoder.layer = encoder.code_layer()
-    return config
+    layer = encoder.code_layer()
+    named = {**config, "encoder": {**config["encoder"], "layer": layer}}
+    if config["generator"].get("layer") == "auto":
+        named["generator"] = {**config["generator"], "layer": layer}
+    return named
 
 
-def read_prior_training(config: DictConfig, run: RunSettings) -> PriorTraining:
+def read_prior_training(config: Mapping[str, Any], run: RunSettings) -> PriorTraining:
     """Reads the settings of task=prior. In `config`, encoder.layer is a name (`with_layer`).
 
     Keys that configs saved by earlier versions lack have their defaults.
     """
-    generator = {k: v for k, v in plain(config.generator).items() if k != "init"}
-    discriminator = {k: v for k, v in plain(config.discriminator).items() if k not in ("augment", "update")}
-    init = config.generator.get("init")
-    carried = config.export.encoder
+    generator = {k: v for k, v in config["generator"].items() if k != "init"}
+    discriminator = {k: v for k, v in config["discriminator"].items() if k not in ("augment", "update")}
+    init = config["generator"].get("init")
+    carried = config["export"]["encoder"]
     return PriorTraining(
-        run=replace(run, config=plain(config)),
-        layer=config.encoder.layer,
-        comparator_layers=_read_layers(config.comparator),
-        statistics_images=config.statistics.images,
-        statistics_split=config.statistics.get("split", "train"),
-        statistics_axes=config.statistics.get("axes", AXES),
+        run=replace(run, config=config),
+        layer=config["encoder"]["layer"],
+        comparator_layers=_read_layers(config["comparator"]),
+        statistics_images=config["statistics"]["images"],
+        statistics_split=config["statistics"].get("split", "train"),
+        statistics_axes=config["statistics"].get("axes", AXES),
+        architectures=Architectures(instantiate(generator, _partial_=True), instantiate(discriminator, _partial_=True)),
         inversion=InversionSettings(
-            make_generator=instantiate(generator, _partial_=True),
-            make_discriminator=instantiate(discriminator, _partial_=True),
-            make_optimizer=run.make_optimizer,
-            make_schedule=run.make_schedule,
-            weights=instantiate(config.loss),
-            max_steps=run.max_steps,
-            adversarial=instantiate(config.adversarial) if "adversarial" in config else CrossEntropy(),
+            run.learning,
+            run.max_steps,
+            weights=instantiate(config["loss"]),
+            adversarial=instantiate(config["adversarial"]) if "adversarial" in config else CrossEntropy(),
             code_noise=CodeNoise(config.get("code_noise", 0.0)),
             comparator_shift=_read_shift(config),
-            augmentation=DifferentiableAugmentation(list(config.discriminator.get("augment", []))),
-            discriminator_update=config.discriminator.get("update", "joint"),
-            ema_decay=config.ema_decay,
-            seed=run.seed,
-            compile=config.compile,
-            accumulate=run.accumulate,
-            gradient_clip=run.gradient_clip,
-            carries_encoder=None if carried == "auto" else bool(carried),
+            augmentation=DifferentiableAugmentation(list(config["discriminator"].get("augment", []))),
+            discriminator_update=config["discriminator"].get("update", "joint"),
+            ema_decay=config["ema_decay"],
+            compile=config["compile"],
         ),
-        code_model=read_code_model(run.config),
+        carries_encoder=None if carried == "auto" else bool(carried),
+        code_model=read_code_model_fit(run.config),
         generator_init=None if init is None else str(init),
     )
 
 
-def read_code_model(values: Mapping[str, Any]) -> CodeModelFit | None:
+def read_code_model_fit(values: Mapping[str, Any]) -> CodeModelFit | None:
     """Reads how the code model is fitted; None if there is none. Raises UserError for a number that is too small."""
     group = values.get("code_model") or {}  # configs saved by earlier versions have none
     if group.get("_target_") is None:
@@ -126,9 +126,9 @@ def compared_layers(layers: Sequence[str] | Literal["auto", "several"], comparat
     return names
 
 
-def _read_layers(comparator: DictConfig) -> Sequence[str] | Literal["auto", "several"]:
+def _read_layers(comparator: Mapping[str, Any]) -> Sequence[str] | Literal["auto", "several"]:
     """Reads the layers of C: comparator.layer, else comparator.layers, a name or a list."""
-    layers = comparator.get("layer") or comparator.layers
+    layers = comparator.get("layer") or comparator["layers"]
     if layers in ("auto", "several"):
         return layers
     names = [layers] if isinstance(layers, str) else list(layers)
@@ -137,7 +137,7 @@ def _read_layers(comparator: DictConfig) -> Sequence[str] | Literal["auto", "sev
     return names
 
 
-def _read_shift(config: DictConfig) -> int:
+def _read_shift(config: Mapping[str, Any]) -> int:
     shift = config.get("comparator_shift", 0)
     if not isinstance(shift, int) or isinstance(shift, bool) or shift < 0:
         raise UserError(f"comparator_shift={shift}: give a number of pixels, at least 0")

@@ -3,11 +3,12 @@
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig
 
 from dgn.cli.roles import load_prior, own_data
 from dgn.cli.run_start import start
@@ -22,29 +23,30 @@ log = logging.getLogger(__name__)
 _MEASURES = ("explained", "total_seconds")
 
 
-def refit_statistics(config: DictConfig, folder: Path) -> Path:
+def refit_statistics(config: Mapping[str, Any], folder: Path) -> Path:
     """Measures the statistics of config.prior's codes over its own images; returns the path of the new prior file.
 
     Writes prior.safetensors, which differs from config.prior in its statistics alone, and metrics.json.
     """
     began = time.perf_counter()
     run = start(config, folder, _MEASURES)
-    prior = load_prior(config.prior, run.device)
+    prior = load_prior(config["prior"], run.device)
     data, why = own_data(prior)
     if data is None:
         raise UserError(f"codes are measured on the images that the prior was trained on; {why}")
     pl.seed_everything(run.seed, verbose=False)
-    settings = config.statistics
-    log.info("Measuring the codes of %d images at %s (%s)", settings.images, prior.layer, prior.source)
+    settings = config["statistics"]
+    images, split = settings["images"], settings["split"]
+    log.info("Measuring the codes of %d images at %s (%s)", images, prior.layer, prior.source)
     read = announced(
-        data.real_images(settings.images, settings.split),
-        settings.images,
+        data.real_images(images, split),
+        images,
         "Computing the codes of real images, for their statistics",
         "fewer with statistics.images=N",
         64,
     )
-    batches = (images.to(prior.device) for images, _ in read)
-    statistics = measure(prior.encoder_net(), [prior.layer], batches, {prior.layer: settings.axes})[prior.layer]
+    batches = (batch.to(prior.device) for batch, _ in read)
+    statistics = measure(prior.encoder_net(), [prior.layer], batches, {prior.layer: settings["axes"]})[prior.layer]
     prior = replace(prior, statistics=statistics)
     explained = prior.principal.explained if prior.principal is not None else 0.0
     metrics = {"explained": explained, "total_seconds": round(time.perf_counter() - began, 1)}

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
-
 _KEYS = (
     *("labels", "classes", "input_size", "mean", "std", "channel_order", "value_range", "fit", "resize"),
     *("weights", "container", "allow_missing", "allow_unexpected"),
@@ -14,31 +12,25 @@ _KEYS = (
 _NOT_GIVEN: tuple[Any, ...] = (None, "auto", [], {})
 
 
-def with_remembered(config: DictConfig, spec: Mapping[str, Any]) -> tuple[DictConfig, list[str]]:
-    """Fills in what a network's config does not say from the `spec` of a prior's encoder.
+def with_remembered(settings: Mapping[str, Any], spec: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+    """Fills in what a network's settings do not say from the `spec` of a prior's encoder.
 
     Args:
-        config: The config of a target.
+        settings: The `target` group of the config.
         spec: How the prior's encoder was built.
 
     Returns:
-        The config, and the names of the keys that were filled in: none if the two are not the same network.
+        The settings, and the names of the keys that were filled in: none if the two are not the same network.
     """
-    given: Any = OmegaConf.to_container(config)
-    if not _same_network(given, spec):
-        return config, []
-    filled = config.copy()
-    keys = []
-    with open_dict(filled):
-        for key in _KEYS:
-            if key in given and given[key] in _NOT_GIVEN and spec.get(key) not in _NOT_GIVEN:
-                filled[key] = spec[key]
-                keys.append(key)
-    return filled, keys
+    if not _same_network(settings, spec):
+        return settings, []
+    known = [key for key in _KEYS if spec.get(key) not in _NOT_GIVEN]
+    keys = [key for key in known if key in settings and settings[key] in _NOT_GIVEN]
+    return {**settings, **{key: spec[key] for key in keys}}, keys
 
 
 def _same_network(given: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
-    """Whether a config names the builder and the model of a spec. Their weights may differ."""
+    """Whether settings name the builder and the model of a spec. Their weights may differ."""
     if str(given.get("_target_")).rpartition(".")[2] != spec.get("builder"):
         return False
     if str(given.get("name") or "").lower() != str(spec.get("name") or "").lower():

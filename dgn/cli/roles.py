@@ -1,12 +1,11 @@
 """The parts of a visualize or compare config: priors, target, units, judge, real images."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
 
 from dgn.am.objectives.diversity import Diversity
 from dgn.cli.networks import network
@@ -42,17 +41,17 @@ def load_prior(where: str | None, device: torch.device | str = "cpu", key: str =
     return (Prior.from_checkpoint if path.suffix == ".ckpt" else Prior.load)(path, device)
 
 
-def load_priors(config: DictConfig, device: torch.device) -> list[Prior]:
+def load_priors(config: Mapping[str, Any], device: torch.device) -> list[Prior]:
     """Loads the priors that `prior=` means, one or a list.
 
     Where none is named and the target is another network, which methods on pixels can show without any: the newest, or
     none.
     """
-    given = config.prior
-    names = list(given) if OmegaConf.is_list(given) else [given]
+    given = config["prior"]
+    names = given if isinstance(given, list) else [given]
     if not names:
         raise UserError("prior=[] names no prior; give files or folders, or leave it out for the newest")
-    if given is not None or config.target.get("_target_") is None:
+    if given is not None or config["target"].get("_target_") is None:
         return [load_prior(name, device) for name in names]
     try:
         return [load_prior(None, device)]
@@ -61,52 +60,49 @@ def load_priors(config: DictConfig, device: torch.device) -> list[Prior]:
 
 
 def load_target(
-    config: DictConfig, priors: Sequence[Prior], device: torch.device, data: ImageData | None = None
+    settings: Mapping[str, Any], priors: Sequence[Prior], device: torch.device, data: ImageData | None = None
 ) -> FeatureNet:
     """Makes Phi: the network of `target=`, else the encoder of the first prior.
 
     If it is the encoder of a prior, what is not given of its settings is as it was for the prior.
 
     Args:
-        config: of visualize or compare.
+        settings: the `target` group of the config.
         priors: the priors.
         device: where it computes.
         data: the real images, for target.classes=data.
     """
-    if config.target.get("_target_") is None:
+    if settings.get("_target_") is None:
         target = placed(priors[0].encoder_net(), device)
     else:
-        target = placed(_named_target(config.target, priors, data), device)
-    target.classes_at = config.target.get("layer")
+        target = placed(_named_target(settings, priors, data), device)
+    target.classes_at = settings.get("layer")
     for prior in priors:  # share one network if it is the same
         prior.offer(target)
     return target
 
 
-def _named_target(config: DictConfig, priors: Sequence[Prior], data: ImageData | None) -> FeatureNet:
+def _named_target(settings: Mapping[str, Any], priors: Sequence[Prior], data: ImageData | None) -> FeatureNet:
     """Makes the network of `target=`, with the settings of a prior's encoder if it is that network."""
     size = priors[0].image_size if priors else None
     classes: Sequence[str] = ()
     if data is None and priors:
         classes = (priors[0].about.get("data") or {}).get("classes") or ()
     for prior in priors:
-        filled, keys = with_remembered(config, prior.about["encoder"]["spec"])
+        filled, keys = with_remembered(settings, prior.about["encoder"]["spec"])
         if keys:
             target = network(filled, data, size, classes)
             if prior.encoder_is(target):
                 log.info("target: %s as for the prior, whose encoder it is", ", ".join(keys))
                 return target
-    return network(config, data, size, classes)
+    return network(settings, data, size, classes)
 
 
 def read_units(units: Any, target: FeatureNet) -> str | list[Any]:
     """Returns the value of `units=` for `parse_units`."""
     if units == "all":
         return f"{target.class_layer()}:all"
-    if OmegaConf.is_list(units):
-        values: Any = OmegaConf.to_container(units)
-        return values
-    return str(units)
+    return units if isinstance(units, list) else str(units)
 
 
 def read_seeds(seeds: Any) -> list[int]:
@@ -121,41 +117,41 @@ def read_seeds(seeds: Any) -> list[int]:
     return values
 
 
-def read_search(config: DictConfig, seeds: Sequence[int]) -> SearchSettings:
+def read_search(config: Mapping[str, Any], seeds: Sequence[int]) -> SearchSettings:
     """Reads how the searches of a visualize or compare config run. Raises UserError for a former key."""
     refuse_former_keys(config)
-    size = config.canvas_size
+    size, diversity = config["canvas_size"], config["diversity"]
     return SearchSettings(
         seeds=list(seeds),
-        seed=config.seed,
-        batch_size=config.batch_size,
-        canvas_size=tuple(size) if OmegaConf.is_list(size) else size,
-        diversity=Diversity(config.diversity, config.diversity_layer) if config.diversity else None,
-        code_prior=config.code_prior,
+        seed=config["seed"],
+        batch_size=config["batch_size"],
+        canvas_size=tuple(size) if isinstance(size, list) else size,
+        diversity=Diversity(diversity, config["diversity_layer"]) if diversity else None,
+        code_prior=config["code_prior"],
     )
 
 
-def logger_makers(loggers: DictConfig) -> list[Any]:
+def logger_makers(loggers: Mapping[str, Any]) -> list[Any]:
     """Returns a function without arguments for each logger of `logger=`, which returns it."""
     return [instantiate(logger, _partial_=True) for logger in loggers.values()]
 
 
 def load_judge(
-    config: DictConfig, prior: Prior | None, target: FeatureNet, data: ImageData | None
+    settings: Mapping[str, Any], prior: Prior | None, target: FeatureNet, data: ImageData | None
 ) -> FeatureNet | None:
     """Makes the network of `judge=`; for auto, the judge of the data set of the real images, if it has one.
 
     Args:
-        config: of visualize or compare.
+        settings: the `judge` group of the config.
         prior: the prior; the judge gets its image size if it has none.
         target: the network whose units are maximized.
         data: the real images.
     """
-    if config.judge.get("_target_"):
-        judge = network(config.judge, data, prior.image_size if prior else None)
-        judge.classes_at = config.judge.get("layer")
-    elif config.judge.get("auto") and data is not None and data.judge is not None:
-        judge = network(OmegaConf.create(dict(data.judge)))
+    if settings.get("_target_"):
+        judge = network(settings, data, prior.image_size if prior else None)
+        judge.classes_at = settings.get("layer")
+    elif settings.get("auto") and data is not None and data.judge is not None:
+        judge = network(data.judge)
         try:
             check_independent(judge, target)
         except UserError:
@@ -171,18 +167,17 @@ def load_judge(
 
 
 def load_similarity(
-    config: DictConfig, judge: FeatureNet | None, target: FeatureNet, prior: Prior | None
+    settings: Mapping[str, Any], judge: FeatureNet | None, target: FeatureNet, prior: Prior | None
 ) -> Similarity | None:
     """Makes the similarity of `similarity=`; None if there is none, or no judge in whose features it is computed.
 
     Raises:
         UserError: If the similarity shares weights with the target.
     """
-    settings = config.similarity
     if settings.get("_target_") is None:
         return None
     if settings.get("net") is not None:
-        net = placed(network(settings.net, image_size=prior.image_size if prior else None), target.device)
+        net = placed(network(settings["net"], image_size=prior.image_size if prior else None), target.device)
         similarity = instantiate({key: value for key, value in settings.items() if key != "net"}, net=net)
     elif settings.get("_partial_"):
         if judge is None:
@@ -195,10 +190,16 @@ def load_similarity(
     return similarity
 
 
-def open_data(prior: Prior | None, config: DictConfig) -> ImageData | None:
-    """Opens real images to measure on: those of `data=`, else those that the prior was trained on, if available."""
-    if config.get("data"):
-        return instantiate(config.data)
+def open_data(prior: Prior | None, settings: Mapping[str, Any] | None) -> ImageData | None:
+    """Opens real images to measure on: those of `data=`, else those that the prior was trained on, if available.
+
+    Args:
+        prior: the prior.
+        settings: the `data` group of the config.
+    """
+    if settings:
+        given: ImageData = instantiate(settings)
+        return given
     if prior is None:
         log.info("No real images to compare with: name some with data=doodles, or data=image_folder data.root=FOLDER")
         return None
@@ -209,9 +210,9 @@ def open_data(prior: Prior | None, config: DictConfig) -> ImageData | None:
 
 
 def own_data(prior: Prior) -> tuple[ImageData | None, str]:
-    """The images that a prior was trained on, or None and why they cannot be had."""
+    """The images that a prior was trained on, or None and why they are not available."""
     try:
         data = sources.known(prior.about.get("data") or {})
     except UserError as error:
-        return None, f"those that the prior was trained on cannot be had ({error})"
+        return None, f"those that the prior was trained on are not available ({error})"
     return data, "" if data is not None else "the prior does not say what images it was trained on"

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from dgn.cli.config import different
+from dgn.cli.config import different, plain
 from dgn.cli.renamed import with_present_targets
 from dgn.prior import Prior
 from dgn.runs.folders import CONFIG
@@ -21,7 +21,7 @@ _NOT_COMPARED = ("resume", "logger", "comparison", "checkpoint", "hydra")
 
 
 @dataclass(frozen=True)
-class RunSettings:
+class RecordedSettings:
     """The settings of a run.
 
     Attributes:
@@ -34,18 +34,23 @@ class RunSettings:
     choices: Mapping[str, str]
     overridden: Sequence[str]
 
+    def group(self, name: str) -> dict[str, Any] | None:
+        """Returns the settings of a config group, with interpolations resolved; None if there are none."""
+        settings = OmegaConf.select(OmegaConf.create(dict(self.config)), name)
+        return None if settings is None else plain(settings)
 
-def read_settings(run: Path) -> RunSettings:
+
+def read_settings(run: Path) -> RecordedSettings:
     """Reads the settings of a run from its folder, or from a prior file."""
     if run.is_file():
-        return RunSettings(with_present_targets(Prior.load(run).about.get("config", {})), {}, [])
+        return RecordedSettings(with_present_targets(Prior.load(run).about.get("config", {})), {}, [])
     hydra = _read(run / ".hydra" / "hydra.yaml")
     choices = hydra.get("hydra", {}).get("runtime", {}).get("choices", {})
     overridden = [override.split("=")[0].lstrip("+~") for override in _read(run / ".hydra" / "overrides.yaml")]
-    return RunSettings(_read(run / CONFIG) or _read(run / ".hydra" / "config.yaml"), choices, overridden)
+    return RecordedSettings(_read(run / CONFIG) or _read(run / ".hydra" / "config.yaml"), choices, overridden)
 
 
-def name_runs(runs: Sequence[str], settings: Sequence[RunSettings]) -> tuple[list[str], list[dict[str, Any]]]:
+def name_runs(runs: Sequence[str], settings: Sequence[RecordedSettings]) -> tuple[list[str], list[dict[str, Any]]]:
     """Names each run, and returns {setting: value} for the settings in which any two runs differ.
 
     If runs differ in the choice of a config file (`encoder=mini_resnet`), the choice is listed instead of all settings
@@ -62,7 +67,7 @@ def name_runs(runs: Sequence[str], settings: Sequence[RunSettings]) -> tuple[lis
     keys = _differing(recorded)
     groups = [g for g in _groups(recorded) if len({run.choices.get(g) for run in recorded}) > 1]
     if groups:
-        alike: dict[tuple, list[RunSettings]] = {}
+        alike: dict[tuple, list[RecordedSettings]] = {}
         for run in recorded:
             alike.setdefault(tuple(run.choices.get(group) for group in groups), []).append(run)
         within = {key for same_choices in alike.values() for key in _differing(same_choices)}
@@ -95,19 +100,19 @@ def _read(path: Path) -> Any:
     return with_present_targets(yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
 
 
-def _groups(settings: Sequence[RunSettings]) -> list[str]:
+def _groups(settings: Sequence[RecordedSettings]) -> list[str]:
     if not all(run.choices for run in settings):  # a prior file records the settings without the choices
         return []
     groups = dict.fromkeys(group for run in settings for group in run.choices)
     return [group for group in groups if group in settings[0].config]
 
 
-def _differing(settings: Sequence[RunSettings]) -> list[str]:
+def _differing(settings: Sequence[RecordedSettings]) -> list[str]:
     configs = [run.config for run in settings]
     return list(dict.fromkeys(key for other in configs[1:] for key in different(configs[0], other, _NOT_COMPARED)))
 
 
-def _leading(keys: Sequence[str], settings: Sequence[RunSettings]) -> list[str]:
+def _leading(keys: Sequence[str], settings: Sequence[RecordedSettings]) -> list[str]:
     """Removes keys with the same last part and the same value as another in every run.
 
     `schedule.max_steps`, for example, always equals `trainer.max_steps`.

@@ -7,14 +7,12 @@ from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
-from dgn.cli.config import plain
 from dgn.cli.trainer_devices import device
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
-from dgn.training.inversion import Optimizer, Schedule
+from dgn.training.settings import Learning, Schedule
 
 
 @dataclass(frozen=True)
@@ -25,12 +23,8 @@ class RunSettings:
         folder: the folder of the run.
         config: the resolved config of the run, as it is logged and saved in the files that the run makes.
         device: the device of this process.
-        seed: the seed of the run.
-        accumulate: the number of batches of a step.
-        gradient_clip: the largest norm of the gradients; None: no limit.
+        learning: how weights are learned. Its `accumulate` is also the number of batches of a step.
         overfit: the number of training images to train on; None: all.
-        make_optimizer: parameter groups -> optimizer.
-        make_schedule: optimizer -> learning-rate schedule.
         make_loggers: functions without arguments that return a logger, or None.
         trainer: arguments of Lightning's Trainer, as in the config.
         checkpoint_every: steps between checkpoints; 0: only at the end.
@@ -40,16 +34,17 @@ class RunSettings:
     folder: Path
     config: Mapping[str, Any]
     device: torch.device
-    seed: int
-    accumulate: int
-    gradient_clip: float | None
+    learning: Learning
     overfit: int | None
-    make_optimizer: Optimizer
-    make_schedule: Schedule
     make_loggers: Sequence[Callable[[], Logger | None]]
     trainer: Mapping[str, Any]
     checkpoint_every: int
     command: str = ""
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run."""
+        return self.learning.seed
 
     @property
     def max_steps(self) -> int:
@@ -58,28 +53,30 @@ class RunSettings:
         return steps
 
 
-def read_run(config: DictConfig, folder: Path) -> RunSettings:
+def read_run(config: Mapping[str, Any], folder: Path) -> RunSettings:
     """Reads the settings that all tasks have. `folder` is that of the run.
 
     Raises:
         UserError: For an invalid number of batches or images, or norm of gradients, and if there is no such device.
     """
-    values = plain(config)
-    accumulate, gradient_clip = read_step(values)
-    overfit = read_overfit(values)
-    return RunSettings(
-        folder=folder,
-        config=values,
-        device=device(values["trainer"]),
-        seed=config.seed,
+    accumulate, gradient_clip = read_step(config)
+    learning = Learning(
+        make_optimizer=instantiate(config["optimizer"], _partial_=True),
+        make_schedule=read_schedule(config),
+        seed=config["seed"],
         accumulate=accumulate,
         gradient_clip=gradient_clip,
+    )
+    overfit = read_overfit(config)
+    return RunSettings(
+        folder=folder,
+        config=config,
+        device=device(config["trainer"]),
+        learning=learning,
         overfit=overfit,
-        make_optimizer=instantiate(config.optimizer, _partial_=True),
-        make_schedule=read_schedule(values),
-        make_loggers=[instantiate(logger, _partial_=True) for logger in config.logger.values()],
-        trainer=values["trainer"],
-        checkpoint_every=config.checkpoint.every_n_steps,
+        make_loggers=[instantiate(logger, _partial_=True) for logger in config["logger"].values()],
+        trainer=config["trainer"],
+        checkpoint_every=config["checkpoint"]["every_n_steps"],
     )
 
 
@@ -113,8 +110,8 @@ def read_schedule(values: Mapping[str, Any]) -> Schedule:
     return schedule
 
 
-def open_training_data(settings: DictConfig, run: RunSettings) -> ImageData:
+def open_training_data(settings: Mapping[str, Any], run: RunSettings) -> ImageData:
     """Opens the images of a `data` group, in the batches of the run."""
     data: ImageData = instantiate(settings)
-    data.accumulate, data.overfit = run.accumulate, run.overfit
+    data.accumulate, data.overfit = run.learning.accumulate, run.overfit
     return data

@@ -9,9 +9,7 @@ import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
 
-from dgn.cli.config import plain
 from dgn.cli.run_command import training_command
 from dgn.cli.run_settings import RunSettings, read_run
 from dgn.cli.trainer_arguments import check_trainer
@@ -25,7 +23,7 @@ from dgn.training.quiet import quieten_lightning
 from dgn.training.resuming import check_checkpoint
 
 
-def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> RunSettings:
+def start(config: Mapping[str, Any], folder: Path, measures: Sequence[str]) -> RunSettings:
     """Reads and checks the settings of a run, writes its config into its folder, and silences Lightning's messages.
 
     The saved config marks the folder as that of a run. Only rank 0 writes it, maybe later than other ranks return.
@@ -39,13 +37,14 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> RunSetti
         UserError: If config.metric is not one of the metrics, or settings or the checkpoint are invalid.
     """
     known = (*measures, "steps", "fit_seconds")
-    if config.metric not in known:
-        raise UserError(f"metric={config.metric}: this task measures {', '.join(known)}; choose one of these")
-    check_loggers(config.logger)
-    check_trainer(plain(config), [name for name in measures if name.startswith("val/")])
+    metric = config["metric"]
+    if metric not in known:
+        raise UserError(f"metric={metric}: this task measures {', '.join(known)}; choose one of these")
+    check_loggers(config["logger"])
+    check_trainer(config, [name for name in measures if name.startswith("val/")])
     run = read_run(config, folder)
     tell_limits(run.device)
-    _check_validation(config.metric, run.trainer)
+    _check_validation(metric, run.trainer)
     check_checkpoint(folder)
     quieten_lightning()
     torch.set_flush_denormal(True)  # CPUs are slow with denormal numbers; none of ours matters
@@ -53,7 +52,7 @@ def start(config: DictConfig, folder: Path, measures: Sequence[str]) -> RunSetti
     if rank() != 0:
         return run
     run = replace(run, command=training_command(folder))
-    write_whole(folder / CONFIG, f"# {run.command}\n" + yaml.safe_dump(run.config, sort_keys=False))
+    write_whole(folder / CONFIG, f"# {run.command}\n" + yaml.safe_dump(dict(run.config), sort_keys=False))
     return run
 
 

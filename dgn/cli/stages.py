@@ -1,7 +1,7 @@
 """From a method's config to a `Method`: the four choices of each stage, made for a setting."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from dgn.errors import UserError
 _CHOICES = ("objective", "parametrization", "regularizers", "update")
 
 
-def read_methods(config: DictConfig, overrides: Sequence[str]) -> list[Method]:
+def read_methods(config: Mapping[str, Any], overrides: Sequence[str]) -> list[Method]:
     """The methods of a config: `method`, and what `methods` names beside it, as if each had been chosen alone.
 
     Args:
@@ -29,9 +29,10 @@ def read_methods(config: DictConfig, overrides: Sequence[str]) -> list[Method]:
         UserError: If a method is named twice, or for steps below 1.
     """
     others = [o for o in overrides if o.split("=")[0].lstrip("+") not in ("method", "methods")]
-    names = config.get("methods") or []
-    configs = [config.method, *(compose("visualize", [*others, f"method={name}"]).method for name in names)]
-    methods = [read_method(method, config.steps, overrides) for method in configs]
+    settings = [config["method"]]
+    for name in config.get("methods") or []:
+        settings.append(plain(compose("visualize", [*others, f"method={name}"]))["method"])
+    methods = [read_method(method, config["steps"], overrides) for method in settings]
     names = [method.name for method in methods]
     for name in names:
         if names.count(name) > 1:
@@ -39,78 +40,83 @@ def read_methods(config: DictConfig, overrides: Sequence[str]) -> list[Method]:
     return methods
 
 
-def read_method(config: DictConfig, steps: int | None = None, overrides: Sequence[str] = ()) -> Method:
-    """A method as a value. steps, overrides: see `method_for`."""
-    from_image = _as_value(method_for(config, "real", steps, overrides), None)
-    return _as_value(method_for(config, "noise", steps, overrides), from_image)
+def read_method(settings: Mapping[str, Any], steps: int | None = None, overrides: Sequence[str] = ()) -> Method:
+    """A method as a value. settings: the `method` group of the config; steps, overrides: see `method_for`."""
+    from_image = _as_value(method_for(settings, "real", steps, overrides), None)
+    return _as_value(method_for(settings, "noise", steps, overrides), from_image)
 
 
-def method_for(method: DictConfig, start: str, steps: int | None, overrides: Sequence[str] = ()) -> DictConfig:
-    """The method as a run uses it.
+def method_for(
+    settings: Mapping[str, Any], start: str, steps: int | None, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The settings of a method as a run uses them.
 
-    With what it changes where the search starts from a real image, and with `steps` steps in all, divided among its
-    stages as its own are. overrides: of the command line; those of the method apply whatever the start.
+    With what they change where the search starts from a real image, and with `steps` steps in all, divided among the
+    stages as their own are. overrides: of the command line; those of the method apply whatever the start.
     """
-    method = method.copy()
+    parts = [settings]
     if start not in ("noise", "sample"):
         given = [o.lstrip("+").removeprefix("method.") for o in overrides if o.lstrip("+").startswith("method.")]
-        method = _merged(method, method.get("from_image") or {}, OmegaConf.from_dotlist(given))
+        parts += [settings.get("from_image") or {}, plain(OmegaConf.from_dotlist(given))]
+    method = _merged(*parts)
     if steps is not None:
-        method.steps = steps
-    if method.steps < 1:
-        raise UserError(f"steps={method.steps} must be at least 1")
+        method["steps"] = steps
+    if method["steps"] < 1:
+        raise UserError(f"steps={method['steps']} must be at least 1")
     stages = method.get("stages") or []
-    ends = list(itertools.accumulate((stage.steps for stage in stages), initial=0))
+    ends = list(itertools.accumulate((stage["steps"] for stage in stages), initial=0))
     # Rounded where stages end, so that the sum is what was asked for.
-    ends = [round(end * method.steps / ends[-1]) for end in ends] if stages else ends
+    ends = [round(end * method["steps"] / ends[-1]) for end in ends] if stages else ends
     for stage, (first, last) in zip(stages, itertools.pairwise(ends), strict=True):
-        stage.steps = last - first
+        stage["steps"] = last - first
     return method
 
 
-def make_stages(method: DictConfig, setting: Setting) -> list[Stage]:
+def make_stages(method: Mapping[str, Any], setting: Setting) -> list[Stage]:
     """A method's stages.
 
     What a stage does not set is the method's. A parametrization that stays the same is the same object, so that its
     parameters are kept. A part that is `_partial_` is made with the setting.
     """
-    base = OmegaConf.create({key: method[key] for key in _CHOICES if key in method} | {"steps": method.steps})
+    base = {key: method[key] for key in _CHOICES if key in method} | {"steps": method["steps"]}
     made: dict[str, Any] = {}
     stages = []
     for changes in method.get("stages") or [{}]:
         stage = _merged(base, changes)
-        key = OmegaConf.to_yaml(stage.parametrization, resolve=True)
+        key = repr(stage["parametrization"])
         if key not in made:
-            made[key] = _part(stage.parametrization, setting)
-        regularizers = [_part(part, setting) for part in (stage.get("regularizers") or {}).values() if part is not None]
-        reading = instantiate(stage.objective) if stage.get("objective") else below_rectifier
-        stages.append(Stage(made[key], instantiate(stage["update"]), regularizers, stage.steps, reading))
+            made[key] = _part(stage["parametrization"], setting)
+        parts = (stage.get("regularizers") or {}).values()
+        regularizers = [_part(part, setting) for part in parts if part is not None]
+        reading = instantiate(stage["objective"]) if stage.get("objective") else below_rectifier
+        stages.append(Stage(made[key], instantiate(stage["update"]), regularizers, stage["steps"], reading))
     return stages
 
 
-def _as_value(config: DictConfig, from_image: Method | None) -> Method:
+def _as_value(settings: Mapping[str, Any], from_image: Method | None) -> Method:
     return Method(
-        name=config.name,
-        searches_codes=_searches_codes(config),
-        start=config.get("start", "noise"),
-        steps=config.steps,
-        stages=partial(make_stages, config),
-        settings=plain(config),
+        name=settings["name"],
+        searches_codes=_searches_codes(settings),
+        start=settings.get("start", "noise"),
+        steps=settings["steps"],
+        stages=partial(make_stages, settings),
+        settings=settings,
         from_image=from_image,
     )
 
 
-def _searches_codes(method: DictConfig) -> bool:
+def _searches_codes(method: Mapping[str, Any]) -> bool:
     """Whether a parametrization of the method searches the codes of a prior: its own, or one of a stage."""
     parts = [part.get("parametrization") or {} for part in (method, *(method.get("stages") or []))]
     makers = [get_class(part["_target_"]) for part in parts if "_target_" in part]  # stages change keys, or the whole
     return any(getattr(maker, "searches_codes", False) for maker in makers)
 
 
-def _merged(*configs: Any) -> DictConfig:
-    return cast(DictConfig, OmegaConf.merge(*configs))
+def _merged(*settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns nested settings with those of later mappings in place of those of earlier ones."""
+    return plain(cast(DictConfig, OmegaConf.merge(*settings)))
 
 
-def _part(config: DictConfig, setting: Setting) -> Any:
-    part = instantiate(config)
+def _part(settings: Mapping[str, Any], setting: Setting) -> Any:
+    part = instantiate(settings)
     return part(setting) if isinstance(part, partial) else part

@@ -12,16 +12,15 @@ from typing import Any
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
 
-from dgn.cli.config import different, given_overrides, plain
+from dgn.cli.config import different, given_overrides
 from dgn.cli.renamed import read_saved
 from dgn.cli.run_command import gallery_command
 from dgn.errors import Interrupted, OtherRun, UserError
 from dgn.files import write_whole
 from dgn.runs.folders import CONFIG, SEARCHES, STARTED
 from dgn.runs.programs import command, override, own_configs_flag
-from dgn.visualization.gallery_run import Scene
+from dgn.visualization.gallery_run import GalleryInputs
 from dgn.visualization.partial_gallery import write_partial_gallery
 from dgn.visualization.settings import Visualization
 
@@ -40,53 +39,50 @@ class VisualizationRun:
     """
 
     folder: Path
-    config: DictConfig
+    config: Mapping[str, Any]
     overrides: Sequence[str]
 
-    def record(self, priors: Sequence[str]) -> None:
+    def record(self, config: Mapping[str, Any], priors: Sequence[str]) -> None:
         """Writes what resuming the run needs into its folder.
 
         Args:
+            config: the config, with the number of threads.
             priors: the sources of the priors, as the newest prior may be another one later.
         """
-        # Not resolved, so that a method's steps follow `steps` again.
-        text = yaml.safe_dump(plain(self.config, resolve=False), sort_keys=False)
+        text = yaml.safe_dump(dict(config), sort_keys=False)
         write_whole(self.folder / CONFIG, f"# {gallery_command(self.overrides)}\n{text}")
         started = {"overrides": list(self.overrides), "priors": list(priors)}
         write_whole(self.folder / STARTED, json.dumps(started, indent=1))
 
 
-def begin_or_resume(config: DictConfig, folder: Path) -> VisualizationRun:
+def begin_or_resume(config: Mapping[str, Any], folder: Path) -> VisualizationRun:
     """Returns the run of a folder: a new one, or with `resume=` the one that was stopped there.
 
     Raises:
         UserError: If the command gives settings with which it would be another run.
     """
     overrides = [o for o in given_overrides() if not o.startswith("resume=")]
-    if config.resume is None or not (folder / STARTED).is_file():
+    if config["resume"] is None or not (folder / STARTED).is_file():
         forget(folder)
-        return VisualizationRun(folder, _without_resume(config), overrides)
+        return VisualizationRun(folder, {**config, "resume": None}, overrides)
     started = json.loads((folder / STARTED).read_text(encoding="utf-8"))
-    saved = OmegaConf.create(read_saved(folder / CONFIG))
+    saved = read_saved(folder / CONFIG)
+    given = {o.lstrip("+~").partition("=")[0].split(".")[0]: o for o in overrides}
     if HydraConfig.get().mode == RunMode.MULTIRUN:  # the command gives all settings again
-        other = different(plain(saved, resolve=False), plain(config, resolve=False), _OF_A_SESSION)
+        other = different(saved, config, _OF_A_SESSION)
         if other:
             raise OtherRun(
                 f"{folder} holds a run with other settings ({', '.join(other[:3])}); start a new multirun without "
                 "resume="
             )
-    else:
-        changed = [o for o in overrides if o.lstrip("+~").partition("=")[0].split(".")[0] not in _OF_A_SESSION]
-        if changed:
-            raise UserError(
-                f"{changed[0]} with resume= would be other searches; resume the run without it, or start a new run "
-                "without resume="
-            )
-    for key in {o.lstrip("+~").partition("=")[0].split(".")[0] for o in overrides} & set(_OF_A_SESSION):
-        saved[key] = config[key]
-    if saved.prior is None:
-        saved.prior = started["priors"] or None
-    return VisualizationRun(folder, _without_resume(saved), started["overrides"])
+    elif changed := [override for key, override in given.items() if key not in _OF_A_SESSION]:
+        raise UserError(
+            f"{changed[0]} with resume= would be other searches; resume the run without it, or start a new run "
+            "without resume="
+        )
+    now = {key: config[key] for key in _OF_A_SESSION if key in given}
+    prior = saved["prior"] if saved["prior"] is not None else started["priors"] or None
+    return VisualizationRun(folder, {**saved, **now, "prior": prior, "resume": None}, started["overrides"])
 
 
 def forget(folder: Path) -> None:
@@ -96,7 +92,7 @@ def forget(folder: Path) -> None:
 
 @contextmanager
 def keeping_what_was_found(
-    asked: Visualization, scene: Scene, folder: Path, settings: Mapping[str, Any], made_by: str
+    asked: Visualization, inputs: GalleryInputs, folder: Path, settings: Mapping[str, Any], made_by: str
 ) -> Iterator[None]:
     """Writes a gallery of the images found so far if the block is stopped by Ctrl-C or SIGTERM.
 
@@ -104,7 +100,7 @@ def keeping_what_was_found(
 
     Args:
         asked: what the run is asked to do.
-        scene: what it computes with.
+        inputs: what it computes with.
         folder: its folder.
         settings: its settings.
         made_by: the command that started it.
@@ -118,13 +114,6 @@ def keeping_what_was_found(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         resume = command("visualize", *own_configs_flag(), override("resume", folder))
-        found = write_partial_gallery(asked, scene, folder, settings, made_by, resume)
+        found = write_partial_gallery(asked, inputs, folder, settings, made_by, resume)
         received = error.signal if isinstance(error, Interrupted) else int(signal.SIGINT)
         raise Interrupted(received, f"stopped {found}; resume with: {resume}") from None
-
-
-def _without_resume(config: DictConfig) -> DictConfig:
-    """Returns the config as that of a new run, so that a resumed one has the same settings."""
-    config = config.copy()
-    config.resume = None
-    return config

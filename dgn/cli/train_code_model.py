@@ -3,14 +3,14 @@
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from omegaconf import DictConfig
 
-from dgn.cli.prior_training import read_code_model
+from dgn.cli.prior_training import read_code_model_fit
 from dgn.cli.roles import load_prior
 from dgn.cli.run_start import start
 from dgn.cli.train_code_prior import images_of
@@ -31,27 +31,27 @@ _HELD_OUT = 512
 _FOR_AXES = 2000  # images from which principal axes are computed, if the prior has none
 
 
-def fit_code_model(config: DictConfig, folder: Path) -> Path:
+def fit_code_model(config: Mapping[str, Any], folder: Path) -> Path:
     """Fits the code model of config.prior anew; returns the path of prior.safetensors, the prior with the model.
 
     Writes prior.safetensors and metrics.json into the folder.
     """
     began = time.perf_counter()
     run = start(config, folder, _MEASURES)
-    fitting = read_code_model(run.config)
+    fitting = read_code_model_fit(run.config)
     if fitting is None:
         raise UserError("code_model=none fits no code model; give code_model=diffusion")
-    if config.code_prior.images < 2:
+    images = config["code_prior"]["images"]
+    if images < 2:
         raise UserError("code_prior.images must be at least 2")
-    prior = load_prior(config.prior, run.device)
-    data = images_of(config, prior)
+    prior = load_prior(config["prior"], run.device)
+    data = images_of(config["data"], prior)
     prior.encoder_net()
     with running(run) as (loggers, interruption):
         _add_axes(prior, data)
-        log.info("Fitting a code model of %s to %d images (%s)", prior.layer, config.code_prior.images, prior.source)
+        log.info("Fitting a code model of %s to %d images (%s)", prior.layer, images, prior.source)
         train, held_out = (
-            _coordinates(prior, data, count, split)
-            for count, split in ((config.code_prior.images, "train"), (_HELD_OUT, "val"))
+            _coordinates(prior, data, count, split) for count, split in ((images, "train"), (_HELD_OUT, "val"))
         )
         stop = stopping(run, interruption, "while the code model was fitted")
         prior.code_model, figures = fitting.fit(train, held_out, run.seed, run.device, stop)

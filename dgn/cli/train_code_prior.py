@@ -3,13 +3,14 @@
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig
 
 from dgn.cli.config import given_overrides
 from dgn.cli.roles import load_prior, own_data
@@ -52,23 +53,23 @@ class CodePriorSettings:
             raise UserError("code_prior.noise must be positive and code_prior.images at least 2")
 
 
-def fit_code_prior(config: DictConfig, folder: Path) -> Path:
+def fit_code_prior(config: Mapping[str, Any], folder: Path) -> Path:
     """Fits a prior over the codes of config.prior, of the kind that the group `kind` names; returns the file's path."""
-    path: Path = instantiate(config.code_prior.fit)(config, folder)
+    path: Path = instantiate(config["code_prior"]["fit"])(config, folder)
     return path
 
 
-def fit_autoencoder(config: DictConfig, folder: Path) -> Path:
+def fit_autoencoder(config: Mapping[str, Any], folder: Path) -> Path:
     """Fits a denoising autoencoder over the codes of config.prior; returns the path of code_prior.safetensors.
 
     Writes code_prior.safetensors, metrics.json and
     the checkpoint into the folder.
     """
     began = time.perf_counter()
-    settings = CodePriorSettings(**{key: value for key, value in config.code_prior.items() if key != "fit"})
+    settings = CodePriorSettings(**{key: value for key, value in config["code_prior"].items() if key != "fit"})
     run = start(config, folder, _MEASURES)
-    prior = load_prior(config.prior, run.device)
-    data = images_of(config, prior)
+    prior = load_prior(config["prior"], run.device)
+    data = images_of(config["data"], prior)
     prior.encoder_net()
     pl.seed_everything(run.seed, verbose=False)
     train, val = (_codes(prior, data, settings.images, split) for split in ("train", "val"))
@@ -81,17 +82,9 @@ def _train(
     """Fits the autoencoder to codes (N, *code_shape); returns its path. `began` is the time at which the run began."""
     autoencoder = CodeAutoencoder(prior.code_shape, settings.width, prior.statistics.rectified)
     autoencoder.set_statistics(prior.statistics.mean, prior.statistics.std)
-    module = Denoising(
-        autoencoder,
-        run.make_optimizer,
-        run.make_schedule,
-        settings.noise,
-        run.seed,
-        accumulate=run.accumulate,
-        gradient_clip=run.gradient_clip,
-    )
+    module = Denoising(autoencoder, run.learning, settings.noise)
     codes = CodeData(train, val, settings.batch_size, run.seed)
-    codes.accumulate = run.accumulate
+    codes.accumulate = run.learning.accumulate
     with running(run) as (loggers, interruption):
         trainer = make_trainer(run, loggers, interruption)
         log.info("Fitting a prior over codes of %s to %d images' (%s)", prior.layer, len(train), prior.source)
@@ -107,13 +100,18 @@ def _train(
     return run.folder / CODE_PRIOR
 
 
-def images_of(config: DictConfig, prior: Prior) -> ImageData:
+def images_of(settings: Mapping[str, Any], prior: Prior) -> ImageData:
     """Returns the images of `data=` if the command line has it, else those that the prior was trained on.
 
-    Raises UserError if these are not known.
+    Args:
+        settings: The `data` group of the config.
+        prior: The prior.
+
+    Raises:
+        UserError: If the images of the prior are not known.
     """
     if any(word.lstrip("+").split("=")[0] == "data" for word in given_overrides()):
-        given: ImageData = instantiate(config.data)
+        given: ImageData = instantiate(settings)
         return given
     data, why = own_data(prior)
     if data is None:

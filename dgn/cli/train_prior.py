@@ -3,13 +3,13 @@
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig
 
 from dgn.cli.network_report import report_accuracy
 from dgn.cli.networks import network
@@ -48,16 +48,16 @@ _MEASURES = (
 )
 
 
-def fit_prior(config: DictConfig, folder: Path) -> Path:
+def fit_prior(config: Mapping[str, Any], folder: Path) -> Path:
     """Trains G to invert config.encoder.layer; returns the prior's path.
 
     Writes the prior, metrics.json, checkpoints and reconstructions into the folder.
     """
     began = time.perf_counter()
     run = start(config, folder, _MEASURES)
-    data = open_training_data(config.data, run)
-    encoder = network(config.encoder, data)
-    comparator = network(config.comparator, data) if config.comparator.get("_target_") else None
+    data = open_training_data(config["data"], run)
+    encoder = network(config["encoder"], data)
+    comparator = network(config["comparator"], data) if config["comparator"].get("_target_") else None
     training = read_prior_training(with_layer(config, encoder), run)
     # Networks that were fitted on the way have drawn random numbers, those that were there have not.
     pl.seed_everything(run.seed, verbose=False)
@@ -75,13 +75,15 @@ def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, be
     run = training.run
     codes, scales = _statistics(training, data, networks)
     about = about_prior(networks, data, run.max_steps, run.config["data"], run.config) | {"command": run.command}
-    settings = training.inversion
+    architectures = training.architectures
     if training.generator_init is not None and find_checkpoint(run.folder) is None:
-        settings = replace(settings, initialize=partial(_initialize, training.generator_init))
-    module = build_inversion(settings, networks, data.image_size, codes, scales, about)
+        architectures = replace(architectures, initialize=partial(_initialize, training.generator_init))
+    module = build_inversion(
+        architectures, training.inversion, networks, data.image_size, codes, scales, about, training.carries_encoder
+    )
     views = code_views(run.config["data"].get("cache", "none"))
     if views:
-        shifted = settings.comparator_shift > 0
+        shifted = training.inversion.comparator_shift > 0
         if shifted:
             log.info("data.cache=codes: only codes are kept, as comparator_shift shifts what C sees")
         module.code_cache = open_code_cache(data, views, networks, () if shifted else module.feature_layers)
@@ -125,7 +127,7 @@ def _code_model(
     seen, held_out = module.codes.coordinates, module.held_out_codes.coordinates
     log.info("Fitting the code model to the codes of %d images", len(seen))
     stop = stopping(training.run, interruption, "while the code model was fitted")
-    model, figures = training.code_model.fit(seen, held_out, module.seed, module.device, stop)
+    model, figures = training.code_model.fit(seen, held_out, training.run.seed, module.device, stop)
     metrics.update(figures)
     return model
 

@@ -40,7 +40,7 @@ _OURS = {
     "sync_batchnorm": "batch normalization is fixed (task=prior), or each process keeps its own (task=encoder)",
     "use_distributed_sampler": "each process takes its share of data.batch_size already",
 }
-"""Arguments that are not the user's to give, but for values that change nothing, and what to do instead."""
+"""Arguments that a user may not set, except to values that change nothing, and what to do instead."""
 _NO_CHANGE = {"limit_train_batches": 1.0, "limit_test_batches": 1.0, "limit_predict_batches": 1.0, "max_epochs": -1}
 _NO_CHANGE |= {"use_distributed_sampler": False}
 """Values of _OURS that change nothing here, where they are others than Lightning's defaults."""
@@ -257,6 +257,6 @@ def _made(settings: Mapping[str, Any], kind: type | tuple[type, ...], key: str) 
         raise UserError(f"{key}: {target} cannot be made: {first_line(cause)}") from None
     if not isinstance(made, kind):
         kinds = kind if isinstance(kind, tuple) else (kind,)
-        names = " or ".join(f"pytorch_lightning's {one.__name__}" for one in kinds)
+        names = " or ".join(f"pytorch_lightning's {expected.__name__}" for expected in kinds)
         raise UserError(f"{key}: {target} is not {names}")
     return made

@@ -1,15 +1,15 @@
 """visualize.py: from methods, priors and a list of units to a gallery with numbers."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from omegaconf import DictConfig
 
 from dgn.am.objectives.language import parse_units
-from dgn.cli.config import plain
+from dgn.cli.config import check_complete
 from dgn.cli.network_report import report_accuracy
-from dgn.cli.networks import asked_to_list, network, print_layers
+from dgn.cli.networks import asked_to_list, network, print_layers, without_weights
 from dgn.cli.roles import (
     load_judge,
     load_prior,
@@ -24,7 +24,7 @@ from dgn.cli.roles import (
 )
 from dgn.cli.run_command import gallery_command
 from dgn.cli.stages import read_methods
-from dgn.cli.stopped import VisualizationRun, begin_or_resume, forget, keeping_what_was_found
+from dgn.cli.stopped import begin_or_resume, forget, keeping_what_was_found
 from dgn.data.reference import Reference
 from dgn.devices import select_device
 from dgn.errors import UserError
@@ -33,7 +33,7 @@ from dgn.report.animation import FORMATS
 from dgn.runs.loggers import check as check_loggers
 from dgn.runs.threads import use_threads
 from dgn.visualization.approaches import make_approaches
-from dgn.visualization.gallery_run import Scene, make_gallery
+from dgn.visualization.gallery_run import GalleryInputs, make_gallery
 from dgn.visualization.samples import write_samples
 from dgn.visualization.settings import FacetSettings, NoteSettings, PredictiveSettings, Visualization
 from dgn.visualization.tracking import log_gallery
@@ -42,7 +42,7 @@ from dgn.visualization.wrong_class import check_wrong_class_starts
 _SAMPLES = 16  # of units=none, for each seed
 
 
-def visualize(config: DictConfig, folder: Path) -> Path | None:
+def visualize(config: Mapping[str, Any], folder: Path) -> Path | None:
     """Maximizes config.units by every method through every prior; returns the page's path.
 
     Measures the results and writes the gallery into the folder. With target.layers=list (or judge.layers=list), prints
@@ -50,74 +50,75 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
     """
     run = begin_or_resume(config, folder)
     config = run.config
-    check_loggers(config.logger)
-    device = select_device(config.device)
+    check_loggers(config["logger"])
+    device = select_device(config["device"])
     role = asked_to_list(config, "target", "judge")
     if role is not None:
         _list_layers(config, role, device)
         return None
-    if config.units in (None, "none"):
-        config.threads = use_threads(config.threads)
+    check_complete(config, "visualize")
+    if config["units"] in (None, "none"):
+        use_threads(config["threads"])
         (prior, *_) = load_priors(config, device) or [load_prior(None, device)]
-        return write_samples(prior, _SAMPLES * len(read_seeds(config.seeds)), config.seed, folder)
+        return write_samples(prior, _SAMPLES * len(read_seeds(config["seeds"])), config["seed"], folder)
     asked = read_visualization(config)
-    config.threads = use_threads(config.threads)
-    scene = _make_scene(run, asked, device)
-    run.record([prior.source for prior in scene.priors])
-    report_accuracy("target", scene.target, scene.data, folder)
-    if scene.judge is not None:
-        report_accuracy("judge", scene.judge, scene.data, folder)
-    settings, command = plain(config), gallery_command(run.overrides)
-    with keeping_what_was_found(asked, scene, folder, settings, command):
-        page, rows = make_gallery(asked, scene, folder, settings, command)
-    sources = {prior.source for prior in scene.priors}
-    log_gallery(logger_makers(config.logger), plain(config), folder, rows, sources.pop() if len(sources) == 1 else None)
+    config = {**config, "threads": use_threads(config["threads"])}
+    inputs = _load_inputs(config, run.overrides, asked, device)
+    run.record(config, [prior.source for prior in inputs.priors])
+    report_accuracy("target", inputs.target, inputs.data, folder)
+    if inputs.judge is not None:
+        report_accuracy("judge", inputs.judge, inputs.data, folder)
+    command = gallery_command(run.overrides)
+    with keeping_what_was_found(asked, inputs, folder, config, command):
+        page, rows = make_gallery(asked, inputs, folder, config, command)
+    sources = {prior.source for prior in inputs.priors}
+    log_gallery(logger_makers(config["logger"]), config, folder, rows, sources.pop() if len(sources) == 1 else None)
     forget(folder)
     return page
 
 
-def read_visualization(config: DictConfig) -> Visualization:
+def read_visualization(config: Mapping[str, Any]) -> Visualization:
     """Reads what a run is asked to do from its config. Raises UserError for invalid values."""
     facets = None
-    if config.facets is not None:
-        facets = FacetSettings(config.facets, config.facet_layer, config.seed)
-        if config.start != "auto":
+    if config["facets"] is not None:
+        facets, start = FacetSettings(config["facets"], config["facet_layer"], config["seed"]), config["start"]
+        if start != "auto":
             raise UserError(
-                f"facets={facets.count} start={config.start}: with facets each search starts at its facet; leave one "
-                "out"
+                f"facets={facets.count} start={start}: with facets each search starts at its facet; leave one out"
             )
         if facets.count < 1:
             raise UserError(f"facets={facets.count}: the number of facets must be at least 1")
-    seeds = read_seeds(config.seeds) if facets is None else list(range(facets.count))
+    seeds = read_seeds(config["seeds"]) if facets is None else list(range(facets.count))
     return Visualization(
         search=read_search(config, seeds),
-        start=config.start if facets is None else "facets",
+        start=config["start"] if facets is None else "facets",
         facets=facets,
         notes=_read_notes(config),
-        reference_images=config.reference_images,
-        nearest=_layers(config.nearest),
-        nearest_images=_read_nearest_images(config.nearest_images),
-        predictive=_read_predictive(config.predictive),
-        wrong_class_start=_read_flag("wrong_class_start", config.wrong_class_start),
-        video=_read_video(config.video),
-        title=config.title,
+        reference_images=config["reference_images"],
+        nearest=_layers(config["nearest"]),
+        nearest_images=_read_nearest_images(config["nearest_images"]),
+        predictive=_read_predictive(config["predictive"]),
+        wrong_class_start=_read_flag("wrong_class_start", config["wrong_class_start"]),
+        video=_read_video(config["video"]),
+        title=config["title"],
     )
 
 
-def _read_notes(config: DictConfig) -> NoteSettings:
-    if config.top_images < 0:
-        raise UserError(f"top_images={config.top_images}: give a number of real images for each unit, 0 for none")
-    if config.masks not in ("auto", True, False):
-        raise UserError(f"masks={config.masks}: give auto, true or false")
-    return NoteSettings(config.top_images, config.masks, config.occlusion.patch, config.occlusion.stride)
+def _read_notes(config: Mapping[str, Any]) -> NoteSettings:
+    top_images, masks, occlusion = config["top_images"], config["masks"], config["occlusion"]
+    if top_images < 0:
+        raise UserError(f"top_images={top_images}: give a number of real images for each unit, 0 for none")
+    if masks not in ("auto", True, False):
+        raise UserError(f"masks={masks}: give auto, true or false")
+    return NoteSettings(top_images, masks, occlusion["patch"], occlusion["stride"])
 
 
-def _read_predictive(config: DictConfig) -> PredictiveSettings | None:
-    tasks = config.tasks
+def _read_predictive(predictive: Mapping[str, Any]) -> PredictiveSettings | None:
+    tasks = predictive["tasks"]
     if not isinstance(tasks, int) or isinstance(tasks, bool) or tasks < 0:
         raise UserError(f"predictive.tasks={tasks}: give a number of pairs of real images, e.g. 20, or 0 for none")
-    minimize = _read_flag("predictive.minimize", config.minimize)
-    causal = _read_flag("predictive.causal", config.causal)
+    minimize = _read_flag("predictive.minimize", predictive["minimize"])
+    causal = _read_flag("predictive.causal", predictive["causal"])
     return PredictiveSettings(tasks, minimize, causal) if tasks else None
 
 
@@ -152,29 +153,31 @@ def _read_video(video: Any) -> str | None:
     return kind
 
 
-def _make_scene(run: VisualizationRun, asked: Visualization, device: torch.device) -> Scene:
+def _load_inputs(
+    config: Mapping[str, Any], overrides: Sequence[str], asked: Visualization, device: torch.device
+) -> GalleryInputs:
     """Loads what the run computes with."""
-    config = run.config
     priors = load_priors(config, device)
     first = priors[0] if priors else None
-    data = open_data(first, config)
-    target = load_target(config, priors, device, data)
-    objectives = parse_units(read_units(config.units, target), target)
+    data = open_data(first, config.get("data"))
+    target = load_target(config["target"], priors, device, data)
+    objectives = parse_units(read_units(config["units"], target), target)
     check(target, "target", [layer for objective in objectives for layer in objective.layers])
     reference = Reference(data, asked.reference_images) if data is not None and asked.reference_images else None
-    approaches = make_approaches(read_methods(config, run.overrides), priors, asked.start, reference)
-    judge = load_judge(config, first, target, data)
+    approaches = make_approaches(read_methods(config, overrides), priors, asked.start, reference)
+    judge = load_judge(config["judge"], first, target, data)
     if asked.wrong_class_start:
         check_wrong_class_starts(objectives, judge, reference)
-    similarity = load_similarity(config, judge, target, first) if asked.predictive is not None else None
-    return Scene(target, objectives, approaches, priors, judge, similarity, data, reference)
+    similarity = load_similarity(config["similarity"], judge, target, first) if asked.predictive is not None else None
+    return GalleryInputs(target, objectives, approaches, priors, judge, similarity, data, reference)
 
 
-def _list_layers(config: DictConfig, role: str, device: torch.device) -> None:
+def _list_layers(config: Mapping[str, Any], role: str, device: torch.device) -> None:
     """Prints the layers of the target or the judge; those of the prior's encoder if it is the target."""
-    if role == "target" and config.target.get("_target_") is None:
-        name = config.prior if isinstance(config.prior, str | None) else config.prior[0]
+    if role == "target" and config["target"].get("_target_") is None:
+        given = config["prior"]
+        name = given[0] if isinstance(given, list) else given
         net = load_prior(name, device).encoder_net()
     else:
-        net = network(config[role])
+        net = network(without_weights(config[role]))
     print_layers(net, role)

@@ -21,7 +21,7 @@ from dgn.metrics.neighbours import Nearest, nearest
 from dgn.metrics.percentile import percentiles
 from dgn.metrics.recognition import Verdict, judge_images
 from dgn.metrics.scores import REAL, Measured
-from dgn.metrics.training_images import RealImages, Stream, Training
+from dgn.metrics.training_images import RealImages, Training, TrainingStream
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.usable import check_independent
 from dgn.runs.progress import announced
@@ -77,7 +77,7 @@ class Scorer:
             check_independent(judge, target)
         self.target, self.judge, self.real, self.held_out = target, judge, real, held_out
         self.classes, self.layers = tuple(classes), list(layers)
-        self.training = Stream(real) if training is None and real is not None else training
+        self.training = TrainingStream(real) if training is None and real is not None else training
         self._activations: dict[str, Tensor] = {}
         self._real_distances: dict[int | None, dict[str, float]] = {}
         self._real_features: Tensor | None = None

@@ -25,7 +25,7 @@ class Training(Protocol):
 
 
 @dataclass(frozen=True)
-class Stream:
+class TrainingStream:
     """Real images as `Training`: all of a stream, whatever their class."""
 
     real: RealImages

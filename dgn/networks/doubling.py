@@ -1,4 +1,4 @@
-"""Doubling: nearest-neighbour upsampling by 2 and a 3x3 convolution, computed as one upconvolution."""
+"""Doubling: nearest-neighbour or bilinear upsampling by 2 and a 3x3 convolution, computed as one upconvolution."""
 
 import torch
 import torch.nn.functional as F
@@ -14,25 +14,40 @@ class Doubling(nn.Module):
     operations are one 4x4 upconvolution of stride 2, which costs 4 products per output pixel instead of the 9 of a
     convolution of the doubled map.
 
+    Args:
+        in_channels, out_channels: Number of channels.
+        smooth: Bilinear doubling instead: that is nearest-neighbour doubling and a blur. The blur commutes with the
+            convolution, and follows it here, where maps have fewer channels. (At the border, where the convolution pads
+            with zeros and the blur repeats the edge, the two orders differ.)
+
     Attributes:
         weight: (out, in, 3, 3), the weight of the convolution.
     """
 
     bias = None
     sums: Tensor
+    blur: Tensor
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, smooth: bool = False) -> None:
         super().__init__()
+        self.smooth = smooth
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 3, 3))
         self.register_buffer("sums", torch.kron(_SUMS, _SUMS).T.contiguous(), persistent=False)
+        self.register_buffer("blur", (_BLUR[:, None] * _BLUR).expand(out_channels, 1, 3, 3), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         out_channels, in_channels = self.weight.shape[:2]
         weight = self.weight.permute(1, 2, 3, 0).reshape(in_channels, 9, out_channels)
         taps = (self.sums @ weight).view(in_channels, 4, 4, out_channels)
-        return F.conv_transpose2d(x, taps.permute(0, 3, 1, 2), stride=2, padding=1)
+        x = F.conv_transpose2d(x, taps.permute(0, 3, 1, 2), stride=2, padding=1)
+        if not self.smooth:
+            return x
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), self.blur.to(x.dtype), groups=out_channels)
 
 
 _SUMS = torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 0.0]])
 """Along one axis: which of the convolution's three taps are summed for each of the upconvolution's four taps. The order
 is reversed, because an upconvolution scatters and a convolution gathers."""
+
+_BLUR = torch.tensor([0.25, 0.5, 0.25])
+"""Along one axis: a doubled map's pixels, averaged with their neighbours, are the bilinear map's."""

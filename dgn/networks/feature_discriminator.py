@@ -29,12 +29,14 @@ class FeatureDiscriminator(Critic):
         code_shape: The shape of the codes that the heads are conditioned on; None: they see the features only.
         channels: The channels of the projections and of the heads.
         seed: The seed of the fixed projections.
+        pixels: The channels of a further head, on patches of pixels; 0: none. The features of C leave out part of what
+            images consist of.
 
     Attributes:
         layers: The names of the layers.
 
     Raises:
-        UserError: If there is no layer, or `channels` is not positive.
+        UserError: If there is no layer, `channels` is not positive, or `pixels` is negative.
     """
 
     def __init__(
@@ -43,12 +45,15 @@ class FeatureDiscriminator(Critic):
         code_shape: Sequence[int] | None = None,
         channels: int = 32,
         seed: int = 0,
+        pixels: int = 0,
     ) -> None:
         super().__init__()
         if not feature_shapes:
             raise UserError("discriminator.layers is empty; give layers of the comparator, or auto")
         if channels < 1:
             raise UserError(f"discriminator.channels={channels} must be at least 1")
+        if pixels < 0:
+            raise UserError(f"discriminator.pixels={pixels} must be at least 0 (0: no head on pixels)")
         self.layers = tuple(feature_shapes)
         random = torch.Generator().manual_seed(seed)
         self.heads, self.projections = nn.ModuleList(), nn.ModuleList()
@@ -57,10 +62,12 @@ class FeatureDiscriminator(Critic):
             self.projections.append(_Projection(units, channels, random))
             side = min(shape[1:]) if len(shape) == 3 else 1
             self.heads.append(_Head(channels, side, code_shape))
+        self.patches = _PatchHead(pixels) if pixels else None
 
     def seen(self, images: Tensor, features: Mapping[str, Tensor]) -> list[Tensor]:
-        """Returns what D sees of images: their features (N, ...) at D's layers, among {layer: (N, ...)}."""
-        return [features[layer] for layer in self.layers]
+        """Returns what D sees of images: their features (N, ...) at D's layers, then the images if a head sees them."""
+        seen = [features[layer] for layer in self.layers]
+        return seen if self.patches is None else [*seen, images]
 
     def judge(
         self, real: Sequence[Tensor], generated: Sequence[Tensor], codes: Tensor
@@ -70,12 +77,14 @@ class FeatureDiscriminator(Critic):
         The features of each pair of images are divided by the root mean square of the real one's, so that networks of
         any scale are alike.
         """
-        pairs = []
-        for a, b in zip(map(_as_map, real), map(_as_map, generated), strict=True):
+        pairs, maps = [], len(self.layers)
+        for a, b in zip(map(_as_map, real[:maps]), map(_as_map, generated[:maps]), strict=True):
             a, b = at_least_float32(a), at_least_float32(b)
             scale = a.detach().square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-6)
             pairs.append(torch.cat([a / scale, b / scale]))
         scores = self(pairs, torch.cat([codes, codes]))
+        if self.patches is not None:
+            scores.append(self.patches(torch.cat([real[-1], generated[-1]])))
         count = len(codes)
         return [score[:count] for score in scores], [score[count:] for score in scores]
 
@@ -143,6 +152,25 @@ class _Head(nn.Module):
         return score + torch.einsum("ncp,nc->np", x.flatten(2), direction)
 
 
+class _PatchHead(nn.Module):
+    """Scores of overlapping patches of 18x18 pixels (PatchGAN, Isola et al. 2017), three convolutions of stride 2."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        sizes = ((3, channels, 4), (channels, 2 * channels, 4), (2 * channels, 4 * channels, 3))
+        self.layers = nn.Sequential()
+        for before, after, kernel in sizes:
+            self.layers.append(spectral_norm(nn.Conv2d(before, after, kernel, 2, 1)))
+            self.layers.append(nn.LeakyReLU(0.2))
+        self.layers.append(spectral_norm(nn.Conv2d(4 * channels, 1, 1)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps images (N, 3, H, W) in image space to scores (N, patches)."""
+        with own_layers(images.device):
+            scores = self.layers(4 * images - 2)
+        return at_least_float32(scores.flatten(1))
+
+
 def _as_map(features: Tensor) -> Tensor:
     """Arranges vectors (N, D) as maps (N, D, 1, 1), and tokens (N, T, D) as (N, D, T, 1)."""
     if features.dim() == 4:
@@ -158,6 +186,7 @@ def feature_discriminator(
     channels: int = 32,
     conditional: bool = True,
     seed: int = 0,
+    pixels: int = 0,
 ) -> FeatureDiscriminator:
     """Builds the discriminator of `discriminator=features`.
 
@@ -170,10 +199,11 @@ def feature_discriminator(
         channels: The channels of projections and heads.
         conditional: Whether the heads see the code.
         seed: The seed of the fixed projections.
+        pixels: The channels of the head on pixels; 0: none.
     """
     if isinstance(layers, str):
         names = comparator.several_layers(3) if layers == "auto" else [layers]
     else:
         names = list(layers)
     shapes = {name: comparator.layer(name).shape for name in names}
-    return FeatureDiscriminator(shapes, tuple(code_shape) if conditional else None, channels, seed)
+    return FeatureDiscriminator(shapes, tuple(code_shape) if conditional else None, channels, seed, pixels)

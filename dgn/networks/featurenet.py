@@ -274,7 +274,7 @@ class FeatureNet(nn.Module):
         captured = capture(self.network, layers, lambda: self._call(inputs))
         for name in sorted(wanted):
             if name not in captured:
-                raise UserError(f"{self.name} did not come to layer {name!r} with these images; name another layer")
+                raise UserError(f"{self.name} did not reach layer {name!r} with these images; name another layer")
         return {layer.name: layer.arrange(captured[layer.name], len(inputs)).to(inputs.dtype) for layer in layers}
 
     def _call(self, inputs: Tensor) -> None:

@@ -136,6 +136,8 @@ def _modules(step: PlanStep, before: tuple[int, ...], after: tuple[int, ...], bi
             return [nn.ConvTranspose2d(before[0], step.width, 4, 2, 1, bias=False)]
         case "double":
             return [Doubling(before[0], step.width)]
+        case "smooth":
+            return [Doubling(before[0], step.width, smooth=True)]
         case "reshape":
             return [Reshape(after)]
         case "grid":

@@ -33,7 +33,7 @@ _CHANNELS = {8: (256, 512), 16: (256, 256), 32: (128, 128), 64: (64, 0), 128: (3
 """Side of the map -> channels of the upconvolution that reaches it and of the convolution after it (0: none),
 as in the published generator of fc6."""
 
-UPCONVOLUTIONS = ("learned", "interpolated")
+UPCONVOLUTIONS = ("learned", "interpolated", "smooth")
 
 
 def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, upconvolution: str = "learned") -> str:
@@ -50,10 +50,13 @@ def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, up
         upconvolution: How the side doubles. "learned": as published, by 4x4 upconvolutions of stride 2, with 3x3
             convolutions between them. "interpolated": nearest-neighbour doubling and a 3x3 convolution (Odena et al.
             2016, "Deconvolution and checkerboard artifacts"; `dgn.networks.doubling`): a short training does not
-            remove the checkerboard pattern caused by an upconvolution's overlapping taps.
+            remove the checkerboard pattern caused by an upconvolution's overlapping taps. "smooth": the published
+            pattern with bilinear doublings (Zhang 2019, "Making convolutional networks shift-invariant again"; Karras
+            et al. 2020, "StyleGAN2"): repeated pixels have frequencies beyond the smaller map's, which a trained
+            generator uses for a lattice of dots in place of detail.
 
     Raises:
-        UserError: If `upconvolution` is neither of these, or `width` is not a positive number.
+        UserError: If `upconvolution` is none of these, or `width` is not a positive number.
     """
     if upconvolution not in UPCONVOLUTIONS:
         raise UserError(f"generator.upconvolution={upconvolution!r}: give {' or '.join(UPCONVOLUTIONS)}")
@@ -76,12 +79,14 @@ def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, up
         up, conv = _channels(side)
         if upconvolution == "interpolated":
             steps.append(f"double {channels_at(side, width)}")
+        elif upconvolution == "smooth":
+            steps += _smooth_steps(side, image_size, width)
         elif side >= image_size:
             steps.append("up 3")
         else:
             steps.append(f"up {scaled(up, width)}")
             steps += [f"conv {scaled(conv, width)}"] * bool(conv)
-    if steps[-1] not in ("up 3", "conv 3"):
+    if steps[-1] not in ("up 3", "double 3", "conv 3"):
         steps.append("conv 3")
     return ", ".join(steps)
 
@@ -101,6 +106,14 @@ def channels_at(side: int, width: float) -> int:
     """Number of channels of a map of that side where doublings are interpolated."""
     up, conv = _channels(side)
     return scaled(conv or up, width)
+
+
+def _smooth_steps(side: int, image_size: int, width: float) -> list[str]:
+    """The steps that reach maps of `side`: as published, the largest map is the image itself."""
+    if side >= image_size:
+        return ["double 3"]
+    channels = channels_at(side, width)
+    return [f"smooth {channels}"] + [f"conv {channels}"] * bool(_channels(side)[1])
 
 
 def _channels(side: int) -> tuple[int, int]:

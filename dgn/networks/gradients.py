@@ -47,7 +47,7 @@ that detach left out."""
 
 
 @dataclass(frozen=True)
-class Loss:
+class LostGradient:
     """Where and why a gradient is lost.
 
     Attributes:
@@ -63,7 +63,7 @@ class Loss:
     certain: bool = True
 
 
-def lost(net: FeatureNet, images: Tensor, layers: dict[str, Tensor], seen: Sequence[Cut]) -> dict[str, Loss]:
+def lost(net: FeatureNet, images: Tensor, layers: dict[str, Tensor], seen: Sequence[Cut]) -> dict[str, LostGradient]:
     """Finds the layers whose gradient does not reach the images on every path.
 
     Units that are 0 on all images (of a rectifier) have no gradient to examine: their layers are not reported.
@@ -215,17 +215,21 @@ def _weights(like: Tensor) -> Tensor:
     return (sizes * signs).to(like)
 
 
-def _partial_loss(net: FeatureNet, images: Tensor, name: str, share: float, certain: bool) -> Loss:
+def _partial_loss(net: FeatureNet, images: Tensor, name: str, share: float, certain: bool) -> LostGradient:
     """A loss at the first place that detaches a tensor on the way to a layer, else at the first flat operation."""
     with noted_cuts(net.network) as seen:
         net(images, [name])
     first = sorted(seen, key=lambda cut: not cut.certain)[:1]
-    return Loss(share, first[0].place, CAUSES[first[0].cause], certain) if first else Loss(share, "", "", False)
+    return (
+        LostGradient(share, first[0].place, CAUSES[first[0].cause], certain)
+        if first
+        else LostGradient(share, "", "", False)
+    )
 
 
-def _whole_loss(net: FeatureNet, images: Tensor, name: str, cause: str) -> Loss:
+def _whole_loss(net: FeatureNet, images: Tensor, name: str, cause: str) -> LostGradient:
     place, reason = _where(net, images, name)
-    return Loss(1, place, cause or reason)
+    return LostGradient(1, place, cause or reason)
 
 
 @dataclass(frozen=True)

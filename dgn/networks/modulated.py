@@ -162,7 +162,7 @@ class Block(nn.Module):
         self.modulation = Modulation(units, in_channels)
         self.doubling = Doubling(in_channels, out_channels)
         self.skip = nn.Conv2d(in_channels, out_channels, 1, bias=False)
-        self.noise = Noise(out_channels, side) if noise else None
+        self.noise = NoiseInput(out_channels, side) if noise else None
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         added: Tensor = self.doubling(F.leaky_relu(self.modulation(x, embedding), SLOPE))
@@ -176,7 +176,7 @@ def doubled(x: Tensor) -> Tensor:
         return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
-class Noise(nn.Module):
+class NoiseInput(nn.Module):
     """Adds noise of one value a position, times a learned strength of each channel that is 0 at first."""
 
     fixed: Tensor

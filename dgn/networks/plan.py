@@ -11,6 +11,8 @@ conv C        convolution to C channels, 3x3, stride 1, padding 1; a suffix such
 up C          upconvolution to C channels: transposed convolution, 4x4, stride 2, padding 1, no bias: twice the size
 double C      nearest-neighbour doubling, then a 3x3 convolution to C channels, no bias: like `up`, without
               checkerboard artifacts
+smooth C      bilinear doubling, then a 3x3 convolution to C channels, no bias: without the higher frequencies of
+              repeated pixels
 average       mean over the map
 dropout P     dropout with probability P
 tanh, sigmoid the activation function
@@ -46,7 +48,7 @@ class PlanStep:
     @property
     def doubles(self) -> bool:
         """Whether the step doubles the size of a map."""
-        return self.kind in ("up", "double")
+        return self.kind in ("up", "double", "smooth")
 
     @property
     def width(self) -> int:
@@ -57,8 +59,19 @@ class PlanStep:
 _STEP = re.compile(
     r"(?P<kind>[a-z]+)(?:\s+(?P<size>[\d.]+(?:x\d+)*))?(?P<geometry>(?:\s+[ksp]\d+)*)\s*$",
 )
-_SIZES = {"fc": 1, "reshape": 3, "grid": 2, "resize": 2, "conv": 1, "up": 1, "double": 1, "average": 0, "dropout": 1}
-_SIZES |= {"tanh": 0, "sigmoid": 0}
+_SIZES = {
+    "fc": 1,
+    "reshape": 3,
+    "grid": 2,
+    "resize": 2,
+    "conv": 1,
+    "up": 1,
+    "double": 1,
+    "smooth": 1,
+    "average": 0,
+    "dropout": 1,
+}
+_SIZES |= {"average": 0, "dropout": 1, "tanh": 0, "sigmoid": 0}
 
 
 def parse_plan(plan: str) -> tuple[PlanStep, ...]:
@@ -71,7 +84,8 @@ def parse_plan(plan: str) -> tuple[PlanStep, ...]:
         if not match or _SIZES.get(kind) != len(size) or (match["geometry"] and kind != "conv"):
             raise UserError(
                 f"plan step {text.strip()!r} cannot be read; steps are `fc N`, `reshape CxHxW`, `grid HxW`, "
-                "`resize HxW`, `conv C [kK] [sS] [pP]`, `up C`, `double C`, `average`, `dropout P`, `tanh`, `sigmoid`"
+                "`resize HxW`, `conv C [kK] [sS] [pP]`, `up C`, `double C`, `smooth C`, `average`, `dropout P`, "
+                "`tanh`, `sigmoid`"
             )
         given = {word[0]: int(word[1:]) for word in match["geometry"].split()}
         kernel = given.get("k", 3)

@@ -18,7 +18,7 @@ from dgn.errors import UserError
 from dgn.networks.cuts import noted_cuts
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.foreign_code import format_error
-from dgn.networks.gradients import Loss, lost
+from dgn.networks.gradients import LostGradient, lost
 from dgn.networks.layers import iterate_tensors, watched
 
 log = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ def _first_not_finite(net: FeatureNet, images: Tensor) -> str:
     return modules[0] if modules else ""
 
 
-def _check_gradients(net: FeatureNet, role: str, losses: dict[str, Loss]) -> None:
+def _check_gradients(net: FeatureNet, role: str, losses: dict[str, LostGradient]) -> None:
     """Checks that the gradient of every layer reaches the images on every path."""
     for name, loss in losses.items():
         if loss.share == 1:

@@ -1,4 +1,4 @@
-"""The network of the code model: a residual multilayer perceptron that is told how noisy its input is."""
+"""The network of the code model: a residual multilayer perceptron that is given the noise level of its input."""
 
 import torch
 import torch.nn.functional as F

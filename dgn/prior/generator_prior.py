@@ -179,7 +179,7 @@ class Prior:
                 load_state_dict(net.network, self.encoder_tensors, source=self.source)
         except UserError as error:
             raise UserError(
-                f"{self.source}: the network that this prior inverts cannot be had from the file alone ({error}); "
+                f"{self.source}: the network that this prior inverts is not available from the file alone ({error}); "
                 f"name it: {command('visualize', override('prior', self.source))} {named(spec)}"
             ) from None
         if net.fingerprint() != known["fingerprint"]:

@@ -49,7 +49,7 @@ def _from_hub(repository: str, revision: str | None) -> Path:
             raise UserError(
                 f"{name} cannot be downloaded ({away}), and is not in the hub's cache here; check the network"
             ) from None
-        raise UserError(f"{name} cannot be had{_why_not(hub.errors, error, revision)}") from None
+        raise UserError(f"{name} is not available{_why_not(hub.errors, error, revision)}") from None
 
 
 def _why_not(kinds: Any, error: Exception, revision: str | None) -> str:
@@ -80,7 +80,8 @@ def _from_wandb(name: str) -> Path:
                     there.replace(folder / PRIOR)
     except Exception as error:  # W&B's errors, and those of the network below it
         raise UserError(
-            f"prior=wandb:{name} cannot be had ({failure_reason(error)}); check the name, the network and `wandb login`"
+            f"prior=wandb:{name} is not available ({failure_reason(error)}); check the name, the network and "
+            "`wandb login`"
         ) from None
     if not (folder / PRIOR).is_file():
         raise UserError(

@@ -146,7 +146,7 @@ def _winners(entries: Sequence[Entry], best: Mapping[str, bool]) -> dict[str, fl
     return winners
 
 
-def number(value: Any) -> str:
+def cell(value: Any) -> str:
     """Formats a measured value for a table."""
     if value is None or value == "":
         return "–"
@@ -162,4 +162,4 @@ _TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= dict(number=number)
+_TEMPLATES.filters |= dict(number=cell)

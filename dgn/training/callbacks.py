@@ -133,7 +133,7 @@ class LastValidation(pl.Callback):
     """Records the step and the metrics of the last validation."""
 
     step: int | None = None
-    found: Mapping[str, float] = {}
+    metrics: Mapping[str, float] = {}
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Lightning logs a validation after the fit one step later than one of the same moment within it.
@@ -144,7 +144,7 @@ class LastValidation(pl.Callback):
         if trainer.sanity_checking:
             return
         self.step = trainer.global_step
-        self.found = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
+        self.metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
 
 
 class Throughput(pl.Callback):

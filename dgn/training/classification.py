@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgn.networks.featurenet import FeatureNet
-from dgn.training.inversion import Optimizer, Schedule
 from dgn.training.one_network import OneNetwork
+from dgn.training.settings import Learning
 
 
 class Classification(OneNetwork):
@@ -15,29 +15,21 @@ class Classification(OneNetwork):
 
     Args:
         net: The network to train. Its class layer has one unit per class.
-        optimizer: Factory of the optimizer, as for OneNetwork.
-        schedule: Factory of the learning-rate schedule, as for OneNetwork.
-        seed: Seed of dropout and augmentation, which depend on (seed, step, rank).
+        learning: How its weights are learned. With accumulate, the step equals that of the whole batch, except for
+            batch normalization, which sees one part at a time, and for dropout other than `SharedDropout`, whose masks
+            differ.
         label_smoothing: Label smoothing of the cross entropy.
         augmentation: Applied to the images of a training step; draws from torch's global generator.
-        accumulate: The number of equal parts of a batch whose gradients are summed. The step equals that of the whole
-            batch, except for batch normalization, which sees one part at a time, and for dropout other than
-            `SharedDropout`, whose masks differ.
-        gradient_clip: The largest norm of the gradients (None: no limit).
     """
 
     def __init__(
         self,
         net: FeatureNet,
-        optimizer: Optimizer,
-        schedule: Schedule,
-        seed: int = 0,
+        learning: Learning,
         label_smoothing: float = 0.0,
         augmentation: Callable[[Tensor], Tensor] | None = None,
-        accumulate: int = 1,
-        gradient_clip: float | None = None,
     ) -> None:
-        super().__init__(optimizer, schedule, seed, accumulate, gradient_clip)
+        super().__init__(learning)
         self.net = net
         self.layer = net.class_layer()
         # A FeatureNet freezes its network in evaluation mode; here it is trained.

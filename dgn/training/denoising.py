@@ -9,8 +9,8 @@ from torch.utils.data import Dataset
 
 from dgn.data.datamodule import ImageData
 from dgn.prior.code_prior import CodeAutoencoder
-from dgn.training.inversion import Optimizer, Schedule
 from dgn.training.one_network import OneNetwork
+from dgn.training.settings import Learning
 
 
 class Denoising(OneNetwork):
@@ -20,25 +20,12 @@ class Denoising(OneNetwork):
 
     Args:
         autoencoder: The network to train.
-        optimizer: Factory of the optimizer, as for OneNetwork.
-        schedule: Factory of the learning-rate schedule, as for OneNetwork.
+        learning: How its weights are learned.
         noise: Standard deviation of the noise, in root mean square standard deviations of the units of the code.
-        seed: Seed of the noise, which depends on (seed, step, rank).
-        accumulate: As for Inversion.
-        gradient_clip: As for Inversion.
     """
 
-    def __init__(
-        self,
-        autoencoder: CodeAutoencoder,
-        optimizer: Optimizer,
-        schedule: Schedule,
-        noise: float = 1.0,
-        seed: int = 0,
-        accumulate: int = 1,
-        gradient_clip: float | None = None,
-    ) -> None:
-        super().__init__(optimizer, schedule, seed, accumulate, gradient_clip)
+    def __init__(self, autoencoder: CodeAutoencoder, learning: Learning, noise: float = 1.0) -> None:
+        super().__init__(learning)
         self.autoencoder, self.noise = autoencoder, noise
 
     @property

@@ -55,7 +55,7 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: ImageData, folder
     last = next(callback for callback in callbacks if isinstance(callback, LastValidation))
     if last.step != steps:
         trainer.validate(module, data, verbose=False, weights_only=True)
-    return {**last.found, "steps": steps, "fit_seconds": round(seconds, 1)}
+    return {**last.metrics, "steps": steps, "fit_seconds": round(seconds, 1)}
 
 
 def format_metrics(metrics: Mapping[str, float], **formats: str) -> str:

@@ -20,17 +20,11 @@ from dgn.training.accumulation import clip_gradients, parts
 from dgn.training.adversarial import gradient_penalty
 from dgn.training.distributed import average, average_gradients
 from dgn.training.gradients import add_gradients
-from dgn.training.inversion_state import InversionState, Optimizer, Schedule
-from dgn.training.loss_weights import LossShares, LossWeights
+from dgn.training.inversion_state import InversionState
 from dgn.training.losses import absolute_image_loss, feature_loss, image_loss, psnr, relative_distance, relative_error
-from dgn.training.networks import Networks
 from dgn.training.randomness import seed_step
 from dgn.training.schedules import get_optimizer, get_schedule
 from dgn.training.step_log import log_step
-
-__all__ = [
-    "Inversion", "LossShares", "LossWeights", "Networks", "NonFiniteLoss", "Optimizer", "Schedule", "add_gradients",
-]  # fmt: skip
 
 Shift = tuple[int, int]
 NO_SHIFT: Shift = (0, 0)
@@ -44,13 +38,14 @@ class Inversion(InversionState):
     """
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        seed_step(self.seed, self.global_step)
+        settings, learning = self.settings, self.settings.learning
+        seed_step(learning.seed, self.global_step)
         optimizer = get_optimizer(self)
         optimizer.zero_grad(set_to_none=True)
         ramp = self.ramp()
         generator_learns, discriminator_learns = self.learners(ramp)
-        jointly = discriminator_learns and self.discriminator_update == "joint"
-        for images, *rows in parts((batch[0], *batch[2:]), self.accumulate):
+        jointly = discriminator_learns and settings.discriminator_update == "joint"
+        for images, *rows in parts((batch[0], *batch[2:]), learning.accumulate):
             with record_function("encode"):
                 shift = self.draw_shift()
                 codes, features = self.encode(images, shift, *rows)
@@ -68,28 +63,28 @@ class Inversion(InversionState):
                     judge = partial(self.discriminator.judge, codes=self.generator.normalized(codes))
                     seen = self.seen(self.discriminator, images, generated, features, generated_features)
                     scores = judge(*seen)
-                    loss_discriminator = self.adversarial.discriminator(*scores)
-                    if discriminator_learns and self.adversarial.penalty > 0:
+                    loss_discriminator = settings.adversarial.discriminator(*scores)
+                    if discriminator_learns and settings.adversarial.penalty > 0:
                         loss_discriminator = loss_discriminator + gradient_penalty(
-                            judge, *seen, self.adversarial.penalty
+                            judge, *seen, settings.adversarial.penalty
                         )
                     if discriminator_learns and not jointly:
                         self.update_discriminator(self.discriminator, loss_discriminator)
                         scores = judge(*seen)
-                    losses["adversarial"] = self.adversarial.generator(*scores)
+                    losses["adversarial"] = settings.adversarial.generator(*scores)
                 measured |= {"loss_adversarial": losses["adversarial"], "loss_discriminator": loss_discriminator}
             self.readback.start(average(measured))
             with record_function("learn"):
                 if generator_learns:
                     loss = self.weights.combine(losses, generated, self.global_step, ramp or 0.0)
-                    add_gradients(loss / self.accumulate, self.generator, keep_graph=jointly)
+                    add_gradients(loss / learning.accumulate, self.generator, keep_graph=jointly)
                 if self.discriminator is not None and jointly:
-                    add_gradients(loss_discriminator / self.accumulate, self.discriminator)
+                    add_gradients(loss_discriminator / learning.accumulate, self.discriminator)
 
         with record_function("learn"):
             average_gradients(self.parameters())
             for network in filter(None, (self.generator, self.discriminator)):
-                clip_gradients(network.parameters(), self.gradient_clip)
+                clip_gradients(network.parameters(), learning.gradient_clip)
             optimizer.step()
             get_schedule(self).step()
             if self.average is not None and generator_learns:
@@ -112,7 +107,7 @@ class Inversion(InversionState):
         if self.discriminator is not None:
             seen = self.discriminator.seen(images, features), self.discriminator.seen(generated, generated_features)
             scores = self.discriminator.judge(*seen, codes=self.generator.normalized(codes))
-            loss = loss + self.adversarial.generator(*scores)
+            loss = loss + self.settings.adversarial.generator(*scores)
             trained += list(self.discriminator.parameters())
         torch.autograd.grad(loss, trained, allow_unused=True)
 
@@ -138,7 +133,7 @@ class Inversion(InversionState):
 
     def noisy(self, codes: Tensor) -> Tensor:
         """Returns the codes (N, *code_shape) that G is trained on: with noise, if `code_noise` says so."""
-        return self.code_noise(codes, self.code_std, self.rectified)
+        return self.settings.code_noise(codes, self.code_std, self.rectified)
 
     def compare(self, images: Tensor, shift: Shift = NO_SHIFT) -> dict[str, Tensor]:
         """Maps images (N, 3, H, W), cyclically shifted, to comparator features {layer: (N, ...)}, differentiably."""
@@ -148,9 +143,10 @@ class Inversion(InversionState):
 
     def draw_shift(self) -> Shift:
         """Returns the rows and columns by which C sees the images of this step shifted; all processes draw the same."""
-        if self.comparator_shift == 0:
+        most = self.settings.comparator_shift
+        if most == 0:
             return NO_SHIFT
-        rows, columns = torch.randint(0, self.comparator_shift + 1, (2,)).tolist()
+        rows, columns = torch.randint(0, most + 1, (2,)).tolist()
         return rows, columns
 
     def compared(
@@ -180,8 +176,9 @@ class Inversion(InversionState):
 
         With augmentation, a D of features needs those of the changed images: two more passes of C.
         """
-        if self.augmentation.changes:
-            images, generated = self.augmentation(images, generated)
+        augmentation = self.settings.augmentation
+        if augmentation.changes:
+            images, generated = augmentation(images, generated)
             if discriminator.layers:
                 with torch.no_grad():
                     features = self.compare(images)
@@ -192,7 +189,7 @@ class Inversion(InversionState):
         """Returns the factor of the adversarial loss in this step, from 0 to 1; None if D does not take part."""
         if self.discriminator is None:
             return None
-        return self.weights.adversarial_factor(self.global_step, self.max_steps)
+        return self.weights.adversarial_factor(self.global_step, self.settings.max_steps)
 
     def learners(self, ramp: float | None) -> tuple[bool, bool]:
         """Returns whether G and D learn in this step."""
@@ -208,7 +205,7 @@ class Inversion(InversionState):
         optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
         add_gradients(loss, discriminator)
         average_gradients(discriminator.parameters())
-        clip_gradients(discriminator.parameters(), self.gradient_clip)
+        clip_gradients(discriminator.parameters(), self.settings.learning.gradient_clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

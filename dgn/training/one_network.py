@@ -1,5 +1,6 @@
 """What training a single network by a single loss has in common, whatever the loss is."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -10,40 +11,28 @@ from torch import Tensor, nn
 
 from dgn.training.accumulation import clip_gradients, parts
 from dgn.training.distributed import average, average_gradients
-from dgn.training.inversion import Optimizer, Schedule
 from dgn.training.randomness import seed_step
 from dgn.training.schedules import get_optimizer, get_schedule
+from dgn.training.settings import Learning
 from dgn.training.step_log import log_step
 
 
-class OneNetwork(pl.LightningModule):
+class OneNetwork(pl.LightningModule, ABC):
     """LightningModule that trains one network, `trained`, with the gradients of the parts of a batch.
 
     Args:
-        optimizer: Factory of the optimizer: parameter groups -> optimizer.
-        schedule: Factory of the learning-rate schedule: optimizer -> schedule.
-        seed: Seed of the random numbers of a step, which depend on (seed, step, rank).
-        accumulate: The number of equal parts of a batch whose gradients are summed.
-        gradient_clip: The largest norm of the gradients (None: no limit).
+        learning: How its weights are learned.
     """
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        schedule: Schedule,
-        seed: int = 0,
-        accumulate: int = 1,
-        gradient_clip: float | None = None,
-    ) -> None:
+    def __init__(self, learning: Learning) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.make_optimizer, self.make_schedule = optimizer, schedule
-        self.seed, self.accumulate, self.gradient_clip = seed, accumulate, gradient_clip
+        self.learning = learning
 
     @property
+    @abstractmethod
     def trained(self) -> nn.Module:
         """The network whose parameters are learned."""
-        raise NotImplementedError
 
     def passes(self, batch: tuple[Tensor, ...]) -> Tensor:
         """Returns the loss of a batch as the data give it, to measure how long passes take."""
@@ -60,7 +49,7 @@ class OneNetwork(pl.LightningModule):
 
     def seed_step(self) -> None:
         """Seeds the random numbers of the current step."""
-        seed_step(self.seed, self.global_step, self.global_rank)
+        seed_step(self.learning.seed, self.global_step, self.global_rank)
 
     def learn(self, batch: tuple[Tensor, ...], loss: Callable[..., Tensor]) -> None:
         """Does one step of the optimizer and of the schedule, and logs the loss and the learning rate.
@@ -72,20 +61,20 @@ class OneNetwork(pl.LightningModule):
         optimizer = get_optimizer(self)
         optimizer.zero_grad(set_to_none=True)
         mean = torch.zeros((), device=self.device)
-        for part in parts(batch, self.accumulate):
-            share = loss(*part) / self.accumulate
+        for part in parts(batch, self.learning.accumulate):
+            share = loss(*part) / self.learning.accumulate
             self.manual_backward(share)
             mean += share.detach()
         log_step(self, self.global_step + 1, average({"train/loss": mean}), shown=True)
         log_step(self, self.global_step + 1, {"train/lr": get_schedule(self).get_last_lr()[0]})
         average_gradients(self.trained.parameters())
-        clip_gradients(self.trained.parameters(), self.gradient_clip)
+        clip_gradients(self.trained.parameters(), self.learning.gradient_clip)
         optimizer.step()
         get_schedule(self).step()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.make_optimizer([{"params": list(self.trained.parameters())}])
-        return {"optimizer": optimizer, "lr_scheduler": self.make_schedule(optimizer)}
+        optimizer = self.learning.make_optimizer([{"params": list(self.trained.parameters())}])
+        return {"optimizer": optimizer, "lr_scheduler": self.learning.make_schedule(optimizer)}
 
     def log_validation(self, metrics: dict[str, Tensor], batch_size: int) -> None:
         """Logs metrics of a batch of validation, which are averaged over all batches and processes."""

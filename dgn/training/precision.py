@@ -87,7 +87,7 @@ class MeasuredPrecision(pl.Callback):
         if self.chosen is not None:
             return
         with _unchanged(pl_module):
-            part = next(iter(parts(batch, pl_module.accumulate)))
+            part = next(iter(parts(batch, pl_module.learning.accumulate)))
             full, low = fastest(lambda: pl_module.rehearse(part), pl_module.device, self.measure)
         self.plugin.precision = self.chosen = LOW if low <= GAIN * full else FULL
         log.info(

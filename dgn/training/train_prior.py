@@ -20,7 +20,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
 from dgn.prior import Prior
 from dgn.training.adversarial import Hinge
-from dgn.training.building import InversionSettings, about_prior, build_inversion
+from dgn.training.building import Architectures, about_prior, build_inversion
 from dgn.training.callbacks import Progress
 from dgn.training.code_model import CodeModelFit
 from dgn.training.code_noise import CodeNoise
@@ -31,19 +31,20 @@ from dgn.training.loss_weights import Combination, LossShares
 from dgn.training.precision import precision_plugin
 from dgn.training.quiet import quieten_lightning
 from dgn.training.schedules import halve
+from dgn.training.settings import InversionSettings, Learning
 
 
 def train_prior(
     encoder: FeatureNet,
     data: ImageData,
     layer: str | None = None,
-    steps: int = 1700,
+    steps: int = 2400,
     *,
     comparator: FeatureNet | None = None,
     comparator_layers: Sequence[str] | None = None,
     weights: Combination | None = None,
     code_noise: float = 0.5,
-    comparator_shift: int = 3,
+    comparator_shift: int = 0,
     width: float = 0.25,
     lr: float = 2e-3,
     ema_decay: float = 0.998,
@@ -89,25 +90,28 @@ def train_prior(
         raise UserError(f"steps={steps} must be at least 1")
     names = (comparator or encoder).several_layers() if comparator_layers is None else list(comparator_layers)
     networks = FixedNetworks(encoder, encoder.code_layer() if layer is None else layer, comparator, names)
-    settings = InversionSettings(
-        partial(UpconvGenerator, width=width, upconvolution="interpolated"),
-        feature_discriminator,
+    architectures = Architectures(partial(UpconvGenerator, width=width, upconvolution="smooth"), feature_discriminator)
+    learning = Learning(
         partial(torch.optim.Adam, lr=lr, betas=(0.9, 0.99), weight_decay=4e-4, fused=True),
         partial(halve, max_steps=steps, at=(0.3, 0.5, 0.7, 0.9), warmup=50),
-        weights or LossShares(),
+        seed,
+    )
+    settings = InversionSettings(
+        learning,
         steps,
+        weights or LossShares(),
         adversarial=Hinge(),
         code_noise=CodeNoise(code_noise),
         comparator_shift=comparator_shift,
         ema_decay=ema_decay,
-        seed=seed,
     )
     networks = networks.to(device_of_accelerator(accelerator))
     trainer = partial(_trainer, steps, accelerator, precision, progress)
-    return _train(settings, networks, data, statistics_images, trainer, code_model)
+    return _train(architectures, settings, networks, data, statistics_images, trainer, code_model)
 
 
 def _train(
+    architectures: Architectures,
     settings: InversionSettings,
     networks: FixedNetworks,
     data: ImageData,
@@ -123,10 +127,10 @@ def _train(
     )
     with warnings.catch_warnings(), _same_random_state_after(device):
         quieten_lightning()
-        torch.manual_seed(settings.seed)
+        torch.manual_seed(settings.learning.seed)
         trainer = make_trainer()
         about = about_prior(networks, data, trainer.max_steps)
-        module = build_inversion(settings, networks, data.image_size, codes, scales, about)
+        module = build_inversion(architectures, settings, networks, data.image_size, codes, scales, about)
         module.keep_codes(code_model.codes if code_model is not None else 0)
         try:
             trainer.fit(module, data)
@@ -137,7 +141,7 @@ def _train(
     prior = module.prior()
     if code_model is not None and module.codes is not None and module.held_out_codes is not None:
         seen, held_out = module.codes.coordinates, module.held_out_codes.coordinates
-        prior.code_model, figures = code_model.fit(seen, held_out, settings.seed, device)
+        prior.code_model, figures = code_model.fit(seen, held_out, settings.learning.seed, device)
         prior.about["metrics"] = {**prior.about["metrics"], **figures}
     return prior.to("cpu")
 

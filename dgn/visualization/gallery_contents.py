@@ -17,7 +17,7 @@ from dgn.report.results import Row
 from dgn.visualization.approaches import Approach
 from dgn.visualization.films import Films
 from dgn.visualization.scoring import ScoredResult
-from dgn.visualization.unit_notes import receptive_field
+from dgn.visualization.unit_notes import receptive_box
 
 if TYPE_CHECKING:  # scikit-learn takes seconds to import
     from dgn.visualization.facets import UnitFacets
@@ -72,7 +72,7 @@ def make_traces(
                 near = _nearest_real_images(result.scores.nearest, i, pool, reference)
             film = of_approach.find(objective, seed + preferred.seeds[i]) if of_approach is not None else None
             start = preferred.start_images[i] if preferred.start_images is not None else None
-            box = receptive_field(target, objective, (height, width))
+            box = receptive_box(target, objective, (height, width))
             curve = curves[i][: preferred.steps[i]]
             traces.append(Trace(curve, near, film, box, None if start is None else start.float().div(255)))
     return traces

@@ -49,7 +49,7 @@ _WRONG_CLASS = Purpose(
 
 
 @dataclass(frozen=True)
-class Scene:
+class GalleryInputs:
     """What a visualization computes with.
 
     Attributes:
@@ -74,7 +74,7 @@ class Scene:
 
 
 def make_gallery(
-    asked: Visualization, scene: Scene, folder: Path, settings: Mapping[str, Any], command: str
+    asked: Visualization, inputs: GalleryInputs, folder: Path, settings: Mapping[str, Any], command: str
 ) -> tuple[Path, list[Row]]:
     """Maximizes the objectives by every approach, measures the images, and writes the gallery.
 
@@ -82,7 +82,7 @@ def make_gallery(
 
     Args:
         asked: what the run is asked to do.
-        scene: what it computes with.
+        inputs: what it computes with.
         folder: the run folder.
         settings: the run's settings, for its pages and results.json.
         command: the command that reproduces the run.
@@ -90,41 +90,41 @@ def make_gallery(
     Returns:
         The path of the page, and the rows of its table.
     """
-    target, reference = scene.target, scene.reference
-    layers = layers_to_compare(target, scene.priors, asked.nearest)
-    facets = _find_facets(asked, scene)
-    films = [make_films(asked, scene, approach, folder) for approach in scene.approaches]
-    near = _images_to_start_near(scene, scene.objectives)
+    target, reference = inputs.target, inputs.reference
+    layers = layers_to_compare(target, inputs.priors, asked.nearest)
+    facets = _find_facets(asked, inputs)
+    films = [make_films(asked, inputs, approach, folder) for approach in inputs.approaches]
+    near = _images_to_start_near(inputs, inputs.objectives)
     results = []
-    for i, (approach, film) in enumerate(zip(scene.approaches, films, strict=True)):
-        _announce(approach, scene, asked)
-        starts = _find_starts(approach, asked, scene, facets, near)
+    for i, (approach, film) in enumerate(zip(inputs.approaches, films, strict=True)):
+        _announce(approach, inputs, asked)
+        starts = _find_starts(approach, asked, inputs, facets, near)
         kept = searches(folder, "preferred", i)
-        results.append(search(approach, target, scene.objectives, asked.search, scene.data, starts, film, kept))
-    explaining = _explaining(asked, scene, folder)
+        results.append(search(approach, target, inputs.objectives, asked.search, inputs.data, starts, film, kept))
+    explaining = _explaining(asked, inputs, folder)
     scored, scores, paths = score(
-        results, target, scene.judge, reference, layers, len(asked.search.seeds), asked.nearest_images, explaining
+        results, target, inputs.judge, reference, layers, len(asked.search.seeds), asked.nearest_images, explaining
     )
-    scores = _with_wrong_class_starts(scores, asked, scene, folder)
-    notes = {} if reference is None else describe_units(asked.notes, target, scene.objectives, reference)
+    scores = _with_wrong_class_starts(scores, asked, inputs, folder)
+    notes = {} if reference is None else describe_units(asked.notes, target, inputs.objectives, reference)
     if facets and reference is not None:
         from dgn.visualization.facets import add_facets, write_facets
 
         notes = add_facets(notes, facets, reference)
         made = {result.title: (result.preferred.images, result.preferred.objectives) for result in scored}
-        write_facets(folder, facets, reference, scene.judge, made)
-    rows = make_rows(scored, facets, layers[0], several=len(scene.approaches) > 1)
+        write_facets(folder, facets, reference, inputs.judge, made)
+    rows = make_rows(scored, facets, layers[0], several=len(inputs.approaches) > 1)
     page = write_gallery(
         folder,
         rows,
         [image for result in scored for image in result.preferred.images],
-        {**settings, **facts(scene, scored)},
+        {**settings, **facts(inputs, scored)},
         asked.title or f"What {target.name} prefers to see",
         command,
         traces=make_traces(scored, films, target, reference, asked.search.seed),
         units=notes,
         comparison=comparison(scores, layers[0], explaining.similarity if explaining is not None else None),
-        paths=path_curves(scene.approaches, paths),
+        paths=path_curves(inputs.approaches, paths),
     )
     scores.write(folder)
     write_whole(folder / "scores.md", markdown(scores))
@@ -133,12 +133,12 @@ def make_gallery(
     return page, rows
 
 
-def _find_facets(asked: Visualization, scene: Scene) -> dict[Objective, UnitFacets]:
+def _find_facets(asked: Visualization, inputs: GalleryInputs) -> dict[Objective, UnitFacets]:
     if asked.facets is None:
         return {}
     from dgn.visualization.facets import find_unit_facets
 
-    return find_unit_facets(asked.facets, scene.target, scene.objectives, scene.reference)
+    return find_unit_facets(asked.facets, inputs.target, inputs.objectives, inputs.reference)
 
 
 def searches(folder: Path, kind: str, approach: int) -> SearchStore:
@@ -146,17 +146,17 @@ def searches(folder: Path, kind: str, approach: int) -> SearchStore:
     return SearchStore(folder / SEARCHES / f"{approach}-{kind}")
 
 
-def make_films(asked: Visualization, scene: Scene, approach: Approach, folder: Path) -> Films | None:
+def make_films(asked: Visualization, inputs: GalleryInputs, approach: Approach, folder: Path) -> Films | None:
     """Returns what writes the films of an approach; None if none are wanted."""
     if asked.video is None:
         return None
-    return Films(folder, approach.folder if len(scene.approaches) > 1 else "", asked.video)
+    return Films(folder, approach.folder if len(inputs.approaches) > 1 else "", asked.video)
 
 
 def _find_starts(
     approach: Approach,
     asked: Visualization,
-    scene: Scene,
+    inputs: GalleryInputs,
     facets: Mapping[Objective, UnitFacets],
     near: Mapping[Objective, Sequence[int]],
 ) -> Starts | None:
@@ -166,75 +166,75 @@ def _find_starts(
 
         return starts_in_facets(facets, approach.prior)
     if approach.start == "real":
-        assert scene.reference is not None  # checked by `choose_start`
-        return near_real(scene.target, approach.prior, near, asked.search.shifted_seeds, scene.reference)
+        assert inputs.reference is not None  # checked by `choose_start`
+        return near_real(inputs.target, approach.prior, near, asked.search.shifted_seeds, inputs.reference)
     return None
 
 
-def _images_to_start_near(scene: Scene, objectives: Sequence[Objective]) -> dict[Objective, list[int]]:
+def _images_to_start_near(inputs: GalleryInputs, objectives: Sequence[Objective]) -> dict[Objective, list[int]]:
     """Returns the places of the real images that searches of start=real start near; {} if there are none."""
-    if scene.reference is None or all(approach.start != "real" for approach in scene.approaches):
+    if inputs.reference is None or all(approach.start != "real" for approach in inputs.approaches):
         return {}
-    return start_images(scene.target, objectives, scene.reference)
+    return start_images(inputs.target, objectives, inputs.reference)
 
 
-def _explaining(asked: Visualization, scene: Scene, folder: Path) -> Explaining | None:
+def _explaining(asked: Visualization, inputs: GalleryInputs, folder: Path) -> Explaining | None:
     """Searches what excites the units least, by every approach, for the measure of predictive power."""
-    if asked.predictive is None or scene.similarity is None or scene.reference is None:
+    if asked.predictive is None or inputs.similarity is None or inputs.reference is None:
         return None
-    minimized: list[Preferred | None] = [None] * len(scene.approaches)
+    minimized: list[Preferred | None] = [None] * len(inputs.approaches)
     if asked.predictive.minimize and asked.facets is None:
-        negated = [-objective for objective in scene.objectives]
-        near = _images_to_start_near(scene, negated)
-        for i, approach in enumerate(scene.approaches):
+        negated = [-objective for objective in inputs.objectives]
+        near = _images_to_start_near(inputs, negated)
+        for i, approach in enumerate(inputs.approaches):
             log.info("%s: the same units' minimizing images, for predictive power", approach.method.name)
-            starts = _find_starts(approach, asked, scene, {}, near)
+            starts = _find_starts(approach, asked, inputs, {}, near)
             kept = searches(folder, "minimizing", i)
             minimized[i] = search(
-                approach, scene.target, negated, asked.search, scene.data, starts, kept=kept, purpose=_MINIMIZING
+                approach, inputs.target, negated, asked.search, inputs.data, starts, kept=kept, purpose=_MINIMIZING
             ).preferred
-    return Explaining(scene.similarity, asked.predictive, minimized)
+    return Explaining(inputs.similarity, asked.predictive, minimized)
 
 
-def _with_wrong_class_starts(scores: Scores, asked: Visualization, scene: Scene, folder: Path) -> Scores:
+def _with_wrong_class_starts(scores: Scores, asked: Visualization, inputs: GalleryInputs, folder: Path) -> Scores:
     """Adds the figure `wrong_class_start` to the approaches' rows: the share of searches that end in their class."""
-    reference = scene.reference
-    if not asked.wrong_class_start or reference is None or scene.judge is None:
+    reference = inputs.reference
+    if not asked.wrong_class_start or reference is None or inputs.judge is None:
         return scores
-    near = start_images(scene.target, class_units(scene.objectives, reference.classes), reference)
+    near = start_images(inputs.target, class_units(inputs.objectives, reference.classes), reference)
     units = list(near)
     if len(units) < 2:
         log.warning("wrong_class_start: fewer than two classes have real images; it is not measured")
         return scores
     rows = list(scores.rows)
-    for i, approach in enumerate(scene.approaches):
+    for i, approach in enumerate(inputs.approaches):
         log.info("%s: from real images of other classes", approach.method.name)
-        own = near_real(scene.target, approach.prior, near, asked.search.shifted_seeds, reference)
+        own = near_real(inputs.target, approach.prior, near, asked.search.shifted_seeds, reference)
         starts = exchanged(own, units, len(asked.search.seeds))
         kept = searches(folder, "wrong-class", i)
         real = replace(approach, start="real")
-        result = search(real, scene.target, units, asked.search, scene.data, starts, kept=kept, purpose=_WRONG_CLASS)
-        share = share_recognized(scene.judge, result.preferred, rows[i].units)
+        result = search(real, inputs.target, units, asked.search, inputs.data, starts, kept=kept, purpose=_WRONG_CLASS)
+        share = share_recognized(inputs.judge, result.preferred, rows[i].units)
         rows[i] = replace(rows[i], per_unit={**rows[i].per_unit, "wrong_class_start": share})
     return replace(scores, rows=rows)
 
 
-def _announce(approach: Approach, scene: Scene, asked: Visualization) -> None:
+def _announce(approach: Approach, inputs: GalleryInputs, asked: Visualization) -> None:
     through = ""
     if approach.prior is not None:
         through = f", through the prior of {approach.name} ({approach.prior.source})"
-    counts = len(scene.objectives), len(asked.search.seeds)
-    log.info("%s: %d objectives x %d seeds in %s%s", approach.method.name, *counts, scene.target.name, through)
+    counts = len(inputs.objectives), len(asked.search.seeds)
+    log.info("%s: %d objectives x %d seeds in %s%s", approach.method.name, *counts, inputs.target.name, through)
 
 
-def facts(scene: Scene, results: Sequence[ScoredResult]) -> dict[str, Any]:
+def facts(inputs: GalleryInputs, results: Sequence[ScoredResult]) -> dict[str, Any]:
     """Returns what results.json states of a run beside its settings."""
     seconds = sum(result.search.seconds * len(result.preferred.images) for result in results)
     return {
-        "methods": [approach.started_method.settings for approach in scene.approaches],
-        "prior": _one_or_all([prior.source for prior in scene.priors]),
-        "prior_layer": _one_or_all([prior.layer for prior in scene.priors]),
-        "target": scene.target.name,
+        "methods": [approach.started_method.settings for approach in inputs.approaches],
+        "prior": _one_or_all([prior.source for prior in inputs.priors]),
+        "prior_layer": _one_or_all([prior.layer for prior in inputs.priors]),
+        "target": inputs.target.name,
         "steps": _one_or_all([len(result.preferred.curve) for result in results]),
         "start": _one_or_all([" and ".join(dict.fromkeys(result.preferred.starts)) for result in results]),
         "search_seconds": round(seconds, 1),

@@ -50,7 +50,7 @@ def describe_units(
     return notes
 
 
-def receptive_field(target: FeatureNet, objective: Objective, size: tuple[int, int]) -> Box | None:
+def receptive_box(target: FeatureNet, objective: Objective, size: tuple[int, int]) -> Box | None:
     """Returns the receptive field of a feature map's unit in an image of size (height, width).
 
     Returns None if it covers the image, and for objectives that are not a single unit.

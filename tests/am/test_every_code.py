@@ -1,6 +1,6 @@
 """One rule for every code: the methods' own settings search vectors, maps and tokens of any network.
 
-Networks of random weights, and priors trained for seconds: the codes are of every shape and scale, the pictures are poor.
+Networks of random weights, and priors trained for seconds: codes of every shape and scale, and poor pictures.
 """
 
 import pytest
@@ -60,6 +60,5 @@ def test_no_picture_is_blank_and_activations_rise(prior_of, name, layer, method)
     assert (found.activations > found.start_activations).all()
     spread = found.images.flatten(1).std(1)
     extreme = ((found.images <= 0.01) | (found.images >= 0.99)).flatten(1).float().mean(1)
-    print(name, layer, method.__name__, prior.code_shape, spread.min(), extreme.max(), (found.activations/found.start_activations).min())
     assert (spread > 0.02).all()
     assert (extreme < 0.9).all()

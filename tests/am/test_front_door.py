@@ -7,7 +7,7 @@ import dgn
 from dgn import channel, dream, maximize, parse_units, unit
 from dgn.am.maximize import default_stage
 from dgn.am.setting import Setting
-from dgn.cli.config import compose
+from dgn.cli.config import compose, plain
 from dgn.cli.stages import make_stages
 from dgn.errors import UserError
 
@@ -43,7 +43,7 @@ def test_missing_layers_are_reported(target, prior, objective, says):
 
 
 def test_the_default_search_is_that_of_visualize_from_noise(target, prior):
-    (stage,) = make_stages(compose("visualize", []).method, Setting(target, prior))
+    (stage,) = make_stages(plain(compose("visualize", []).method), Setting(target, prior))
     ours = default_stage(target, prior)
     assert ours.steps == stage.steps
     assert [vars(part) for part in ours.regularizers] == [vars(part) for part in stage.regularizers]

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from dgn.cli import compare
-from dgn.cli.config import compose
+from dgn.cli.config import compose, plain
 from dgn.cli.roles import load_target
 from dgn.data.datamodule import ImageData
 from dgn.data.imagenet import class_names
@@ -67,8 +66,8 @@ def prior(model):
 
 
 def target(model, prior=None, data=None, **given):
-    config = OmegaConf.create({"target": KEYS | {"_target_": "dgn.networks.custom.custom", "model": model} | given})
-    return load_target(config, [prior] if prior else [], torch.device("cpu"), data)
+    settings = KEYS | {"_target_": "dgn.networks.custom.custom", "model": model} | given
+    return load_target(settings, [prior] if prior else [], torch.device("cpu"), data)
 
 
 def test_what_is_not_given_of_the_priors_encoder_is_as_it_was_for_the_prior(model, prior):
@@ -115,7 +114,7 @@ def test_a_network_of_a_thousand_outputs_over_folders_of_imagenet_has_its_names(
 
 def test_compare_takes_the_same_settings(model, prior, monkeypatch):
     given = ["target=custom", f"target.model={model}", "judge=none", "reference_images=0"]
-    task = compare._make_task(compose("compare", given), torch.device("cpu"), prior)
+    task = compare._make_task(plain(compose("compare", given)), torch.device("cpu"), prior)
     assert task.target.labels == ("a", "b", "c")
     assert (
         task.target.input_space == custom(model, mean=[0.1, 0.2, 0.3], input_size=16, channel_order="BGR").input_space
@@ -123,10 +122,14 @@ def test_compare_takes_the_same_settings(model, prior, monkeypatch):
     assert [objective.label for objective in task.objectives] == ["a", "b", "c"]
     given += ["target.args={seed: 1}", "target.classes=data", "units=all"]
     data = ImageData(Source(("k", "l", "m")), Source(("k", "l", "m")), 16)
-    monkeypatch.setattr(compare, "open_data", lambda prior, config: data)
-    assert compare._make_task(compose("compare", given), torch.device("cpu"), prior).target.labels == ("k", "l", "m")
+    monkeypatch.setattr(compare, "open_data", lambda prior, settings: data)
+    assert compare._make_task(plain(compose("compare", given)), torch.device("cpu"), prior).target.labels == (
+        "k",
+        "l",
+        "m",
+    )
 
 
 def test_compare_says_where_layers_are_listed():
     with pytest.raises(UserError, match=r"target.layers=list: .*visualize.* prints layers"):
-        compare.read_comparison(compose("compare", ["target.layers=list"]))
+        compare.read_comparison(plain(compose("compare", ["target.layers=list"])))

@@ -42,7 +42,7 @@ def test_a_setting_that_follows_another_is_not_listed_twice(tmp_path):
     both = [BASE | {"trainer": {"max_steps": n}, "schedule": {"max_steps": n}} for n in (8, 9)]
     names, settings = named(runs(tmp_path, *both))
     assert names == ["max_steps=8", "max_steps=9"]
-    assert [len(told) for told in settings] == [1, 1]
+    assert [len(differences) for differences in settings] == [1, 1]
 
 
 def test_runs_without_a_config_are_named_after_their_folders(tmp_path):

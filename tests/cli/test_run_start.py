@@ -7,7 +7,7 @@ import yaml
 from hydra.types import RunMode
 
 from dgn.cli import run_start
-from dgn.cli.config import compose
+from dgn.cli.config import compose, plain
 from dgn.cli.config_folders import package_configs
 from dgn.cli.prior_training import with_layer
 from dgn.errors import UserError
@@ -51,11 +51,12 @@ def test_a_single_run_needs_no_metric():
     run_start._check_validation("val/psnr", WITHOUT_VALIDATION)
 
 
-def test_other_groups_see_the_layer_that_auto_means_and_the_saved_config_keeps_auto():
-    config = compose("train", ["encoder=caffenet", "generator=published", "encoder.layer=auto", "logger=none"])
+def test_the_published_generators_see_the_layer_that_auto_means_and_the_saved_config_keeps_auto():
+    overrides = ["encoder=caffenet", "generator=published", "encoder.layer=auto", "logger=none"]
+    config = plain(compose("train", overrides))
     encoder = caffenet(classes=4)
     named = with_layer(config, encoder)
-    assert named.encoder.layer == named.generator.layer == encoder.code_layer()
-    assert (config.encoder.layer, config.generator.layer) == ("auto", "auto")
-    given = compose("train", ["encoder.layer=pool5", "logger=none"])
-    assert with_layer(given, encoder).encoder.layer == "pool5"
+    assert named["encoder"]["layer"] == named["generator"]["layer"] == encoder.code_layer()
+    assert (config["encoder"]["layer"], config["generator"]["layer"]) == ("auto", "auto")
+    given = plain(compose("train", ["encoder.layer=pool5", "logger=none"]))
+    assert with_layer(given, encoder)["encoder"]["layer"] == "pool5"

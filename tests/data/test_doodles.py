@@ -106,13 +106,13 @@ def test_a_hole_shows_the_background():
 def test_factors_are_json_and_the_same_with_and_without_painting():
     data = Doodles("train", size=64, seed=2)
     for index in range(64):
-        told = data.describe(index)
-        assert json.loads(json.dumps(told)) == told
+        description = data.describe(index)
+        assert json.loads(json.dumps(description)) == description
         drawn = draw(2, "train", index, 32)
-        assert told["factors"] == drawn.factors
-        assert (told["label"], told["facet"]) == (drawn.label, drawn.facet)
-        assert told["class"] == CLASSES[drawn.label]
-        assert all(type(value) in (float, str) for value in told["factors"].values())
+        assert description["factors"] == drawn.factors
+        assert (description["label"], description["facet"]) == (drawn.label, drawn.facet)
+        assert description["class"] == CLASSES[drawn.label]
+        assert all(type(value) in (float, str) for value in description["factors"].values())
 
 
 def test_position_size_and_truncation_are_those_of_the_thing_drawn():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dgn import Prior, dgn_am, parse_units
-from dgn.cli.config import compose, register_resolvers
+from dgn.cli.config import compose, plain, register_resolvers
 from dgn.cli.networks import network
 from dgn.cli.train_prior import fit_prior
 from dgn.networks.custom import custom
@@ -44,8 +44,8 @@ def test_a_prior_and_a_preferred_image_for_a_network_of_an_unusual_kind(kind, fo
     if classes is not None:
         assert net.class_layer() == classes
     config = compose("train", [*TINY, "encoder=custom", f"encoder.model={OWN}:{kind}"])
-    prior = Prior.load(fit_prior(config, folder / "run"))
-    encoder = network(config.encoder, image_size=64)
+    prior = Prior.load(fit_prior(plain(config), folder / "run"))
+    encoder = network(plain(config.encoder), image_size=64)
     prior.offer(encoder)
     preferred = dgn_am(prior, parse_units(unit, prior.encoder_net()), seeds=[0], steps=3)
     assert preferred.images.shape == (1, 3, 64, 64)

@@ -79,7 +79,7 @@ def test_a_code_prior_is_trained_and_used(trained):
     _, err = user.run("visualize.py", *QUICK, "method=ppgn2017_dae", f"code_prior={path}", status=2)
     assert "is not a code prior" in err
 
-    # Stopped and taken up again, it ends in the same weights.
+    # Stopped and resumed, it ends in the same weights.
     whole = found.autoencoder.state_dict()
     folder = user.folder / "outputs" / "train" / "resumed"
     half = ["trainer.max_steps=3", "schedule.max_steps=6", f"hydra.run.dir={folder}"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dgn import Prior, dgn_am, parse_units
-from dgn.cli.config import compose, register_resolvers
+from dgn.cli.config import compose, plain, register_resolvers
 from dgn.cli.networks import network
 from dgn.cli.train_prior import fit_prior
 
@@ -83,7 +83,7 @@ def test_a_prior_and_a_preferred_image_for(name, folder, monkeypatch):
     config = compose("train", [*TINY, f"data.image_size={size}", *which, *further])
     trained_with = []
     monkeypatch.setattr("dgn.cli.train_prior.network", lambda *of: trained_with.append(network(*of)) or trained_with[0])
-    prior = Prior.load(fit_prior(config, folder / "run"))
+    prior = Prior.load(fit_prior(plain(config), folder / "run"))
     (encoder,) = trained_with
     before = prior.about["encoder"]["fingerprint"]  # taken when the training began
     assert encoder.fingerprint() == before  # parameters and buffers, to the bit
@@ -113,12 +113,12 @@ def test_codes_that_are_not_rectified_are_bounded_on_both_sides_and_constant_uni
     config = compose(
         "train", [*TINY, "data.image_size=32", "encoder=custom", "encoder.model=dead.py:make", "encoder.layer='2'"]
     )
-    prior = Prior.load(fit_prior(config, folder / "run"))
+    prior = Prior.load(fit_prior(plain(config), folder / "run"))
     low, high = prior.bounds()
     assert (prior.statistics.std[::2] == 0).all()
     torch.testing.assert_close(low[::2], high[::2])
     assert (low[1::2] < prior.statistics.mean[1::2]).all()
-    prior.offer(network(config.encoder, image_size=32))
+    prior.offer(network(plain(config.encoder), image_size=32))
     preferred = dgn_am(prior, parse_units("3:0", prior.encoder_net()), seeds=[0, 1], steps=2)
     assert preferred.images.isfinite().all()
 

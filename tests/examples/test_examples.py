@@ -2,8 +2,7 @@
 
 import json
 import os
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
 import pytest
@@ -31,20 +30,24 @@ def prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(example: str, folder: Path, *arguments: object) -> str:
-    environment = os.environ | {
-        "CUDA_VISIBLE_DEVICES": "",
-        "DGN_CACHE": str(folder / "cache"),
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(EXAMPLES.parent), os.environ.get("PYTHONPATH")))),
-    }
-    command = [sys.executable, str(EXAMPLES / example), *map(str, arguments)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Runs an example as a script, in a folder of its own; returns what it prints."""
+
+    def run_example(example: str, *arguments: object) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+        monkeypatch.setenv("DGN_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr("sys.argv", [example, *map(str, arguments)])
+        capsys.readouterr()
+        runpy.run_path(str(EXAMPLES / example), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run_example
 
 
-def test_a_prior_for_a_network_of_torchvision(tmp_path):
-    out = run("torchvision_prior.py", tmp_path, 2, 64)
+def test_a_prior_for_a_network_of_torchvision(run, tmp_path):
+    out = run("torchvision_prior.py", 2, 64)
     made = Prior.load(tmp_path / "resnet18.safetensors")
     assert made.layer == "layer4"
     assert made.encoder_net().name == "resnet18"
@@ -52,26 +55,26 @@ def test_a_prior_for_a_network_of_torchvision(tmp_path):
     assert "val/psnr" in out
 
 
-def test_one_page_trains_a_prior_or_takes_the_newest(tmp_path):
-    first = run("example.py", tmp_path, 2, 64)
+def test_one_page_trains_a_prior_or_takes_the_newest(run, tmp_path):
+    first = run("example.py", 2, 64)
     (image,) = (tmp_path / "preferred").glob("*.png")
     made = (tmp_path / "outputs" / "train" / "example" / "prior.safetensors").read_bytes()
     picture = image.read_bytes()
     image.unlink()
-    second = run("example.py", tmp_path, 3, 64)
+    second = run("example.py", 3, 64)
     assert (tmp_path / "outputs" / "train" / "example" / "prior.safetensors").read_bytes() == made
     assert image.read_bytes() == picture
     assert second.splitlines()[-1] == first.splitlines()[-1]
 
 
-def test_a_method_of_ones_own(prior, tmp_path):
+def test_a_method_of_ones_own(run, prior, tmp_path):
     (tmp_path / "prior.safetensors").write_bytes(prior.read_bytes())
-    run("own_method.py", tmp_path)
+    run("own_method.py")
     assert len(list((tmp_path / "own_method").glob("*.png"))) == 4 * 2
 
 
-def test_two_priors_compared(prior, tmp_path):
-    first, second = run("compare_priors.py", tmp_path, "fc8:0-2", prior, prior).splitlines()
+def test_two_priors_compared(run, prior):
+    first, second = run("compare_priors.py", "fc8:0", prior, prior).splitlines()
     assert first == second
     assert "'frechet_distance'" in first
 

@@ -5,7 +5,7 @@ import shlex
 import pytest
 import torch
 
-from dgn.cli.config import compose, register_resolvers
+from dgn.cli.config import compose, plain, register_resolvers
 from dgn.cli.networks import network
 from dgn.errors import UserError
 from dgn.networks.custom import custom
@@ -131,7 +131,7 @@ def test_a_named_network_is_the_same_in_every_setting(folder):
     register_resolvers()
     line = named(net.spec, "judge")
     config = compose("visualize", shlex.split(line))
-    again = network(config.judge)
+    again = network(plain(config.judge))
     assert (again.input_space, again.labels, again.fingerprint()) == (net.input_space, net.labels, net.fingerprint())
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.signal import correlate2d
 from torch import nn
 
@@ -81,14 +82,40 @@ def test_doubling_is_a_convolution_of_the_map_with_every_pixel_repeated(memory_f
     np.testing.assert_allclose(doubling(x).detach().numpy(), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_a_smooth_doubling_is_a_convolution_of_the_bilinear_map(memory_format):
+    doubling = Doubling(3, 4, smooth=True)
+    nn.init.normal_(doubling.weight)
+    doubling = doubling.to(memory_format=memory_format)
+    x = torch.randn(2, 3, 6, 5)
+    bilinear = F.interpolate(x.double(), scale_factor=2, mode="bilinear", align_corners=False)
+    expected = F.conv2d(bilinear, doubling.weight.double(), padding=1)
+    inner = (..., slice(2, -2), slice(2, -2))  # at the border, blur and convolution pad in another order
+    np.testing.assert_allclose(doubling(x)[inner].detach().numpy(), expected[inner].detach().numpy(), atol=1e-5)
+
+
+def test_smooth_doublings_have_little_of_the_frequencies_that_repeated_pixels_add():
+    torch.manual_seed(0)
+    x = torch.randn(1, 3, 16, 16)
+    high = {}
+    for smooth in (False, True):
+        doubling = Doubling(3, 3, smooth=smooth)
+        doubling.weight.data.zero_()
+        doubling.weight.data[range(3), range(3), 1, 1] = 1  # the convolution is the identity
+        power = torch.fft.rfft2(doubling(x))[..., 8:24, 8:].abs().square()  # beyond the small map's frequencies
+        high[smooth] = power.sum().item()
+    assert high[True] < 0.1 * high[False]
+
+
 def test_interpolated_doublings_leave_no_checkerboard_in_flat_areas():
     torch.manual_seed(0)
     images = {
-        kind: UpconvGenerator((3, 4, 4), 32, plan=f"{kind} 8, {kind} 8, {kind} 3")(torch.ones(1, 3, 4, 4))
-        for kind in ("double", "up")
+        kind: UpconvGenerator((3, 8, 8), 64, plan=f"{kind} 8, {kind} 8, {kind} 3")(torch.ones(1, 3, 8, 8))
+        for kind in ("double", "smooth", "up")
     }
-    inner = {kind: image[0, :, 12:20, 12:20].flatten(1) for kind, image in images.items()}
-    torch.testing.assert_close(inner["double"], inner["double"][:, :1].expand(-1, 64))
+    inner = {kind: image[0, :, 28:36, 28:36].flatten(1) for kind, image in images.items()}
+    for kind in ("double", "smooth"):
+        torch.testing.assert_close(inner[kind], inner[kind][:, :1].expand(-1, 64))
     assert inner["up"].std(1).min() > 0.01
 
 

@@ -76,7 +76,7 @@ def test_calls_outputs_and_orders_of_axes():
 def test_a_layer_that_these_images_do_not_reach_is_an_error_not_a_key_error():
     net = net_of(Odd())
     assert net(IMAGES, ["bright"])["bright"].shape == (3, 6, 16, 16)
-    with pytest.raises(UserError, match="did not come to layer 'bright'"):
+    with pytest.raises(UserError, match="did not reach layer 'bright'"):
         net(torch.zeros(1, 3, 16, 16), ["bright"])
 
 

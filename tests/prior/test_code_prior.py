@@ -8,6 +8,9 @@ from safetensors.torch import save_file
 from dgn.errors import UserError
 from dgn.prior.code_prior import CodeAutoencoder, CodePrior
 from dgn.training.denoising import Denoising
+from dgn.training.settings import Learning
+
+LEARNING = Learning(torch.optim.Adam, lambda optimizer: torch.optim.lr_scheduler.ConstantLR(optimizer))
 
 
 def test_the_published_autoencoder_has_its_seven_layers():
@@ -52,8 +55,8 @@ def test_it_learns_the_line_that_codes_lie_on():
     codes = torch.randn(512, 1) * 3 * v
     autoencoder = CodeAutoencoder((8,), 8.0, rectified=False)
     autoencoder.set_statistics(codes.mean(0), codes.std(0))
-    module = Denoising(autoencoder, lambda p: torch.optim.Adam(p, 3e-3), lambda o: None, noise=0.5)
-    (optimizer,) = (module.make_optimizer([{"params": list(autoencoder.parameters())}]),)
+    module = Denoising(autoencoder, LEARNING, noise=0.5)
+    optimizer = torch.optim.Adam(autoencoder.parameters(), 3e-3)
     for _ in range(150):
         optimizer.zero_grad()
         module.error(codes, torch.randn_like(codes)).backward()
@@ -72,7 +75,7 @@ def test_the_error_is_in_variances_of_the_code():
     autoencoder = CodeAutoencoder((4,), rectified=False)
     autoencoder.set_statistics(codes.mean(0), codes.std(0))
     autoencoder.layers = torch.nn.Sequential(torch.nn.Identity())  # gives back what it gets: all the noise is left
-    module = Denoising(autoencoder, None, None, noise=0.3)
+    module = Denoising(autoencoder, LEARNING, noise=0.3)
     error = float(module.error(codes, torch.randn_like(codes)))
     assert error == pytest.approx(0.09, rel=0.05)
     assert math.isclose(float(autoencoder.scale), np.sqrt(np.var(codes.numpy(), axis=0, ddof=1).mean()), rel_tol=1e-5)

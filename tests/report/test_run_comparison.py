@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dgn.report.run_comparison import Entry, number, write_comparison
+from dgn.report.run_comparison import Entry, cell, write_comparison
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_runs_without_pictures_are_a_table(entries, tmp_path):
 
 
 def test_numbers_are_as_long_as_they_need_to_be():
-    assert [number(v) for v in (None, 3, 1234567, 0.123456, 688.7265, 16.0)] == [
+    assert [cell(v) for v in (None, 3, 1234567, 0.123456, 688.7265, 16.0)] == [
         "–",
         "3",
         "1\u202f234\u202f567",

@@ -1,6 +1,7 @@
 """accumulate and gradient_clip: k batches a step are one of k times the size."""
 
 import copy
+from functools import partial
 
 import pytest
 import pytorch_lightning as pl
@@ -20,7 +21,10 @@ from dgn.training.augmentation import Augmentation
 from dgn.training.balance import Balance
 from dgn.training.classification import Classification
 from dgn.training.denoising import CodeData, Denoising
-from dgn.training.inversion import Inversion, LossWeights, Networks
+from dgn.training.inversion import Inversion
+from dgn.training.loss_weights import LossWeights
+from dgn.training.networks import Networks
+from dgn.training.settings import InversionSettings, Learning
 
 STEPS = 3
 
@@ -68,7 +72,10 @@ def constant(optimizer):
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
 
 
-def inversion(**settings) -> Inversion:
+DESCENT = {"make_optimizer": sgd, "make_schedule": constant}
+
+
+def inversion(**learning) -> Inversion:
     torch.manual_seed(0)
     generator = UpconvGenerator((1024,), 32, width=0.03)
     discriminator = Discriminator(32, width=0.25, code_shape=(1024,), code_units=(8, 8))
@@ -76,18 +83,20 @@ def inversion(**settings) -> Inversion:
     encoder = mini_caffenet(classes=4)
     networks = Networks(encoder, "fc6", generator, discriminator, None, ["pool5"], {"pool5": 10.0})
     statistics = UnitStatistics(0.5 * ones, ones, 0 * ones, 4 * ones, 10)
-    return Inversion(networks, statistics, sgd, constant, LossWeights(2e-6, 0.01, 100), ema_decay=0.9, **settings)
+    weights = LossWeights(2e-6, 0.01, 100)
+    settings = InversionSettings(Learning(**DESCENT | learning), weights=weights, ema_decay=0.9)
+    return Inversion(networks, statistics, settings)
 
 
-def classification(**settings) -> Classification:
+def classification(**learning) -> Classification:
     torch.manual_seed(0)
     augmentation = Augmentation(rotation=10, shift=0.1, blur=1.0, light=0.2)
-    return Classification(mini_caffenet(classes=4), sgd, constant, augmentation=augmentation, **settings)
+    return Classification(mini_caffenet(classes=4), Learning(**DESCENT | learning), augmentation=augmentation)
 
 
-def denoising(**settings) -> Denoising:
+def denoising(**learning) -> Denoising:
     torch.manual_seed(0)
-    return Denoising(CodeAutoencoder((16,), 0.1, rectified=False), sgd, constant, **settings)
+    return Denoising(CodeAutoencoder((16,), 0.1, rectified=False), Learning(**DESCENT | learning))
 
 
 def fitted(module: pl.LightningModule, data: ImageData, steps: int = STEPS) -> Logged:
@@ -214,8 +223,8 @@ def test_gradients_are_clipped_to_their_norm_and_smaller_ones_left():
 @pytest.mark.parametrize("make", [inversion, classification, denoising])
 def test_a_step_is_at_most_as_long_as_the_clipped_gradient(make):
     """With a rate of 1, each network moves by its gradient, which is longer than 1e-2 in all of them."""
-    module, start = make(gradient_clip=1e-2, accumulate=2), make()
-    module.make_optimizer = lambda groups: torch.optim.SGD(groups, lr=1.0)
+    descent = partial(torch.optim.SGD, lr=1.0)
+    module, start = make(make_optimizer=descent, gradient_clip=1e-2, accumulate=2), make()
     data = data_of(make.__name__, 4)
     data.accumulate = 2
     fitted(module, data, steps=1)

@@ -108,6 +108,29 @@ def test_the_projections_are_fixed_and_the_heads_have_spectral_norm():
     assert score.norm().item() == pytest.approx(1.0, rel=1e-3)
 
 
+def test_the_head_on_pixels_scores_patches_of_18_pixels_whatever_the_features():
+    torch.manual_seed(0)
+    discriminator = FeatureDiscriminator(SHAPES, (7,), channels=8, pixels=4).eval()
+    features = {layer: torch.randn(2, *shape) for layer, shape in SHAPES.items()}
+    images = torch.rand(2, 3, 64, 64, requires_grad=True)
+    seen = discriminator.seen(images, features)
+    _, generated = discriminator.judge(seen, seen, torch.randn(2, 7))
+    assert len(generated) == len(SHAPES) + 1
+    scores = generated[-1]
+    assert scores.shape == (2, 8 * 8)  # three convolutions of stride 2
+    # The score of the fourth row and column of patches: a square of 18 pixels of its own image, and nothing else.
+    (gradient,) = torch.autograd.grad(scores[0, 3 * 8 + 3], images)
+    rows, columns = gradient[0].abs().sum(0).nonzero().T
+    assert gradient[1].abs().max() == 0
+    for at in (rows, columns):
+        assert at.max() - at.min() + 1 == 18
+
+
+def test_a_negative_width_of_the_head_on_pixels_is_a_user_error():
+    with pytest.raises(UserError, match=r"discriminator\.pixels=-1"):
+        FeatureDiscriminator(SHAPES, None, pixels=-1)
+
+
 def test_no_layers_is_a_user_error():
     with pytest.raises(UserError, match=r"discriminator\.layers is empty"):
         FeatureDiscriminator({}, None)

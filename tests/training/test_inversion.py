@@ -14,8 +14,12 @@ from dgn.networks.generator import UpconvGenerator, published_generator
 from dgn.networks.precision import low_precision
 from dgn.networks.zoo import mini_caffenet, mini_resnet
 from dgn.prior.statistics import UnitStatistics
-from dgn.training.inversion import Inversion, LossWeights, Networks, NonFiniteLoss, add_gradients
+from dgn.training.gradients import add_gradients
+from dgn.training.inversion import Inversion, NonFiniteLoss
+from dgn.training.loss_weights import LossWeights
 from dgn.training.losses import feature_loss, image_loss
+from dgn.training.networks import Networks
+from dgn.training.settings import InversionSettings, Learning
 
 
 def cross_entropy(logits: torch.Tensor, label: int) -> torch.Tensor:
@@ -33,14 +37,17 @@ class Steps:
         layers = ["layer1"] if comparator else ["pool5"]
         generator = UpconvGenerator((1024,), 64, width=0.03)
         discriminator = Discriminator(64, width=0.25, code_shape=settings.pop("code_shape", None), code_units=(8, 8))
+        learning = Learning(
+            settings.pop("optimizer", lambda groups: torch.optim.SGD(groups, lr=0.0)),
+            lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0),
+            accumulate=settings.pop("accumulate", 1),
+        )
         ones = torch.ones(1024)
         statistics = UnitStatistics(0.5 * ones, ones, 0 * ones, 4 * ones, 10)
         self.module = Inversion(
             Networks(encoder, "fc6", generator, discriminator, comparator, layers, dict.fromkeys(layers, 10.0)),
             statistics,
-            settings.pop("optimizer", lambda groups: torch.optim.SGD(groups, lr=0.0)),
-            lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0),
-            **settings,
+            InversionSettings(learning, **settings),
         )
         self.module.to(device)
         made = self.module.configure_optimizers()

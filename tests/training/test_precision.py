@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dgn.cli.config import compose
+from dgn.cli.config import compose, plain
 from dgn.cli.train_encoder import fit_encoder
 from dgn.errors import UserError
 from dgn.networks import precision as rule
@@ -13,6 +13,7 @@ from dgn.training import precision
 from dgn.training.classification import Classification
 from dgn.training.precision import MeasuredPrecision, OwnLayers, fastest, resolve_precision
 from dgn.training.resuming import read_checkpoint
+from dgn.training.settings import Learning
 
 CPU = torch.device("cpu")
 
@@ -106,7 +107,7 @@ def test_of_several_processes_the_slowest_counts_and_all_end_together(monkeypatc
 def test_the_faster_one_is_chosen_and_measuring_changes_nothing(caplog, full, low, chosen):
     caplog.set_level(logging.INFO)
     torch.manual_seed(0)
-    module = Classification(mini_resnet(classes=4), torch.optim.SGD, lambda optimizer: None, accumulate=2)
+    module = Classification(mini_resnet(classes=4), Learning(torch.optim.SGD, lambda optimizer: None, accumulate=2))
     batch = torch.rand(4, 3, 64, 64), torch.arange(4)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     state = torch.get_rng_state()
@@ -129,7 +130,7 @@ def test_a_choice_of_bf16_trains_as_bf16_does_and_is_kept_when_the_run_is_resume
 
     def train(folder, name, steps):
         config = compose("train", [*small, f"trainer.precision={name}", f"trainer.max_steps={steps}"])
-        fit_encoder(config, tmp_path / folder)
+        fit_encoder(plain(config), tmp_path / folder)
         checkpoint = read_checkpoint(tmp_path / folder / "checkpoints" / "last.ckpt")
         assert checkpoint["global_step"] == steps
         return checkpoint["state_dict"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dgn import Prior, UserError, train_prior
-from dgn.cli.config import compose
+from dgn.cli.config import compose, plain
 from dgn.cli.train_prior import fit_prior
 from dgn.data.sources import doodles
 from dgn.networks.zoo import mini_caffenet
@@ -16,7 +16,7 @@ def test_it_ends_in_the_weights_of_train_py(tmp_path):
     overrides = [f"data.{key}={value}" for key, value in SETTINGS.items()]
     overrides += ["encoder.weights=null", "encoder.trunk=auto", "statistics.images=16", "logger=none"]
     overrides += ["trainer.max_steps=3", "trainer.precision=32-true", "trainer.accelerator=cpu"]
-    path = fit_prior(compose("train", overrides), tmp_path)
+    path = fit_prior(plain(compose("train", overrides)), tmp_path)
     trained = Prior.load(path)
     data = doodles(**SETTINGS)
     encoder = mini_caffenet(classes=16)

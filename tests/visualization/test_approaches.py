@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from dgn.am.method import Method
-from dgn.cli.config import compose
+from dgn.cli.config import compose, plain
 from dgn.cli.stages import read_method, read_methods
 from dgn.errors import UserError
 from dgn.visualization.approaches import make_approaches
@@ -27,7 +27,7 @@ def test_methods_on_codes_have_every_prior_and_the_others_appear_once():
 
 
 def test_an_approach_has_the_method_as_it_is_for_its_start():
-    method = read_method(compose("visualize", ["method=dgn_am"]).method)
+    method = read_method(plain(compose("visualize", ["method=dgn_am"]).method))
     (noise,), (photo,) = (make_approaches([method], [], start, None) for start in ("noise", "photo.png"))
     assert (noise.started_method.steps, noise.started_method.settings["update"]["first"]) == (200, 8)
     assert (photo.started_method.steps, photo.started_method.settings["update"]["first"]) == (30, 1)
@@ -36,8 +36,8 @@ def test_an_approach_has_the_method_as_it_is_for_its_start():
 
 def test_what_the_command_says_applies_to_every_method():
     overrides = ["method=olah2017", "methods=[pixels]", "steps=12"]
-    methods = read_methods(compose("visualize", overrides), overrides)
+    methods = read_methods(plain(compose("visualize", overrides)), overrides)
     assert [(m.name, m.steps, m.searches_codes) for m in methods] == [("olah2017", 12, False), ("pixels", 12, False)]
     twice = ["method=pixels", "methods=[pixels]"]
     with pytest.raises(UserError, match="has pixels twice"):
-        read_methods(compose("visualize", twice), twice)
+        read_methods(plain(compose("visualize", twice)), twice)

@@ -3,7 +3,7 @@
 The code model draws a code from noise by reverse steps (`dgn.prior.code_model`). If at each step the estimate z of the
 clean code is moved by the posterior covariance times the gradient of s f(z), codes are drawn from p(z) exp(s f(z))
 instead: exactly, if p is normal and f linear. `Guidance` gives this move, which the update `Ascent` takes;
-`ReverseStep` goes on to the next noise level. Both need the parametrization `NoisyCode`.
+`ReverseStep` continues with the next noise level. Both need the parametrization `NoisyCode`.
 """
 
 from typing import Any

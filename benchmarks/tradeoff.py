@@ -1,0 +1,170 @@
+"""Draws activation against naturalness, for every method, over the setting that trades one for the other.
+
+    python benchmarks/tradeoff.py [PRIOR] [--units fc8:0-15] [--seeds 4] [--judge judge=mini_resnet] [--out FOLDER]
+
+One point of a method is a choice; its curve is the fair comparison (the higher and the further left, the better).
+Swept are the strength of `guided` and the number of steps of the others. All searches start from noise. Writes
+`tradeoff.md` and `tradeoff.png`:
+
+activation  mean over the searches, in standard deviations of the unit over real images above their mean
+percentile  of the activation among real images of any class
+Frechet     distance to real images of the searched classes, in the judge's features
+recognized  share that the judge puts into the searched class
+diversity   mean distance between the seeds of a unit over that of real images of its class
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from torch import Tensor
+
+from dgn import Prior, methods
+from dgn.am.objectives.language import as_objectives
+from dgn.am.preferred import Preferred
+from dgn.cli.config import compose
+from dgn.cli.networks import network
+from dgn.metrics.diversity import diversity, perceptual
+from dgn.metrics.features import extract_features
+from dgn.metrics.naturalness import frechet, same_classes
+from dgn.metrics.percentile import percentiles
+from dgn.metrics.scorer import class_index
+from dgn.prior.location import find_prior
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+
+STEPS = (10, 25, 50, 100, 200, 400)
+
+
+def settings(name: str, value: float) -> dict[str, Any]:
+    """Returns the arguments of a method for a value of what is swept."""
+    if name == "guided":
+        return {"regularizers": {"guidance": {"strength": value}}}
+    return {"steps": int(value)}
+
+
+SWEEPS: dict[str, tuple[float, ...]] = {
+    "guided": (0, 3, 6, 12, 18, 30, 60),
+    "dgn_am": STEPS,
+    "dgn_am_short": (1, 2, 4, 8, 16, 32),
+    "ppgn2017": STEPS,
+    "olah2017": STEPS,
+    "maco2023": STEPS,
+    "pixels": STEPS,
+}
+"""{method: values of what is swept}."""
+
+
+class Measures:
+    """Measures preferred images against real ones.
+
+    Args:
+        prior: The prior; its encoder is the target, and its data are the real images.
+        units: The units, as for `dgn.maximize`; units of the layer of classes.
+        judge: A network that shares nothing with the target.
+        images: Number of real images.
+    """
+
+    def __init__(self, prior: Prior, units: str, judge: list[str], images: int) -> None:
+        self.target = prior.encoder_net()
+        self.data = instantiate({key: value for key, value in prior.about["data"].items() if key != "classes"})
+        self.judge = network(compose("visualize", judge).judge, self.data)
+        self.objectives = as_objectives(units, self.target)
+        batches = list(self.data.real_images(images, "val"))
+        real, self.labels = torch.cat([b for b, _ in batches]), torch.cat([label for _, label in batches])
+        self.features, self.space = extract_features(self.judge, real), perceptual(self.judge, [self.judge.trunk()])
+        logits = extract_features(self.target, real, self.target.class_layer())
+        self.wanted = [class_index(objective, self.data.classes) for objective in self.objectives]
+        self.activations = [logits[:, index] for index in self.wanted]
+        self.real_diversity = diversity(real, self.labels.tolist(), self.space)
+
+    def __call__(self, preferred: Preferred) -> dict[str, float]:
+        """Returns the columns of the table."""
+        at = {objective: i for i, objective in enumerate(self.objectives)}
+        unit = [at[objective] for objective in preferred.objectives]
+        values = [float(value) for value in preferred.activations]
+        classes = [self.wanted[i] for i in unit]
+        features = extract_features(self.judge, preferred.images)
+        choice = extract_features(self.judge, preferred.images, self.judge.class_layer()).argmax(1)
+        genuine = self.features[same_classes(classes, self.labels.tolist())]
+        among = diversity(preferred.images, classes, self.space)
+        real = [self.activations[i] for i in unit]
+        ranks = [percentiles(torch.tensor([v]), r)[0] for v, r in zip(values, real, strict=True)]
+        return {
+            "activation": float(np.mean([_deviations(v, r) for v, r in zip(values, real, strict=True)])),
+            "percentile": float(np.mean(ranks)),
+            "frechet": frechet(features, genuine),
+            "recognized": float((choice == torch.tensor(classes)).float().mean()),
+            "diversity": float(np.mean([among[c] / self.real_diversity[c] for c in among])),
+        }
+
+
+def _deviations(value: float, real: Tensor) -> float:
+    return (value - float(real.mean())) / float(real.std())
+
+
+def sweep(measures: Measures, prior: Prior, name: str, units: str, seeds: int) -> list[dict[str, float]]:
+    """Returns a row for each value of a method's sweep."""
+    search: Callable[..., Preferred] = getattr(methods, name)
+    rows = []
+    for value in SWEEPS[name]:
+        preferred = search(prior, units, seeds=seeds, start="noise", data=measures.data, **settings(name, value))
+        rows.append({"value": value, **measures(preferred)})
+        print(table_row(name, rows[-1]), flush=True)
+    return rows
+
+
+def table_row(name: str, row: dict[str, float]) -> str:
+    """Returns a row of the Markdown table."""
+    swept = "strength" if name == "guided" else "steps"
+    figures = [f"{row['activation']:.2f}", f"{row['percentile']:.1f}", f"{row['frechet']:.1f}"]
+    figures += [f"{row['recognized']:.2f}", f"{row['diversity']:.2f}"]
+    return f"| `{name}` | {swept} {row['value']:g} | " + " | ".join(figures) + " |"
+
+
+def draw(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
+    """Draws the curves: Frechet distance (logarithmic, smaller to the left) against activation."""
+    figure, axes = plt.subplots(figsize=(7, 4.5))
+    for name, rows in curves.items():
+        axes.plot([row["frechet"] for row in rows], [row["activation"] for row in rows], "o-", label=name, markersize=4)
+        axes.annotate(f"{rows[-1]['value']:g}", (rows[-1]["frechet"], rows[-1]["activation"]), fontsize=7)
+    axes.set_xscale("log")
+    axes.set_xlabel("Frechet distance to real images (less is more natural)")
+    axes.set_ylabel("activation (standard deviations over real images)")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130, bbox_inches="tight")
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "prior", nargs="?", default="latest", help="prior file or run folder; default: the newest prior"
+    )
+    parser.add_argument("--units", default="fc8:0-15", help="units of the layer of classes")
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--images", type=int, default=1000, help="real images")
+    parser.add_argument("--judge", nargs="+", default=["judge=mini_resnet"], help="overrides that name the judge")
+    parser.add_argument("--methods", nargs="+", default=list(SWEEPS), choices=list(SWEEPS))
+    parser.add_argument("--out", type=Path, default=Path("outputs/tradeoff"))
+    options = parser.parse_args()
+    prior = Prior.load(find_prior(options.prior))
+    measures = Measures(prior, options.units, options.judge, options.images)
+    head = "| method | setting | activation | percentile | Frechet | recognized | diversity |\n" + "|---" * 7 + "|"
+    print(head)
+    curves = {name: sweep(measures, prior, name, options.units, options.seeds) for name in options.methods}
+    options.out.mkdir(parents=True, exist_ok=True)
+    rows = [table_row(name, row) for name, curve in curves.items() for row in curve]
+    (options.out / "tradeoff.md").write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    draw(curves, options.out / "tradeoff.png")
+
+
+if __name__ == "__main__":
+    main()
