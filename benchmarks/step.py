@@ -6,6 +6,7 @@ Prints milliseconds of a step, and ratios, for the default task (or the override
 
 step         `Inversion.training_step` of recipe=short
 paper_short  the same with recipe=paper_short
+... codes    the same two with data.cache=codes
 passes       the forward and backward passes that a step cannot do without, each timed alone: E on x; C on G(y) and back
              to the image; G and back to its weights; D and back to its weights and its input; Adam
 plain        a step as published PyTorch trainings of DeePSiM write it, with the networks of recipe=paper_short: E and C
@@ -62,6 +63,7 @@ def framework_step(module: Inversion, images: torch.Tensor) -> Callable[[], None
     """Returns a function that takes one step of the module."""
     made = module.configure_optimizers()
     module.train()
+    rows = [torch.arange(len(images))] if module.code_cache is not None else []
 
     def step() -> None:
         with (
@@ -70,7 +72,7 @@ def framework_step(module: Inversion, images: torch.Tensor) -> Callable[[], None
             mock.patch.object(inversion, "log_step"),
             mock.patch.object(Inversion, "global_step", module.settings.max_steps // 2),
         ):
-            module.training_step((images, torch.zeros(len(images))), 0)
+            module.training_step((images, torch.zeros(len(images)), *rows), 0)
 
     return step
 
@@ -154,6 +156,9 @@ def main() -> None:
     module, images = build(["recipe=short", *options.overrides])
     earlier, earlier_images = build(["recipe=paper_short", *options.overrides])
     timed = {"step": framework_step(module, images), "paper_short": framework_step(earlier, earlier_images)}
+    for recipe in ("short", "paper_short"):
+        module_with_codes, its_images = build([f"recipe={recipe}", "data.cache=codes", *options.overrides])
+        timed[f"{'step' if recipe == 'short' else recipe} codes"] = framework_step(module_with_codes, its_images)
     timed |= {f"pass: {name}": function for name, function in passes(module, images).items()}
     timed["plain"] = plain_step(build(["recipe=paper_short", *options.overrides])[0], earlier_images)
     times: dict[str, list[float]] = {name: [] for name in timed}

@@ -1,4 +1,4 @@
-"""How many searches fit in memory together."""
+"""How many searches run together."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,27 @@ from dgn.am.objectives.algebra import Objective
 from dgn.am.stage import Stage
 from dgn.am.step import Draws, Step
 from dgn.networks.featurenet import FeatureNet
+
+ON_CPU = 16
+"""The number of searches that run together on a CPU: more are no faster there, and it is longer until some are
+finished."""
+
+
+def searches_together(target: FeatureNet, objective: Objective, stages: Sequence[Stage], seeds: int) -> int:
+    """Returns how many searches run together by default: as many as fit in memory, at most 16 on a CPU.
+
+    They are whole units if it is at least one, so that a run that is stopped has finished units.
+
+    Args:
+        target: the network whose units are maximized.
+        objective: one of the objectives.
+        stages: the method.
+        seeds: the number of seeds of each unit.
+    """
+    count = fitting_batch(target, objective, stages)
+    if target.device.type == "cpu":
+        count = min(count, ON_CPU)
+    return count // seeds * seeds or count
 
 
 @torch.inference_mode(False)

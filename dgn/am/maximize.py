@@ -6,6 +6,7 @@ the objective is read, what is optimized (the parametrization), the regularizers
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,9 +14,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from dgn.am.batch_size import fitting_batch
+from dgn.am.batch_size import fitting_batch, searches_together
 from dgn.am.climb import Climb, enter, take_step
 from dgn.am.film import Film, Frames
+from dgn.am.kept import Kept
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.diversity import Diversity
 from dgn.am.objectives.evaluation import Evaluation, objective_values
@@ -52,6 +54,7 @@ def maximize(
     diversity: Diversity | None = None,
     progress: Callable[[Iterable[int], int], Iterable[int]] | None = None,
     film: Film | None = None,
+    kept: Kept | None = None,
 ) -> Preferred:
     """Finds images that maximize each objective: one for every objective and seed, in that order.
 
@@ -61,11 +64,12 @@ def maximize(
         stages: the method. A stage with a different parametrization continues from the previous stage's images. A
             prior stands for the default search with it, method=dgn_am_short from noise (`default_stage`).
         seeds: the seeds of each objective, or how many.
-        batch_size: searches that run together; None: as many as fit in memory.
+        batch_size: searches that run together; None: as many as fit in memory, on a CPU at most 16.
         seed: added to all seeds.
         diversity: pushes the seeds of an objective apart; they then always run in one batch.
-        progress: wraps the iterator over all steps; called with the iterator and the number of steps.
+        progress: wraps the iterator over all steps; called with the iterator and the number of steps that are left.
         film: called with the frames of every finished search.
+        kept: keeps every finished batch, and gives those that an earlier run has finished.
 
     Returns:
         The preferred images, with their activations, curves and outcomes.
@@ -84,18 +88,25 @@ def maximize(
     layers = [layer for objective in maximized for layer in objective.layers]
     check(target, "target", [*layers, *([diversity.layer_name(target)] if diversity is not None else [])])
     jobs = [(objective, s) for objective in objectives for s in seeds]
-    batch_size = batch_size or fitting_batch(target, objectives[0], stages)
+    batch_size = batch_size or (kept.batch_size if kept is not None else None)
+    batch_size = batch_size or searches_together(target, objectives[0], stages, len(seeds))
     if diversity is not None:
         batch_size = len(seeds) * max(1, batch_size // len(seeds))
-    batches = [jobs[i : i + batch_size] for i in range(0, len(jobs), batch_size)]
-    ticks = iter((progress or (lambda it, _: it))(range(steps * len(batches)), steps * len(batches)))
-    searched = [
-        _search(target, [o for o, _ in batch], [seed + s for _, s in batch], stages, diversity, ticks, film)
-        for batch in batches
-    ]
+    parts = [jobs[i : i + batch_size] for i in range(0, len(jobs), batch_size)]
+    batches = [([objective for objective, _ in part], [seed + s for _, s in part]) for part in parts]
+    found = [kept.find(i, *batch) if kept is not None else None for i, batch in enumerate(batches)]
+    left = steps * found.count(None)
+    ticks = iter((progress or (lambda it, _: it))(range(left), left))
+    for i, batch in enumerate(batches):
+        if found[i] is not None:
+            continue
+        began = time.perf_counter()
+        found[i] = part = _search(target, *batch, stages, diversity, ticks, film)
+        if kept is not None:
+            kept.add(i, part, time.perf_counter() - began)
     for _ in ticks:
         pass  # lets a progress bar finish
-    preferred = joined(searched, objectives)
+    preferred = joined([part for part in found if part is not None], objectives)
     outcomes = preferred.outcomes
     failures = [outcome for outcome in outcomes if not outcome.found]
     if failures:

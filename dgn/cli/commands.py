@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from dgn.cli.config import check_complete, plain, resumed
 from dgn.cli.entry import entry_point
-from dgn.runs.folders import measured, result
+from dgn.runs.folders import finished, measured, result
 from dgn.runs.ranks import rank
 
 # Programs import most modules inside their functions, so that `--help` does not wait for torch.
@@ -42,10 +42,15 @@ def train(config: DictConfig) -> float | None:
 
 @entry_point("visualize")
 def visualize(config: DictConfig) -> None:
-    """Synthesizes preferred images of units; prints the path of the gallery."""
+    """Synthesizes preferred images of units, or resumes a run that was stopped; prints the path of the gallery."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if config.resume is not None and finished(folder):
+        print("This run is finished: nothing is left to do")
+        print(folder / "index.html")
+        return
     from dgn.cli.visualize import visualize as make_gallery
 
-    page = make_gallery(plain(config), Path(HydraConfig.get().runtime.output_dir))
+    page = make_gallery(plain(config), folder)
     if page is not None:
         print(page)
 

@@ -14,10 +14,11 @@ import torch
 
 from dgn.am.objectives.language import parse_units
 from dgn.cli.config import check_complete, given_overrides, keys_without_value
-from dgn.cli.networks import network
+from dgn.cli.networks import asked_to_list
 from dgn.cli.roles import (
     load_judge,
     load_prior,
+    load_target,
     logger_makers,
     open_data,
     read_search,
@@ -28,14 +29,15 @@ from dgn.cli.run_folders import locate_runs, make_entry
 from dgn.cli.run_names import name_runs, read_settings
 from dgn.cli.stages import read_method
 from dgn.data.datamodule import ImageData
-from dgn.devices import placed, select_device
+from dgn.devices import select_device
 from dgn.errors import UserError
 from dgn.metrics.ranking import RankingMetrics
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
-from dgn.report.results import RESULTS
+from dgn.runs.folders import RESULTS
 from dgn.runs.loggers import check as check_loggers
 from dgn.runs.programs import command
+from dgn.runs.progress import announced
 from dgn.runs.threads import use_threads
 from dgn.visualization.prior_comparison import Task, compare_priors
 from dgn.visualization.search_comparison import compare_searches
@@ -85,6 +87,9 @@ def read_comparison(config: Mapping[str, Any]) -> PriorComparison:
         UserError: for settings with which it would fail after much has been computed.
     """
     check_loggers(config["logger"])
+    role = asked_to_list(config, "target", "judge")
+    if role is not None:
+        raise UserError(f"{role}.layers=list: `{command('visualize')}` prints layers; give it the same {role} settings")
     seeds = read_seeds(config["seeds"])
     for key, least in (("reference_images", 0), ("steps", 1)):
         value = config[key]
@@ -95,11 +100,9 @@ def read_comparison(config: Mapping[str, Any]) -> PriorComparison:
 
 def _make_task(config: Mapping[str, Any], device: torch.device, prior: Prior) -> Task:
     """Makes what all priors are asked to show; what the config leaves open is the first prior's."""
-    settings = config["target"]
-    own = settings.get("_target_") is None
-    target = placed(prior.encoder_net() if own else network(settings, image_size=prior.image_size), device)
-    objectives = parse_units(_read_units(config["units"], target), target)
     data = open_data(prior, config.get("data"))
+    target = load_target(config["target"], [prior], device, data)
+    objectives = parse_units(_read_units(config["units"], target), target)
     method = read_method(config["method"], config["steps"], given_overrides())
     return Task(target, objectives, method, data, _make_metrics(config, prior, target, data))
 
@@ -121,7 +124,14 @@ def _make_metrics(
     images = config["reference_images"]
     if data is None or not images:
         return RankingMetrics(judge, target, None)
-    return RankingMetrics(judge, target, data.real_images(images, "val"), data.classes)
+    real = announced(
+        data.real_images(images, "val"),
+        images,
+        "Running a network on real images, for the Frechet distance",
+        "fewer with reference_images=N, 0: none",
+        64,
+    )
+    return RankingMetrics(judge, target, real, data.classes)
 
 
 def _make_search_metrics(
@@ -144,9 +154,8 @@ def _make_search_metrics(
     source = results.get("prior")
     source = source[0] if isinstance(source, list) else source  # of several priors, that whose encoder is the target
     prior = load_prior(source, device) if source else None
-    if settings["target"].get("_target_") is None:
-        assert prior is not None  # a run without one has named its target
-        target = prior.encoder_net()
-    else:
-        target = network(settings["target"], image_size=prior.image_size if prior else None)
-    return _make_metrics(settings, prior, placed(target, device), open_data(prior, settings["data"]))
+    named = settings["target"].get("_target_") is not None
+    assert prior is not None or named  # a run without a prior has named its target
+    data = open_data(prior, settings["data"])
+    target = load_target(settings["target"], [prior] if prior is not None else [], device, data)
+    return _make_metrics(settings, prior, target, data)

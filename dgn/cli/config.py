@@ -22,18 +22,23 @@ from dgn.runs.ranks import agreed
 def register_resolvers() -> None:
     """Registers the resolvers that the config files use.
 
-    `${run_dir:${resume},train}`: the folder to resume, or a new one under outputs/. `${sweep_dir:...}`: the same of a
-    multirun, whose jobs are in numbered folders in it. `${command:train}`: how a user here starts that program.
+    `${run_dir:${resume},train,train}`: the folder to resume, or a new one under outputs/train; the last is the program.
+    `${sweep_dir:...}`: the same of a multirun, whose jobs are in numbered folders in it. `${command:train}`: how a user
+    here starts that program.
     """
     OmegaConf.register_new_resolver(
         "run_dir",
-        lambda resume, task: str(agreed(lambda name: folder_to_resume(resume) or new_folder(task, name))),
+        lambda resume, runs, program: str(
+            agreed(lambda name: folder_to_resume(resume, program) or new_folder(runs, name))
+        ),
         use_cache=True,
         replace=True,
     )
     OmegaConf.register_new_resolver(
         "sweep_dir",
-        lambda resume, overrides: str(multirun_to_resume(resume, overrides) or new_folder("multirun")),
+        lambda resume, overrides, program: str(
+            multirun_to_resume(resume, overrides, program) or new_folder("multirun")
+        ),
         use_cache=True,
         replace=True,
     )

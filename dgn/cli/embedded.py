@@ -17,7 +17,7 @@ from dgn.cli.built_network import built_network
 from dgn.cli.config import compose, plain
 from dgn.cli.config_folders import config_exists, without_own_configs
 from dgn.data.doodles import VERSION
-from dgn.errors import UserError
+from dgn.errors import Interrupted, UserError
 from dgn.files import cache_dir, written_aside
 from dgn.networks.zoo import EMBEDDED
 from dgn.runs.ranks import alone
@@ -48,8 +48,10 @@ def embedded_weights(target: str) -> Path:
             return path
         log.info("The embedded %s (%s) is not there yet: fitting it to the doodles first, about a minute", recipe, name)
         with tempfile.TemporaryDirectory(prefix="dgn-") as folder, alone():
-            config = plain(_config(recipe))
-            made = fit_classifier(config, Path(folder), built_network)
+            try:
+                made = fit_classifier(plain(_config(recipe)), Path(folder), built_network)
+            except Interrupted as error:
+                raise Interrupted(error.signal, f"stopped while the embedded {recipe} was fitted") from None
             with written_aside(path) as aside:
                 shutil.copyfile(made, aside)
         log.info("Kept for later runs in %s", path)

@@ -16,6 +16,7 @@ from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.prior.statistics import measure
 from dgn.runs.folders import METRICS, PRIOR
+from dgn.runs.progress import announced
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,14 @@ def refit_statistics(config: Mapping[str, Any], folder: Path) -> Path:
     settings = config["statistics"]
     images, split = settings["images"], settings["split"]
     log.info("Measuring the codes of %d images at %s (%s)", images, prior.layer, prior.source)
-    batches = (batch.to(prior.device) for batch, _ in data.real_images(images, split))
+    read = announced(
+        data.real_images(images, split),
+        images,
+        "Computing the codes of real images, for their statistics",
+        "fewer with statistics.images=N",
+        64,
+    )
+    batches = (batch.to(prior.device) for batch, _ in read)
     statistics = measure(prior.encoder_net(), [prior.layer], batches, {prior.layer: settings["axes"]})[prior.layer]
     prior = replace(prior, statistics=statistics)
     explained = prior.principal.explained if prior.principal is not None else 0.0

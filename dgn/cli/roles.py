@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,7 +37,7 @@ def load_prior(where: str | None, device: torch.device | str = "cpu", key: str =
     if is_shared(where):
         return Prior.load(where, device)
     # Absolute, as results name the prior by it and may be read elsewhere.
-    path = find_prior(where if where is None else str(Path(where).absolute()), key)
+    path = find_prior(where, key).absolute()
     return (Prior.from_checkpoint if path.suffix == ".ckpt" else Prior.load)(path, device)
 
 

@@ -1,21 +1,21 @@
 """The command that makes a run, as its files and its page show it."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
-from hydra.core.hydra_config import HydraConfig
 
 from dgn.runs.folders import CONFIG, holds_run, read_command
 from dgn.runs.programs import command, own_configs_flag
 
 
-def gallery_command() -> str:
-    """Returns the command that started this run of visualize.py.
+def gallery_command(overrides: Sequence[str]) -> str:
+    """Returns the command of a run of visualize.py with these overrides.
 
     A list of methods, which Hydra has read as `method=` and `methods=` (`dgn.cli.arguments`), is one list again.
     """
-    overrides = list(HydraConfig.get().overrides.task)
+    overrides = list(overrides)
     names = [o.partition("=")[2].strip("[]") for o in overrides if o.startswith(("method=", "methods="))]
     if any(o.startswith("methods=") for o in overrides):
         overrides = [o for o in overrides if not o.startswith(("method=", "methods="))]

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from dgn.errors import UserError
 from dgn.prior.hub import fetch, is_shared
-from dgn.report.results import RESULTS
 from dgn.report.run_comparison import Entry
-from dgn.runs.folders import CONFIG, FAILED, METRICS, PRIOR, numbered
+from dgn.runs.folders import CONFIG, FAILED, PRIOR, RESULTS, finished, numbered
 
 
 @dataclass(frozen=True)
@@ -70,5 +69,4 @@ def make_entry(location: RunLocation) -> Entry:
     prior = str(run / PRIOR) if (run / PRIOR).is_file() else None
     if (run / FAILED).is_file():
         return Entry(run.name, run, "failed", json.loads((run / FAILED).read_text(encoding="utf-8"))["error"])
-    done = (run / METRICS).is_file() or (run / RESULTS).is_file()
-    return Entry(run.name, run, "finished" if done else "unfinished", prior=prior)
+    return Entry(run.name, run, "finished" if finished(run) else "unfinished", prior=prior)

@@ -23,6 +23,7 @@ from dgn.files import write_whole
 from dgn.prior import Prior
 from dgn.prior.code_prior import CodeAutoencoder, CodePrior, about_codes
 from dgn.runs.folders import CODE_PRIOR, METRICS
+from dgn.runs.progress import announced
 from dgn.training.denoising import CodeData, Denoising
 from dgn.training.fitting import fit, format_metrics
 
@@ -123,5 +124,11 @@ def images_of(settings: Mapping[str, Any], prior: Prior) -> ImageData:
 
 def _codes(prior: Prior, data: ImageData, count: int, split: str) -> torch.Tensor:
     """(images, *code_shape), on the CPU: codes of the prior's training images, augmented as in its training."""
-    batches = [prior.encode(images.to(prior.device)).cpu() for images, _ in data.real_images(count, split)]
-    return torch.cat(batches)
+    read = announced(
+        data.real_images(count, split),
+        count,
+        f"Computing the codes of {split} images, which the prior over codes is fitted to",
+        "fewer with code_prior.images=N",
+        64,
+    )
+    return torch.cat([prior.encode(images.to(prior.device)).cpu() for images, _ in read])

@@ -18,6 +18,7 @@ from dgn.cli.roles import load_prior
 from dgn.cli.run_settings import open_training_data
 from dgn.cli.run_start import start
 from dgn.cli.trainer import make_trainer, running, stopping
+from dgn.data.cache import code_views
 from dgn.data.datamodule import ImageData
 from dgn.files import write_whole
 from dgn.networks.generator_base import Generator
@@ -28,6 +29,7 @@ from dgn.runs.folders import METRICS, PRIOR
 from dgn.runs.loggers import log_prior
 from dgn.training.building import about_prior, build_inversion
 from dgn.training.callbacks import Interruption, Reconstructions
+from dgn.training.code_cache import open_code_cache
 from dgn.training.code_statistics import code_statistics, saved_statistics
 from dgn.training.fitting import fit, format_metrics
 from dgn.training.fixed_networks import FixedNetworks
@@ -79,6 +81,12 @@ def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, be
     module = build_inversion(
         architectures, training.inversion, networks, data.image_size, codes, scales, about, training.carries_encoder
     )
+    views = code_views(run.config["data"].get("cache", "none"))
+    if views:
+        shifted = training.inversion.comparator_shift > 0
+        if shifted:
+            log.info("data.cache=codes: only codes are kept, as comparator_shift shifts what C sees")
+        module.code_cache = open_code_cache(data, views, networks, () if shifted else module.feature_layers)
     module.keep_codes(training.code_model.codes if training.code_model is not None else 0)
     shown = next(data.real_images(16, "val"))[0]
     with running(run) as (loggers, interruption):
@@ -86,7 +94,7 @@ def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, be
         log.info(
             "Training a prior: inverting %s of %s (code %s) at %d px, %d steps of %d images, %s",
             networks.layer, networks.encoder.name, "x".join(map(str, codes.mean.shape)), data.image_size,
-            run.max_steps, data.step_size, trainer.precision,
+            run.max_steps, data.step_size, getattr(trainer.precision_plugin, "words", trainer.precision),
         )  # fmt: skip
         metrics = fit(trainer, module, data, run.folder)
         metrics |= {

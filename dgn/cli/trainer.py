@@ -22,7 +22,7 @@ from dgn.runs.loggers import logged
 from dgn.runs.programs import command, override, own_configs_flag
 from dgn.runs.ranks import interactive, rank
 from dgn.training.callbacks import AtomicCheckpointIO, Checkpoints, Interruption, LastValidation, Progress, Throughput
-from dgn.training.precision import OwnLayers, resolve_precision
+from dgn.training.precision import precision_plugin
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def make_trainer(
         UserError: If Lightning refuses the arguments.
     """
     arguments = run.trainer
-    precision = resolve_precision(arguments["precision"], arguments["accelerator"])
+    precision, measuring = precision_plugin(arguments["precision"], arguments["accelerator"])
     theirs = make_callbacks(arguments)
     progress = bool(arguments["enable_progress_bar"]) and not shows_progress(theirs)
     bar = progress and interactive() and rank() == 0
@@ -67,9 +67,14 @@ def make_trainer(
             enable_checkpointing=writes_checkpoints(theirs),
             use_distributed_sampler=False,
             default_root_dir=run.folder,
-            callbacks=[*callbacks, *theirs, *_our_callbacks(run, interruption, bar, lines=progress and not bar)],
+            callbacks=[
+                *measuring,
+                *callbacks,
+                *theirs,
+                *_our_callbacks(run, interruption, bar, lines=progress and not bar),
+            ],
             logger=list(loggers) or False,
-            plugins=merged_plugins(arguments, [AtomicCheckpointIO(), OwnLayers(precision)]),
+            plugins=merged_plugins(arguments, [AtomicCheckpointIO(), precision]),
         )
     except InstantiationException as error:
         raise UserError(f"Lightning's Trainer refuses its settings: {first_line(error.__cause__ or error)}") from None

@@ -1,13 +1,13 @@
 """visualize.py: from methods, priors and a list of units to a gallery with numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from dgn.am.objectives.language import parse_units
-from dgn.cli.config import check_complete, given_overrides
+from dgn.cli.config import check_complete
 from dgn.cli.network_report import report_accuracy
 from dgn.cli.networks import asked_to_list, network, print_layers, without_weights
 from dgn.cli.roles import (
@@ -24,6 +24,7 @@ from dgn.cli.roles import (
 )
 from dgn.cli.run_command import gallery_command
 from dgn.cli.stages import read_methods
+from dgn.cli.stopped import begin_or_resume, forget, keeping_what_was_found
 from dgn.data.reference import Reference
 from dgn.devices import select_device
 from dgn.errors import UserError
@@ -47,6 +48,8 @@ def visualize(config: Mapping[str, Any], folder: Path) -> Path | None:
     Measures the results and writes the gallery into the folder. With target.layers=list (or judge.layers=list), prints
     that network's layers instead. With units=none, writes a sheet of samples of the prior's code model.
     """
+    run = begin_or_resume(config, folder)
+    config = run.config
     check_loggers(config["logger"])
     device = select_device(config["device"])
     role = asked_to_list(config, "target", "judge")
@@ -60,13 +63,17 @@ def visualize(config: Mapping[str, Any], folder: Path) -> Path | None:
         return write_samples(prior, _SAMPLES * len(read_seeds(config["seeds"])), config["seed"], folder)
     asked = read_visualization(config)
     config = {**config, "threads": use_threads(config["threads"])}
-    inputs = _load_inputs(config, asked, device)
+    inputs = _load_inputs(config, run.overrides, asked, device)
+    run.record(config, [prior.source for prior in inputs.priors])
     report_accuracy("target", inputs.target, inputs.data, folder)
     if inputs.judge is not None:
         report_accuracy("judge", inputs.judge, inputs.data, folder)
-    page, rows = make_gallery(asked, inputs, folder, config, gallery_command())
+    command = gallery_command(run.overrides)
+    with keeping_what_was_found(asked, inputs, folder, config, command):
+        page, rows = make_gallery(asked, inputs, folder, config, command)
     sources = {prior.source for prior in inputs.priors}
     log_gallery(logger_makers(config["logger"]), config, folder, rows, sources.pop() if len(sources) == 1 else None)
+    forget(folder)
     return page
 
 
@@ -146,7 +153,9 @@ def _read_video(video: Any) -> str | None:
     return kind
 
 
-def _load_inputs(config: Mapping[str, Any], asked: Visualization, device: torch.device) -> GalleryInputs:
+def _load_inputs(
+    config: Mapping[str, Any], overrides: Sequence[str], asked: Visualization, device: torch.device
+) -> GalleryInputs:
     """Loads what the run computes with."""
     priors = load_priors(config, device)
     first = priors[0] if priors else None
@@ -155,7 +164,7 @@ def _load_inputs(config: Mapping[str, Any], asked: Visualization, device: torch.
     objectives = parse_units(read_units(config["units"], target), target)
     check(target, "target", [layer for objective in objectives for layer in objective.layers])
     reference = Reference(data, asked.reference_images) if data is not None and asked.reference_images else None
-    approaches = make_approaches(read_methods(config, given_overrides()), priors, asked.start, reference)
+    approaches = make_approaches(read_methods(config, overrides), priors, asked.start, reference)
     judge = load_judge(config["judge"], first, target, data)
     if asked.wrong_class_start:
         check_wrong_class_starts(objectives, judge, reference)

@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from dgn.data.imagenet import readable
+from dgn.data.loading import Loader
+from dgn.data.views import FixedViews
 from dgn.errors import UserError
-from dgn.runs.signals import leave_group
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,9 @@ class ImageData(pl.LightningDataModule):
 
     overfit: int | None = None
     """Number of training images to train on, always the same ones; None: all."""
+
+    views: FixedViews | None = None
+    """The fixed views that are trained on instead of `train_source`; batches then have their rows as a third tensor."""
 
     judge: Mapping[str, Any] | None = None
     """Config of the network that recognizes the classes of these images with judge=auto; None: there is none."""
@@ -99,7 +103,7 @@ class ImageData(pl.LightningDataModule):
                 f"{world}, for example {-(-self.batch_size // world) * world}"
             )
         batches = StepBatches(self.step_size, trainer.global_step, trainer.max_steps, rank, world)
-        source = self.train_source
+        source: Any = self.train_source if self.views is None else self.views
         if self.overfit is not None:
             source = _Subset(source, _some(len(source), self.overfit))
         return self._loader(Stream(source, self.seed), batch_sampler=batches)
@@ -114,6 +118,8 @@ class ImageData(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         images, labels = batch
+        if not isinstance(labels, Tensor):  # labels and rows of fixed views
+            return to_image_space(images), *labels
         return to_image_space(images), labels
 
     def teardown(self, stage: str) -> None:
@@ -155,6 +161,10 @@ class ImageData(pl.LightningDataModule):
         labels = layer_labels(self.train_source)
         return None if labels is None else labels[torch.from_numpy(Stream(self.train_source, self.seed).order(0))]
 
+    def batches_of(self, dataset: Any, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields batches of at most 64 (images in image space, labels) of the first `count` items of a dataset."""
+        yield from self._batches(dataset, range(count))
+
     def _batches(self, source: Any, indices: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
         batches = [list(indices[i : i + 64]) for i in range(0, len(indices), 64)]
         for images, labels in self._loader(source, batch_sampler=batches):
@@ -165,13 +175,12 @@ class ImageData(pl.LightningDataModule):
         return self.trainer
 
     def _loader(self, dataset: Any, **batching: Any) -> DataLoader:
-        return DataLoader(
+        return Loader(
             dataset,
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=False,
             collate_fn=collate,
-            worker_init_fn=leave_group,
             # The loader draws its workers' seed from this generator instead of the training's.
             generator=torch.Generator().manual_seed(self.seed),
             **batching,

@@ -84,23 +84,13 @@ class Reference:
         An image that cannot be read is replaced by another one, perhaps of another label; labels are those of the
         images that are returned.
         """
-        held = self._images
-        if held is not None and all(place < len(held) for place in places):
-            for start in range(0, len(places), _BATCH):
-                part = list(places[start : start + _BATCH])
-                yield part, to_image_space(held[part]), self._labels[part]
-            return
-        start = 0
-        samples = announced(
-            self._data.samples(places),
+        return announced(
+            self._samples(places),
             len(places),
-            "Reading training images, for the nearest ones and starts",
+            "Reading training images and running networks on them, for the nearest ones and starts",
             "fewer with nearest_images=N, 0: none, or start=noise",
             _BATCH,
         )
-        for images, labels in samples:
-            yield list(places[start : start + len(images)]), images, labels
-            start += len(images)
 
     def images_at(self, places: Iterable[int]) -> dict[int, Tensor]:
         """Returns the images (3, H, W) at the given places, by place."""
@@ -128,6 +118,18 @@ class Reference:
             return None
         all_, stream = known(), Stream(source, self._data.seed)
         return [all_[stream.index(place)] for place in places]
+
+    def _samples(self, places: Sequence[int]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+        held = self._images
+        if held is not None and all(place < len(held) for place in places):
+            for start in range(0, len(places), _BATCH):
+                part = list(places[start : start + _BATCH])
+                yield part, to_image_space(held[part]), self._labels[part]
+            return
+        start = 0
+        for images, labels in self._data.samples(places):
+            yield list(places[start : start + len(images)]), images, labels
+            start += len(images)
 
     def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
         return announced(

@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 
-from dgn.data.cache import cached
+from dgn.data.cache import cached, image_cache
 from dgn.data.datamodule import ImageData
 from dgn.data.dataset import Pictures
 from dgn.data.doodles import CLASSES, VERSION, Doodles
 from dgn.data.huggingface import HuggingFace
 from dgn.data.image_folder import ImageFolder, split_indices
+from dgn.data.loading import Loader
 from dgn.data.packed import PackedImages, Stored, pack
 from dgn.data.public import PUBLIC, public_split
 from dgn.data.sizes import describe_scaling
 from dgn.data.transforms import EvalTransform, TrainTransform
 from dgn.errors import UserError
 from dgn.files import cache_dir
+from dgn.runs.progress import announced
 from dgn.runs.threads import processors
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,9 @@ def doodles(
     """
     if isinstance(cache, bool):
         cache = "disk" if cache else "none"
+    cache = image_cache(cache)
     if cache not in ("none", "ram", "disk"):
-        raise UserError(f"data.cache={cache!r}: give none, ram or disk")
+        raise UserError(f"data.cache={cache!r}: give none, ram, disk or codes")
     splits = [Doodles("train", image_size, train_images, world), Doodles("val", image_size, val_images, world)]
     train, val = splits if cache == "none" else [_drawn(split, cache) for split in splits]
     data = ImageData(train, val, image_size, batch_size, num_workers, val_images, seed)
@@ -281,8 +283,15 @@ def _pictures(source: Doodles, cache: str) -> Stored:
         return PackedImages(path, "all", image_size=source.image_size, transform=whole)
     cached = f"; they are cached in {path}" if cache == "disk" else ""
     log.info("Drawing %d %s doodles%s", len(source), source.split, cached)
-    loader = DataLoader(source, batch_size=100, num_workers=min(8, processors()))
-    images, labels = zip(*loader, strict=True)
+    loader = Loader(source, batch_size=100, num_workers=min(8, processors()))
+    drawing = announced(
+        loader,
+        len(source),
+        f"Drawing the {source.split} doodles, once",
+        "fewer with data.train_images=N" if cache == "disk" else "once for all runs with data.cache=disk",
+        100,
+    )
+    images, labels = zip(*drawing, strict=True)
     drawn = Stored(torch.cat(images), torch.cat(labels), CLASSES, whole)
     if cache == "ram":
         return drawn

@@ -17,6 +17,7 @@ from dgn.am.objectives.unit_names import plain_label
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
 from dgn.networks.precision import full_precision
+from dgn.runs.progress import announced
 
 POOR = 0.5
 """The accuracy below which a network is reported as poor."""
@@ -111,7 +112,11 @@ def _with_best_settings(plain: NetworkCheck, net: FeatureNet, images: Tensor, wa
     own = net.input_space
     start = _accuracy(net, own, images, wanted)
     best: dict[str, tuple[float, InputSpace]] = {}
-    for kind, space in _alternatives(own, images.shape[-1]):
+    others = list(_alternatives(own, images.shape[-1]))
+    trying = announced(
+        others, len(others), f"Trying other mean, std, size and channel order of {net.name}", "once for each run"
+    )
+    for kind, space in trying:
         accuracy = _accuracy(net, space, images, wanted)
         if accuracy > best.get(kind, (start, own))[0]:
             best[kind] = accuracy, space
@@ -157,7 +162,14 @@ def _accuracy(net: FeatureNet, space: InputSpace, images: Tensor, wanted: Tensor
     right = 0
     try:
         net.input_space = space
-        for part, units in zip(images.split(_BATCH), wanted.split(_BATCH), strict=True):
+        parts = announced(
+            zip(images.split(_BATCH), wanted.split(_BATCH), strict=True),
+            len(images),
+            f"Classifying validation images, to check the settings of {net.name}",
+            "once for each run",
+            _BATCH,
+        )
+        for part, units in parts:
             right += int((net(part.to(net.device), [layer])[layer].argmax(1).cpu() == units).sum())
     except Exception:  # code of others can raise anything for an image of another size
         if space is own:

@@ -18,6 +18,7 @@ from dgn.errors import UserError
 from dgn.metrics.top_images import Place
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
+from dgn.runs.progress import announced
 
 Box = tuple[int, int, int, int]
 """(top, left, bottom, right) in pixels; bottom and right are exclusive."""
@@ -159,8 +160,14 @@ def _drops(
         ]
     )
     drops: list[float] = []
-    for first in range(0, len(jobs), batch_size):
-        part = jobs[first : first + batch_size]
+    parts = announced(
+        (jobs[first : first + batch_size] for first in range(0, len(jobs), batch_size)),
+        len(jobs),
+        "Occluding patches of images, for the masks of top images and the column causal",
+        "masks=false and predictive.causal=false leave them out; larger patches with occlusion.patch and .stride",
+        batch_size,
+    )
+    for part in parts:
         rows = [n for n, _ in part]
         occluded = images[rows].clone()
         for row, (_, i) in enumerate(part):

@@ -27,6 +27,7 @@ from dgn.metrics.extremes import extreme_images
 from dgn.metrics.neighbours import code_spaces
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
+from dgn.runs.progress import announced
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,10 @@ def path_similarity(
     layers = list(layers) if layers is not None else code_spaces(target)
     preferred, unlike = ({name: np.full((len(real), len(layers)), np.nan) for name in methods} for _ in range(2))
     same, other = np.full((2, len(real), len(layers)), np.nan)
-    for row, (unit, images) in enumerate(real.items()):
+    units = announced(
+        real.items(), len(real), "Comparing the layers' activations, for path similarity", "fewer with units="
+    )
+    for row, (unit, images) in enumerate(units):
         if len(images.same) < 2 or not len(images.other):
             continue
         shown = {name: of_units[unit] for name, of_units in methods.items() if len(of_units.get(unit, ()))}

@@ -42,6 +42,7 @@ from dgn.metrics.scores import REAL
 from dgn.metrics.similarity import Similarity
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.usable import check_independent
+from dgn.runs.progress import announced
 
 BOTH, STRONGEST = "both", "strongest only"
 """Variants of the task: with explanations of both kinds, or without minimizing images."""
@@ -193,7 +194,9 @@ class PredictivePower:
         variants |= {REAL: BOTH, REAL_STRONGEST: STRONGEST}
         margins = {row: np.full((len(self.units), self.tasks), np.nan) for row in rows}
         shown = {row: np.zeros(len(self.units), dtype=int) for row in rows}
-        for place, images in self.queries.images():
+        what = "Comparing real images with explanations, for predictive power (2AFC, MIS)"
+        shorter = "fewer with predictive.tasks=N, 0: none"
+        for place, images in announced(self.queries.images(), len(self.units), what, shorter):
             real = Explanations(images.strong, images.weak)
             sets = {row: methods[row].get(self.units[place]) if row in methods else real for row in rows}
             pair = images.strong_queries, images.weak_queries

@@ -12,7 +12,7 @@ from dgn.am.maximize import Preferred, objective_values
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.terms import Unit
 from dgn.am.objectives.unit_names import plain_label
-from dgn.data.batches import pick
+from dgn.data.batches import BATCH, pick
 from dgn.errors import UserError
 from dgn.metrics.diversity import Space, diversity, features, mean_distance, pixels
 from dgn.metrics.features import extract_features
@@ -24,6 +24,7 @@ from dgn.metrics.scores import REAL, Measured
 from dgn.metrics.training_images import RealImages, Training, TrainingStream
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.usable import check_independent
+from dgn.runs.progress import announced
 
 log = logging.getLogger(__name__)
 
@@ -205,7 +206,8 @@ class Scorer:
     def _verdicts(self, images: Tensor, objectives: Sequence[Objective]) -> list[Verdict] | None:
         if self.judge is None:
             return None
-        return judge_images(self.judge, images, [o.wanted for o in objectives])
+        judged = _in_batches(images, "Judging images, for recognition")
+        return judge_images(self.judge, judged, [o.wanted for o in objectives])
 
     def _naturalness(
         self, images: Tensor, objectives: Sequence[Objective]
@@ -230,7 +232,7 @@ class Scorer:
         if len(rows) < 2:
             return {}, {}
         result = naturalness(
-            extract_features(self.judge, images[rows]),
+            extract_features(self.judge, _in_batches(images[rows], "Judging images, for distances")),
             [str(objectives[i]) for i in rows],
             [labels[i] for i in rows],
             self._real_features,
@@ -277,6 +279,10 @@ class Scorer:
                 n: mean_distance(v) if v is not None else float("nan") for n, v in vectors.items()
             }
         return self._real_distances
+
+
+def _in_batches(images: Tensor, what: str) -> Iterator[Tensor]:
+    return announced(images.split(BATCH), len(images), what, "judge=none leaves it out; fewer units= or seeds=", BATCH)
 
 
 def _images(real: RealImages) -> Iterator[Tensor]:

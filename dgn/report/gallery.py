@@ -19,6 +19,7 @@ from dgn.report.results import Row, as_json, write_results
 from dgn.report.sheets import of_one_size, write_figure, write_sheet
 from dgn.report.units import Column, LayerResults, Shot, UnitResults
 from dgn.report.words import command_for, counted, flat, known, percent, percentile
+from dgn.runs.progress import announced
 
 THUMB = 224  # width in pixels of the overview's pictures, for images wider than 256
 ON_OVERVIEW = 4000  # maximum number of pictures on an overview, but at least four per unit
@@ -67,7 +68,7 @@ def write_gallery(
     write_results(folder, rows, settings)
     write_assets(folder)
     page = _UnitPages(folder, images, title, command, settings, columns, run_units)
-    for unit in run_units:
+    for unit in announced(run_units, len(run_units), "Writing the units' pages", "fewer with units="):
         page.write(unit, (units or {}).get(unit.objective, UnitNotes()))
     images = of_one_size(images)
     write_sheet(folder / "contact_sheet.png", run_units, columns, images)

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dgn.files import write_whole
-
-RESULTS = "results.json"
-"""The file with a run's settings and rows."""
+from dgn.runs.folders import RESULTS
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from dgn.errors import UserError
+from dgn.runs.programs import command, override
 
 OUTPUTS = Path("outputs")
 DEBUG = OUTPUTS / "debug"  # runs of debug=..., which no command looks in by itself
@@ -21,6 +22,12 @@ ENCODER = "encoder.safetensors"
 CODE_PRIOR = "code_prior.safetensors"
 CONFIG = "config.yaml"
 METRICS = "metrics.json"
+RESULTS = "results.json"
+"""Of a gallery: its settings and rows."""
+SEARCHES = "searches"
+"""The folder with what an unfinished visualization has found."""
+STARTED = Path(SEARCHES) / "run.json"
+"""How an unfinished visualization was started."""
 FAILED = "failed.json"
 MULTIRUN = "multirun.yaml"
 
@@ -50,22 +57,31 @@ def new_folder(task: str, name: str | None = None) -> Path:
     return folder
 
 
-def folder_to_resume(resume: str | None) -> Path | None:
+def folder_to_resume(resume: str | None, program: str = "train") -> Path | None:
     """Returns the run folder that `resume=` names: a folder, or `auto` for the newest unfinished run under outputs/.
 
     Returns None if there is no run to resume, and a new one starts.
 
+    Args:
+        resume: The value of `resume=`.
+        program: The program whose runs are resumed: train or visualize.
+
     Raises:
-        UserError: If the folder does not hold a run.
+        UserError: If the folder does not hold a run of the program.
     """
     if resume is None:
         return None
     if resume == "auto":
-        unfinished = [f.parent for f in OUTPUTS.glob(f"train/*/{CONFIG}") if not finished(f.parent)]
+        unfinished = [f.parent for f in OUTPUTS.glob(f"{program}/*/{CONFIG}") if not finished(f.parent)]
         return max(unfinished, key=lambda folder: (folder / CONFIG).stat().st_mtime, default=None)
     folder = Path(resume)
     if not (folder / CONFIG).is_file():
         raise UserError(f"resume={resume}: no run to resume there ({CONFIG} is missing); give a run's folder, or auto")
+    of_visualize = any((folder / name).is_file() for name in (STARTED, RESULTS))
+    if of_visualize != (program == "visualize"):
+        other = "visualize" if of_visualize else "train"
+        resuming = command(other, override("resume", resume))
+        raise UserError(f"resume={resume}: a run of {other}; resume it with `{resuming}`")
     return folder
 
 
@@ -75,8 +91,9 @@ def read_command(folder: Path) -> str:
 
 
 def finished(folder: Path) -> bool:
-    """Returns whether a training run has finished."""
-    return (folder / METRICS).is_file()
+    """Returns whether a training run or a visualization has finished. A gallery may be a partial one."""
+    is_whole = (folder / RESULTS).is_file() and not (folder / SEARCHES).exists()
+    return (folder / METRICS).is_file() or is_whole
 
 
 def holds_run(folder: Path) -> bool:
@@ -108,11 +125,16 @@ def measured(folder: Path, metric: str) -> float:
     return float(metrics[metric])
 
 
-def multirun_to_resume(resume: str | None, overrides: Iterable[str]) -> Path | None:
+def multirun_to_resume(resume: str | None, overrides: Iterable[str], program: str) -> Path | None:
     """Returns the folder of the multirun to resume.
 
     This is the named one, or with resume=auto the newest that the same command (except for `resume`) started. Returns
     None if there is none, and a new multirun starts.
+
+    Args:
+        resume: The value of `resume=`.
+        overrides: The overrides of the command.
+        program: The program: train or visualize.
 
     Raises:
         UserError: If the folder does not hold a multirun.
@@ -129,8 +151,8 @@ def multirun_to_resume(resume: str | None, overrides: Iterable[str]) -> Path | N
     wanted = _without_resume(overrides)
     folders = []
     for path in OUTPUTS.glob(f"multirun/*/{MULTIRUN}"):
-        saved = yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]["overrides"]["task"]
-        if _without_resume(saved) == wanted:
+        saved = yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]
+        if _without_resume(saved["overrides"]["task"]) == wanted and saved["job"]["name"] == program:
             folders.append(path.parent)
     return max(folders, key=lambda folder: folder.name, default=None)
 

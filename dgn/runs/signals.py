@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 WINDOWS = os.name == "nt"
 
@@ -30,7 +32,7 @@ def leave_group(worker: int = 0) -> None:
 
     Ctrl-C, `timeout` and cluster schedulers signal the whole process group. The workers would end at once, and the
     main process would fail to read the images that it needs to finish its step and save its state. It ends its workers
-    itself, and they end when it is gone.
+    itself, and they end when it is gone. Signals that were sent while it started (`held_back`) are discarded.
 
     Args:
         worker: The worker's number; not used.
@@ -38,3 +40,25 @@ def leave_group(worker: int = 0) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)
+    if hasattr(signal, "sigtimedwait"):
+        while signal.sigtimedwait(_TO_ALL, 0) is not None:
+            pass
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _TO_ALL)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Delivers Ctrl-C and SIGTERM after the block. Processes that are forked in it begin with both held back."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _TO_ALL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_TO_ALL = (signal.SIGINT, signal.SIGTERM)
+"""Signals that end a program, and may be sent to all its processes."""

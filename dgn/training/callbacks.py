@@ -1,6 +1,7 @@
 """Callbacks of training: checkpoints and interruptions, progress, reconstructions."""
 
 import datetime
+import math
 import os
 import signal
 import threading
@@ -21,6 +22,7 @@ from dgn.errors import Interrupted
 from dgn.files import kept_as, written_aside
 from dgn.runs.folders import CHECKPOINT, PREVIOUS
 from dgn.runs.loggers import log_pictures
+from dgn.runs.progress import Phase
 from dgn.runs.signals import send
 from dgn.training.distributed import any_process
 
@@ -149,15 +151,22 @@ class Throughput(pl.Callback):
     """Logs train/images_per_second every `every_n_steps` steps (0: never).
 
     With `lines`, for outputs without a progress bar, it also prints the step, the metrics of the progress bar,
-    images/s and the time left.
+    images/s and the time left; and where these are far apart, or a validation takes long, how far it is.
     """
+
+    _steps: Phase
+    _validation: Phase
 
     def __init__(self, every_n_steps: int, lines: bool) -> None:
         self.every_n_steps, self.lines = every_n_steps, lines
         self._images, self._since = 0, 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._images, self._since = 0, time.perf_counter()
+        self._images, self._since, self._first = 0, time.perf_counter(), trainer.global_step
+        left = trainer.max_steps - trainer.global_step
+        self._steps = Phase(
+            left, "Training, in steps", "fewer with trainer.max_steps=N; a run can be stopped and resumed"
+        )
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: tuple[Tensor, Tensor], *_: Any
@@ -165,7 +174,10 @@ class Throughput(pl.Callback):
         self._images += len(batch[0]) * trainer.world_size
         now, step = time.perf_counter(), trainer.global_step
         if not self.every_n_steps or step % self.every_n_steps:
+            if self.lines and trainer.is_global_zero:
+                self._steps.reached(step - self._first)
             return
+        self._steps.postpone()
         rate = self._images / (now - self._since)
         self._images, self._since = 0, now
         pl_module.log("train/images_per_second", rate, prog_bar=True)
@@ -176,6 +188,20 @@ class Throughput(pl.Callback):
             seconds = (trainer.max_steps - step) * len(batch[0]) * trainer.world_size / rate
             left = datetime.timedelta(seconds=round(seconds))
             print(f"  step {step}/{trainer.max_steps}  {shown}  {rate:.0f} images/s  {left} left", flush=True)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        batches = sum(count for count in trainer.num_val_batches if math.isfinite(count))
+        self._validation = Phase(
+            int(batches),
+            "Validating, in batches",
+            "fewer with data.val_images=N, less often with trainer.val_check_interval",
+        )
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        if self.lines and trainer.is_global_zero:
+            self._validation.reached(batch_idx + 1)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # The time of validation does not count.

@@ -52,6 +52,9 @@ class Classification(OneNetwork):
         """Returns the mean cross entropy of images (N, 3, H, W) with labels (N,), smoothed."""
         return F.cross_entropy(self.logits(images), labels, label_smoothing=self.label_smoothing)
 
+    def passes(self, batch: tuple[Tensor, ...]) -> Tensor:
+        return self.loss(*batch)
+
     def logits(self, images: Tensor) -> Tensor:
         """Maps images (N, 3, H, W) to logits (N, classes)."""
         return self.net(images, [self.layer])[self.layer]

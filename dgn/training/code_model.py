@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dgn.prior.code_model import CodeModel
+from dgn.runs.progress import announced
 from dgn.training.code_model_quality import quality
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,13 @@ class CodeModelFit:
         average, generator = copy.deepcopy(model), torch.Generator().manual_seed(seed)
         optimizer = torch.optim.AdamW(model.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=self.steps, pct_start=0.1)
-        for step in range(self.steps):
+        steps = announced(
+            range(self.steps),
+            self.steps,
+            "Fitting the code model, for method=guided and samples",
+            "fewer with code_model.steps=N; code_model=none leaves it out",
+        )
+        for step in steps:
             if before_step is not None:
                 before_step()
             rows = torch.randint(len(data), (self.batch_size,), generator=generator).to(data.device)

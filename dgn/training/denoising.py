@@ -38,6 +38,9 @@ class Denoising(OneNetwork):
         noisy = codes + self.noise * scale * noise
         return F.mse_loss(self.autoencoder(noisy) / scale, codes / scale)
 
+    def passes(self, batch: tuple[Tensor, ...]) -> Tensor:
+        return self.error(batch[0], torch.randn_like(batch[0]))
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self.seed_step()
         codes, _ = batch

@@ -37,7 +37,7 @@ class Inversion(InversionState):
     parameters. So the trainer's global_step is the number of iterations.
     """
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         settings, learning = self.settings, self.settings.learning
         seed_step(learning.seed, self.global_step)
         optimizer = get_optimizer(self)
@@ -45,10 +45,10 @@ class Inversion(InversionState):
         ramp = self.ramp()
         generator_learns, discriminator_learns = self.learners(ramp)
         jointly = discriminator_learns and settings.discriminator_update == "joint"
-        for (images,) in parts(batch[:1], learning.accumulate):
+        for images, *rows in parts((batch[0], *batch[2:]), learning.accumulate):
             with record_function("encode"):
                 shift = self.draw_shift()
-                codes, features = self.encode(images, shift)
+                codes, features = self.encode(images, shift, *rows)
                 if self.codes is not None:
                     self.codes.add(codes)
                 codes = self.noisy(codes)
@@ -91,13 +91,39 @@ class Inversion(InversionState):
                 self.average.update(self.generator)
         self.note(self.readback.finish())
 
-    def encode(self, images: Tensor, shift: Shift = NO_SHIFT) -> tuple[Tensor, dict[str, Tensor]]:
+    def rehearse(self, batch: tuple[Tensor, ...]) -> None:
+        """Runs the networks forward and backward on images (N, 3, H, W), as a step does; to measure how long it takes.
+
+        No parameter and no gradient changes; buffers do.
+        """
+        images = batch[0]
+        shift = self.draw_shift()
+        codes, features = self.encode(images, shift, *batch[2:])
+        generated = self.generator(codes)
+        generated_features = self.compare(generated, shift)
+        losses, _ = self.compared(images, generated, features, generated_features)
+        loss = sum(losses.values(), generated.mean())
+        trained = list(self.generator.parameters())
+        if self.discriminator is not None:
+            seen = self.discriminator.seen(images, features), self.discriminator.seen(generated, generated_features)
+            scores = self.discriminator.judge(*seen, codes=self.generator.normalized(codes))
+            loss = loss + self.settings.adversarial.generator(*scores)
+            trained += list(self.discriminator.parameters())
+        torch.autograd.grad(loss, trained, allow_unused=True)
+
+    def encode(
+        self, images: Tensor, shift: Shift = NO_SHIFT, rows: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Maps images (N, 3, H, W) to codes (N, *code_shape) and features {layer: (N, ...)} for the losses and D.
 
         If E and C are the same network, this is a single pass, unless C sees the images shifted. Neither output carries
-        a gradient.
+        a gradient. With data.cache=codes they are read for the rows (N,) of the images, as far as they are kept.
         """
         with torch.no_grad():
+            if rows is not None and self.code_cache is not None:
+                codes, features = self.code_cache(rows, images.device)
+                kept = shift == NO_SHIFT and set(self.feature_layers) <= set(features)
+                return codes, features if kept else self.compare(images, shift)
             if self.comparator is None and shift == NO_SHIFT:
                 activations = self.encoder(images, [self.layer, *self.feature_layers])
                 features = {layer: activations[layer] for layer in self.feature_layers}

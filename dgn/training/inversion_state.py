@@ -3,7 +3,7 @@
 The algorithm is in `dgn.training.inversion`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -17,7 +17,7 @@ from dgn.training.code_buffer import CodeBuffer
 from dgn.training.gradients import decay_groups
 from dgn.training.networks import Networks
 from dgn.training.readback import Readback
-from dgn.training.settings import InversionSettings
+from dgn.training.settings import InversionSettings, Learning
 from dgn.training.weight_average import WeightAverage
 
 
@@ -35,6 +35,8 @@ class InversionState(pl.LightningModule):
     code_std: Tensor
     codes: CodeBuffer | None = None
     held_out_codes: CodeBuffer | None = None
+    code_cache: Callable[..., tuple[Tensor, dict[str, Tensor]]] | None = None
+    """Gives codes and features for rows of views (`dgn.training.code_cache.CodeCache`); None: they are computed."""
     strict_loading = False  # E and C are frozen, and not in the checkpoints.
 
     def __init__(
@@ -67,6 +69,11 @@ class InversionState(pl.LightningModule):
             for network in filter(None, (self.generator, self.discriminator)):
                 network.compile()
         self.readback = Readback()
+
+    @property
+    def learning(self) -> Learning:
+        """How weights are learned from gradients."""
+        return self.settings.learning
 
     def keep_codes(self, count: int) -> None:
         """Keeps the last `count` codes for a code model, and those of validation, if principal axes are known.

@@ -34,6 +34,19 @@ class OneNetwork(pl.LightningModule, ABC):
     def trained(self) -> nn.Module:
         """The network whose parameters are learned."""
 
+    def passes(self, batch: tuple[Tensor, ...]) -> Tensor:
+        """Returns the loss of a batch as the data give it, to measure how long passes take."""
+        raise NotImplementedError
+
+    def rehearse(self, batch: tuple[Tensor, ...]) -> None:
+        """Runs the network forward and backward on a batch, and changes no parameter and no gradient."""
+        was_training = self.trained.training
+        self.trained.train()
+        try:
+            torch.autograd.grad(self.passes(batch), list(self.trained.parameters()), allow_unused=True)
+        finally:
+            self.trained.train(was_training)
+
     def seed_step(self) -> None:
         """Seeds the random numbers of the current step."""
         seed_step(self.learning.seed, self.global_step, self.global_rank)

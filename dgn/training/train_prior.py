@@ -28,7 +28,7 @@ from dgn.training.code_statistics import code_statistics
 from dgn.training.fixed_networks import FixedNetworks
 from dgn.training.inversion import NonFiniteLoss
 from dgn.training.loss_weights import Combination, LossShares
-from dgn.training.precision import OwnLayers, resolve_precision
+from dgn.training.precision import precision_plugin
 from dgn.training.quiet import quieten_lightning
 from dgn.training.schedules import halve
 from dgn.training.settings import InversionSettings, Learning
@@ -90,9 +90,7 @@ def train_prior(
         raise UserError(f"steps={steps} must be at least 1")
     names = (comparator or encoder).several_layers() if comparator_layers is None else list(comparator_layers)
     networks = FixedNetworks(encoder, encoder.code_layer() if layer is None else layer, comparator, names)
-    architectures = Architectures(
-        partial(UpconvGenerator, width=width, upconvolution="smooth"), feature_discriminator
-    )
+    architectures = Architectures(partial(UpconvGenerator, width=width, upconvolution="smooth"), feature_discriminator)
     learning = Learning(
         partial(torch.optim.Adam, lr=lr, betas=(0.9, 0.99), weight_decay=4e-4, fused=True),
         partial(halve, max_steps=steps, at=(0.3, 0.5, 0.7, 0.9), warmup=50),
@@ -149,18 +147,19 @@ def _train(
 
 
 def _trainer(steps: int, accelerator: str, precision: str, progress: bool) -> pl.Trainer:
+    plugin, measuring = precision_plugin(precision, accelerator)
     return pl.Trainer(
         max_steps=steps,
         accelerator=accelerator,
         devices=1,
         logger=False,
-        callbacks=[Progress()] if progress else [],
+        callbacks=[*measuring, *([Progress()] if progress else [])],
         enable_progress_bar=progress,
         enable_checkpointing=False,
         enable_model_summary=False,
         limit_val_batches=0,
         use_distributed_sampler=False,
-        plugins=[OwnLayers(resolve_precision(precision, accelerator))],
+        plugins=[plugin],
     )
 
 

@@ -23,6 +23,7 @@ from dgn.metrics.facet_recognition import doodle_facet_judges, facet_coverage
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.contents import RealImage, UnitNotes
+from dgn.runs.progress import announced
 from dgn.visualization.settings import FacetSettings
 from dgn.visualization.starts import own_images
 
@@ -74,7 +75,10 @@ def find_unit_facets(
     chosen = own_images(target, objectives, reference)
     pool = reference.images_at(index for indices in chosen.values() for index in indices)
     unit_facets = {}
-    for objective, indices in chosen.items():
+    clustered = announced(
+        chosen.items(), len(chosen), "Clustering each unit's real images, for facets", "fewer with reference_images=N"
+    )
+    for objective, indices in clustered:
         images = torch.stack([pool[index] for index in indices]) if indices else torch.empty(0, 3, 1, 1)
         codes = _codes(target, images, layer) if indices else torch.empty(0, 1)
         try:

@@ -17,17 +17,20 @@ class Films:
         column: the folder under films/ of the approach; "" if there is no other.
         kind: the format, e.g. "gif".
 
-    Attributes:
-        paths: {(objective, shifted seed): the film's path from the run folder}.
     """
 
     def __init__(self, folder: Path, column: str, kind: str) -> None:
         self._folder, self._column, self._kind = folder, column, kind
-        self.paths: dict[tuple[Objective, int], str] = {}
 
     def __call__(self, objective: Objective, seed: int, frames: Tensor) -> None:
         """Writes the film of a search from its frames, uint8 (T, 3, H, W)."""
+        save_animation(self._folder / self._path(objective, seed), frames.float() / 255)
+
+    def find(self, objective: Objective, seed: int) -> str | None:
+        """Returns the path of a film from the run folder, by its objective and shifted seed; None if there is none."""
+        path = self._path(objective, seed)
+        return path if (self._folder / path).is_file() else None
+
+    def _path(self, objective: Objective, seed: int) -> str:
         name = Path(image_name(str(objective), seed)).stem
-        path = str(Path("films", self._column, f"{name}.{self._kind}").as_posix())
-        save_animation(self._folder / path, frames.float() / 255)
-        self.paths[objective, seed] = path
+        return Path("films", self._column, f"{name}.{self._kind}").as_posix()

@@ -15,6 +15,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.report.contents import PathCurves, RealImage, Trace
 from dgn.report.results import Row
 from dgn.visualization.approaches import Approach
+from dgn.visualization.films import Films
 from dgn.visualization.scoring import ScoredResult
 from dgn.visualization.unit_notes import receptive_box
 
@@ -22,17 +23,20 @@ if TYPE_CHECKING:  # scikit-learn takes seconds to import
     from dgn.visualization.facets import UnitFacets
 
 
-def make_rows(results: Sequence[ScoredResult], facets: Mapping[Objective, "UnitFacets"], code_layer: str) -> list[Row]:
+def make_rows(
+    results: Sequence[ScoredResult], facets: Mapping[Objective, "UnitFacets"], code_layer: str, several: bool
+) -> list[Row]:
     """Returns the row of each preferred image.
 
     Args:
         results: of every approach.
         facets: in which the searches started; {} if they did not.
         code_layer: the layer in whose codes the distance to the nearest real image is listed.
+        several: whether the run has several approaches, whose images are in folders of their own.
     """
     rows = []
     for result in results:
-        folder = f"images/{result.search.approach.folder}" if len(results) > 1 else "images"
+        folder = f"images/{result.search.approach.folder}" if several else "images"
         correlations = result.preferred.correlation_with_start()
         for i in range(len(result.preferred.images)):
             correlation = None if correlations is None else float(correlations[i])
@@ -42,7 +46,7 @@ def make_rows(results: Sequence[ScoredResult], facets: Mapping[Objective, "UnitF
 
 def make_traces(
     results: Sequence[ScoredResult],
-    films: Sequence[Mapping[tuple[Objective, int], str]],
+    films: Sequence[Films | None],
     target: FeatureNet,
     reference: Reference | None,
     seed: int,
@@ -51,14 +55,14 @@ def make_traces(
 
     Args:
         results: of every approach.
-        films: the paths of each approach's films, by objective and shifted seed.
+        films: of each approach's searches, if there are any.
         target: the network whose units were maximized.
         reference: the real images, if any are known.
         seed: the number by which seeds are shifted.
     """
     pool = _nearest_images(results, reference)
     traces = []
-    for result, paths in zip(results, films, strict=True):
+    for result, of_approach in zip(results, films, strict=True):
         preferred = result.preferred
         curves = preferred.curve.T.tolist() if len(preferred.curve) else [[]] * len(preferred.images)
         height, width = preferred.images.shape[-2:]
@@ -66,7 +70,7 @@ def make_traces(
             near: list[RealImage] = []
             if reference is not None and preferred.found[i]:
                 near = _nearest_real_images(result.scores.nearest, i, pool, reference)
-            film = paths.get((objective, seed + preferred.seeds[i]))
+            film = of_approach.find(objective, seed + preferred.seeds[i]) if of_approach is not None else None
             start = preferred.start_images[i] if preferred.start_images is not None else None
             box = receptive_box(target, objective, (height, width))
             curve = curves[i][: preferred.steps[i]]

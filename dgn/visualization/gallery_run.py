@@ -21,12 +21,14 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.gallery import write_gallery
 from dgn.report.results import Row
+from dgn.runs.folders import SEARCHES
 from dgn.visualization.approaches import Approach
 from dgn.visualization.films import Films
 from dgn.visualization.gallery_contents import make_rows, make_traces, path_curves
 from dgn.visualization.score_table import comparison
 from dgn.visualization.scoring import Explaining, ScoredResult, layers_to_compare, score
-from dgn.visualization.search import search
+from dgn.visualization.search import Purpose, search
+from dgn.visualization.search_store import SearchStore
 from dgn.visualization.settings import Visualization
 from dgn.visualization.starts import near_real, start_images
 from dgn.visualization.unit_notes import describe_units
@@ -36,6 +38,14 @@ if TYPE_CHECKING:  # scikit-learn takes seconds to import
     from dgn.visualization.facets import UnitFacets
 
 log = logging.getLogger(__name__)
+
+_MINIMIZING = Purpose(
+    "Searching the same units' minimizing images, for predictive power",
+    "predictive.minimize=false or predictive.tasks=0 leave them out",
+)
+_WRONG_CLASS = Purpose(
+    "Searching from real images of other classes", "wrong_class_start=false leaves it out; fewer units= or seeds="
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,8 @@ def make_gallery(
 ) -> tuple[Path, list[Row]]:
     """Maximizes the objectives by every approach, measures the images, and writes the gallery.
 
+    The finished searches are kept in the folder (`searches`), and those that it holds are not run again.
+
     Args:
         asked: what the run is asked to do.
         inputs: what it computes with.
@@ -81,18 +93,19 @@ def make_gallery(
     target, reference = inputs.target, inputs.reference
     layers = layers_to_compare(target, inputs.priors, asked.nearest)
     facets = _find_facets(asked, inputs)
-    films = [_films(asked, inputs, approach, folder) for approach in inputs.approaches]
+    films = [make_films(asked, inputs, approach, folder) for approach in inputs.approaches]
     near = _images_to_start_near(inputs, inputs.objectives)
     results = []
-    for approach, film in zip(inputs.approaches, films, strict=True):
+    for i, (approach, film) in enumerate(zip(inputs.approaches, films, strict=True)):
         _announce(approach, inputs, asked)
         starts = _find_starts(approach, asked, inputs, facets, near)
-        results.append(search(approach, target, inputs.objectives, asked.search, inputs.data, starts, film))
-    explaining = _explaining(asked, inputs)
+        kept = searches(folder, "preferred", i)
+        results.append(search(approach, target, inputs.objectives, asked.search, inputs.data, starts, film, kept))
+    explaining = _explaining(asked, inputs, folder)
     scored, scores, paths = score(
         results, target, inputs.judge, reference, layers, len(asked.search.seeds), asked.nearest_images, explaining
     )
-    scores = _with_wrong_class_starts(scores, asked, inputs)
+    scores = _with_wrong_class_starts(scores, asked, inputs, folder)
     notes = {} if reference is None else describe_units(asked.notes, target, inputs.objectives, reference)
     if facets and reference is not None:
         from dgn.visualization.facets import add_facets, write_facets
@@ -100,16 +113,15 @@ def make_gallery(
         notes = add_facets(notes, facets, reference)
         made = {result.title: (result.preferred.images, result.preferred.objectives) for result in scored}
         write_facets(folder, facets, reference, inputs.judge, made)
-    rows = make_rows(scored, facets, layers[0])
-    film_paths = [film.paths if film is not None else {} for film in films]
+    rows = make_rows(scored, facets, layers[0], several=len(inputs.approaches) > 1)
     page = write_gallery(
         folder,
         rows,
         [image for result in scored for image in result.preferred.images],
-        {**settings, **_facts(inputs, scored)},
+        {**settings, **facts(inputs, scored)},
         asked.title or f"What {target.name} prefers to see",
         command,
-        traces=make_traces(scored, film_paths, target, reference, asked.search.seed),
+        traces=make_traces(scored, films, target, reference, asked.search.seed),
         units=notes,
         comparison=comparison(scores, layers[0], explaining.similarity if explaining is not None else None),
         paths=path_curves(inputs.approaches, paths),
@@ -129,7 +141,13 @@ def _find_facets(asked: Visualization, inputs: GalleryInputs) -> dict[Objective,
     return find_unit_facets(asked.facets, inputs.target, inputs.objectives, inputs.reference)
 
 
-def _films(asked: Visualization, inputs: GalleryInputs, approach: Approach, folder: Path) -> Films | None:
+def searches(folder: Path, kind: str, approach: int) -> SearchStore:
+    """Returns what keeps the searches of a kind, of the approach of that number, in a run folder."""
+    return SearchStore(folder / SEARCHES / f"{approach}-{kind}")
+
+
+def make_films(asked: Visualization, inputs: GalleryInputs, approach: Approach, folder: Path) -> Films | None:
+    """Returns what writes the films of an approach; None if none are wanted."""
     if asked.video is None:
         return None
     return Films(folder, approach.folder if len(inputs.approaches) > 1 else "", asked.video)
@@ -160,7 +178,7 @@ def _images_to_start_near(inputs: GalleryInputs, objectives: Sequence[Objective]
     return start_images(inputs.target, objectives, inputs.reference)
 
 
-def _explaining(asked: Visualization, inputs: GalleryInputs) -> Explaining | None:
+def _explaining(asked: Visualization, inputs: GalleryInputs, folder: Path) -> Explaining | None:
     """Searches what excites the units least, by every approach, for the measure of predictive power."""
     if asked.predictive is None or inputs.similarity is None or inputs.reference is None:
         return None
@@ -171,11 +189,14 @@ def _explaining(asked: Visualization, inputs: GalleryInputs) -> Explaining | Non
         for i, approach in enumerate(inputs.approaches):
             log.info("%s: the same units' minimizing images, for predictive power", approach.method.name)
             starts = _find_starts(approach, asked, inputs, {}, near)
-            minimized[i] = search(approach, inputs.target, negated, asked.search, inputs.data, starts).preferred
+            kept = searches(folder, "minimizing", i)
+            minimized[i] = search(
+                approach, inputs.target, negated, asked.search, inputs.data, starts, kept=kept, purpose=_MINIMIZING
+            ).preferred
     return Explaining(inputs.similarity, asked.predictive, minimized)
 
 
-def _with_wrong_class_starts(scores: Scores, asked: Visualization, inputs: GalleryInputs) -> Scores:
+def _with_wrong_class_starts(scores: Scores, asked: Visualization, inputs: GalleryInputs, folder: Path) -> Scores:
     """Adds the figure `wrong_class_start` to the approaches' rows: the share of searches that end in their class."""
     reference = inputs.reference
     if not asked.wrong_class_start or reference is None or inputs.judge is None:
@@ -190,7 +211,9 @@ def _with_wrong_class_starts(scores: Scores, asked: Visualization, inputs: Galle
         log.info("%s: from real images of other classes", approach.method.name)
         own = near_real(inputs.target, approach.prior, near, asked.search.shifted_seeds, reference)
         starts = exchanged(own, units, len(asked.search.seeds))
-        result = search(replace(approach, start="real"), inputs.target, units, asked.search, inputs.data, starts)
+        kept = searches(folder, "wrong-class", i)
+        real = replace(approach, start="real")
+        result = search(real, inputs.target, units, asked.search, inputs.data, starts, kept=kept, purpose=_WRONG_CLASS)
         share = share_recognized(inputs.judge, result.preferred, rows[i].units)
         rows[i] = replace(rows[i], per_unit={**rows[i].per_unit, "wrong_class_start": share})
     return replace(scores, rows=rows)
@@ -204,7 +227,7 @@ def _announce(approach: Approach, inputs: GalleryInputs, asked: Visualization) -
     log.info("%s: %d objectives x %d seeds in %s%s", approach.method.name, *counts, inputs.target.name, through)
 
 
-def _facts(inputs: GalleryInputs, results: Sequence[ScoredResult]) -> dict[str, Any]:
+def facts(inputs: GalleryInputs, results: Sequence[ScoredResult]) -> dict[str, Any]:
     """Returns what results.json states of a run beside its settings."""
     seconds = sum(result.search.seconds * len(result.preferred.images) for result in results)
     return {

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from rich.progress import track
 from torch import Tensor
@@ -17,9 +18,27 @@ from dgn.data.datamodule import ImageData
 from dgn.data.images import read_image
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior.location import load_code_prior
+from dgn.runs.progress import announced
 from dgn.runs.ranks import interactive
 from dgn.visualization.approaches import Approach
+from dgn.visualization.search_store import SearchStore
 from dgn.visualization.settings import SearchSettings
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What searches are for, for the lines that say how far they are.
+
+    Attributes:
+        what: what is searched, and what for.
+        shorter: how to make it shorter.
+    """
+
+    what: str
+    shorter: str
+
+
+PREFERRED = Purpose("Searching preferred images", "fewer units=, seeds= or steps=")
 
 
 @dataclass(frozen=True)
@@ -51,6 +70,8 @@ def search(
     data: ImageData | None,
     starts: Starts | Tensor | None = None,
     film: Film | None = None,
+    kept: SearchStore | None = None,
+    purpose: Purpose = PREFERRED,
 ) -> SearchResult:
     """Runs the searches of an approach.
 
@@ -63,15 +84,19 @@ def search(
         starts: the starts of each objective's searches, where searches for other objectives start from noise; or images
             (M, 3, h, w), where seed s starts from image s modulo M; None: `approach.start` says.
         film: is called with the frames of every search.
+        kept: keeps the finished searches; those that it has are not run again.
+        purpose: what the searches are for.
     """
     others = [o for o in objectives if isinstance(starts, Starts) and o not in starts]
+    run = partial(_search, target=target, settings=settings, data=data, film=film, purpose=purpose)
     if not others:
-        return _search(approach, target, objectives, settings, data, starts, film)
-    from_noise = _search(replace(approach, start="noise"), target, others, settings, data, None, film)
+        return run(approach, objectives=objectives, starts=starts, kept=kept)
+    noise = replace(approach, start="noise")
+    from_noise = run(noise, objectives=others, starts=None, kept=kept.part("noise") if kept is not None else None)
     near = [o for o in objectives if o not in others]
     if not near:
         return replace(from_noise, approach=approach, stages=(), stages_from_noise=from_noise.stages)
-    begun = _search(approach, target, near, settings, data, starts, film)
+    begun = run(approach, objectives=near, starts=starts, kept=kept)
     preferred = joined([begun.preferred, from_noise.preferred], objectives)
     seconds = sum(part.seconds * len(part.preferred.images) for part in (begun, from_noise)) / len(preferred.images)
     return SearchResult(approach, preferred, seconds, begun.stages, from_noise.stages)
@@ -85,6 +110,8 @@ def _search(
     data: ImageData | None,
     starts: Starts | Tensor | None,
     film: Film | None,
+    kept: SearchStore | None,
+    purpose: Purpose,
 ) -> SearchResult:
     """Runs searches that all start where the approach's do, or at `starts`."""
     began = time.perf_counter()
@@ -100,6 +127,9 @@ def _search(
         lambda: load_code_prior(settings.code_prior, setting.codes()),
     )
     stages = approach.started_method.stages(setting)
+    start = _start_in_words(approach, starts, stages[0])
+    kept = replace(kept, start=start) if kept is not None else None
+    earlier = kept.seconds if kept is not None else 0.0
     preferred = maximize(
         target,
         objectives,
@@ -108,11 +138,12 @@ def _search(
         settings.batch_size,
         settings.seed,
         settings.diversity,
-        _progress,
+        partial(_progress, purpose=purpose),
         film,
+        kept,
     )
-    preferred.starts = [_start_in_words(approach, starts, stages[0])] * len(preferred.images)
-    seconds = (time.perf_counter() - began) / len(preferred.images)
+    preferred.starts = [start] * len(preferred.images)
+    seconds = (earlier + time.perf_counter() - began) / len(preferred.images)
     return SearchResult(approach, preferred, seconds, stages)
 
 
@@ -124,8 +155,25 @@ def _start_in_words(approach: Approach, starts: Starts | Tensor | None, first: S
 
 
 def _image_batches(data: ImageData | None) -> Callable[[int], Iterator[Tensor]] | None:
-    return None if data is None else lambda count: (images for images, _ in data.real_images(count))
+    if data is None:
+        return None
+
+    def read(count: int) -> Iterator[Tensor]:
+        batches = announced(
+            data.real_images(count),
+            count,
+            "Reading real images that the method measures",
+            "other methods need none",
+            64,
+        )
+        return (images for images, _ in batches)
+
+    return read
 
 
-def _progress(steps: Iterable[int], total: int) -> Iterable[int]:
-    return track(steps, "searching", total=total) if interactive() else steps
+def _progress(steps: Iterable[int], total: int, purpose: Purpose) -> Iterable[int]:
+    """Shows a bar in a terminal, and lines elsewhere; a step is one of a batch of searches."""
+    what = f"{purpose.what}, in steps of a batch"
+    if interactive():
+        return track(steps, f"{purpose.what} ({purpose.shorter})", total=total)
+    return announced(steps, total, what, purpose.shorter)

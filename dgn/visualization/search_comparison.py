@@ -11,8 +11,8 @@ from torch import Tensor
 from dgn.am.setting import resized
 from dgn.data.images import read_image
 from dgn.metrics.ranking import RankingMetrics
-from dgn.report.results import RESULTS
 from dgn.report.run_comparison import BETTER, Entry, count_by_status, write_comparison
+from dgn.runs.folders import RESULTS
 
 _SHOWN = 5
 """Best and worst searches in the figure."""

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from dgn.am.batch_size import ON_CPU, searches_together
 from dgn.am.maximize import Stage, fitting_batch, maximize, objective_values
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.language import parse_units
@@ -216,3 +217,47 @@ def test_a_batch_that_fits_is_smaller_for_larger_images(target):
         batches.append(fitting_batch(target, unit(CLASSES, 0), [Stage(Code(Setting(target, prior)), NormalizedAscent)]))
     assert batches[0] == 256
     assert 1 <= batches[1] < 256
+
+
+def test_by_default_a_batch_is_of_whole_units_and_small_on_a_cpu(target, setting):
+    stages = [Stage(Code(setting), NormalizedAscent)]
+    counts = [searches_together(target, unit(CLASSES, 0), stages, seeds) for seeds in (1, 3, 10, 40)]
+    assert counts == [ON_CPU, ON_CPU // 3 * 3, 10, ON_CPU]
+
+
+class Memory:
+    """Keeps batches in memory, and counts those that are searched."""
+
+    def __init__(self) -> None:
+        self.batches, self.searched = {}, []
+
+    @property
+    def batch_size(self) -> int | None:
+        return len(self.batches[0].seeds) if self.batches else None
+
+    def find(self, number, objectives, seeds):
+        return self.batches.get(number)
+
+    def add(self, number, preferred, seconds):
+        assert seconds > 0
+        self.searched.append(number)
+        self.batches[number] = preferred
+
+
+def test_searches_that_are_kept_are_not_run_again(target, setting):
+    objectives = [unit(CLASSES, i) for i in range(3)]
+    stages, memory, steps = Stage(Code(setting), NormalizedAscent, steps=3), Memory(), []
+    whole = maximize(target, objectives, stages, 2, batch_size=2, kept=memory)
+    assert memory.searched == [0, 1, 2]
+    del memory.batches[1]
+
+    def count(ticks, total):
+        steps.append(total)
+        return ticks
+
+    again = maximize(target, objectives, stages, 2, kept=memory, progress=count)
+    assert memory.searched == [0, 1, 2, 1]
+    assert steps == [3]
+    assert torch.equal(again.images, whole.images)
+    assert torch.equal(again.curve, whole.curve)
+    assert (again.seeds, again.objectives) == (whole.seeds, whole.objectives)

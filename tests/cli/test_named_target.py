@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from dgn.cli import compare
+from dgn.cli.config import compose, plain
 from dgn.cli.roles import load_target
 from dgn.data.datamodule import ImageData
 from dgn.data.imagenet import class_names
@@ -108,3 +110,26 @@ def test_a_network_of_a_thousand_outputs_over_folders_of_imagenet_has_its_names(
     assert np.flatnonzero([name in data.classes for name in net.labels]).tolist() == [0, 281]
     assert net.class_layer() == "4"
     assert target(model, None, data, args={"classes": 7}).labels == ()
+
+
+def test_compare_takes_the_same_settings(model, prior, monkeypatch):
+    given = ["target=custom", f"target.model={model}", "judge=none", "reference_images=0"]
+    task = compare._make_task(plain(compose("compare", given)), torch.device("cpu"), prior)
+    assert task.target.labels == ("a", "b", "c")
+    assert (
+        task.target.input_space == custom(model, mean=[0.1, 0.2, 0.3], input_size=16, channel_order="BGR").input_space
+    )
+    assert [objective.label for objective in task.objectives] == ["a", "b", "c"]
+    given += ["target.args={seed: 1}", "target.classes=data", "units=all"]
+    data = ImageData(Source(("k", "l", "m")), Source(("k", "l", "m")), 16)
+    monkeypatch.setattr(compare, "open_data", lambda prior, settings: data)
+    assert compare._make_task(plain(compose("compare", given)), torch.device("cpu"), prior).target.labels == (
+        "k",
+        "l",
+        "m",
+    )
+
+
+def test_compare_says_where_layers_are_listed():
+    with pytest.raises(UserError, match=r"target.layers=list: .*visualize.* prints layers"):
+        compare.read_comparison(plain(compose("compare", ["target.layers=list"])))

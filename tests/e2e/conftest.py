@@ -45,11 +45,10 @@ class User:
         self.folder = folder
         self.environment = os.environ | {"DGN_CACHE": str(cache), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "120"}
 
-    def start(self, script: str, *arguments: str) -> subprocess.Popen:
+    def start(self, script: str, *arguments: str, session: bool = False) -> subprocess.Popen:
         command = [sys.executable, str(ROOT / script), *arguments]
-        return subprocess.Popen(
-            command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment, start_new_session=session, **pipes)
 
     def run(self, script: str, *arguments: str, status: int | None = 0) -> tuple[str, str]:
         out, err, argv, folder, environment = io.StringIO(), io.StringIO(), sys.argv, os.getcwd(), dict(os.environ)

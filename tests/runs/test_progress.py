@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from dgn.runs import progress
-from dgn.runs.progress import announced
+from dgn.runs.progress import Phase, announced
 
 
 @pytest.fixture
@@ -33,3 +33,17 @@ def test_a_long_phase_says_what_it_is_for_how_long_it_takes_and_how_to_make_it_s
 
 def test_all_parts_are_given():
     assert list(announced("abc", 3, "spelling", "no")) == ["a", "b", "c"]
+
+
+def test_another_line_postpones_the_next(caplog, clock):
+    caplog.set_level(logging.INFO)
+    phase = Phase(100, "training", "fewer steps")
+    for step in range(1, 7):
+        clock[0] += 10
+        phase.reached(step)
+        if step == 3:
+            phase.postpone()
+    assert [record.getMessage().split(",")[0] for record in caplog.records] == [
+        "training: 1 of 100",
+        "training: 6 of 100",
+    ]

@@ -401,3 +401,37 @@ def test_a_checkpoint_leaves_the_fixed_networks_out_and_keeps_the_rest(monkeypat
 def test_wrong_weights_are_a_user_error(weights):
     with pytest.raises(UserError, match="loss"):
         LossWeights(**weights)
+
+
+def test_a_rehearsal_runs_all_passes_and_changes_no_weight_and_no_gradient(monkeypatch):
+    steps = Steps(monkeypatch, weights=LossWeights(3e-6, 0.02, 50))
+    before = {name: parameter.clone() for name, parameter in steps.module.named_parameters()}
+    encoded: list[int] = []
+    forward = steps.module.encoder.forward
+    monkeypatch.setattr(steps.module.encoder, "forward", lambda *a: encoded.append(1) or forward(*a))
+    steps.module.rehearse((steps.images,))
+    assert len(encoded) == 2  # of the images, and of what is generated
+    for name, parameter in steps.module.named_parameters():
+        assert torch.equal(parameter, before[name])
+        assert parameter.grad is None
+
+
+def test_codes_and_features_that_are_kept_are_not_computed_again(monkeypatch):
+    plain = Steps(monkeypatch, weights=LossWeights(3e-6, 0.02, 50))
+    plain.step()
+    expected = {name: p.grad.clone() for name, p in plain.module.named_parameters() if p.grad is not None}
+    steps = Steps(monkeypatch, weights=LossWeights(3e-6, 0.02, 50))
+    module = steps.module
+    codes, features = module.encode(steps.images)
+    asked = []
+    module.code_cache = lambda rows, device: (
+        asked.append(rows) or (codes[rows], {n: f[rows] for n, f in features.items()})
+    )
+    encoded = []
+    forward = module.encoder.forward
+    monkeypatch.setattr(module.encoder, "forward", lambda images, layers: encoded.append(1) or forward(images, layers))
+    module.training_step((steps.images, torch.zeros(3), torch.arange(3)), 0)
+    assert len(asked) == 1
+    assert len(encoded) == 1  # of the generated images alone
+    for name, gradient in expected.items():
+        assert torch.equal(gradient, dict(module.named_parameters())[name].grad), name

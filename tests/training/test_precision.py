@@ -1,9 +1,21 @@
+import logging
+
 import pytest
 import torch
+from torch import nn
 
+from dgn.cli.config import compose, plain
+from dgn.cli.train_encoder import fit_encoder
 from dgn.errors import UserError
+from dgn.networks import precision as rule
+from dgn.networks.zoo import mini_resnet
 from dgn.training import precision
-from dgn.training.precision import resolve_precision
+from dgn.training.classification import Classification
+from dgn.training.precision import MeasuredPrecision, OwnLayers, fastest, resolve_precision
+from dgn.training.resuming import read_checkpoint
+from dgn.training.settings import Learning
+
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(
@@ -15,17 +27,17 @@ def test_lightnings_names_are_known(asked, name):
 
 
 @pytest.mark.parametrize("has_bf16", [True, False])
-def test_auto_follows_the_hardware(monkeypatch, has_bf16):
+def test_auto_is_measured_where_the_hardware_has_bf16(monkeypatch, has_bf16):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bf16)
-    assert resolve_precision("auto", "cpu") == ("bf16-mixed" if has_bf16 else "32-true")
+    assert resolve_precision("auto", "cpu") == (None if has_bf16 else "32-true")
 
 
 @pytest.mark.parametrize("capability", [(7, 5), (8, 0), (9, 0)])
 def test_auto_on_a_gpu_follows_its_compute_capability(monkeypatch, capability):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
-    assert resolve_precision("auto") == ("bf16-mixed" if capability >= (8, 0) else "32-true")
+    assert resolve_precision("auto") == (None if capability >= (8, 0) else "32-true")
 
 
 @pytest.mark.parametrize(
@@ -38,11 +50,97 @@ def test_other_choices_are_refused_with_the_available_ones(asked):
 
 
 def test_lightning_trains_in_it_and_validates_in_float32():
-    from dgn.networks import precision as rule
-
     plugin = precision.OwnLayers("bf16-mixed")
     with plugin.train_step_context():
         assert rule._layer_dtype == torch.bfloat16
         assert not torch.is_autocast_enabled("cpu")
     with plugin.val_step_context():
         assert rule._layer_dtype is None
+
+
+class Clock:
+    """Says how long passes take, by the precision in which they run; counts them."""
+
+    def __init__(self, full: float, low: float, first: float = 0.0) -> None:
+        self.times, self.first, self.order = {None: full, torch.bfloat16: low}, first, []
+
+    def __call__(self, passes, device):
+        passes()
+        name = rule._layer_dtype
+        self.order.append(name)
+        return self.times[name] + (self.first if self.order.count(name) == 1 else 0.1 * len(self.order))
+
+
+def test_precisions_are_measured_in_turn_and_the_first_pass_does_not_count():
+    clock = Clock(1.0, 2.0, first=100.0)
+    full, low = fastest(lambda: None, CPU, clock)
+    assert clock.order == [None, torch.bfloat16] * (1 + precision.ROUNDS)
+    assert (full, low) == pytest.approx((1.3, 2.4))  # the least of the others
+
+
+def test_a_slow_network_is_measured_once_in_each(monkeypatch):
+    monkeypatch.setattr(precision, "SECONDS", 0.0)
+    clock = Clock(1.0, 2.0, first=100.0)
+    assert fastest(lambda: None, CPU, clock) == (101.0, 102.0)
+    assert len(clock.order) == 2
+
+
+def test_of_several_processes_the_slowest_counts_and_all_end_together(monkeypatch):
+    reduced = []
+
+    def all_reduce(tensor, operation):
+        assert operation == torch.distributed.ReduceOp.MAX
+        reduced.append(tensor.clone())
+        tensor.copy_(torch.maximum(tensor, torch.tensor([3.0, 1.0]) if tensor.ndim else torch.tensor(1.0)))
+
+    monkeypatch.setattr(precision, "processes", lambda: (1, 2))
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    clock = Clock(1.0, 2.0)
+    assert fastest(lambda: None, CPU, clock) == (3.0, 2.0)
+    assert len(clock.order) == 2  # the other process was late
+    assert len(reduced) == 2
+
+
+@pytest.mark.parametrize(
+    ("full", "low", "chosen"), [(1.0, 0.5, "bf16-mixed"), (0.5, 1.0, "32-true"), (1, 1, "32-true")]
+)
+def test_the_faster_one_is_chosen_and_measuring_changes_nothing(caplog, full, low, chosen):
+    caplog.set_level(logging.INFO)
+    torch.manual_seed(0)
+    module = Classification(mini_resnet(classes=4), Learning(torch.optim.SGD, lambda optimizer: None, accumulate=2))
+    batch = torch.rand(4, 3, 64, 64), torch.arange(4)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    state = torch.get_rng_state()
+    callback = MeasuredPrecision(OwnLayers(None), Clock(full, low))
+    callback.on_train_batch_start(None, module, batch, 0)
+    assert callback.plugin.precision == chosen
+    assert f"Training in {chosen}: forward and backward passes of a batch take" in caplog.text
+    assert "trainer.precision=32-true or bf16-mixed sets it" in caplog.text
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+    assert all(parameter.grad is None for parameter in module.parameters())
+    assert any(isinstance(part, nn.BatchNorm2d) for part in module.modules())  # whose buffers passes change
+
+
+def test_a_choice_of_bf16_trains_as_bf16_does_and_is_kept_when_the_run_is_resumed(tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
+    small = ["data.train_images=32", "data.val_images=8", "data.batch_size=4", "data.image_size=32", "data.cache=none"]
+    small += ["task=encoder", "encoder=mini_resnet", "logger=none", "trainer.accelerator=cpu"]
+    small += ["encoder.weights=null", "trainer.enable_progress_bar=false", "schedule.max_steps=3"]
+
+    def train(folder, name, steps):
+        config = compose("train", [*small, f"trainer.precision={name}", f"trainer.max_steps={steps}"])
+        fit_encoder(plain(config), tmp_path / folder)
+        checkpoint = read_checkpoint(tmp_path / folder / "checkpoints" / "last.ckpt")
+        assert checkpoint["global_step"] == steps
+        return checkpoint["state_dict"]
+
+    monkeypatch.setattr(precision, "seconds_of", Clock(1.0, 0.5))
+    whole, given = train("auto", "auto", 3), train("given", "bf16-mixed", 3)
+    train("resumed", "auto", 2)
+    monkeypatch.setattr(precision, "seconds_of", Clock(0.5, 1.0))  # a measurement would now choose float32
+    resumed, full = train("resumed", "auto", 3), train("full", "auto", 3)
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, given[name]), name
+        assert torch.equal(tensor, resumed[name]), name
+    assert any(not torch.equal(tensor, full[name]) for name, tensor in whole.items())
