@@ -30,7 +30,9 @@ class UnitNames(Text):
         if not layer:
             layer = next((n for n in self.layer_names if self.text.startswith(n + ":", start)), "")
             end = start + len(layer)
-        if not layer or not self.text.startswith(":", end):
+        elif not self.text.startswith(":", end):
+            self._fail(f"{layer} names no unit; write {layer}:0, {layer}:0-9 or {layer}:all", start)
+        if not layer:
             word = self._taken(r"[^,+*()@]*", start).strip()
             name, colon, _ = word.rpartition(":")
             if not colon or not name:

@@ -1,6 +1,6 @@
 """Dictionaries over a layer's units: sparse autoencoders, NMF, PCA and probes, as layers of a network."""
 
-from dgn.networks.dictionaries.attach import Attached, Dictionaries, attach
+from dgn.networks.dictionaries.attach import Attached, Dictionaries, attach, open_encoder
 from dgn.networks.dictionaries.encoders import Encoder, Linear, NonNegative, SparseEncoder, Sparsity
 from dgn.networks.dictionaries.name import BEFORE, DictionaryName, canonical, dictionary_at, dictionary_named
 
@@ -18,4 +18,5 @@ __all__ = [
     "canonical",
     "dictionary_at",
     "dictionary_named",
+    "open_encoder",
 ]

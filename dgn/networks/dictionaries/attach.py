@@ -78,14 +78,7 @@ def attach(name: DictionaryName, network: Network) -> Attached:
         UserError: If the file cannot be read, if nothing says which layer it reads, or if that has another number of
             units.
     """
-    file = read_dictionary(name.file)
-    if name.kind == "sae":
-        settings = read_settings(file.config, name)
-        encoder: Encoder = make_autoencoder(file, settings, name)
-    else:
-        hint = file.config.get("layer")
-        settings = Settings(layer=hint if isinstance(hint, str | int) else None)
-        encoder = make_dictionary(file, name)
+    encoder, settings = open_encoder(name)
     reads = _layer_read(name, settings, encoder.width, network)
     if reads.units != encoder.width:
         raise UserError(
@@ -98,6 +91,20 @@ def attach(name: DictionaryName, network: Network) -> Attached:
         )
     return Attached(replace(reads, name=str(name), shape=_shape(reads, encoder), kind="Dictionary", same_as=""),
                     reads.name, encoder)  # fmt: skip
+
+
+def open_encoder(name: DictionaryName) -> tuple[Encoder, Settings]:
+    """Reads a dictionary; returns what it computes, and the settings that say which layer it reads.
+
+    Raises:
+        UserError: If the file cannot be read.
+    """
+    file = read_dictionary(name.file)
+    if name.kind == "sae":
+        settings = read_settings(file.config, name)
+        return make_autoencoder(file, settings, name), settings
+    hint = file.config.get("layer")
+    return make_dictionary(file, name), Settings(layer=hint if isinstance(hint, str | int) else None)
 
 
 def _shape(reads: Layer, encoder: Encoder) -> tuple[int, ...]:

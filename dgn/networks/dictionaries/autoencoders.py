@@ -98,8 +98,8 @@ def _linear(tensors: Mapping[str, Tensor], name: DictionaryName) -> tuple[Tensor
     if place is None:
         raise UserError(
             f"{name.file} is no sparse autoencoder of a known form: it has {listed(tensors, 6)}; known are W_enc, "
-            "b_enc, W_dec, b_dec, threshold (saev, SAELens, Prisma); encoder.weight, encoder.bias, decoder.weight, b_dec; "
-            "and encoder.final_block.0.weight with dictionary (Overcomplete). A plain dictionary is dict(FILE)"
+            "b_enc, W_dec, b_dec, threshold (saev, SAELens, Prisma); encoder.weight, encoder.bias, decoder.weight, "
+            "b_dec; and encoder.final_block.0.weight with dictionary (Overcomplete). A plain dictionary is dict(FILE)"
         )
     weight = tensors[f"{place}.weight"]
     _check_matrix(f"{place}.weight", weight, name)
