@@ -231,10 +231,10 @@ def test_a_dictionary_is_a_layer_of_the_network(net, tmp_path):
 def test_names_print_and_parse_back(net, tmp_path):
     file = saev(tmp_path / "it's, (a) test.pt", {"schema": 1, "cls": "TopK", "cfg": {"top_k": 2}})
     text = str(file).replace("'", "\\'")
-    units = f"sae( '{text}' , layer = blocks.0 ):2-3,sae('{text}',layer=patches,top_k=4):1@0,2,sae('{text}',layer=blocks.0):mean:0"
-    units += (
-        f",sae('{text}',layer=blocks.0):pre:7@3-2*sae('{text}',layer=patches):1@mean,dream(sae('{text}',layer=patches))"
-    )
+    units = f"sae( '{text}' , layer = blocks.0 ):2-3,sae('{text}',layer=patches,top_k=4):1@0,2"
+    units += f",sae('{text}',layer=blocks.0):mean:0"
+    units += f",sae('{text}',layer=blocks.0):pre:7@3-2*sae('{text}',layer=patches):1@mean"
+    units += f",dream(sae('{text}',layer=patches)),direction(sae('{text}',layer=patches):pre,{{3:1}})@1,1"
     objectives = parse_units(units, net)
     assert [o.layers[0].partition("layer=")[2] for o in objectives[:4]] == ["blocks.0)"] * 2 + [
         "patches,top_k=4)",
