@@ -51,6 +51,7 @@ def test_a_sweep_of_latents_is_one_gallery_with_pages_scores_and_real_images(dic
     assert "2AFC" in (folder / "scores.md").read_text()
     assert len(list((folder / "units").glob("*.html"))) == LATENTS + 1 == len(list((folder / "images").glob("*.png")))
     page = next(folder.glob("units/sae-saes-conv-5.pt,layer-conv5-3@4,4--*.html")).read_text()
+    assert "<h1>sae(conv 5.pt):3@4,4 <span>" in page
     assert page.count("../real/") >= 5
     images = torch.stack([_image(folder / row["image"]) for row in rows[:-1]])
     x = net(images, ["conv5"])["conv5"][:, :, 4, 4]

@@ -12,7 +12,7 @@ from torch import nn
 
 from dgn.am.objectives import parse_units
 from dgn.errors import UserError
-from dgn.networks.dictionaries import dictionary_at, open_encoder
+from dgn.networks.dictionaries import abbreviated, dictionary_at, open_encoder
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
 
@@ -263,6 +263,18 @@ def test_the_layer_that_a_configuration_names(net, tmp_path):
     assert read({"layer": "patches"}) == ("patches", (2, 2))
     with pytest.raises(UserError, match=r"says that it reads 'blocks.7.hook_resid_post', and tokens has no such layer"):
         read({"hook_name": "blocks.7.hook_resid_post"})
+
+
+@pytest.mark.parametrize(
+    ("objective", "short"),
+    [
+        ("sae(a/b c.pt,layer=conv5):3@4,4-2*fc8:1", "sae(b c.pt):3@4,4-2*fc8:1"),
+        ("dict(a/'x,y'.npy):3", "dict(a/'x,y'.npy):3"),  # resembles one
+        ("dream(sae('/a/b, c.pt'):pre)+dict(e.npy,code=nnls):0", "dream(sae('b, c.pt'):pre)+dict(e.npy):0"),
+    ],
+)
+def test_titles_name_a_dictionary_by_its_file_alone(objective, short):
+    assert abbreviated(objective) == short
 
 
 @pytest.mark.parametrize(

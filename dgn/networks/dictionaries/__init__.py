@@ -2,7 +2,14 @@
 
 from dgn.networks.dictionaries.attach import Attached, Dictionaries, attach, open_encoder
 from dgn.networks.dictionaries.encoders import Encoder, Linear, NonNegative, SparseEncoder, Sparsity
-from dgn.networks.dictionaries.name import BEFORE, DictionaryName, canonical, dictionary_at, dictionary_named
+from dgn.networks.dictionaries.name import (
+    BEFORE,
+    DictionaryName,
+    abbreviated,
+    canonical,
+    dictionary_at,
+    dictionary_named,
+)
 
 __all__ = [
     "BEFORE",
@@ -14,6 +21,7 @@ __all__ = [
     "NonNegative",
     "SparseEncoder",
     "Sparsity",
+    "abbreviated",
     "attach",
     "canonical",
     "dictionary_at",

@@ -139,7 +139,7 @@ class SparseEncoder(Encoder):
             x = x - x.mean(-1, keepdim=True)
             return x / (x.std(-1, keepdim=True) + 1e-5)
         if self.norm == "constant_norm_rescale":
-            return x * (self.width**0.5 / x.norm(dim=-1, keepdim=True))
+            return x * (self.width**0.5 / x.norm(dim=-1, keepdim=True).clamp_min(1e-12))  # of zeros, zeros
         return x
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from dgn.errors import UserError
 from dgn.networks.quoting import STRING, quoted, unquoted
@@ -86,10 +87,26 @@ def canonical(layer: str) -> str:
     return layer if found is None else str(found[0]) + layer[found[1] :].strip()
 
 
+def abbreviated(text: str) -> str:
+    """Returns a text in which dictionaries are named by their file alone: `sae(b.pt):3` for `sae(a/b.pt,layer=fc6):3`."""
+    pieces: list[str] = []
+    at = 0
+    for opening in _OPENING.finditer(text):
+        try:
+            found = dictionary_at(text, opening.start())
+        except UserError:  # it only resembles one
+            continue
+        if found is not None and opening.start() >= at:
+            name, end = found
+            pieces += [text[at : opening.start()], str(DictionaryName(name.kind, Path(name.file).name or name.file))]
+            at = end
+    return "".join([*pieces, text[at:]])
+
+
 _WORD = r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^,()'\"]+)"
 _OPENING = re.compile(r"(sae|dict)\s*\(\s*")
 _OPTION = re.compile(rf",\s*(\w+)\s*=\s*({_WORD})")
-_ARGUMENTS = re.compile(rf"(?P<file>(?!\w+\s*=\s*['\"]){_WORD})\s*(?P<options>(?:,\s*\w+\s*=\s*{_WORD}\s*)*)\)")
+_ARGUMENTS = re.compile(rf"(?P<file>{_WORD})\s*(?P<options>(?:,\s*\w+\s*=\s*{_WORD}\s*)*)\)")
 
 
 def _value(word: str) -> str:
