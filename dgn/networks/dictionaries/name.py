@@ -88,7 +88,7 @@ def canonical(layer: str) -> str:
 
 
 def abbreviated(text: str) -> str:
-    """Returns a text in which dictionaries are named by their file alone: `sae(b.pt):3` for `sae(a/b.pt,layer=fc6):3`."""
+    """Returns a text in which dictionaries are named by their file alone: `sae(b.pt):3` for `sae(a/b.pt,top_k=8):3`."""
     pieces: list[str] = []
     at = 0
     for opening in _OPENING.finditer(text):
