@@ -20,6 +20,7 @@ from dgn.cli.roles import (
     load_judge,
     load_prior,
     logger_makers,
+    named_code,
     open_data,
     read_search,
     read_seeds,
@@ -90,7 +91,7 @@ def read_comparison(config: DictConfig) -> PriorComparison:
         value = config[key]
         if value is not None and (not isinstance(value, int) or value < least):
             raise UserError(f"{key}={value}: give a number of at least {least}")
-    return PriorComparison(read_search(config, seeds), config.start, config.reference_images)
+    return PriorComparison(read_search(config, seeds), config.start, config.reference_images, named_code(config))
 
 
 def _make_task(config: DictConfig, device: torch.device, prior: Prior) -> Task:
@@ -142,7 +143,7 @@ def _make_search_metrics(
         config.data = config.get("data") or own.get("data")
     source = results.get("prior")
     source = source[0] if isinstance(source, list) else source  # of several priors, that whose encoder is the target
-    prior = load_prior(source, device) if source else None
+    prior = load_prior(source, device, code=named_code(config)) if source else None
     if config.target.get("_target_") is None:
         assert prior is not None  # a run without one has named its target
         target = prior.encoder_net()

@@ -76,7 +76,7 @@ def read_prior_training(config: DictConfig, run: RunSettings) -> PriorTraining:
         statistics_split=config.statistics.get("split", "train"),
         statistics_axes=config.statistics.get("axes", AXES),
         inversion=InversionSettings(
-            make_generator=instantiate(generator, _partial_=True),
+            make_generator=instantiate(generator, _partial_=True, _convert_="all"),
             make_discriminator=instantiate(discriminator, _partial_=True),
             make_optimizer=run.make_optimizer,
             make_schedule=run.make_schedule,

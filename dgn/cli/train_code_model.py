@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig
 
 from dgn.cli.prior_training import read_code_model
-from dgn.cli.roles import load_prior
+from dgn.cli.roles import load_prior, named_code
 from dgn.cli.run_start import start
 from dgn.cli.train_code_prior import images_of
 from dgn.cli.trainer import running, stopping
@@ -43,7 +43,7 @@ def fit_code_model(config: DictConfig, folder: Path) -> Path:
         raise UserError("code_model=none fits no code model; give code_model=diffusion")
     if config.code_prior.images < 2:
         raise UserError("code_prior.images must be at least 2")
-    prior = load_prior(config.prior, run.device)
+    prior = load_prior(config.prior, run.device, code=named_code(config))
     data = images_of(config, prior)
     prior.encoder_net()
     with running(run) as (loggers, interruption):

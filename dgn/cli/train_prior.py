@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from omegaconf import DictConfig
 from dgn.cli.network_report import report_accuracy
 from dgn.cli.networks import network
 from dgn.cli.prior_training import PriorTraining, compared_layers, read_prior_training, with_layer
-from dgn.cli.roles import load_prior
+from dgn.cli.roles import load_prior, named_code
 from dgn.cli.run_settings import open_training_data
 from dgn.cli.run_start import start
 from dgn.cli.trainer import make_trainer, running, stopping
@@ -75,7 +76,7 @@ def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, be
     about = about_prior(networks, data, run.max_steps, run.config["data"], run.config) | {"command": run.command}
     settings = training.inversion
     if training.generator_init is not None and find_checkpoint(run.folder) is None:
-        settings = replace(settings, initialize=partial(_initialize, training.generator_init))
+        settings = replace(settings, initialize=partial(_initialize, training.generator_init, named_code(run.config)))
     module = build_inversion(settings, networks, data.image_size, codes, scales, about)
     module.keep_codes(training.code_model.codes if training.code_model is not None else 0)
     shown = next(data.real_images(16, "val"))[0]
@@ -122,9 +123,9 @@ def _code_model(
     return model
 
 
-def _initialize(init: str, generator: Generator) -> None:
-    """Starts G from the weights of the prior `init` that fit, and logs which do."""
-    log.info(start_from(generator, load_prior(init, key="generator.init")))
+def _initialize(init: str, code: Sequence[str], generator: Generator) -> None:
+    """Starts G from the weights of the prior `init` that fit, and logs which do. `code`: as of `load_prior`."""
+    log.info(start_from(generator, load_prior(init, key="generator.init", code=code)))
 
 
 def _statistics(

@@ -17,6 +17,7 @@ from dgn.cli.roles import (
     load_similarity,
     load_target,
     logger_makers,
+    named_code,
     open_data,
     read_search,
     read_seeds,
@@ -55,7 +56,7 @@ def visualize(config: DictConfig, folder: Path) -> Path | None:
         return None
     if config.units in (None, "none"):
         config.threads = use_threads(config.threads)
-        (prior, *_) = load_priors(config, device) or [load_prior(None, device)]
+        (prior, *_) = load_priors(config, device) or [load_prior(None, device, code=named_code(config))]
         return write_samples(prior, _SAMPLES * len(read_seeds(config.seeds)), config.seed, folder)
     asked = read_visualization(config)
     config.threads = use_threads(config.threads)
@@ -166,7 +167,7 @@ def _list_layers(config: DictConfig, role: str, device: torch.device) -> None:
     """Prints the layers of the target or the judge; those of the prior's encoder if it is the target."""
     if role == "target" and config.target.get("_target_") is None:
         name = config.prior if isinstance(config.prior, str | None) else config.prior[0]
-        net = load_prior(name, device).encoder_net()
+        net = load_prior(name, device, code=named_code(config)).encoder_net()
     else:
         net = network(config[role])
     print_layers(net, role)

@@ -19,6 +19,7 @@ from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.networks.assemble import assemble
 from dgn.networks.caffenet import FULL, MINI, RECTIFIED, caffenet_layers
+from dgn.networks.custom import own_code
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
 from dgn.networks.libraries import timm, torchvision
@@ -89,7 +90,7 @@ def build(spec: Mapping[str, Any]) -> FeatureNet:
     args = dict(spec)
     name = args.pop("builder", None)
     if name == "custom":
-        raise UserError(f"{args.get('model')} is code of one's own, which no file runs by itself")
+        raise UserError(own_code(args.get("model")))
     if name not in BUILDERS:
         raise UserError(f"no network builder {name!r}; there are: {', '.join(BUILDERS)}")
     return BUILDERS[name](**args)

@@ -6,6 +6,7 @@ code: there is no pickle, and the header only names builders.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from dgn.data.images import as_images
 from dgn.devices import moved, placed
-from dgn.errors import UserError, first_line
+from dgn.errors import Unavailable, UserError, first_line
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator_base import Generator
@@ -206,25 +207,34 @@ class Prior:
 
     @classmethod
     @torch.inference_mode(False)  # weights made under it would be of no use to autograd
-    def load(cls, path: str | Path, device: torch.device | str = "cpu") -> "Prior":
+    def load(cls, path: str | Path, device: torch.device | str = "cpu", code: Sequence[str] = ()) -> "Prior":
         """Reads a prior file.
 
-        path: the file, or `hf:` or `wandb:` and a name there (`dgn.prior.hub`). Raises UserError for a file that is
-        missing, truncated, foreign or inconsistent.
+        Args:
+            path: The file, or `hf:` or `wandb:` and a name there (`dgn.prior.hub`).
+            device: Where it computes.
+            code: The user's own code that may be run, if the file's generator is a custom one: its
+                `path/to/file.py:callable` or `package.module:callable`.
+
+        Raises:
+            UserError: For a file that is missing, truncated, foreign or inconsistent.
+            Unavailable: If its generator is code that is not named, or needs a library that is not installed.
         """
         if is_shared(path):
-            return cls._load_shared(str(path), device)
+            return cls._load_shared(str(path), device, code)
         header, tensors = read_file(Path(path))
         try:
             spec, about, count = header["generator"], dict(header["about"]), int(header["count"])
             with torch.device("meta"):  # nothing is allocated before the file is seen to hold it
-                generator = build_generator(spec)
+                generator = build_generator(spec, code)
             require(about, ("layer", "encoder"), "about")
             require(about["encoder"], ("spec", "fingerprint", "name"), "about.encoder")
             require_types(about)
             code_model = read_code_model(header, tensors)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             raise UserError(f"{path} is damaged: its header does not describe a prior ({error!r})") from None
+        except Unavailable as error:
+            raise Unavailable(f"{path}: {error}") from None
         except UserError as error:
             raise UserError(f"{path} is damaged: {error}") from None
         parts: dict[str, dict[str, Tensor]] = {"generator": {}, "statistics": {}, "encoder": {}}
@@ -244,10 +254,12 @@ class Prior:
         return prior.to(device)
 
     @classmethod
-    def _load_shared(cls, name: str, device: torch.device | str) -> "Prior":
+    def _load_shared(cls, name: str, device: torch.device | str, code: Sequence[str]) -> "Prior":
         path = fetch(name)
         try:
-            prior = cls.load(path, device)
+            prior = cls.load(path, device, code)
+        except Unavailable:
+            raise
         except UserError as error:
             raise UserError(
                 f"prior={name}: the shared file cannot be read as a prior ({error}); ask its author, or "
@@ -258,8 +270,8 @@ class Prior:
 
     @classmethod
     @torch.inference_mode(False)
-    def from_checkpoint(cls, path: str | Path, device: torch.device | str = "cpu") -> "Prior":
-        """Returns the prior of a training run's checkpoint."""
+    def from_checkpoint(cls, path: str | Path, device: torch.device | str = "cpu", code: Sequence[str] = ()) -> "Prior":
+        """Returns the prior of a training run's checkpoint. Arguments and errors as of `load`."""
         try:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
             about, spec, state = (
@@ -273,7 +285,10 @@ class Prior:
             raise UserError(f"no checkpoint {path}; check the path") from None
         except Exception as error:  # torch.load has no closed list of what a foreign file makes it raise
             raise UserError(f"{path} is not a checkpoint of a prior's training: {first_line(error)}") from None
-        generator = build_generator(spec)
+        try:
+            generator = build_generator(spec, code)
+        except Unavailable as error:
+            raise Unavailable(f"{path}: {error}") from None
         prefix = "average.module." if any(k.startswith("average.module.") for k in state) else "generator."
         generator.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
         generator.requires_grad_(False).eval().to(memory_format=torch.channels_last)

@@ -40,6 +40,18 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise UserError(f"{path} cannot be read as a prior: {error}") from None
 
 
+def read_about(path: Path) -> dict[str, Any]:
+    """Returns what a prior file says about itself, without building its networks. Raises UserError as `read_file`."""
+    about = read_file(path)[0].get("about")
+    try:
+        require(about, ("layer", "encoder"), "about")
+        require(about["encoder"], ("spec", "fingerprint", "name"), "about.encoder")
+        require_types(about)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged: its header does not describe a prior ({error!r})") from None
+    return dict(about)
+
+
 def require(mapping: Any, keys: tuple[str, ...], where: str) -> None:
     missing = [key for key in keys if key not in mapping]
     if missing:
