@@ -68,6 +68,10 @@ class CustomGenerator(Generator):
             check_module(self.network, self.model, self._example(), image_size, self.values)
 
     @property
+    def own_code(self) -> str:
+        return self.model
+
+    @property
     def module_code_shape(self) -> tuple[int, ...]:
         """The shape of the code that the callable is told."""
         return self.code_shape

@@ -8,10 +8,13 @@ from dgn.networks.custom import find_named, own_code
 from dgn.networks.custom_generator import CustomGenerator
 from dgn.networks.generator import UpconvGenerator
 from dgn.networks.generator_base import Generator
+from dgn.networks.latent_decoder import LatentDecoder
 from dgn.networks.modulated import ModulatedGenerator
 from dgn.runs.programs import override
 
-KINDS: dict[str, type[Generator]] = {kind.kind: kind for kind in (UpconvGenerator, ModulatedGenerator, CustomGenerator)}
+KINDS: dict[str, type[Generator]] = {
+    kind.kind: kind for kind in (UpconvGenerator, ModulatedGenerator, CustomGenerator, LatentDecoder)
+}
 """{name of the kind in a spec: its class}."""
 
 

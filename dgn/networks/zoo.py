@@ -18,6 +18,7 @@ from torchvision.models.resnet import BasicBlock
 from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.networks.assemble import assemble
+from dgn.networks.autoencoders import autoencoder
 from dgn.networks.caffenet import FULL, MINI, RECTIFIED, caffenet_layers
 from dgn.networks.custom import own_code
 from dgn.networks.featurenet import FeatureNet
@@ -77,6 +78,7 @@ BUILDERS: dict[str, Callable[..., FeatureNet]] = {
     "mini_resnet": mini_resnet,
     "torchvision": torchvision,
     "timm": timm,
+    "autoencoder": autoencoder,
 }
 """The builders that a prior file may request by name; files never contain code."""
 

@@ -42,7 +42,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def read_about(path: Path) -> dict[str, Any]:
     """Returns what a prior file says about itself, without building its networks. Raises UserError as `read_file`."""
-    about = read_file(path)[0].get("about")
+    about: Any = read_file(path)[0].get("about")
     try:
         require(about, ("layer", "encoder"), "about")
         require(about["encoder"], ("spec", "fingerprint", "name"), "about.encoder")

@@ -9,17 +9,14 @@ import argparse
 import hashlib
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dgn.data.sources import image_folder
-from dgn.devices import default_device, placed
 from dgn.errors import UserError
-from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator, published_generator
 from dgn.networks.generator_plans import PUBLISHED
 from dgn.networks.weights.caffemodel import read_caffemodel
@@ -28,9 +25,7 @@ from dgn.networks.weights.paths import weights_file
 from dgn.networks.weights.state_dict import read_state_dict
 from dgn.networks.zoo import caffenet
 from dgn.prior.generator_prior import Prior
-from dgn.prior.principal import AXES
-from dgn.prior.statistics import UnitStatistics, measure
-from dgn.runs.threads import processors
+from dgn.prior.statistics import UnitStatistics
 
 ALIASES = {"conv5": "pool5"}
 """DGN-AM calls the prior that inverts pool5 "conv5"."""
@@ -85,7 +80,7 @@ def import_generator(
     else:
         assert encoder is not None
         assert images is not None  # both are checked above
-        statistics, about["data"] = _measured(encoder, layer, images, count)
+        statistics, about["data"] = measure_folder(encoder, layer, images, count, 227, 256)
     return Prior(generator, statistics, about, source=str(weights), _encoder=encoder)
 
 
@@ -229,24 +224,6 @@ def _fits(layer: str, weights: Weights, source: str) -> bool:
     except UserError:
         return False
     return True
-
-
-def _measured(
-    encoder: FeatureNet, layer: str, folder: str | Path, count: int
-) -> tuple[UnitStatistics, Mapping[str, Any]]:
-    """Statistics of the codes of `count` images, cut as in training's validation, and where they are from."""
-    if count < 2:
-        raise UserError(f"--count {count} is too few pictures to compute bounds over; give at least 2")
-    root = str(Path(folder).expanduser().resolve())
-    # Validation: all of it, the centre.
-    where: dict[str, Any] = {"root": root, "val_root": root, "image_size": 227, "resize": 256}
-    device = default_device()
-    data = image_folder(**where, num_workers=min(8, processors()))
-    batches = (images.to(device) for images, _ in data.real_images(count, "val"))
-    statistics = measure(placed(encoder, device), [layer], batches, {layer: AXES})[layer]
-    encoder.cpu()
-    classes = list(data.classes)
-    return statistics, {"_target_": "dgn.data.sources.image_folder", **where, "classes": classes}
 
 
 def _say(prior: Prior) -> None:
