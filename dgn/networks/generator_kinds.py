@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dgn.errors import Unavailable, UserError
+from dgn.networks.conditional_generator import ConditionalGenerator
 from dgn.networks.custom import find_named, own_code
 from dgn.networks.custom_generator import CustomGenerator
 from dgn.networks.generator import UpconvGenerator
@@ -13,7 +14,8 @@ from dgn.networks.modulated import ModulatedGenerator
 from dgn.runs.programs import override
 
 KINDS: dict[str, type[Generator]] = {
-    kind.kind: kind for kind in (UpconvGenerator, ModulatedGenerator, CustomGenerator, LatentDecoder)
+    kind.kind: kind
+    for kind in (UpconvGenerator, ModulatedGenerator, CustomGenerator, ConditionalGenerator, LatentDecoder)
 }
 """{name of the kind in a spec: its class}."""
 

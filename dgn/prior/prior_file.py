@@ -72,6 +72,21 @@ def require_types(about: dict[str, Any]) -> None:
             raise TypeError(f"about.{name} is {value!r}")
 
 
+def split_parts(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Returns {part: {name: tensor}} of tensors by "part.name"; there always are generator, statistics and encoder."""
+    parts: dict[str, dict[str, Tensor]] = {"generator": {}, "statistics": {}, "encoder": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = tensor
+    return parts
+
+
+def check_finite(path: str | Path, tensors: dict[str, Tensor]) -> None:
+    unusable = next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None)
+    if unusable:
+        raise UserError(f"{path} is damaged: {unusable} holds values that are not finite")
+
+
 def check_shapes(path: str | Path, tensors: dict[str, Tensor], expected: dict[str, Any]) -> None:
     wrong = [name for name in expected if name not in tensors or tensors[name].shape != expected[name]]
     wrong += [name for name in tensors if name not in expected]

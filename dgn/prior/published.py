@@ -2,7 +2,8 @@
 
     python -m dgn.prior.published fc6 generator.caffemodel --range fc6.txt --caffenet FILE --out fc6.safetensors
 
-The result is an ordinary prior: `python visualize.py prior=fc6.safetensors`.
+The result is an ordinary prior: `python visualize.py prior=fc6.safetensors`. The command imports other decoders too
+(`dgn.prior.import_command`); where dgn is installed, it is `dgn-import`.
 """
 
 import argparse
@@ -25,6 +26,8 @@ from dgn.networks.weights.paths import weights_file
 from dgn.networks.weights.state_dict import read_state_dict
 from dgn.networks.zoo import caffenet
 from dgn.prior.generator_prior import Prior
+from dgn.prior.image_statistics import measure_folder
+from dgn.prior.import_command import COMMANDS, import_decoder
 from dgn.prior.statistics import UnitStatistics
 
 ALIASES = {"conv5": "pool5"}
@@ -126,11 +129,16 @@ def statistics_of_range(bounds: Tensor) -> UnitStatistics:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+    """The command: a DeePSiM generator, or one of the sub-commands for other decoders (`dgn.prior.import_command`)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in COMMANDS:
+        import_decoder(given)
+        return
     parser = argparse.ArgumentParser(
         prog="python -m dgn.prior.published",
-        description="Import a published DeePSiM generator as a prior file.",
-        epilog="docs/published-priors.md says where the files come from.",
+        description="Import a published DeePSiM generator as a prior file. Other decoders: "
+        f"{', '.join(COMMANDS)} (`python -m dgn.prior.published {COMMANDS[0]} --help`).",
+        epilog="docs/published-priors.md says where the files come from, docs/decoders.md is about the other decoders.",
     )
     layers = ", ".join((*PUBLISHED, "conv5 (DGN-AM's name of pool5's)"))
     parser.add_argument("layer", help=f"the layer of CaffeNet that it inverts: {layers}")
@@ -142,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                         "prior cannot encode, and wants target=caffenet target.weights=FILE")  # fmt: skip
     parser.add_argument("--labels", metavar="FILE", help="names of CaffeNet's classes, a line each (synset_words.txt)")
     parser.add_argument("--out", metavar="FILE", help="the prior file to write (default: LAYER.safetensors)")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     out = Path(options.out or f"{options.layer}.safetensors")
     try:
         if out.exists() and out.samefile(options.weights):
