@@ -6,6 +6,7 @@ the classes come from the installed library, and no file contains code.
 
 import copy
 import importlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -79,8 +80,9 @@ def model_class(name: str) -> Any:
 
 
 def model_config(model: Any) -> dict[str, Any]:
-    """Returns the configuration of a model of Diffusers."""
-    return dict(model.config)
+    """Returns the configuration of a model of Diffusers: the arguments of its class, without what that derives."""
+    known = inspect.signature(type(model)).parameters
+    return {key: value for key, value in dict(model.config).items() if key in known}
 
 
 def split_config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,35 @@
+"""Small autoencoders of Diffusers with random weights, as a release's folder holds them."""
+
+from pathlib import Path
+
+import torch
+
+RAE = dict(
+    encoder_hidden_size=64, encoder_num_hidden_layers=1, encoder_input_size=56, decoder_hidden_size=32,
+    decoder_num_hidden_layers=1, decoder_num_attention_heads=2, decoder_intermediate_size=64, patch_size=8,
+)  # fmt: skip
+"""Codes 64 x 4 x 4, images of 32 px; the encoder is a DINOv2 with registers."""
+_SMALL = dict(block_out_channels=(8, 8), norm_num_groups=4, sample_size=16)
+_TWO = dict(down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2, layers_per_block=1)
+
+
+def save(name: str, folder: Path) -> Path:
+    """Writes a small model of a class to a folder, with weights drawn from a fixed seed."""
+    import diffusers
+
+    torch.manual_seed(0)
+    if name == "AutoencoderRAE":
+        statistics = dict(latents_mean=torch.randn(64, 4, 4), latents_std=torch.rand(64, 4, 4) + 0.5)
+        model = diffusers.AutoencoderRAE(**RAE, **statistics, scaling_factor=1.5)
+        torch.nn.init.normal_(model.decoder.trainable_cls_token)
+    elif name == "AutoencoderKL":
+        model = diffusers.AutoencoderKL(**_SMALL, **_TWO, latent_channels=4, shift_factor=0.1)
+    elif name == "VQModel":
+        model = diffusers.VQModel(**_SMALL, **_TWO, latent_channels=3, num_vq_embeddings=16)
+    elif name == "AutoencoderTiny":
+        model = diffusers.AutoencoderTiny(
+            encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8), num_encoder_blocks=(1, 1),
+            num_decoder_blocks=(1, 1),
+        )  # fmt: skip
+    model.save_pretrained(folder)
+    return folder
