@@ -108,7 +108,8 @@ def load_model(name: str, folder: Path) -> Any:
         )
     except Exception as error:  # the library has no closed list of what a foreign file makes it raise
         raise UserError(
-            f"{folder} cannot be read as a {name} with safetensors weights ({first_line(error)}); download it again"
+            f"{folder} cannot be read as a {name} with safetensors weights ({first_line(error)}); check its files, and "
+            "the versions of diffusers and transformers (docs/decoders.md)"
         ) from None
     bad = [key for key, tensor in model.state_dict().items() if not tensor.isfinite().all()]
     if bad:

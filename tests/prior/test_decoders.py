@@ -51,7 +51,9 @@ def encoded(name: str, model, images: torch.Tensor) -> torch.Tensor:
     if name == RAE:
         return model.encode(images).latent
     output = model.encode(2 * images - 1)
-    return output.latent_dist.mode() if name == "AutoencoderKL" else output.latents
+    if hasattr(output, "latent_dist"):
+        return output.latent_dist.mode()
+    return output.latent if name == "AutoencoderDC" else output.latents
 
 
 def decoded(name: str, model, codes: torch.Tensor) -> torch.Tensor:
@@ -60,7 +62,7 @@ def decoded(name: str, model, codes: torch.Tensor) -> torch.Tensor:
     return images if name == RAE else (images + 1) / 2
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", [*CLASSES, "AutoencoderDC", "AsymmetricAutoencoderKL"])
 @torch.no_grad()
 def test_a_prior_from_its_file_decodes_and_encodes_as_diffusers_does(folder, tmp_path, name):
     import_autoencoder(folder(name)).save(tmp_path / "prior.safetensors")
@@ -75,6 +77,16 @@ def test_a_prior_from_its_file_decodes_and_encodes_as_diffusers_does(folder, tmp
     torch.testing.assert_close(prior.generator(codes), expected, atol=1e-5, rtol=1e-4)
     assert torch.equal(prior.decode(codes), prior.generator(codes).clamp(0, 1))
     assert expected.std() > 0.01  # not all alike
+
+
+@torch.no_grad()
+def test_a_rae_of_another_encoder_is_imported_alike(tmp_path):
+    prior = import_autoencoder(tiny_autoencoders.save(RAE, tmp_path, encoder="mae"))
+    model = diffusers.AutoencoderRAE.from_pretrained(tmp_path).eval()
+    images = torch.rand(2, 3, 32, 32)
+    codes = model.encode(images).latent
+    torch.testing.assert_close(prior.encode(images), codes, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(prior.generator(codes), model.decode(codes).sample, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", CLASSES)
