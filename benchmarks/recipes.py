@@ -11,6 +11,7 @@ PSNR        of reconstructions G(E(x)) of validation images, dB
 features    |E(G) - E(x)| / |E(x)| at the layer of the encoder that is its trunk
 Frechet     distance of the reconstructions to the images they are made from, in the judge's features
 recognized  share of the reconstructions in whose class the judge puts them
+lattice     strength of a regular pattern in the reconstructions, from their spectrum (`lattice`); 1 to 2: none
 search      the same two for `dgn_am` from noise (4 seeds of each class), and the diversity of its pictures
 
 The judge shares nothing with the networks that D looks through: --judge names its config (default: mini_resnet).
@@ -40,7 +41,18 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.training.losses import relative_error
 
 ROOT = Path(__file__).resolve().parent.parent
-COLUMNS = ("steps", "seconds", "psnr", "features", "frechet", "recognized", "search", "search_frechet", "diversity")
+COLUMNS = (
+    "steps",
+    "seconds",
+    "psnr",
+    "features",
+    "frechet",
+    "recognized",
+    "lattice",
+    "search",
+    "search_frechet",
+    "diversity",
+)
 
 
 def train(name: str, seed: int, steps: int, folder: Path, overrides: list[str]) -> float:
@@ -81,6 +93,27 @@ def judged(judge: FeatureNet, images: torch.Tensor) -> tuple[torch.Tensor, torch
     return extract_features(judge, images), extract_features(judge, images, judge.class_layer()).argmax(1)
 
 
+def lattice(made: torch.Tensor, real: torch.Tensor) -> float:
+    """Returns how far one spatial frequency stands out in reconstructions (N, 3, S, S) of real images.
+
+    At each frequency along rows and columns, the energy of the reconstructions is divided by that of the images. A
+    generator that blurs has a ratio that falls with the frequency; a lattice is a peak in it. Returned is the largest
+    ratio of a frequency to the mean of those 3 and 4 away on both sides, over frequencies from 5 periods on.
+    """
+    peaks = []
+    for axis in (2, 1):
+        energies = []
+        for images in (made, real):
+            grey = images.mean(1)
+            spectrum = torch.fft.rfft(grey - grey.mean((1, 2), keepdim=True), dim=axis).abs().square()
+            energies.append(spectrum.movedim(axis, -1).mean((0, 1)))
+        ratio = energies[0] / energies[1]
+        for at in range(5, len(ratio) - 4):
+            around = ratio[[at - 4, at - 3, at + 3, at + 4]].mean()
+            peaks.append(float(ratio[at] / around))
+    return max(peaks)
+
+
 def measure(path: Path, judge_overrides: list[str], images: int, units: int | None) -> dict[str, float]:
     """Returns the columns of the table for a prior."""
     prior = Prior.load(path)
@@ -111,6 +144,7 @@ def measure(path: Path, judge_overrides: list[str], images: int, units: int | No
         "features": float(distance),
         "frechet": frechet(features, real_features),
         "recognized": float((choice == labels).float().mean()),
+        "lattice": lattice(made, real),
         "search": float((search_choice == wanted).float().mean()),
         "search_frechet": frechet(search_features, real_features),
         "diversity": float(np.mean(list(per_unit.values()))),

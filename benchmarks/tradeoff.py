@@ -129,12 +129,13 @@ def table_row(name: str, row: dict[str, float]) -> str:
 
 
 def draw(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
-    """Draws the curves: Frechet distance (logarithmic, smaller to the left) against activation."""
+    """Draws the curves on logarithmic axes: Frechet distance (smaller to the left) and activation."""
     figure, axes = plt.subplots(figsize=(7, 4.5))
     for name, rows in curves.items():
         axes.plot([row["frechet"] for row in rows], [row["activation"] for row in rows], "o-", label=name, markersize=4)
         axes.annotate(f"{rows[-1]['value']:g}", (rows[-1]["frechet"], rows[-1]["activation"]), fontsize=7)
     axes.set_xscale("log")
+    axes.set_yscale("symlog", linthresh=1)
     axes.set_xlabel("Frechet distance to real images (less is more natural)")
     axes.set_ylabel("activation (standard deviations over real images)")
     axes.legend(frameon=False)
