@@ -95,7 +95,7 @@ class Measures:
         genuine = self.features[same_classes(classes, self.labels.tolist())]
         among = diversity(preferred.images, classes, self.space)
         real = [self.activations[i] for i in unit]
-        ranks = [percentiles(torch.tensor([v]), r)[0] for v, r in zip(values, real, strict=True)]
+        ranks = percentiles(preferred.activations, torch.stack(real, 1))
         return {
             "activation": float(np.mean([_deviations(v, r) for v, r in zip(values, real, strict=True)])),
             "percentile": float(np.mean(ranks)),

@@ -13,6 +13,13 @@ class OtherRun(UserError):
     """A folder holds a different run from the one requested. The folder is not changed."""
 
 
+class Unavailable(UserError):
+    """What a file describes cannot be had here: its code was not named, or a library is not installed.
+
+    The file itself is not damaged.
+    """
+
+
 def first_line(error: BaseException) -> str:
     """Returns the first non-empty line of an error's message, or its class name if the message is empty."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

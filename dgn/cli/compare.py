@@ -20,6 +20,7 @@ from dgn.cli.roles import (
     load_prior,
     load_target,
     logger_makers,
+    named_code,
     open_data,
     read_search,
     read_seeds,
@@ -95,7 +96,7 @@ def read_comparison(config: Mapping[str, Any]) -> PriorComparison:
         value = config[key]
         if value is not None and (not isinstance(value, int) or value < least):
             raise UserError(f"{key}={value}: give a number of at least {least}")
-    return PriorComparison(read_search(config, seeds), config["start"], config["reference_images"])
+    return PriorComparison(read_search(config, seeds), config["start"], config["reference_images"], named_code(config))
 
 
 def _make_task(config: Mapping[str, Any], device: torch.device, prior: Prior) -> Task:
@@ -153,7 +154,7 @@ def _make_search_metrics(
     settings["data"] = settings.get("data") or own.group("data")
     source = results.get("prior")
     source = source[0] if isinstance(source, list) else source  # of several priors, that whose encoder is the target
-    prior = load_prior(source, device) if source else None
+    prior = load_prior(source, device, code=named_code(config)) if source else None
     named = settings["target"].get("_target_") is not None
     assert prior is not None or named  # a run without a prior has named its target
     data = open_data(prior, settings["data"])

@@ -83,9 +83,13 @@ def _compare(config: DictConfig, jobs: list[Path], folder: Path) -> Path:
     # Imported here so that `--help` does not wait for torch.
     from dgn.cli.compare import compare
     from dgn.cli.config import plain
+    from dgn.cli.roles import named_code
+    from dgn.cli.run_names import read_settings
 
     settings = _settings(config)
     settings.runs = [os.fspath(job) for job in jobs]
+    # What the multirun's own command named and ran may be run again.
+    settings.generator.model = sorted({name for job in jobs for name in named_code(read_settings(job).config)})
     for logger in settings.logger.values():
         wandb = config.logger.wandb
         logger.folder = os.fspath(folder)

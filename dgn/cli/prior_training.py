@@ -80,7 +80,9 @@ def read_prior_training(config: Mapping[str, Any], run: RunSettings) -> PriorTra
         statistics_images=config["statistics"]["images"],
         statistics_split=config["statistics"].get("split", "train"),
         statistics_axes=config["statistics"].get("axes", AXES),
-        architectures=Architectures(instantiate(generator, _partial_=True), instantiate(discriminator, _partial_=True)),
+        architectures=Architectures(
+            instantiate(generator, _partial_=True, _convert_="all"), instantiate(discriminator, _partial_=True)
+        ),
         inversion=InversionSettings(
             run.learning,
             run.max_steps,

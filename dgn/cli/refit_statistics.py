@@ -10,7 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from dgn.cli.roles import load_prior, own_data
+from dgn.cli.roles import load_prior, named_code, own_data
 from dgn.cli.run_start import start
 from dgn.errors import UserError
 from dgn.files import write_whole
@@ -30,7 +30,7 @@ def refit_statistics(config: Mapping[str, Any], folder: Path) -> Path:
     """
     began = time.perf_counter()
     run = start(config, folder, _MEASURES)
-    prior = load_prior(config["prior"], run.device)
+    prior = load_prior(config["prior"], run.device, code=named_code(config))
     data, why = own_data(prior)
     if data is None:
         raise UserError(f"codes are measured on the images that the prior was trained on; {why}")

@@ -26,19 +26,30 @@ from dgn.visualization.settings import SearchSettings
 log = logging.getLogger(__name__)
 
 
-def load_prior(where: str | None, device: torch.device | str = "cpu", key: str = "prior") -> Prior:
+def named_code(config: Mapping[str, Any]) -> list[str]:
+    """Returns the user's own code that a config names for custom generators: generator.model, a name or a list."""
+    model = (config.get("generator") or {}).get("model")
+    if model is None:
+        return []
+    return [model] if isinstance(model, str) else list(map(str, model))
+
+
+def load_prior(
+    where: str | None, device: torch.device | str = "cpu", key: str = "prior", code: Sequence[str] = ()
+) -> Prior:
     """Loads the prior that one name of `prior=` means.
 
     Args:
         where: a prior file, a checkpoint, a run's folder, a shared one, or None for the newest.
         device: where it computes.
         key: the key that names it, for messages.
+        code: the user's own code that may be run, if its generator is a custom one (`named_code`).
     """
     if is_shared(where):
-        return Prior.load(where, device)
+        return Prior.load(where, device, code)
     # Absolute, as results name the prior by it and may be read elsewhere.
     path = find_prior(where, key).absolute()
-    return (Prior.from_checkpoint if path.suffix == ".ckpt" else Prior.load)(path, device)
+    return (Prior.from_checkpoint if path.suffix == ".ckpt" else Prior.load)(path, device, code)
 
 
 def load_priors(config: Mapping[str, Any], device: torch.device) -> list[Prior]:
@@ -52,9 +63,9 @@ def load_priors(config: Mapping[str, Any], device: torch.device) -> list[Prior]:
     if not names:
         raise UserError("prior=[] names no prior; give files or folders, or leave it out for the newest")
     if given is not None or config["target"].get("_target_") is None:
-        return [load_prior(name, device) for name in names]
+        return [load_prior(name, device, code=named_code(config)) for name in names]
     try:
-        return [load_prior(None, device)]
+        return [load_prior(None, device, code=named_code(config))]
     except UserError:
         return []
 

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from dgn.cli.config import different, plain
 from dgn.cli.renamed import with_present_targets
-from dgn.prior import Prior
+from dgn.prior.prior_file import read_about
 from dgn.runs.folders import CONFIG
 
 NAME_JOIN = " · "
@@ -43,7 +43,7 @@ class RecordedSettings:
 def read_settings(run: Path) -> RecordedSettings:
     """Reads the settings of a run from its folder, or from a prior file."""
     if run.is_file():
-        return RecordedSettings(with_present_targets(Prior.load(run).about.get("config", {})), {}, [])
+        return RecordedSettings(with_present_targets(read_about(run).get("config", {})), {}, [])
     hydra = _read(run / ".hydra" / "hydra.yaml")
     choices = hydra.get("hydra", {}).get("runtime", {}).get("choices", {})
     overridden = [override.split("=")[0].lstrip("+~") for override in _read(run / ".hydra" / "overrides.yaml")]

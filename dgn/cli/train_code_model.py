@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from dgn.cli.prior_training import read_code_model_fit
-from dgn.cli.roles import load_prior
+from dgn.cli.roles import load_prior, named_code
 from dgn.cli.run_start import start
 from dgn.cli.train_code_prior import images_of
 from dgn.cli.trainer import running, stopping
@@ -44,7 +44,7 @@ def fit_code_model(config: Mapping[str, Any], folder: Path) -> Path:
     images = config["code_prior"]["images"]
     if images < 2:
         raise UserError("code_prior.images must be at least 2")
-    prior = load_prior(config["prior"], run.device)
+    prior = load_prior(config["prior"], run.device, code=named_code(config))
     data = images_of(config["data"], prior)
     prior.encoder_net()
     with running(run) as (loggers, interruption):

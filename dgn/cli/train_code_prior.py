@@ -13,7 +13,7 @@ import torch
 from hydra.utils import instantiate
 
 from dgn.cli.config import given_overrides
-from dgn.cli.roles import load_prior, own_data
+from dgn.cli.roles import load_prior, named_code, own_data
 from dgn.cli.run_settings import RunSettings
 from dgn.cli.run_start import start
 from dgn.cli.trainer import make_trainer, running
@@ -68,7 +68,7 @@ def fit_autoencoder(config: Mapping[str, Any], folder: Path) -> Path:
     began = time.perf_counter()
     settings = CodePriorSettings(**{key: value for key, value in config["code_prior"].items() if key != "fit"})
     run = start(config, folder, _MEASURES)
-    prior = load_prior(config["prior"], run.device)
+    prior = load_prior(config["prior"], run.device, code=named_code(config))
     data = images_of(config["data"], prior)
     prior.encoder_net()
     pl.seed_everything(run.seed, verbose=False)

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 from dgn.cli.network_report import report_accuracy
 from dgn.cli.networks import network
 from dgn.cli.prior_training import PriorTraining, compared_layers, read_prior_training, with_layer
-from dgn.cli.roles import load_prior
+from dgn.cli.roles import load_prior, named_code
 from dgn.cli.run_settings import open_training_data
 from dgn.cli.run_start import start
 from dgn.cli.trainer import make_trainer, running, stopping
@@ -77,7 +77,8 @@ def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, be
     about = about_prior(networks, data, run.max_steps, run.config["data"], run.config) | {"command": run.command}
     architectures = training.architectures
     if training.generator_init is not None and find_checkpoint(run.folder) is None:
-        architectures = replace(architectures, initialize=partial(_initialize, training.generator_init))
+        initialize = partial(_initialize, training.generator_init, named_code(run.config))
+        architectures = replace(architectures, initialize=initialize)
     module = build_inversion(
         architectures, training.inversion, networks, data.image_size, codes, scales, about, training.carries_encoder
     )
@@ -132,9 +133,9 @@ def _code_model(
     return model
 
 
-def _initialize(init: str, generator: Generator) -> None:
-    """Starts G from the weights of the prior `init` that fit, and logs which do."""
-    log.info(start_from(generator, load_prior(init, key="generator.init")))
+def _initialize(init: str, code: Sequence[str], generator: Generator) -> None:
+    """Starts G from the weights of the prior `init` that fit, and logs which do. `code`: as of `load_prior`."""
+    log.info(start_from(generator, load_prior(init, key="generator.init", code=code)))
 
 
 def _statistics(

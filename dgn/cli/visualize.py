@@ -17,6 +17,7 @@ from dgn.cli.roles import (
     load_similarity,
     load_target,
     logger_makers,
+    named_code,
     open_data,
     read_search,
     read_seeds,
@@ -59,7 +60,7 @@ def visualize(config: Mapping[str, Any], folder: Path) -> Path | None:
     check_complete(config, "visualize")
     if config["units"] in (None, "none"):
         use_threads(config["threads"])
-        (prior, *_) = load_priors(config, device) or [load_prior(None, device)]
+        (prior, *_) = load_priors(config, device) or [load_prior(None, device, code=named_code(config))]
         return write_samples(prior, _SAMPLES * len(read_seeds(config["seeds"])), config["seed"], folder)
     asked = read_visualization(config)
     config = {**config, "threads": use_threads(config["threads"])}
@@ -177,7 +178,7 @@ def _list_layers(config: Mapping[str, Any], role: str, device: torch.device) -> 
     if role == "target" and config["target"].get("_target_") is None:
         given = config["prior"]
         name = given[0] if isinstance(given, list) else given
-        net = load_prior(name, device).encoder_net()
+        net = load_prior(name, device, code=named_code(config)).encoder_net()
     else:
         net = network(without_weights(config[role]))
     print_layers(net, role)

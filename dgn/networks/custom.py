@@ -1,10 +1,11 @@
-"""Custom networks: code that the user names. Code is never run because a file refers to it."""
+"""Code that the user names: custom networks and generators. Code is never run because a file refers to it."""
 
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -42,14 +43,24 @@ def custom(model: str | None = None, args: Mapping[str, Any] | None = None, **se
     if not model:
         raise UserError("which network? give model=package.module:callable or model=path/to/file.py:callable")
     args = arguments(args)
-    where = _absolute(model)
+    where = absolute(model)
     return assemble(
-        "custom", given, lambda _: _made(model, args), InputSpace(), given.read(), {"model": where, "args": args},
+        "custom", given, lambda _: make_module(model, args), InputSpace(), given.read(), {"model": where, "args": args},
         counts_classes=False,
     )  # fmt: skip
 
 
-def _made(model: str, args: Mapping[str, Any]) -> nn.Module:
+def make_module(model: str, args: Mapping[str, Any], offered: Mapping[str, Any] | None = None) -> nn.Module:
+    """Makes a module by the code that the user names.
+
+    Args:
+        model: `package.module:callable` or `path/to/file.py:callable`, or a module itself.
+        args: Arguments of the callable.
+        offered: Further arguments, of which the callable gets those whose names are among its parameters.
+
+    Raises:
+        UserError: If the code is not found, fails, or does not return an nn.Module.
+    """
     file, name = _parts(model)
     own = OwnModules(Path(file).parent if file.endswith(".py") else Path.cwd())
     with own.importable():
@@ -69,7 +80,7 @@ def _made(model: str, args: Mapping[str, Any]) -> nn.Module:
         if not callable(value):
             raise UserError(f"model={model} is a {type(value).__name__}; name a function or class that gives a module")
         try:
-            network = value(**args)
+            network = value(**(_taken(value, offered or {}) | dict(args)))
         except (Exception, SystemExit) as error:  # user code can raise anything
             raise UserError(f"model={model} cannot be made with args={dict(args)}: {format_error(error)}") from error
     if not isinstance(network, nn.Module):
@@ -77,16 +88,49 @@ def _made(model: str, args: Mapping[str, Any]) -> nn.Module:
     return own.wrap(network)
 
 
+def absolute(model: str) -> str:
+    """Returns the name of code that is valid from any working directory. Raises UserError if it is malformed."""
+    file, name = _parts(model)
+    return f"{Path(file).absolute()}:{name}" if file.endswith(".py") else model
+
+
+def own_code(model: object) -> str:
+    """Returns why a file that refers to the user's code is not opened with it."""
+    return f"{model} is code of one's own, which no file runs by itself"
+
+
+def find_named(model: str, code: Sequence[str]) -> str | None:
+    """Returns the code that the user has named for the code that a file refers to, or None.
+
+    It is the one of the same name; else, as files are moved, the only one of the same file name and callable, or the
+    only one at all.
+
+    Args:
+        model: The name in the file.
+        code: The names that the user has given.
+    """
+    names = list(dict.fromkeys(map(absolute, code)))
+    alike = [name for name in names if Path(name).name == Path(model).name]
+    for found in ([name for name in names if name == model], alike, names):
+        if len(found) == 1:
+            return found[0]
+    return None
+
+
+def _taken(value: Any, offered: Mapping[str, Any]) -> dict[str, Any]:
+    """The offered arguments that a callable takes by name."""
+    try:
+        names = inspect.signature(value).parameters
+    except (TypeError, ValueError):  # some callables of C have no signature
+        return {}
+    return {key: argument for key, argument in offered.items() if key in names}
+
+
 def _parts(model: str) -> tuple[str, str]:
     file, colon, name = str(model).rpartition(":")
     if not colon or not file or not name or name.endswith((".py", "/")):
         raise UserError(f"model={model}: give package.module:callable or path/to/file.py:callable")
     return str(Path(file).expanduser()) if file.endswith(".py") else file, name
-
-
-def _absolute(model: str) -> str:
-    file, name = _parts(model)
-    return f"{Path(file).absolute()}:{name}" if file.endswith(".py") else model
 
 
 def _imported(model: str, file: str) -> ModuleType:

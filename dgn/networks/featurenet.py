@@ -19,9 +19,10 @@ from dgn.devices import moved
 from dgn.errors import UserError
 from dgn.networks import landmarks
 from dgn.networks.capture import capture
+from dgn.networks.dictionaries import Dictionaries
 from dgn.networks.foreign_code import TorchScript, prepared, why_it_fails
 from dgn.networks.inputs import InputSpace
-from dgn.networks.layer_names import SCRIPT, LayerNames, pooled
+from dgn.networks.layer_names import SCRIPT, LayerNames
 from dgn.networks.layers import OUTPUT, Layer, probe
 from dgn.networks.precision import own_layers
 from dgn.networks.receptive.field import ReceptiveField
@@ -69,6 +70,7 @@ class FeatureNet(nn.Module):
         self.aliases = dict(aliases or {})
         self.spec = dict(spec or {})
         self.classes_at = classes_at
+        self.dictionaries = Dictionaries()
         self._layers: dict[str, Layer] | None = None
         self._fields: dict[str, ReceptiveField | None] | None = None
         self.train(False)
@@ -116,19 +118,15 @@ class FeatureNet(nn.Module):
         """
         images = as_images(images) if isinstance(images, Tensor) else moved(as_images(images), self.device)
         wanted = {name: self.layer(name) for name in layers}
-        inputs = self.input_space.enter(images)
-        captured = self._run(inputs, {self._base(layer.name) for layer in wanted.values()})
-        activations = {}
-        for name, layer in wanted.items():
-            base = self._base(layer.name)
-            activations[name] = captured[base] if base == layer.name else pooled(captured[base], layer.name)
-        return activations
+        names = self._names()
+        captured = self._run(self.input_space.enter(images), {names.source(layer.name) for layer in wanted.values()})
+        return {name: names.activations(layer.name, captured) for name, layer in wanted.items()}
 
     def layers(self) -> dict[str, Layer]:
         """Returns every layer by name, in the order of a forward pass.
 
-        Layers are detected once, with probe images. `layer` also accepts aliases, and any name with the suffix
-        `:class` or `:mean`.
+        Layers are detected once, with probe images. `layer` also accepts aliases, dictionaries that read a layer
+        (`sae(FILE)`, `dict(FILE)`: `dgn.networks.dictionaries`), and any name with the suffix `:class` or `:mean`.
         """
         if self._layers is None:
             height, width = self.probe_size
@@ -136,7 +134,8 @@ class FeatureNet(nn.Module):
         return self._layers
 
     def layer(self, name: str) -> Layer:
-        """Returns the layer of that name or alias. Raises UserError listing the layers if there is none."""
+        """Returns the layer of that name or alias, or of a dictionary, which is opened. Raises UserError if none is."""
+        self.dictionaries.open(name, self, self.device)
         names = self._names()
         layer = names.find(name)
         if layer is None and self.is_script:
@@ -152,10 +151,12 @@ class FeatureNet(nn.Module):
         ours reads the unit there.
         """
         layer = self.layer(name)
-        base = self._base(layer.name)
+        base = self._names().base(layer.name)
         suffix = layer.name[len(base) :]
         if suffix == ":mean":
             return layer.name  # the mean of rectified activations is not a rectified mean
+        if base in self.dictionaries.attached:
+            return self.dictionaries.before(base) + suffix
         made_by = self.layers().get(self.layers()[base].same_as) or self.layers()[base]
         before = made_by.name + ":input"
         if made_by.port or made_by.entering or before not in self.layers() or not self._is_relu(made_by.module):
@@ -219,8 +220,13 @@ class FeatureNet(nn.Module):
         return entering if entering in self.layers() and entering != f"{OUTPUT}:input" else self.trunk()
 
     def layer_labels(self, layer: str) -> tuple[str, ...]:
-        """Returns the names of a layer's units: the labels for a class layer (before or after softmax), else ()."""
-        shape = self.layer(layer).shape
+        """Returns the names of a layer's units: the labels for a class layer (before or after softmax), else ().
+
+        A dictionary's units have the names that its file gives them.
+        """
+        name, shape = self.layer(layer).name, self.layer(layer).shape
+        if attached := self.dictionaries.attached.get(self._names().base(name)):
+            return attached.encoder.labels
         return self.labels if self.labels and shape == (len(self.labels),) else ()
 
     def receptive_field(self, layer: str) -> ReceptiveField | None:
@@ -230,10 +236,9 @@ class FeatureNet(nn.Module):
         """
         if self._fields is None:
             self._fields = receptive_fields(self.network, self.layers(), self._run_probe, self.probe_size)
-        name = self.layer(layer).name
-        field = self._fields[self._base(name)]
-        is_pooled = name != self._base(name)
-        return field.of_all() if field is not None and is_pooled else field
+        name, names = self.layer(layer).name, self._names()
+        field = self._fields[names.source(name)]
+        return field.of_all() if field is not None and names.is_pooled(name) else field
 
     def fingerprint(self) -> str:
         """Returns the SHA-256 of names, shapes, dtypes and values of all weights, to compare two networks."""
@@ -263,11 +268,7 @@ class FeatureNet(nn.Module):
         return isinstance(relu, kind) and type(relu).forward is kind.forward
 
     def _names(self) -> LayerNames:
-        return LayerNames(self.layers(), self.aliases)
-
-    def _base(self, canonical: str) -> str:
-        """The name without `:class` or `:mean`, unless a module's output has that name."""
-        return self._names().base(canonical)
+        return LayerNames(self.layers(), self.aliases, self.dictionaries.attached)
 
     def _run(self, inputs: Tensor, wanted: set[str]) -> dict[str, Tensor]:
         layers = [self.layers()[name] for name in wanted]

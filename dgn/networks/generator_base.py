@@ -83,6 +83,11 @@ class Generator(nn.Module, ABC):
         """Returns the layers with weights that weight decay spares: none, unless a kind has such layers."""
         return []
 
+    @property
+    def own_code(self) -> str | None:
+        """The user's own code by which it is made, which no prior file holds; None: it is one of our classes."""
+        return None
+
     def set_code_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Sets the normalization of codes.
 

@@ -1,21 +1,34 @@
 """The kinds of generators, and the generator of a `spec` (prior files, checkpoints)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dgn.errors import UserError
+from dgn.errors import Unavailable, UserError
+from dgn.networks.conditional_generator import ConditionalGenerator
+from dgn.networks.custom import find_named, own_code
+from dgn.networks.custom_generator import CustomGenerator
 from dgn.networks.generator import UpconvGenerator
 from dgn.networks.generator_base import Generator
+from dgn.networks.latent_decoder import LatentDecoder
 from dgn.networks.modulated import ModulatedGenerator
+from dgn.runs.programs import override
 
-KINDS: dict[str, type[Generator]] = {kind.kind: kind for kind in (UpconvGenerator, ModulatedGenerator)}
+KINDS: dict[str, type[Generator]] = {
+    kind.kind: kind
+    for kind in (UpconvGenerator, ModulatedGenerator, CustomGenerator, ConditionalGenerator, LatentDecoder)
+}
 """{name of the kind in a spec: its class}."""
 
 
-def build_generator(spec: Mapping[str, Any]) -> Generator:
+def build_generator(spec: Mapping[str, Any], code: Sequence[str] = ()) -> Generator:
     """Builds the generator that `Generator.spec` describes. A spec without a kind is of an older file: upconv.
 
+    Args:
+        spec: The plain values.
+        code: The user's own code that may be run, as `CustomGenerator.model`.
+
     Raises:
+        Unavailable: If it is the user's own code, which is not among `code`, or needs a library that is missing.
         UserError: If this version does not know the kind, or the values do not match each other.
         TypeError: If the kind does not take these values.
     """
@@ -23,4 +36,16 @@ def build_generator(spec: Mapping[str, Any]) -> Generator:
     kind = arguments.pop("kind", UpconvGenerator.kind)
     if kind not in KINDS:
         raise UserError(f"its generator is of kind {kind!r}; this version of dgn knows {', '.join(KINDS)}")
+    if issubclass(KINDS[kind], CustomGenerator):
+        arguments["model"] = _named_code(str(arguments["model"]), code)
     return KINDS[kind](**arguments)
+
+
+def _named_code(model: str, code: Sequence[str]) -> str:
+    named = find_named(model, code)
+    if named is None:
+        raise Unavailable(
+            f"its generator {own_code(model)}; name it: {override('generator.model', model)} (of train.py: with "
+            "generator=custom)"
+        )
+    return named

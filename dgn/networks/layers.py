@@ -8,6 +8,8 @@ A layer's name is its module's name, followed by up to three suffixes:
     backbone:1  head:aux     another tensor of a module that returns a tuple, list or dict
     encoder.ln:class         the class token of tokens, a vector
     layer4:mean              the mean over a map's positions, or over tokens: a vector
+    sae(FILE)  dict(FILE)    the latents of a dictionary that reads a layer (dgn.networks.dictionaries)
+    sae(FILE):pre            these before the activation function that makes them sparse
 """
 
 from collections import defaultdict

@@ -18,7 +18,9 @@ from torchvision.models.resnet import BasicBlock
 from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.networks.assemble import assemble
+from dgn.networks.autoencoders import autoencoder
 from dgn.networks.caffenet import FULL, MINI, RECTIFIED, caffenet_layers
+from dgn.networks.custom import own_code
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
 from dgn.networks.libraries import timm, torchvision
@@ -76,6 +78,7 @@ BUILDERS: dict[str, Callable[..., FeatureNet]] = {
     "mini_resnet": mini_resnet,
     "torchvision": torchvision,
     "timm": timm,
+    "autoencoder": autoencoder,
 }
 """The builders that a prior file may request by name; files never contain code."""
 
@@ -89,7 +92,7 @@ def build(spec: Mapping[str, Any]) -> FeatureNet:
     args = dict(spec)
     name = args.pop("builder", None)
     if name == "custom":
-        raise UserError(f"{args.get('model')} is code of one's own, which no file runs by itself")
+        raise UserError(own_code(args.get("model")))
     if name not in BUILDERS:
         raise UserError(f"no network builder {name!r}; there are: {', '.join(BUILDERS)}")
     return BUILDERS[name](**args)

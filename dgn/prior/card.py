@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,9 @@ _MEASURED = {
 _PRIVATE = ("logger", "resume", "comparison", "hydra")  # settings of the training environment, irrelevant for the prior
 
 
-def write_card(path: Path, folder: Path, repository: str) -> None:
-    """Writes the README.md of a prior for the hub, and its images, to the folder."""
-    prior = Prior.load(path)
+def write_card(path: Path, folder: Path, repository: str, code: Sequence[str] = ()) -> None:
+    """Writes the README.md of a prior for the hub, and its images, to the folder. `code`: as of `Prior.load`."""
+    prior = Prior.load(path, code=code)
     samples = prior.decode(prior.sample(8))
     save_png(make_grid(samples, nrow=8, padding=2, pad_value=1.0), folder / "samples.png")
     drawn = "Codes drawn unit by unit, decoded: not what real images look like, but what units hold"
@@ -46,10 +46,15 @@ def write_card(path: Path, folder: Path, repository: str) -> None:
 def _card(about: Mapping[str, Any], prior: Prior, pictures: list[tuple[str, str]], repository: str) -> str:
     encoder, data, training = about["encoder"], about.get("data", {}), about.get("training", {})
     code = "x".join(map(str, prior.code_shape))
-    carried = bool(prior.encoder_tensors)
     use = shlex.join(["dgn-visualize", override("prior", f"hf:{repository}")])
-    if not carried:
+    if not encoder["spec"]:
+        use += " target=torchvision target.name=resnet50 target.weights=DEFAULT"
+    elif not prior.encoder_tensors:
         use += f" {named(dict(encoder['spec']))}"
+    loading, own = "", prior.generator.own_code
+    if own is not None:
+        use += f" {shlex.quote(override('generator.model', Path(own).name))}"
+        loading = f', code=["{Path(own).name}"]'
     config = {key: value for key, value in about.get("config", {}).items() if key not in _PRIVATE}
     count = f"{training['images']} images, " if "images" in training else ""
     lines = [
@@ -59,13 +64,11 @@ def _card(about: Mapping[str, Any], prior: Prior, pictures: list[tuple[str, str]
         "---",
         f"# {repository}",
         "",
-        f"A generator prior: it inverts layer `{about['layer']}` of `{encoder['name']}`, and so paints the image "
-        "that a code of that layer stands for ([Dosovitskiy & Brox 2016](https://arxiv.org/abs/1602.02644)); searched, "
-        "it shows what the units of a network prefer to see ([Nguyen et al. 2016](https://arxiv.org/abs/1605.09304)).",
+        f"A generator prior: {_painted(about)}; searched, it shows what the units of a network prefer to see "
+        "([Nguyen et al. 2016](https://arxiv.org/abs/1605.09304)).",
         "",
         f"- codes: {code}; images: {prior.image_size} px",
-        f"- encoder: `{encoder['name']}`, fingerprint `{encoder['fingerprint']}`; its weights are "
-        + ("in the file" if carried else "not in the file"),
+        *_networks(prior),
         f"- images it was trained on: {count}{describe(data)}",
         f"- training: {training.get('steps', '?')} steps",
         "",
@@ -85,7 +88,7 @@ def _card(about: Mapping[str, Any], prior: Prior, pictures: list[tuple[str, str]
         *_block(
             f"""from dgn import Prior
 
-prior = Prior.load("hf:{repository}")
+prior = Prior.load("hf:{repository}"{loading})
 images = prior.decode(prior.sample(4))  # (4, 3, {prior.image_size}, {prior.image_size}), RGB in [0, 1]""",
             "python",
         ),
@@ -100,6 +103,28 @@ images = prior.decode(prior.sample(4))  # (4, 3, {prior.image_size}, {prior.imag
         "",
     ]
     return "\n".join(lines)
+
+
+def _painted(about: Mapping[str, Any]) -> str:
+    """What the prior's images are painted from."""
+    if not about["encoder"]["spec"]:
+        return "it paints images from noise"
+    return (
+        f"it inverts layer `{about['layer']}` of `{about['encoder']['name']}`, and so paints the image that a code of "
+        "that layer stands for ([Dosovitskiy & Brox 2016](https://arxiv.org/abs/1602.02644))"
+    )
+
+
+def _networks(prior: Prior) -> list[str]:
+    """What the file holds, and lacks, of the encoder and the generator."""
+    encoder, lines = prior.about["encoder"], []
+    if encoder["spec"]:
+        held = "in the file" if prior.encoder_tensors else "not in the file"
+        lines.append(f"- encoder: `{encoder['name']}`, fingerprint `{encoder['fingerprint']}`; its weights are {held}")
+    if prior.generator.own_code is not None:
+        name = Path(prior.generator.own_code).name
+        lines.append(f"- the code of its generator, `{name}`, is not in the file: ask the author for it")
+    return lines
 
 
 def _numbers(metrics: Mapping[str, Any]) -> list[str]:

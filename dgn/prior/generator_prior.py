@@ -6,6 +6,7 @@ code: there is no pickle, and the header only names builders.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,29 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dgn.data.images import as_images
-from dgn.devices import moved, placed
-from dgn.errors import UserError, first_line
+from dgn.devices import moved
+from dgn.errors import Unavailable, UserError, first_line
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator_base import Generator
 from dgn.networks.generator_kinds import build_generator
-from dgn.networks.weights.load import load_state_dict
-from dgn.networks.zoo import build, named
 from dgn.prior.clamping import clamp
 from dgn.prior.code_model import CodeModel, read_code_model, to_codes
+from dgn.prior.encoder import build_encoder
 from dgn.prior.hub import fetch, is_shared
+from dgn.prior.noise import NoiseCodes, read_noise
 from dgn.prior.principal import PrincipalAxes
-from dgn.prior.prior_file import FORMAT, HEADER, check_shapes, read_file, require, require_types
+from dgn.prior.prior_file import (
+    FORMAT,
+    HEADER,
+    check_finite,
+    check_shapes,
+    read_file,
+    require,
+    require_types,
+    split_parts,
+)
 from dgn.prior.statistics import UnitStatistics, statistics_shapes
-from dgn.runs.programs import command, override
 
 
 @dataclass
@@ -43,6 +52,7 @@ class Prior:
             `metrics`, `config`.
         code_model: A model of the codes of real images along their principal axes, from which `sample` draws; None: no
             such model was fitted.
+        noise: The noise that the generator was trained on, if it is an imported one without an encoder.
 
     The encoder, the network that the codes come from, is given by `Prior.encoder_net` once it is known.
     """
@@ -53,6 +63,7 @@ class Prior:
     encoder_tensors: dict[str, Tensor] = field(default_factory=dict, repr=False)
     source: str = "prior"
     code_model: CodeModel | None = None
+    noise: NoiseCodes | None = None
     _encoder: FeatureNet | None = field(default=None, repr=False)
     _offered: list[FeatureNet] = field(default_factory=list, repr=False)
 
@@ -105,16 +116,18 @@ class Prior:
 
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0, generator: torch.Generator | None = None) -> Tensor:
-        """Draws codes (count, *code_shape) from the code model; without one, as `sample_units` does.
+        """Draws codes (count, *code_shape) from the code model or the noise; without one, as `sample_units` does.
 
         Args:
             count: The number of codes.
             seed: Of the random numbers.
             generator: Gives the random numbers instead; on the CPU.
         """
+        generator = torch.Generator().manual_seed(seed) if generator is None else generator
+        if self.noise is not None:
+            return self.noise.sample(count, generator).to(self.device)
         if self.code_model is None:
             return self.sample_units(count, seed, generator)
-        generator = torch.Generator().manual_seed(seed) if generator is None else generator
         return to_codes(self.code_model.sample(count, generator), self.code_axes, self.statistics.rectified)
 
     def sample_units(self, count: int, seed: int = 0, generator: torch.Generator | None = None) -> Tensor:
@@ -152,7 +165,9 @@ class Prior:
         if self._encoder is None:
             known = self.about["encoder"]
             offered = [net for net in self._offered if net.fingerprint() == known["fingerprint"]]
-            self._encoder = offered[0] if offered else self._built_encoder(known)
+            self._encoder = (
+                offered[0] if offered else build_encoder(known, self.encoder_tensors, self.source, self.device)
+            )
         return self._encoder
 
     def encoder_is(self, net: FeatureNet) -> bool:
@@ -166,29 +181,6 @@ class Prior:
         """
         self._offered.append(net)
 
-    def _built_encoder(self, known: dict[str, Any]) -> FeatureNet:
-        if known["fingerprint"] is None:  # a published generator, imported without its encoder's weights
-            raise UserError(
-                f"{self.source}: imported without the weights of {known['name']}, which it inverts; visualize with "
-                f"target={known['name']} target.weights=FILE, or import it again with --{known['name']} FILE"
-            )
-        spec = dict(known["spec"])
-        try:
-            net = build(spec | ({"weights": None, "container": None} if self.encoder_tensors else {}))
-            if self.encoder_tensors:
-                load_state_dict(net.network, self.encoder_tensors, source=self.source)
-        except UserError as error:
-            raise UserError(
-                f"{self.source}: the network that this prior inverts is not available from the file alone ({error}); "
-                f"name it: {command('visualize', override('prior', self.source))} {named(spec)}"
-            ) from None
-        if net.fingerprint() != known["fingerprint"]:
-            raise UserError(
-                f"{self.source}: the encoder {known['name']} built from weights={spec['weights']} is not the one "
-                f"this prior was trained to invert (its weights differ); name the right one: {named(spec)}"
-            )
-        return placed(net, self.device)
-
     def save(self, path: str | Path) -> None:
         """Writes the prior file atomically."""
         tensors = {f"generator.{k}": v for k, v in self.generator.state_dict().items()}
@@ -197,57 +189,68 @@ class Prior:
         tensors |= {f"encoder.{k}": v for k, v in self.encoder_tensors.items()}
         if self.code_model is not None:
             tensors |= {f"code_model.{k}": v for k, v in self.code_model.state_dict().items()}
+        if self.noise is not None:
+            tensors |= {f"noise.{k}": v for k, v in self.noise.tensors().items()}
         tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
         header = {"format": FORMAT, "generator": self.generator.spec(), "count": self.statistics.count}
         header["about"] = self.about
         if self.code_model is not None:
             header["code_model"] = self.code_model.spec()
+        if self.noise is not None:
+            header["noise"] = self.noise.spec()
         write_whole(path, save(tensors, metadata={HEADER: json.dumps(header)}))
 
     @classmethod
     @torch.inference_mode(False)  # weights made under it would be of no use to autograd
-    def load(cls, path: str | Path, device: torch.device | str = "cpu") -> "Prior":
+    def load(cls, path: str | Path, device: torch.device | str = "cpu", code: Sequence[str] = ()) -> "Prior":
         """Reads a prior file.
 
-        path: the file, or `hf:` or `wandb:` and a name there (`dgn.prior.hub`). Raises UserError for a file that is
-        missing, truncated, foreign or inconsistent.
+        Args:
+            path: The file, or `hf:` or `wandb:` and a name there (`dgn.prior.hub`).
+            device: Where it computes.
+            code: The user's own code that may be run, if the file's generator is a custom one: its
+                `path/to/file.py:callable` or `package.module:callable`.
+
+        Raises:
+            UserError: For a file that is missing, truncated, foreign or inconsistent.
+            Unavailable: If its generator is code that is not named, or needs a library that is not installed.
         """
         if is_shared(path):
-            return cls._load_shared(str(path), device)
+            return cls._load_shared(str(path), device, code)
         header, tensors = read_file(Path(path))
         try:
             spec, about, count = header["generator"], dict(header["about"]), int(header["count"])
             with torch.device("meta"):  # nothing is allocated before the file is seen to hold it
-                generator = build_generator(spec)
+                generator = build_generator(spec, code)
             require(about, ("layer", "encoder"), "about")
             require(about["encoder"], ("spec", "fingerprint", "name"), "about.encoder")
             require_types(about)
             code_model = read_code_model(header, tensors)
+            noise = read_noise(header, tensors, generator.code_shape)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             raise UserError(f"{path} is damaged: its header does not describe a prior ({error!r})") from None
+        except Unavailable as error:
+            raise Unavailable(f"{path}: {error}") from None
         except UserError as error:
             raise UserError(f"{path} is damaged: {error}") from None
-        parts: dict[str, dict[str, Tensor]] = {"generator": {}, "statistics": {}, "encoder": {}}
-        for name, tensor in tensors.items():
-            part, _, rest = name.partition(".")
-            parts.setdefault(part, {})[rest] = tensor
+        parts = split_parts(tensors)
         check_shapes(path, parts["generator"], {k: v.shape for k, v in generator.state_dict().items()})
         check_shapes(path, parts["statistics"], statistics_shapes(parts["statistics"], generator.code_mean.shape))
-        unusable = next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None)
-        if unusable:
-            raise UserError(f"{path} is damaged: {unusable} holds values that are not finite")
+        check_finite(path, tensors)
         generator.load_state_dict(parts["generator"], assign=True)
         generator.requires_grad_(False).eval()
         statistics = UnitStatistics(**parts["statistics"], count=count)
-        prior = cls(generator, statistics, about, parts["encoder"], str(path), code_model)
+        prior = cls(generator, statistics, about, parts["encoder"], str(path), code_model, noise)
         prior.generator.to(memory_format=torch.channels_last)
         return prior.to(device)
 
     @classmethod
-    def _load_shared(cls, name: str, device: torch.device | str) -> "Prior":
+    def _load_shared(cls, name: str, device: torch.device | str, code: Sequence[str]) -> "Prior":
         path = fetch(name)
         try:
-            prior = cls.load(path, device)
+            prior = cls.load(path, device, code)
+        except Unavailable:
+            raise
         except UserError as error:
             raise UserError(
                 f"prior={name}: the shared file cannot be read as a prior ({error}); ask its author, or "
@@ -258,8 +261,8 @@ class Prior:
 
     @classmethod
     @torch.inference_mode(False)
-    def from_checkpoint(cls, path: str | Path, device: torch.device | str = "cpu") -> "Prior":
-        """Returns the prior of a training run's checkpoint."""
+    def from_checkpoint(cls, path: str | Path, device: torch.device | str = "cpu", code: Sequence[str] = ()) -> "Prior":
+        """Returns the prior of a training run's checkpoint. Arguments and errors as of `load`."""
         try:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
             about, spec, state = (
@@ -273,7 +276,10 @@ class Prior:
             raise UserError(f"no checkpoint {path}; check the path") from None
         except Exception as error:  # torch.load has no closed list of what a foreign file makes it raise
             raise UserError(f"{path} is not a checkpoint of a prior's training: {first_line(error)}") from None
-        generator = build_generator(spec)
+        try:
+            generator = build_generator(spec, code)
+        except Unavailable as error:
+            raise Unavailable(f"{path}: {error}") from None
         prefix = "average.module." if any(k.startswith("average.module.") for k in state) else "generator."
         generator.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
         generator.requires_grad_(False).eval().to(memory_format=torch.channels_last)

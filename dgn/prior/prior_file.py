@@ -40,6 +40,18 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise UserError(f"{path} cannot be read as a prior: {error}") from None
 
 
+def read_about(path: Path) -> dict[str, Any]:
+    """Returns what a prior file says about itself, without building its networks. Raises UserError as `read_file`."""
+    about: Any = read_file(path)[0].get("about")
+    try:
+        require(about, ("layer", "encoder"), "about")
+        require(about["encoder"], ("spec", "fingerprint", "name"), "about.encoder")
+        require_types(about)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged: its header does not describe a prior ({error!r})") from None
+    return dict(about)
+
+
 def require(mapping: Any, keys: tuple[str, ...], where: str) -> None:
     missing = [key for key in keys if key not in mapping]
     if missing:
@@ -58,6 +70,21 @@ def require_types(about: dict[str, Any]) -> None:
     ):
         if not isinstance(value, kind):
             raise TypeError(f"about.{name} is {value!r}")
+
+
+def split_parts(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Returns {part: {name: tensor}} of tensors by "part.name"; there always are generator, statistics and encoder."""
+    parts: dict[str, dict[str, Tensor]] = {"generator": {}, "statistics": {}, "encoder": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = tensor
+    return parts
+
+
+def check_finite(path: str | Path, tensors: dict[str, Tensor]) -> None:
+    unusable = next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None)
+    if unusable:
+        raise UserError(f"{path} is damaged: {unusable} holds values that are not finite")
 
 
 def check_shapes(path: str | Path, tensors: dict[str, Tensor], expected: dict[str, Any]) -> None:

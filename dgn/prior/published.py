@@ -2,24 +2,22 @@
 
     python -m dgn.prior.published fc6 generator.caffemodel --range fc6.txt --caffenet FILE --out fc6.safetensors
 
-The result is an ordinary prior: `python visualize.py prior=fc6.safetensors`.
+The result is an ordinary prior: `python visualize.py prior=fc6.safetensors`. The command imports other decoders too
+(`dgn.prior.import_command`); where dgn is installed, it is `dgn-import`.
 """
 
 import argparse
 import hashlib
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dgn.data.sources import image_folder
-from dgn.devices import default_device, placed
 from dgn.errors import UserError
-from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator, published_generator
 from dgn.networks.generator_plans import PUBLISHED
 from dgn.networks.weights.caffemodel import read_caffemodel
@@ -28,9 +26,9 @@ from dgn.networks.weights.paths import weights_file
 from dgn.networks.weights.state_dict import read_state_dict
 from dgn.networks.zoo import caffenet
 from dgn.prior.generator_prior import Prior
-from dgn.prior.principal import AXES
-from dgn.prior.statistics import UnitStatistics, measure
-from dgn.runs.threads import processors
+from dgn.prior.image_statistics import measure_folder
+from dgn.prior.import_command import COMMANDS, import_decoder
+from dgn.prior.statistics import UnitStatistics
 
 ALIASES = {"conv5": "pool5"}
 """DGN-AM calls the prior that inverts pool5 "conv5"."""
@@ -85,7 +83,7 @@ def import_generator(
     else:
         assert encoder is not None
         assert images is not None  # both are checked above
-        statistics, about["data"] = _measured(encoder, layer, images, count)
+        statistics, about["data"] = measure_folder(encoder, layer, images, count, 227, 256)
     return Prior(generator, statistics, about, source=str(weights), _encoder=encoder)
 
 
@@ -131,11 +129,16 @@ def statistics_of_range(bounds: Tensor) -> UnitStatistics:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+    """The command: a DeePSiM generator, or one of the sub-commands for other decoders (`dgn.prior.import_command`)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in COMMANDS:
+        import_decoder(given)
+        return
     parser = argparse.ArgumentParser(
         prog="python -m dgn.prior.published",
-        description="Import a published DeePSiM generator as a prior file.",
-        epilog="docs/published-priors.md says where the files come from.",
+        description="Import a published DeePSiM generator as a prior file. Other decoders: "
+        f"{', '.join(COMMANDS)} (`python -m dgn.prior.published {COMMANDS[0]} --help`).",
+        epilog="docs/published-priors.md says where the files come from, docs/decoders.md is about the other decoders.",
     )
     layers = ", ".join((*PUBLISHED, "conv5 (DGN-AM's name of pool5's)"))
     parser.add_argument("layer", help=f"the layer of CaffeNet that it inverts: {layers}")
@@ -147,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                         "prior cannot encode, and wants target=caffenet target.weights=FILE")  # fmt: skip
     parser.add_argument("--labels", metavar="FILE", help="names of CaffeNet's classes, a line each (synset_words.txt)")
     parser.add_argument("--out", metavar="FILE", help="the prior file to write (default: LAYER.safetensors)")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     out = Path(options.out or f"{options.layer}.safetensors")
     try:
         if out.exists() and out.samefile(options.weights):
@@ -229,24 +232,6 @@ def _fits(layer: str, weights: Weights, source: str) -> bool:
     except UserError:
         return False
     return True
-
-
-def _measured(
-    encoder: FeatureNet, layer: str, folder: str | Path, count: int
-) -> tuple[UnitStatistics, Mapping[str, Any]]:
-    """Statistics of the codes of `count` images, cut as in training's validation, and where they are from."""
-    if count < 2:
-        raise UserError(f"--count {count} is too few pictures to compute bounds over; give at least 2")
-    root = str(Path(folder).expanduser().resolve())
-    # Validation: all of it, the centre.
-    where: dict[str, Any] = {"root": root, "val_root": root, "image_size": 227, "resize": 256}
-    device = default_device()
-    data = image_folder(**where, num_workers=min(8, processors()))
-    batches = (images.to(device) for images, _ in data.real_images(count, "val"))
-    statistics = measure(placed(encoder, device), [layer], batches, {layer: AXES})[layer]
-    encoder.cpu()
-    classes = list(data.classes)
-    return statistics, {"_target_": "dgn.data.sources.image_folder", **where, "classes": classes}
 
 
 def _say(prior: Prior) -> None:

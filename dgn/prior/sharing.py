@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from dgn.data.hub import unreachable
@@ -17,13 +18,14 @@ from dgn.prior.hub import failure_reason, fetch, hub_library, is_shared
 from dgn.runs.folders import PRIOR
 
 
-def push(path: str | Path, repository: str, private: bool = False) -> str:
+def push(path: str | Path, repository: str, private: bool = False, code: Sequence[str] = ()) -> str:
     """Uploads a prior to the hub, with a model card made from the file's header and generated images.
 
     Args:
         path: A prior file or a run's folder.
         repository: USER/NAME; created if it does not exist.
         private: Whether a new repository is private.
+        code: As of `Prior.load`, for a prior whose generator is the user's own code.
 
     Returns:
         The URL of the repository.
@@ -41,7 +43,7 @@ def push(path: str | Path, repository: str, private: bool = False) -> str:
     if away:
         raise UserError(f"{repository} cannot be uploaded ({away}); check the network")
     with tempfile.TemporaryDirectory(prefix="dgn-share-") as folder:
-        write_card(path, Path(folder), repository)
+        write_card(path, Path(folder), repository, code)
         files = {PRIOR: path} | {file.name: file for file in Path(folder).iterdir()}
         try:
             api = hub.HfApi()
@@ -65,9 +67,11 @@ def main() -> None:
     parser.add_argument("prior", help="a prior file or a run's folder")
     parser.add_argument("repository", help="USER/NAME on the hub; created if it does not exist")
     parser.add_argument("--private", action="store_true", help="a new repository that only you can see")
+    parser.add_argument("--code", action="append", default=[], metavar="FILE:CALLABLE",
+                        help="the code of a custom generator, to draw the card's images")  # fmt: skip
     given = parser.parse_args()
     try:
-        print(push(given.prior, given.repository, given.private))
+        print(push(given.prior, given.repository, given.private, given.code))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -24,7 +24,7 @@ def start_from(generator: Generator, prior: Prior) -> str:
     """
     own, given = _weights(generator), _weights(prior.generator)
     fitting = {name for name in own if name in given and own[name].shape == given[name].shape}
-    last = _module([name for name in own if name.endswith(".weight")][-1])
+    last = _module(next((name for name in reversed(own) if name.endswith(".weight")), ""))
     reasons = {}
     for name in own:
         if name not in given:

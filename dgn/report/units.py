@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dgn.files import file_stem
+from dgn.networks.dictionaries.name import abbreviated
 from dgn.report.contents import Trace
 from dgn.report.results import Row
 from dgn.report.words import counted, known, listed, setting_name
@@ -56,7 +57,7 @@ class UnitResults:
 
     @property
     def title(self) -> str:
-        return self.shots[0].row.label or self.objective
+        return self.shots[0].row.label or abbreviated(self.objective)
 
     @property
     def layer(self) -> str:
@@ -198,7 +199,7 @@ def describe_run(rows: Sequence[Row], units: int, columns: Sequence[Column], set
 def describe_unit(unit: UnitResults, columns: Sequence[Column], target: Any) -> str:
     """Describes a unit's page in one sentence."""
     first = unit.shots[0].row
-    several = "+" in unit.objective or "*" in unit.objective
+    several = "+" in first.unit or "*" in first.unit
     text = f"{first.layer} in " if several else f"Unit {first.unit} of {first.layer} in "
     text = (text + setting_name(target)) if setting_name(target) else text.removesuffix(" in ")
     text += f": {counted(len(unit.shots), 'image')}, found "

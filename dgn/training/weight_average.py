@@ -25,9 +25,11 @@ class WeightAverage(nn.Module):
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Updates the average with the weights of the network."""
+        """Updates the average with the weights of the network; its buffers are copied, not averaged."""
         rate = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 1.0
         torch._foreach_lerp_(list(self.module.parameters()), list(network.parameters()), rate)
+        for buffer, current in zip(self.module.buffers(), network.buffers(), strict=True):
+            buffer.copy_(current)  # the running statistics of a custom generator's batch normalization
         self.updates += 1
 
     def get_extra_state(self) -> Tensor:

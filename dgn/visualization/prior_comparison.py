@@ -78,7 +78,7 @@ def compare_priors(
     task: Task | None = None
     for entry in with_prior:
         try:
-            prior = Prior.load(str(entry.prior), device)
+            prior = Prior.load(str(entry.prior), device, asked.code)
         except UserError as error:
             _leave_out(entry, error)
             continue

@@ -15,11 +15,11 @@ SHEET = "samples.png"
 
 @torch.no_grad()
 def write_samples(prior: Prior, count: int, seed: int, folder: Path) -> Path:
-    """Writes a sheet of `count` decoded draws from the prior's code model; returns its path.
+    """Writes a sheet of `count` decoded draws from the prior's code model, or its noise; returns its path.
 
-    Raises UserError if the prior has no code model.
+    Raises UserError if the prior has neither.
     """
-    if prior.code_model is None:
+    if prior.code_model is None and prior.noise is None:
         refit = command("train", "task=code_prior", "kind=diffusion", override("prior", prior.source))
         raise UserError(f"{prior.source} has no code model to draw from; fit one with `{refit}`")
     images = torch.cat([prior.decode(codes).cpu() for codes in prior.sample(count, seed).split(64)])

@@ -120,8 +120,10 @@ class PriorComparison:
         search: how searches run, alike for all priors.
         start: where they start: "noise", "sample" or an image's path.
         reference_images: the number of real images that preferred images are compared with; 0: none.
+        code: the user's own code that may be run for priors with a custom generator.
     """
 
     search: SearchSettings
     start: str = "noise"
     reference_images: int = 500
+    code: Sequence[str] = ()

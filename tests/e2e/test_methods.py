@@ -94,7 +94,7 @@ def test_a_code_model_is_fitted_to_a_prior_and_draws_and_guides(trained):
     _, err = user.run("visualize.py", *QUICK, "method=guided", "units=fc8:0", f"prior={path}", status=2)
     assert "task=code_prior kind=diffusion" in err
     assert len(err.strip().splitlines()) == 1
-    folder = user.folder / "outputs" / "modelled"
+    folder = user.folder / "modelled"  # not under outputs/, where other tests look for the newest prior
     more = ["data=doodles", "data.train_images=220", "data.val_images=16", "data.cache=none", f"hydra.run.dir={folder}"]
     user.run("train.py", "task=code_prior", "kind=diffusion", "code_model.steps=4", "code_model.width=16",
              f"prior={path}", "trainer.accelerator=cpu", *more)  # fmt: skip
@@ -143,7 +143,7 @@ def test_principal_axes_are_added_to_a_prior_without_them_and_searched(trained):
     _, err = user.run("visualize.py", *QUICK, *method, "prior=without.safetensors", status=2)
     assert "task=statistics prior=" in err
     assert "Traceback" not in err
-    images = ["statistics.images=32", "trainer.accelerator=cpu"]
+    images = ["statistics.images=32", "trainer.accelerator=cpu", "hydra.run.dir=refitted"]
     out, _ = user.run("train.py", "task=statistics", "prior=without.safetensors", *images)
     refitted = out.strip().splitlines()[-1]
     again = Prior.load(user.folder / refitted)

@@ -14,6 +14,8 @@ One objective:
     dream(conv4)              the whole layer: the mean square of its activations
     match(fc6,photo.jpg)      match the code of that image (or of an .npy file, or written out)
     sum(conv5:0-31@mean)      the sum of these units
+    sae(FILE,layer=conv5):12  latent 12 of a sparse autoencoder of conv5; without layer=, of what FILE says it reads
+    dict(FILE,layer=conv5):3  atom 3 of a plain dictionary (PCA, NMF, directions), or unit 3 of a linear probe
 
 Combinations of these with + - * and parentheses, also across layers:
 
@@ -232,8 +234,10 @@ class _Parser(UnitNames):
 
     def _layer_argument(self) -> tuple[str, tuple[int, ...]]:
         start = self._here()
-        name = self._taken(r"[^,()@]*", start)
-        self.at = start + len(name)
+        name, self.at = self._dictionary(start)
+        if not name:
+            name = self._taken(r"[^,()@]*", start)
+            self.at = start + len(name)
         return name.strip(), self._shape(name.strip(), start)
 
     def _source(self, shape: tuple[int, ...], layer: str, start: int) -> tuple[str, Tensor]:

@@ -4,6 +4,7 @@ import re
 from typing import NoReturn
 
 from dgn.errors import UserError
+from dgn.networks.quoting import STRING, unquoted
 
 
 class Text:
@@ -13,11 +14,11 @@ class Text:
         self.text, self.at = text, 0
 
     def _string(self) -> str:
-        match = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"").match(self.text, self.at)
+        match = STRING.match(self.text, self.at)
         if not match:
             self._fail("this quotation mark is not closed", self.at)
         self.at = match.end()
-        return re.sub(r"\\(.)", r"\1", match[1] if match[1] is not None else match[2])
+        return unquoted(match)
 
     def _taken(self, pattern: str, at: int) -> str:
         """Returns what a pattern matches from position `at`; "" if it does not match."""

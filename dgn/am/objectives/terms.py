@@ -4,13 +4,14 @@ A term reads one layer's activations. `of` returns its value on every image. `re
 kind, each on its own image, in a constant number of tensor operations.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from dgn.networks.quoting import quoted
 
 Position = tuple[int, ...] | str | None
 """(row, column) of a map, (token,), "mean", or None for a vector's units, which have no position."""
@@ -215,14 +216,6 @@ def literal(values: Tensor) -> str:
 def number(value: float) -> str:
     """Returns a number in the fewest digits that parse back to it."""
     return repr(float(value)).removesuffix(".0")
-
-
-def quoted(source: str) -> str:
-    """Returns a source unchanged, or quoted if it contains characters with a meaning in the unit language."""
-    if source.startswith("{") or re.fullmatch(r"[^\s,(){}'\"\\](?:[^,(){}'\"\\]*[^\s,(){}'\"\\])?", source):
-        return source
-    escaped = source.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _at(position: Position) -> str:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dgn.am.objectives.scanner import Text
 from dgn.am.objectives.terms import Position, Unit
 from dgn.errors import UserError
+from dgn.networks.dictionaries import BEFORE, dictionary_at
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.layer_names import POOLS
 
+_SUFFIXES = rf"(?:{BEFORE})?(?::(?:{'|'.join(POOLS)}))?(?=\s*(?:[:,)]|$))"
 _EXAMPLES = "LAYER:UNIT, for example fc8:3, fc8:all or conv5:12@4,4"
 
 
@@ -24,8 +26,13 @@ class UnitNames(Text):
 
     def _units(self) -> list[Unit]:
         start = self._here()
-        layer = next((n for n in self.layer_names if self.text.startswith(n + ":", start)), None)
-        if layer is None:
+        layer, end = self._dictionary(start)
+        if not layer:
+            layer = next((n for n in self.layer_names if self.text.startswith(n + ":", start)), "")
+            end = start + len(layer)
+        elif not self.text.startswith(":", end):
+            self._fail(f"{layer} names no unit; write {layer}:0, {layer}:0-9 or {layer}:all", start)
+        if not layer:
             word = self._taken(r"[^,+*()@]*", start).strip()
             name, colon, _ = word.rpartition(":")
             if not colon or not name:
@@ -33,11 +40,22 @@ class UnitNames(Text):
             self._shape(name, start)
             self._fail(f"{word!r} names no unit; write {_EXAMPLES}", start)
         shape, labels = self._shape(layer, start), self.target.layer_labels(layer)
-        self.at = start + len(layer) + 1
+        self.at = end + 1
         indices = self._indices(layer, self.target.layer(layer).units, labels)
         place = self._place()
         position = self._position(place, shape, start)
         return [Unit(layer, index, position, labels[index] if labels else "") for index in indices]
+
+    def _dictionary(self, start: int) -> tuple[str, int]:
+        """Returns the layer of a dictionary, `sae(FILE)`, and the position after it; "" if none is named at `start`."""
+        try:
+            found = dictionary_at(self.text, start)
+        except UserError as error:
+            self._fail(str(error), start)
+        if found is None:
+            return "", start
+        suffix = self._taken(_SUFFIXES, found[1])
+        return f"{found[0]}{suffix}", found[1] + len(suffix)
 
     def _indices(self, layer: str, count: int, labels: Sequence[str]) -> Sequence[int]:
         start = self._here()

@@ -4,6 +4,7 @@ Weights are also read from nested containers ("state_dict", "model", ...). Code 
 """
 
 import argparse
+import io
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -45,18 +46,29 @@ def read_state_dict(path: str | Path, container: str | None = None) -> dict[str,
             modules), or if it has several containers and none of them is in `CONTAINERS`.
     """
     path = weights_file(path)
-    content = _read(path)
+    content = read_checkpoint(path)
     if container is None:
-        return _open_containers(content, path)
+        return open_containers(content, path)
     return _named_container(content, container, path)
 
 
-def _read(path: Path) -> object:
-    """Reads the file by its first bytes: safetensors, a pickle in a zip archive, or a bare pickle."""
+def read_checkpoint(path: Path, offset: int = 0) -> object:
+    """Returns the content of a checked file by its first bytes: safetensors, a pickle in a zip archive, a bare pickle.
+
+    Args:
+        path: The file, as from `weights_file`.
+        offset: The number of bytes before the checkpoint, where another library has written a line of its own.
+
+    Raises:
+        UserError: As `read_state_dict`.
+    """
     with path.open("rb") as file:
+        file.seek(offset)
         start = file.read(9)
+        file.seek(offset)
+        rest = io.BytesIO(file.read()) if offset else path
     is_safetensors = start[8:] == b"{"  # the JSON header, after its length
-    if not is_safetensors and not start.startswith((b"PK", b"\x80")):
+    if (offset and is_safetensors) or not (is_safetensors or start.startswith((b"PK", b"\x80"))):
         raise UserError(
             f"{path} is not a weights file of a supported format: give a PyTorch state dict "
             "(.pt, .pth, .th, .ckpt, .bin) or .safetensors"
@@ -65,7 +77,7 @@ def _read(path: Path) -> object:
     with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of TorchScript before it refuses it
         try:
-            return load_file(path) if is_safetensors else torch.load(path, map_location="cpu", weights_only=True)
+            return load_file(path) if is_safetensors else torch.load(rest, map_location="cpu", weights_only=True)
         # With a damaged pickle the unpickler can raise any exception (IndexError, KeyError, ...).
         except Exception as error:
             message = str(error).strip() or type(error).__name__
@@ -92,7 +104,7 @@ def _needs_execution(message: str) -> str | None:
     return None
 
 
-def _open_containers(content: object, path: Path) -> dict[str, Tensor]:
+def open_containers(content: object, path: Path) -> dict[str, Tensor]:
     """Returns the weights in a checkpoint, opening nested containers."""
     for _ in range(_MAX_DEPTH):
         inner = _containers(content)
@@ -117,7 +129,7 @@ def _named_container(content: object, container: str, path: Path) -> dict[str, T
     for name in container.split("."):
         inside = inside.get(name) if isinstance(inside, Mapping) else None
     if isinstance(inside, Mapping) and any(True for _ in _tensors(inside)):
-        return _open_containers(inside, path)
+        return open_containers(inside, path)
     inner = _containers(content)
     for mapping in (content, *inner.values()):
         names = dict(_tensors(mapping)) if isinstance(mapping, Mapping) else {}

@@ -1,0 +1,155 @@
+"""The custom generator: a module of the user's own code, codes in and images out.
+
+A prior file holds its weights and the name of the code, and is opened only when the user names the code too.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dgn.errors import UserError
+from dgn.networks.assemble import arguments
+from dgn.networks.custom import absolute, make_module
+from dgn.networks.foreign_code import format_error
+from dgn.networks.generator_base import Generator
+from dgn.networks.inputs import InputSpace
+
+_BEYOND = 10.0
+"""How far from black and white a pixel may be before training, in multiples of their distance.
+
+Weights that are not trained give any values near 0; a module whose range is another one, as 0..255, gives far more.
+"""
+
+
+class CustomGenerator(Generator):
+    """A generator of the user's own code.
+
+    Args:
+        code_shape, image_size, normalize_codes: As in `Generator`.
+        model: `package.module:callable` or `path/to/file.py:callable`, relative to the working directory. The callable
+            returns an nn.Module that maps float32 codes (N, *code_shape) to float32 images
+            (N, 3, image_size, image_size). It gets `code_shape`, `image_size` and `width` if it has parameters of these
+            names.
+        args: Further arguments of the callable, plain values.
+        values: The module's values of black and of white.
+        width: A size of the network, for the callable.
+
+    Raises:
+        UserError: If the code is not found or fails, or if the module's images have another size, dtype or range, or
+            no gradient. It is checked by one pass.
+    """
+
+    kind = "custom"
+
+    def __init__(
+        self,
+        code_shape: Sequence[int],
+        image_size: int,
+        model: str | None = None,
+        args: Mapping[str, Any] | None = None,
+        values: Sequence[float] = (0.0, 1.0),
+        normalize_codes: bool = True,
+        width: float | None = None,
+    ) -> None:
+        super().__init__(code_shape, image_size, space_of_values(values), normalize_codes)
+        if not model:
+            raise UserError(
+                "generator=custom: which generator? give generator.model=package.module:callable or "
+                "generator.model=path/to/file.py:callable"
+            )
+        self.model, self.args, self.width = absolute(model), arguments(args), width
+        self.values = [float(value) for value in values]
+        self.uncropped_size = image_size
+        offered = {"code_shape": self.module_code_shape, "image_size": image_size, "width": width}
+        with torch.device("cpu"), torch.inference_mode(False):  # own code may read files, and compute
+            self.network = make_module(self.model, self.args, offered)
+            check_module(self.network, self.model, self._example(), image_size, self.values)
+
+    @property
+    def own_code(self) -> str:
+        return self.model
+
+    @property
+    def module_code_shape(self) -> tuple[int, ...]:
+        """The shape of the code that the callable is told."""
+        return self.code_shape
+
+    def raw(self, codes: Tensor) -> Tensor:
+        images: Tensor = self.network(codes)
+        return images
+
+    def architecture(self) -> dict[str, Any]:
+        return {"model": self.model, "args": self.args, "values": self.values, "width": self.width}
+
+    def spec(self) -> dict[str, Any]:
+        return {key: value for key, value in super().spec().items() if key != "output_space"}  # follows from values
+
+    def _example(self) -> tuple[Tensor, ...]:
+        """What the module is called with, for two codes."""
+        return (torch.randn(2, *self.code_shape, generator=torch.Generator().manual_seed(0)),)
+
+
+def space_of_values(values: Sequence[float]) -> InputSpace:
+    """Returns the space of images whose black and white are these two values. Raises UserError for other values."""
+    if isinstance(values, str) or len(values) != 2 or not float(values[0]) < float(values[1]):
+        raise UserError(f"values={values}: give the values of black and white: [0,1], [-1,1] or [0,255]")
+    scale = 1.0 / (float(values[1]) - float(values[0]))
+    return InputSpace(mean=(-float(values[0]) * scale,) * 3, std=(scale,) * 3)
+
+
+def check_module(
+    network: nn.Module, model: str, inputs: Sequence[Tensor], image_size: int | None, values: Sequence[float]
+) -> int:
+    """Checks a module by one pass over two codes, in evaluation mode.
+
+    Args:
+        network: The module.
+        model: Its name in messages.
+        inputs: What it is called with; the first are two codes.
+        image_size: The side that its images must have, in pixels; None: any.
+        values: Its values of black and white.
+
+    Returns:
+        The side of its images in pixels.
+
+    Raises:
+        UserError: If it fails, or its images have another shape, dtype or range, or no gradient.
+    """
+    shape = "x".join(map(str, inputs[0].shape[1:]))
+    codes = inputs[0].clone().requires_grad_()
+    mode = network.training
+    try:
+        with torch.enable_grad():
+            images = network.train(False)(codes, *inputs[1:])
+    except Exception as error:  # user code can raise anything
+        raise UserError(f"{model} cannot be run on codes of {shape}: {format_error(error)}") from error
+    finally:
+        network.train(mode)
+    if not isinstance(images, Tensor):
+        raise UserError(f"{model} gives a {type(images).__name__} for codes of {shape}; it must give images, a tensor")
+    if images.dtype != torch.float32:
+        kind = str(images.dtype).removeprefix("torch.")
+        raise UserError(f"{model} gives images of {kind}; they must be float32 (.float() at its end)")
+    given, size = "x".join(map(str, images.shape)), image_size or images.shape[-1]
+    if images.shape != (2, 3, size, size):
+        raise UserError(f"{model} gives {given} for two codes of {shape}; their images must be 2x3x{size}x{size}")
+    low, high = (float(value) for value in images.detach().aminmax())
+    black, white = (float(value) for value in values)
+    margin = _BEYOND * (white - black)
+    if not black - margin <= low <= high <= white + margin:  # also false for values that are not finite
+        raise UserError(
+            f"{model} gives pixels of {low:.4g} .. {high:.4g}, and black and white are {black:g} and {white:g} here; "
+            "say what they are with values=[0,255] or values=[-1,1], or check its weights"
+        )
+    _check_trainable(network, model, images, codes)
+    return int(size)
+
+
+def _check_trainable(network: nn.Module, model: str, images: Tensor, codes: Tensor) -> None:
+    gradient = torch.autograd.grad(images.sum(), codes, allow_unused=True)[0] if images.requires_grad else None
+    if gradient is None:
+        raise UserError(f"{model}: no gradient passes from its images to its codes; leave out no_grad and detach")
+    if any(not isinstance(tensor, Tensor) for tensor in network.state_dict().values()):
+        raise UserError(f"{model}: its state_dict holds more than tensors, which no prior file can hold")
