@@ -20,7 +20,7 @@ OF_TIME = ("seconds",)
 def stopped(user, folder: Path, number: int, kept: int, *arguments: str) -> tuple[int, str]:
     """Starts a run, signals its process group when it has kept some batches, and returns its status and errors."""
     process = user.start("visualize.py", *arguments, f"hydra.run.dir={folder}", session=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while len(list((folder / SEARCHES / "0-preferred").glob("**/[0-9]*.safetensors"))) < kept:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
