@@ -11,7 +11,7 @@ PSNR        of reconstructions G(E(x)) of validation images, dB
 features    |E(G) - E(x)| / |E(x)| at the layer of the encoder that is its trunk
 Frechet     distance of the reconstructions to the images they are made from, in the judge's features
 recognized  share of the reconstructions in whose class the judge puts them
-lattice     strength of a regular pattern in the reconstructions, from their spectrum (`lattice`); 1 to 2: none
+lattice     peak of one spatial frequency in the spectrum of the reconstructions (`lattice`); 1: no peak
 search      the same two for `dgn_am` from noise (4 seeds of each class), and the diversity of its pictures
 
 The judge shares nothing with the networks that D looks through: --judge names its config (default: mini_resnet).
