@@ -13,6 +13,7 @@ from torch import nn
 from dgn.am.objectives import parse_units
 from dgn.errors import UserError
 from dgn.networks.dictionaries import abbreviated, dictionary_at, open_encoder
+from dgn.networks.dictionaries.files import read_dictionary
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
 
@@ -41,10 +42,10 @@ def tensors(**arrays):
 WEIGHTS = {"W_enc": W_ENC, "b_enc": B_ENC, "W_dec": W_DEC, "b_dec": B_DEC}
 
 
-def saev(path, header):
+def saev(path, header, **more):
     with path.open("wb") as file:
         file.write(json.dumps(header).encode() + b"\n")
-        torch.save(tensors(**WEIGHTS), file)
+        torch.save(tensors(**WEIGHTS, **more), file)
     return path
 
 
@@ -67,6 +68,41 @@ def latents(text, x=X):
 def test_saev(tmp_path, header, expected):
     """b_dec is subtracted up to schema 1; the k largest keep their sign (12 of 15: some are negative)."""
     np.testing.assert_allclose(latents(f"sae({saev(tmp_path / 'sae.pt', header)})"), expected, **CLOSE)
+
+
+@pytest.mark.parametrize("threshold", [0.4, 0.0, -1.0])
+def test_batch_topk_of_saev_is_evaluated_with_its_threshold(tmp_path, threshold):
+    """And as ReLU if the threshold is not positive, as saev's own module does."""
+    header = {"schema": 5, "cfg": {"activation": {"cls": "BatchTopK", "params": {"top_k": 3}}}}
+    file = saev(tmp_path / "sae.pt", header, **{"activation.threshold": np.float32(threshold)})
+    np.testing.assert_allclose(latents(f"sae({file})"), np.where(max(threshold, 0) < PRE, PRE, 0), **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ({"schema": 2, "cfg": {"activation": 5}}, "activation 5; an object with cls and params is expected"),
+        ({"schema": 2, "cfg": [1]}, r"cfg \[1\]; an object is expected"),
+        ({"schema": "q", "cfg": {}}, "schema 'q'; a number is expected"),
+        ({"schema": 2, "cfg": {"activation": {"params": {}}}}, r"activation\.cls None"),
+        ({"schema": 2, "cfg": {"activation": {"cls": "TopK", "params": [3]}}}, r"activation\.params \[3\]"),
+        ({"activation": 5}, "activation 5; a name such as relu is expected"),
+    ],
+)
+def test_a_configuration_that_cannot_be_read_is_no_relu(tmp_path, header, message):
+    with pytest.raises(UserError, match=message):
+        latents(f"sae({saev(tmp_path / 'sae.pt', header)})")
+
+
+def test_the_configuration_inside_a_checkpoint(tmp_path):
+    """As Prisma saves it; a JSON beside the file replaces what it says."""
+    config = {"normalize_activations": "layer_norm", "activation_fn_str": "topk", "activation_fn_kwargs": {"k": 4}}
+    torch.save({"cfg": config, "state_dict": tensors(**WEIGHTS)}, tmp_path / "sae.pt")
+    normed = (X - X.mean(1, keepdims=True)) / (X.std(1, keepdims=True, ddof=1) + 1e-5)
+    pre = (normed - B_DEC) @ W_ENC + B_ENC
+    np.testing.assert_allclose(latents(f"sae({tmp_path / 'sae.pt'})"), relu(largest(pre, 4)), **CLOSE)
+    (tmp_path / "sae.json").write_text(json.dumps({"activation_fn_str": "relu"}))
+    np.testing.assert_allclose(latents(f"sae({tmp_path / 'sae.pt'})"), relu(pre), **CLOSE)
 
 
 def test_saelens(tmp_path):
@@ -93,6 +129,8 @@ def test_saelens(tmp_path):
     threshold = np.linspace(0, 2, N).astype(np.float32)
     jumped = np.where(threshold < CENTERED, relu(CENTERED), 0)
     np.testing.assert_allclose(found({"architecture": "jumprelu"}, threshold=threshold), jumped, **CLOSE)
+    zeros = found({"architecture": "jumprelu"}, threshold=0 * threshold)
+    np.testing.assert_allclose(zeros, relu(CENTERED), **CLOSE)
     with pytest.raises(UserError, match=r"expected_average_only_in.*scale=0\.2"):
         found({"normalize_activations": "expected_average_only_in"})
     found = latents(f"sae({folder},scale=0.5)")
@@ -108,7 +146,11 @@ def test_overcomplete(tmp_path):
         torch.save(tensors(**shared, **more), path)
         return latents(f"sae({path}{options})")
 
-    np.testing.assert_allclose(found(), relu(PRE), **CLOSE)
+    with pytest.raises(
+        UserError, match=r"do not say the activation function: .*top_k=32\).*threshold=.*activation=relu"
+    ):
+        found()
+    np.testing.assert_allclose(found(",activation=relu"), relu(PRE), **CLOSE)
     np.testing.assert_allclose(found(",top_k=4"), largest(relu(PRE), 4), **CLOSE)
     np.testing.assert_allclose(found(",threshold=0.7"), np.where(PRE > 0.7, PRE, 0), **CLOSE)
     thresholds = np.linspace(-2, 0.5, N).astype(np.float32)
@@ -117,10 +159,10 @@ def test_overcomplete(tmp_path):
     variance = np.linspace(0.1, 3, N).astype(np.float32)
     norm = {"encoder.final_block.1.weight": gain, "encoder.final_block.1.bias": shift}
     layer_norm = (PRE - PRE.mean(1, keepdims=True)) / np.sqrt(PRE.var(1, keepdims=True) + 1e-5) * gain + shift
-    np.testing.assert_allclose(found(**norm), relu(layer_norm), **CLOSE)
+    np.testing.assert_allclose(found(",activation=relu", **norm), relu(layer_norm), **CLOSE)
     norm |= {"encoder.final_block.1.running_mean": mean, "encoder.final_block.1.running_var": variance}
     batch_norm = (PRE - mean) / np.sqrt(variance + 1e-5) * gain + shift
-    np.testing.assert_allclose(found(**norm), relu(batch_norm), **CLOSE)
+    np.testing.assert_allclose(found(",activation=relu", **norm), relu(batch_norm), **CLOSE)
     with pytest.raises(UserError, match="several layers"):
         found(**{"encoder.mlp_blocks.0.0.weight": W_ENC})
 
@@ -295,6 +337,11 @@ def test_titles_name_a_dictionary_by_its_file_alone(objective, short):
         (lambda p: torch.save(tensors(**WEIGHTS), p), "sae(PATH,layer=patches)", "names no unit"),
         (lambda p: torch.save(tensors(**WEIGHTS), p), "sae(PATH,layer=patches,top_k=99):0", "top_k=99 of 15"),
         (lambda p: torch.save(tensors(**WEIGHTS), p), "sae(PATH,laier=patches):0", "takes no laier=; it takes layer="),
+        (
+            lambda p: torch.save(tensors(**WEIGHTS), p),
+            "sae(PATH,layer=patches,activation=relu,top_k=3):0",
+            "activation=relu has no top_k=",
+        ),
         (lambda p: torch.save(tensors(**WEIGHTS), p), "sae(PATH,layer=patches:0", "cannot be read here"),
         (
             lambda p: torch.save(tensors(**WEIGHTS | {"b_enc": B_ENC * np.nan}), p),
@@ -322,6 +369,25 @@ def test_a_wrong_file_gets_one_line(net, tmp_path, write, units, message):
         parse_units(units.replace("PATH", str(path)), net)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_damaged_arrays_get_one_line(tmp_path):
+    """Single bytes are replaced, mostly in the headers, where they raise most kinds of exceptions."""
+    np.save(tmp_path / "a.npy", W_DEC)
+    np.savez_compressed(tmp_path / "a.npz", components=W_DEC)
+    random = np.random.default_rng(1)
+    refused = 0
+    for file in (tmp_path / "a.npy", tmp_path / "a.npz"):
+        whole = file.read_bytes()
+        for _ in range(80):
+            damaged = bytearray(whole)
+            damaged[random.integers(6, 120)] = random.integers(256)
+            file.write_bytes(damaged)
+            try:
+                read_dictionary(str(file))
+            except UserError as error:
+                refused += "\n" not in str(error)
+    assert refused > 40
 
 
 class Trap:

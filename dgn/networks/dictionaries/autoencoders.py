@@ -26,8 +26,10 @@ _LINEAR = ("encoder.final_block.0", "encoder.0", "encoder")
 """Where the linear layer of an encoder is, in order of preference."""
 _CENTERS = ("b_dec", "bias", "pre_bias")
 """Names of what is subtracted from the input and added to the reconstruction."""
-_THRESHOLDS = {"threshold": False, "log_threshold": True, "thresholds": True}
+_THRESHOLDS = {"threshold": False, "activation.threshold": False, "log_threshold": True, "thresholds": True}
 """Names of the thresholds of JumpReLU, and whether they are logarithms (Overcomplete's JumpSAE)."""
+_ESTIMATED = "activation.threshold"
+"""The threshold that saev's BatchTopK estimates in training; at 0 or below, it evaluates as ReLU."""
 
 
 def make_autoencoder(file: DictionaryFile, settings: Settings, name: DictionaryName) -> SparseEncoder:
@@ -132,19 +134,10 @@ def _sparsity(
     if top_k is None and "k" in tensors and tensors["k"].numel() == 1:
         top_k = int(tensors["k"])
     kind = settings.activation
-    if kind == "batchtopk":
-        kind = "topk" if threshold is None else "jumprelu"
-    if kind is None:
-        if threshold is not None:
-            kind = "jumprelu"
-        elif top_k:
-            kind = "topk"
-        else:
-            kind = "relu"
-            log.info(
-                "%s: nothing says its activation function, so it is ReLU; give top_k= or threshold= of another",
-                name.file,
-            )
+    if kind in (None, "batchtopk"):
+        # -1 says that there is no threshold (dictionary_learning).
+        has_threshold = threshold is not None and (bool((threshold > 0).any()) or _ESTIMATED in tensors)
+        kind = "jumprelu" if has_threshold else "topk" if kind == "batchtopk" or top_k else _unsaid(tensors, name)
     if kind == "topk":
         if top_k is None:
             raise UserError(f"{name.file} keeps the k largest latents, but k is not in it: give it, as in "
@@ -159,7 +152,20 @@ def _sparsity(
         if threshold.numel() not in (1, latents):
             raise UserError(f"{name.file}: threshold is {_shape(threshold)}; {latents} numbers or one are expected")
         return Sparsity("jumprelu"), threshold.flatten()
-    return Sparsity("relu"), None
+    return Sparsity(kind), None
+
+
+def _unsaid(tensors: Mapping[str, Tensor], name: DictionaryName) -> str:
+    """Returns ReLU for an autoencoder of which nothing says the activation function, where that is probable."""
+    if any(key.startswith(("dictionary.", "encoder.final_block.")) for key in tensors):
+        raise UserError(
+            f"{name.file} is an autoencoder of Overcomplete, whose files do not say the activation function: give the "
+            f"number of latents that TopKSAE and RA-SAE keep, as in {name.with_option('top_k', '32')}, the threshold "
+            "of BatchTopKSAE (threshold=), or activation=relu"
+        )
+    log.info("%s: nothing says its activation function, so it is ReLU; give activation=, top_k= or threshold=",
+             name.file)  # fmt: skip
+    return "relu"
 
 
 def _threshold(tensors: Mapping[str, Tensor], settings: Settings) -> Tensor | None:
@@ -167,8 +173,7 @@ def _threshold(tensors: Mapping[str, Tensor], settings: Settings) -> Tensor | No
         return torch.tensor([settings.threshold])
     for key, is_logarithm in _THRESHOLDS.items():
         if key in tensors:
-            threshold = tensors[key].exp() if is_logarithm else tensors[key]
-            return threshold if bool((threshold > 0).any()) else None  # -1: there is none (dictionary_learning)
+            return tensors[key].exp() if is_logarithm else tensors[key]
     return None
 
 

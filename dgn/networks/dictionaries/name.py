@@ -8,7 +8,7 @@ from dgn.errors import UserError
 from dgn.networks.quoting import STRING, quoted, unquoted
 
 OPTIONS = {
-    "sae": ("layer", "top_k", "threshold", "center", "norm", "scale"),
+    "sae": ("layer", "activation", "top_k", "threshold", "center", "norm", "scale"),
     "dict": ("layer", "code", "key"),
 }
 """The kinds of dictionaries with their options."""
