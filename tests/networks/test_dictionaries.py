@@ -307,6 +307,18 @@ def test_the_layer_that_a_configuration_names(net, tmp_path):
         read({"hook_name": "blocks.7.hook_resid_post"})
 
 
+@pytest.mark.parametrize("hint", ["0", 0])
+def test_a_number_that_is_the_name_of_a_layer(tmp_path, hint):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, D, 4, 4), nn.ReLU(), nn.Flatten(), nn.Linear(16 * D, 3))
+    net = FeatureNet(network, InputSpace(size=(16, 16)), "sequence")
+    save_file(tensors(**WEIGHTS), tmp_path / "a.safetensors")
+    (tmp_path / "a.json").write_text(json.dumps({"layer": hint, "hook_name": "blocks.7.hook_resid_post"}))
+    name = f"sae({tmp_path / 'a.safetensors'})"
+    assert net.layer(name).units == N
+    assert net.dictionaries.attached[name].reads == "0"
+
+
 @pytest.mark.parametrize(
     ("objective", "short"),
     [
@@ -343,6 +355,13 @@ def test_titles_name_a_dictionary_by_its_file_alone(objective, short):
             "activation=relu has no top_k=",
         ),
         (lambda p: torch.save(tensors(**WEIGHTS), p), "sae(PATH,layer=patches:0", "cannot be read here"),
+        (lambda p: None, "sae(layer=patches):0", "sae(layer=patches...) names no file: write sae(FILE,layer=patches)"),
+        (
+            lambda p: torch.save(tensors(**{"encoder.final_block.0.weight": W_ENC.T}), p),
+            "dict(PATH,layer=patches):0",
+            "is an autoencoder: write sae(PATH,layer=patches) for its latents",
+        ),
+        (lambda p: torch.save(tensors(array=np.float32(3)), p), "dict(PATH,layer=patches):0", "array is one number; "),
         (
             lambda p: torch.save(tensors(**WEIGHTS | {"b_enc": B_ENC * np.nan}), p),
             "sae(PATH,layer=patches):0",
@@ -367,7 +386,7 @@ def test_a_wrong_file_gets_one_line(net, tmp_path, write, units, message):
     write(path)
     with pytest.raises(UserError) as raised:
         parse_units(units.replace("PATH", str(path)), net)
-    assert message in str(raised.value)
+    assert message.replace("PATH", str(path)) in str(raised.value)
     assert "\n" not in str(raised.value)
 
 

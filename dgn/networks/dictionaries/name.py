@@ -64,6 +64,11 @@ def dictionary_at(text: str, at: int = 0) -> tuple[DictionaryName, int] | None:
             f"{kind}(...) cannot be read here; write {kind}(FILE):UNIT or {kind}(FILE,layer=NAME):UNIT, and names "
             "that contain , ( ) or a quotation mark in quotation marks"
         )
+    if re.match(rf"(?:{'|'.join(OPTIONS[kind])})\s*=", match["file"]):
+        first = match["file"].strip()
+        raise UserError(
+            f"{kind}({first}...) names no file: write {kind}(FILE,{first}); a file of that name needs quotation marks"
+        )
     options: list[tuple[str, str]] = []
     for option in _OPTION.finditer(match["options"]):
         key, value = option[1], _value(option[2])
