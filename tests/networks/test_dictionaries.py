@@ -12,7 +12,7 @@ from torch import nn
 
 from dgn.am.objectives import parse_units
 from dgn.errors import UserError
-from dgn.networks.dictionaries import abbreviated, dictionary_at, open_encoder
+from dgn.networks.dictionaries import abbreviated, dictionary_at, least_squares, open_encoder
 from dgn.networks.dictionaries.files import read_dictionary
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
@@ -210,6 +210,22 @@ def test_codes_of_nmf_are_non_negative_least_squares(tmp_path, count):
     np.testing.assert_allclose(found @ atoms, exact @ atoms, atol=2e-3)  # float32, atoms nearly dependent
     if count <= D:
         np.testing.assert_allclose(found, exact, atol=5e-3)
+
+
+@pytest.mark.parametrize(("count", "width"), [(64, 40), (24, 96)])
+def test_non_negative_codes_of_many_inputs_do_not_depend_on_the_steps(monkeypatch, count, width):
+    """More inputs than are solved at once; without any step, pivoting alone finds the minimum."""
+    monkeypatch.setattr(least_squares, "LARGEST", 100 * count**2)
+    random = np.random.default_rng(2)
+    atoms, inputs = (random.random((size, width)).astype(np.float32) for size in (count, 230))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    gram, products = torch.from_numpy(atoms @ atoms.T), torch.from_numpy(inputs @ atoms.T)
+    gram += 1e-6 * torch.eye(count)
+    found = least_squares.non_negative(gram, products)
+    exact = np.stack([nnls(atoms.T.astype(np.float64), x)[0] for x in inputs[::20].astype(np.float64)])
+    np.testing.assert_allclose(found[::20], exact, atol=1e-3)  # 1e-5 is usual; the ridge of 1e-6 and float32
+    monkeypatch.setattr(least_squares, "STEPS", 0)
+    np.testing.assert_allclose(least_squares.non_negative(gram, products), found, atol=1e-3)
 
 
 def test_the_gradient_of_non_negative_codes(tmp_path):
