@@ -201,13 +201,14 @@ def test_plain_dictionaries(tmp_path):
 @pytest.mark.parametrize("count", [3, 6, 20])
 def test_codes_of_nmf_are_non_negative_least_squares(tmp_path, count):
     """Against scipy's active-set method; with more atoms than units the minimum is unique in h D only."""
-    atoms = RANDOM.random((count, D)).astype(np.float32)
+    random = np.random.default_rng(count)
+    atoms = random.random((count, D)).astype(np.float32)
     np.save(tmp_path / "nmf.npy", atoms)
-    inputs = np.concatenate([RANDOM.random((20, D)), RANDOM.normal(size=(10, D))]).astype(np.float32)
+    inputs = np.concatenate([random.random((200, D)), random.normal(size=(100, D))]).astype(np.float32)
     found = latents(f"dict({tmp_path / 'nmf.npy'},code=nnls)", inputs)
     exact = np.stack([nnls(atoms.T.astype(np.float64), x)[0] for x in inputs.astype(np.float64)])
     assert (found >= 0).all()
-    np.testing.assert_allclose(found @ atoms, exact @ atoms, atol=2e-3)  # float32, atoms nearly dependent
+    np.testing.assert_allclose(found @ atoms, exact @ atoms, atol=2e-3)  # the ridge of 1e-6, atoms nearly dependent
     if count <= D:
         np.testing.assert_allclose(found, exact, atol=5e-3)
 
@@ -219,13 +220,13 @@ def test_non_negative_codes_of_many_inputs_do_not_depend_on_the_steps(monkeypatc
     random = np.random.default_rng(2)
     atoms, inputs = (random.random((size, width)).astype(np.float32) for size in (count, 230))
     atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
-    gram, products = torch.from_numpy(atoms @ atoms.T), torch.from_numpy(inputs @ atoms.T)
-    gram += 1e-6 * torch.eye(count)
+    units = torch.from_numpy(atoms).double()
+    gram, products = units @ units.T + 1e-6 * torch.eye(count), torch.from_numpy(inputs).double() @ units.T
     found = least_squares.non_negative(gram, products)
     exact = np.stack([nnls(atoms.T.astype(np.float64), x)[0] for x in inputs[::20].astype(np.float64)])
-    np.testing.assert_allclose(found[::20], exact, atol=1e-3)  # 1e-5 is usual; the ridge of 1e-6 and float32
+    np.testing.assert_allclose(found[::20], exact, atol=1e-3)  # the ridge of 1e-6 changes it by 1e-5
     monkeypatch.setattr(least_squares, "STEPS", 0)
-    np.testing.assert_allclose(least_squares.non_negative(gram, products), found, atol=1e-3)
+    np.testing.assert_allclose(least_squares.non_negative(gram, products), found, atol=1e-6)
 
 
 def test_the_gradient_of_non_negative_codes(tmp_path):

@@ -197,14 +197,15 @@ class NonNegative(Encoder):
         return True
 
     def before(self, x: Tensor) -> Tensor:
-        units = self.units.to(x.dtype)
+        exact = torch.float32 if x.device.type == "mps" else torch.float64  # which MPS lacks
+        units = self.units.to(exact)
         gram = units @ units.T
-        gram = gram + 1e-6 * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)  # atoms may be dependent
-        products = x @ units.T
+        gram = gram + 1e-6 * torch.eye(len(gram), dtype=exact, device=gram.device)  # atoms may be dependent
+        products = x.to(exact) @ units.T
         flat = products.reshape(-1, self.latents)
         coefficients = non_negative(gram, flat)
         before = coefficients + (flat - coefficients @ gram) / gram.diagonal()
-        return before.view(products.shape) / self.lengths.to(x.dtype)
+        return (before.view(products.shape) / self.lengths.to(exact)).to(x.dtype)
 
     def activation(self, before: Tensor) -> Tensor:
         return before.relu()

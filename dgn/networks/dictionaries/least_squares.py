@@ -12,18 +12,20 @@ from torch import Tensor
 STEPS = 100
 """Steps of FISTA. More of them leave fewer inputs to pivoting; the result is the same."""
 LARGEST = 2**22
-"""Numbers in the linear systems that are solved at once: 16 MiB in float32."""
+"""Numbers in the linear systems that are solved at once: 32 MiB in float64."""
 
 
 def non_negative(gram: Tensor, products: Tensor) -> Tensor:
     """Returns the coefficients (P, n) of P inputs. The gradient is that of the least squares on the positive ones.
+
+    In float32, with nearly dependent atoms, rounding decides which coefficients are positive.
 
     Args:
         gram: (n, n), the inner products of the atoms; positive definite.
         products: (P, n), the inner products of the inputs with the atoms.
     """
     with torch.no_grad():
-        support = _pivoted(gram, products, _estimated(gram, products) > 0)
+        support = _pivoted(gram, products, _estimated(gram.float(), products.float()) > 0)
     return _on_support(gram, products, support)
 
 
@@ -46,7 +48,7 @@ def _estimated(gram: Tensor, products: Tensor) -> Tensor:
 def _pivoted(gram: Tensor, products: Tensor, support: Tensor) -> Tensor:
     """Returns where the coefficients are positive, (P, n), by block principal pivoting from an estimate of it."""
     count = products.shape[1]
-    tolerance = 1e-6 * products.abs().amax(1, keepdim=True)
+    tolerance = torch.finfo(gram.dtype).eps ** 0.5 * products.abs().amax(1, keepdim=True)
     fewest = torch.full((len(products),), count + 1, device=products.device)
     patience = torch.full_like(fewest, 3)
     order = torch.arange(count, device=products.device)
