@@ -39,6 +39,7 @@ def tensors(**arrays):
     return {key: torch.from_numpy(np.asarray(array)).clone() for key, array in arrays.items()}
 
 
+GATED = {key: RANDOM.normal(size=N).astype(np.float32) for key in ("r_mag", "b_gate", "b_mag")}
 WEIGHTS = {"W_enc": W_ENC, "b_enc": B_ENC, "W_dec": W_DEC, "b_dec": B_DEC}
 
 
@@ -165,6 +166,32 @@ def test_overcomplete(tmp_path):
     np.testing.assert_allclose(found(",activation=relu", **norm), relu(batch_norm), **CLOSE)
     with pytest.raises(UserError, match="several layers"):
         found(**{"encoder.mlp_blocks.0.0.weight": W_ENC})
+
+
+@pytest.mark.parametrize("relaxed", [False, True])
+def test_an_encoder_that_overcomplete_ties_to_its_dictionary(tmp_path, relaxed):
+    candidates, mixture = (RANDOM.random(size).astype(np.float32) for size in ((8, D), (N, 8)))
+    parts = {"W": mixture, "C": candidates, "Relax": W_DEC} if relaxed else {"_weights": W_DEC}
+    atoms = mixture @ candidates + W_DEC if relaxed else W_DEC
+    tied = {f"{place}.{key}": array for place in ("dictionary", "encoder.tied_to") for key, array in parts.items()}
+    tied |= {"dictionary.multiplier": np.float32(0.5), "encoder.tied_to.multiplier": np.float32(0.5)}
+    torch.save(tensors(**tied, **{"encoder.bias": B_ENC}), tmp_path / "sae.pt")
+    pre = X @ (np.exp(0.5) * atoms.T) + B_ENC
+    np.testing.assert_allclose(latents(f"sae({tmp_path / 'sae.pt'},top_k=4)"), largest(relu(pre), 4), **CLOSE)
+
+
+def test_gated_and_tanh(tmp_path):
+    path = tmp_path / "sae.pt"
+    magnitude = (X - B_DEC) @ (W_ENC * np.exp(GATED["r_mag"])) + GATED["b_mag"]
+    expected = np.where((X - B_DEC) @ W_ENC + GATED["b_gate"] > 0, relu(magnitude), 0)
+    assert ((expected == 0) & (magnitude > 0)).any()
+    torch.save({"cfg": {"architecture": "gated"}, "state_dict": tensors(**WEIGHTS, **GATED)}, path)
+    np.testing.assert_allclose(latents(f"sae({path})"), expected, **CLOSE)
+    names = {"encoder.weight": W_ENC.T, "decoder_bias": B_DEC, "r_mag": GATED["r_mag"]}
+    torch.save(tensors(**names, gate_bias=GATED["b_gate"], mag_bias=GATED["b_mag"]), path)  # dictionary_learning
+    np.testing.assert_allclose(latents(f"sae({path})"), expected, **CLOSE)
+    torch.save({"cfg": {"activation_fn_str": "tanh-relu"}, "state_dict": tensors(**WEIGHTS)}, path)
+    np.testing.assert_allclose(latents(f"sae({path})"), np.tanh(relu(CENTERED)), **CLOSE)
 
 
 def test_linear_layers_with_wrappers_and_k_in_the_file(tmp_path):
@@ -378,6 +405,11 @@ def test_titles_name_a_dictionary_by_its_file_alone(objective, short):
             "dict(PATH,layer=patches):0",
             "is an autoencoder: write sae(PATH,layer=patches) for its latents",
         ),
+        (
+            lambda p: torch.save(tensors(Q=B_ENC, **{"encoder.final_block.0.weight": W_ENC.T}), p),
+            "sae(PATH,layer=patches,activation=relu):0",
+            "is a quantized autoencoder",
+        ),
         (lambda p: torch.save(tensors(array=np.float32(3)), p), "dict(PATH,layer=patches):0", "array is one number; "),
         (
             lambda p: torch.save(tensors(**WEIGHTS | {"b_enc": B_ENC * np.nan}), p),
@@ -389,7 +421,17 @@ def test_titles_name_a_dictionary_by_its_file_alone(objective, short):
             "sae(PATH,layer=patches):0",
             "W_enc is 6x15 and W_dec 6x15",
         ),
-        (lambda p: torch.save(tensors(**WEIGHTS | {"r_mag": B_ENC}), p), "sae(PATH,layer=patches):0", "gated"),
+        (lambda p: torch.save(tensors(**WEIGHTS | {"r_mag": B_ENC}), p), "sae(PATH,layer=patches):0", "no gate_bias"),
+        (
+            lambda p: torch.save(tensors(**WEIGHTS, **GATED), p),
+            "sae(PATH,layer=patches,top_k=3):0",
+            "is a gated autoencoder (r_mag): its activation is no topk",
+        ),
+        (
+            lambda p: torch.save(tensors(**WEIGHTS), p),
+            "sae(PATH,layer=patches,activation=gated):0",
+            "is a gated autoencoder without r_mag",
+        ),
         (lambda p: torch.save(tensors(atoms=W_DEC * 0), p), "dict(PATH,layer=patches):0", "atom 0 is 0 everywhere"),
         (
             lambda p: saev(p, {"schema": 2, "cfg": {"activation": {"cls": "Cube"}}}),

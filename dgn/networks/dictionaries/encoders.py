@@ -61,8 +61,8 @@ class Sparsity:
     """The activation function of a sparse autoencoder.
 
     Attributes:
-        kind: "relu"; "topk", the k largest latents (Gao et al. 2024, arXiv 2406.04093); or "jumprelu", those above a
-            threshold (Rajamanoharan et al. 2024, arXiv 2407.14435), as BatchTopK is evaluated too (Bussmann et al.
+        kind: "relu"; "tanhrelu", the hyperbolic tangent of it (Prisma); "topk", the k largest latents (Gao et al.
+            2024, arXiv 2406.04093); or "jumprelu", those above a threshold (Rajamanoharan et al. 2024, arXiv 2407.14435), as BatchTopK is evaluated too (Bussmann et al.
             2024, arXiv 2412.06410).
         k: The number of latents of "topk".
         rectified: Whether the k largest are rectified; saev keeps negative ones.
@@ -131,6 +131,8 @@ class SparseEncoder(Encoder):
             values, indices = before.topk(self.sparsity.k, dim=-1)
             values = values.relu() if self.sparsity.rectified else values
             return torch.zeros_like(before).scatter(-1, indices, values)
+        if self.sparsity.kind == "tanhrelu":
+            return before.relu().tanh()
         if self.threshold is not None:
             return before.relu() * (before > self.threshold.to(before.dtype))
         return before.relu()

@@ -14,6 +14,8 @@ ACTIVATIONS = {
     "topk": "topk",
     "batchtopk": "batchtopk",
     "jumprelu": "jumprelu",
+    "gated": "gated",
+    "tanhrelu": "tanhrelu",
 }
 """Names of activation functions and architectures, in lower case without - and _."""
 NORMS = ("none", "layer_norm", "constant_norm_rescale")
@@ -24,7 +26,8 @@ class Settings:
     """How a sparse autoencoder computes; None: nothing says it.
 
     Attributes:
-        activation: "relu", "topk", "jumprelu" or "batchtopk", which is "jumprelu" if there are thresholds, else "topk".
+        activation: "relu", "topk", "jumprelu", "tanhrelu", "gated" or "batchtopk", which is "jumprelu" if there are
+            thresholds, else "topk".
         top_k: The number of latents that "topk" keeps.
         rectified: Whether these are rectified.
         threshold: A threshold that the user gives.
