@@ -34,7 +34,7 @@ def contact_sheet(
 
     Args:
         images: float (len(titles) * per_group, 3, H, W) in image space, group by group.
-        titles: one per group. Titles and captions that are too long end in an ellipsis.
+        titles: one per group. Titles and captions that are too long are shortened as by `shortened`.
         per_group: the number of images in a group.
         captions: one per image, shown under it.
         scale: the integer factor by which pictures are enlarged; None: so that they are easily seen, and reduced,
@@ -177,16 +177,24 @@ def _plan_at(
 def shortened(text: str, font: Font, width: int) -> str:
     """Returns a text as one line of at most `width` pixels, shortened with an ellipsis if needed.
 
-    Letters that Pillow's font lacks are replaced.
+    A layer's long name is shortened, not the unit that follows it: the units of a layer differ in that alone. Letters
+    that Pillow's font lacks are replaced.
     """
     text = _drawable(" ".join(text.split()))
     if font.getlength(text) <= width:
         return text
+    first = text.partition(" · ")[0]
+    ending = ""
+    if font.getlength(first) > width:
+        layer, colon, unit = first.rpartition(":")
+        if colon and font.getlength(f"…:{unit}") <= width:
+            text, ending = layer, f":{unit}"
     kept, cut = 0, len(text)  # bisection for the longest prefix that fits
     while kept < cut - 1:
         middle = (kept + cut) // 2
-        kept, cut = (middle, cut) if font.getlength(text[:middle].rstrip() + "…") <= width else (kept, middle)
-    return text[:kept].rstrip() + "…"
+        fits = font.getlength(f"{text[:middle].rstrip()}…{ending}") <= width
+        kept, cut = (middle, cut) if fits else (kept, middle)
+    return f"{text[:kept].rstrip()}…{ending}"
 
 
 def _drawable(text: str) -> str:

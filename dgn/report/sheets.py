@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dgn.networks.dictionaries.name import abbreviated
 from dgn.report.comparison_figure import save_comparison_figure
 from dgn.report.contact_sheet import save_contact_sheet
 from dgn.report.contents import UnitNotes
@@ -20,7 +21,9 @@ def write_sheet(path: Path, units: Sequence[UnitResults], columns: Sequence[Colu
     groups = [(unit, i, shots) for unit in units for i in range(len(columns)) if (shots := unit.shots_in(i))]
     most = max(len(shots) for _, _, shots in groups)
     places = [[shot.place for shot in shots] for _, _, shots in groups]
-    title_parts = [(u.title, u.objective, columns[i].title if len(columns) > 1 else "") for u, i, _ in groups]
+    title_parts = [
+        (u.title, abbreviated(u.objective), columns[i].title if len(columns) > 1 else "") for u, i, _ in groups
+    ]
     titles = [" · ".join(dict.fromkeys(filter(None, parts))) for parts in title_parts]
     starts = {shot.place: describe_start(shot.row.start) for unit in units for shot in unit.shots}
     captions = [starts[place] for group in places for place in [*group, *[group[-1]] * (most - len(group))]]

@@ -12,7 +12,8 @@ from torch import nn
 
 from dgn.am.objectives import parse_units
 from dgn.errors import UserError
-from dgn.networks.dictionaries import abbreviated, dictionary_at, open_encoder
+from dgn.networks.dictionaries import abbreviated, dictionary_at, least_squares, open_encoder
+from dgn.networks.dictionaries.files import read_dictionary
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
 
@@ -38,13 +39,14 @@ def tensors(**arrays):
     return {key: torch.from_numpy(np.asarray(array)).clone() for key, array in arrays.items()}
 
 
+GATED = {key: RANDOM.normal(size=N).astype(np.float32) for key in ("r_mag", "b_gate", "b_mag")}
 WEIGHTS = {"W_enc": W_ENC, "b_enc": B_ENC, "W_dec": W_DEC, "b_dec": B_DEC}
 
 
-def saev(path, header):
+def saev(path, header, **more):
     with path.open("wb") as file:
         file.write(json.dumps(header).encode() + b"\n")
-        torch.save(tensors(**WEIGHTS), file)
+        torch.save(tensors(**WEIGHTS, **more), file)
     return path
 
 
@@ -67,6 +69,41 @@ def latents(text, x=X):
 def test_saev(tmp_path, header, expected):
     """b_dec is subtracted up to schema 1; the k largest keep their sign (12 of 15: some are negative)."""
     np.testing.assert_allclose(latents(f"sae({saev(tmp_path / 'sae.pt', header)})"), expected, **CLOSE)
+
+
+@pytest.mark.parametrize("threshold", [0.4, 0.0, -1.0])
+def test_batch_topk_of_saev_is_evaluated_with_its_threshold(tmp_path, threshold):
+    """And as ReLU if the threshold is not positive, as saev's own module does."""
+    header = {"schema": 5, "cfg": {"activation": {"cls": "BatchTopK", "params": {"top_k": 3}}}}
+    file = saev(tmp_path / "sae.pt", header, **{"activation.threshold": np.float32(threshold)})
+    np.testing.assert_allclose(latents(f"sae({file})"), np.where(max(threshold, 0) < PRE, PRE, 0), **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ({"schema": 2, "cfg": {"activation": 5}}, "activation 5; an object with cls and params is expected"),
+        ({"schema": 2, "cfg": [1]}, r"cfg \[1\]; an object is expected"),
+        ({"schema": "q", "cfg": {}}, "schema 'q'; a number is expected"),
+        ({"schema": 2, "cfg": {"activation": {"params": {}}}}, r"activation\.cls None"),
+        ({"schema": 2, "cfg": {"activation": {"cls": "TopK", "params": [3]}}}, r"activation\.params \[3\]"),
+        ({"activation": 5}, "activation 5; a name such as relu is expected"),
+    ],
+)
+def test_a_configuration_that_cannot_be_read_is_no_relu(tmp_path, header, message):
+    with pytest.raises(UserError, match=message):
+        latents(f"sae({saev(tmp_path / 'sae.pt', header)})")
+
+
+def test_the_configuration_inside_a_checkpoint(tmp_path):
+    """As Prisma saves it; a JSON beside the file replaces what it says."""
+    config = {"normalize_activations": "layer_norm", "activation_fn_str": "topk", "activation_fn_kwargs": {"k": 4}}
+    torch.save({"cfg": config, "state_dict": tensors(**WEIGHTS)}, tmp_path / "sae.pt")
+    normed = (X - X.mean(1, keepdims=True)) / (X.std(1, keepdims=True, ddof=1) + 1e-5)
+    pre = (normed - B_DEC) @ W_ENC + B_ENC
+    np.testing.assert_allclose(latents(f"sae({tmp_path / 'sae.pt'})"), relu(largest(pre, 4)), **CLOSE)
+    (tmp_path / "sae.json").write_text(json.dumps({"activation_fn_str": "relu"}))
+    np.testing.assert_allclose(latents(f"sae({tmp_path / 'sae.pt'})"), relu(pre), **CLOSE)
 
 
 def test_saelens(tmp_path):
@@ -93,6 +130,8 @@ def test_saelens(tmp_path):
     threshold = np.linspace(0, 2, N).astype(np.float32)
     jumped = np.where(threshold < CENTERED, relu(CENTERED), 0)
     np.testing.assert_allclose(found({"architecture": "jumprelu"}, threshold=threshold), jumped, **CLOSE)
+    zeros = found({"architecture": "jumprelu"}, threshold=0 * threshold)
+    np.testing.assert_allclose(zeros, relu(CENTERED), **CLOSE)
     with pytest.raises(UserError, match=r"expected_average_only_in.*scale=0\.2"):
         found({"normalize_activations": "expected_average_only_in"})
     found = latents(f"sae({folder},scale=0.5)")
@@ -108,7 +147,11 @@ def test_overcomplete(tmp_path):
         torch.save(tensors(**shared, **more), path)
         return latents(f"sae({path}{options})")
 
-    np.testing.assert_allclose(found(), relu(PRE), **CLOSE)
+    with pytest.raises(
+        UserError, match=r"do not say the activation function: .*top_k=32\).*threshold=.*activation=relu"
+    ):
+        found()
+    np.testing.assert_allclose(found(",activation=relu"), relu(PRE), **CLOSE)
     np.testing.assert_allclose(found(",top_k=4"), largest(relu(PRE), 4), **CLOSE)
     np.testing.assert_allclose(found(",threshold=0.7"), np.where(PRE > 0.7, PRE, 0), **CLOSE)
     thresholds = np.linspace(-2, 0.5, N).astype(np.float32)
@@ -117,12 +160,38 @@ def test_overcomplete(tmp_path):
     variance = np.linspace(0.1, 3, N).astype(np.float32)
     norm = {"encoder.final_block.1.weight": gain, "encoder.final_block.1.bias": shift}
     layer_norm = (PRE - PRE.mean(1, keepdims=True)) / np.sqrt(PRE.var(1, keepdims=True) + 1e-5) * gain + shift
-    np.testing.assert_allclose(found(**norm), relu(layer_norm), **CLOSE)
+    np.testing.assert_allclose(found(",activation=relu", **norm), relu(layer_norm), **CLOSE)
     norm |= {"encoder.final_block.1.running_mean": mean, "encoder.final_block.1.running_var": variance}
     batch_norm = (PRE - mean) / np.sqrt(variance + 1e-5) * gain + shift
-    np.testing.assert_allclose(found(**norm), relu(batch_norm), **CLOSE)
+    np.testing.assert_allclose(found(",activation=relu", **norm), relu(batch_norm), **CLOSE)
     with pytest.raises(UserError, match="several layers"):
         found(**{"encoder.mlp_blocks.0.0.weight": W_ENC})
+
+
+@pytest.mark.parametrize("relaxed", [False, True])
+def test_an_encoder_that_overcomplete_ties_to_its_dictionary(tmp_path, relaxed):
+    candidates, mixture = (RANDOM.random(size).astype(np.float32) for size in ((8, D), (N, 8)))
+    parts = {"W": mixture, "C": candidates, "Relax": W_DEC} if relaxed else {"_weights": W_DEC}
+    atoms = mixture @ candidates + W_DEC if relaxed else W_DEC
+    tied = {f"{place}.{key}": array for place in ("dictionary", "encoder.tied_to") for key, array in parts.items()}
+    tied |= {"dictionary.multiplier": np.float32(0.5), "encoder.tied_to.multiplier": np.float32(0.5)}
+    torch.save(tensors(**tied, **{"encoder.bias": B_ENC}), tmp_path / "sae.pt")
+    pre = X @ (np.exp(0.5) * atoms.T) + B_ENC
+    np.testing.assert_allclose(latents(f"sae({tmp_path / 'sae.pt'},top_k=4)"), largest(relu(pre), 4), **CLOSE)
+
+
+def test_gated_and_tanh(tmp_path):
+    path = tmp_path / "sae.pt"
+    magnitude = (X - B_DEC) @ (W_ENC * np.exp(GATED["r_mag"])) + GATED["b_mag"]
+    expected = np.where((X - B_DEC) @ W_ENC + GATED["b_gate"] > 0, relu(magnitude), 0)
+    assert ((expected == 0) & (magnitude > 0)).any()
+    torch.save({"cfg": {"architecture": "gated"}, "state_dict": tensors(**WEIGHTS, **GATED)}, path)
+    np.testing.assert_allclose(latents(f"sae({path})"), expected, **CLOSE)
+    names = {"encoder.weight": W_ENC.T, "decoder_bias": B_DEC, "r_mag": GATED["r_mag"]}
+    torch.save(tensors(**names, gate_bias=GATED["b_gate"], mag_bias=GATED["b_mag"]), path)  # dictionary_learning
+    np.testing.assert_allclose(latents(f"sae({path})"), expected, **CLOSE)
+    torch.save({"cfg": {"activation_fn_str": "tanh-relu"}, "state_dict": tensors(**WEIGHTS)}, path)
+    np.testing.assert_allclose(latents(f"sae({path})"), np.tanh(relu(CENTERED)), **CLOSE)
 
 
 def test_linear_layers_with_wrappers_and_k_in_the_file(tmp_path):
@@ -159,15 +228,32 @@ def test_plain_dictionaries(tmp_path):
 @pytest.mark.parametrize("count", [3, 6, 20])
 def test_codes_of_nmf_are_non_negative_least_squares(tmp_path, count):
     """Against scipy's active-set method; with more atoms than units the minimum is unique in h D only."""
-    atoms = RANDOM.random((count, D)).astype(np.float32)
+    random = np.random.default_rng(count)
+    atoms = random.random((count, D)).astype(np.float32)
     np.save(tmp_path / "nmf.npy", atoms)
-    inputs = np.concatenate([RANDOM.random((20, D)), RANDOM.normal(size=(10, D))]).astype(np.float32)
+    inputs = np.concatenate([random.random((200, D)), random.normal(size=(100, D))]).astype(np.float32)
     found = latents(f"dict({tmp_path / 'nmf.npy'},code=nnls)", inputs)
     exact = np.stack([nnls(atoms.T.astype(np.float64), x)[0] for x in inputs.astype(np.float64)])
     assert (found >= 0).all()
-    np.testing.assert_allclose(found @ atoms, exact @ atoms, atol=2e-3)  # float32, atoms nearly dependent
+    np.testing.assert_allclose(found @ atoms, exact @ atoms, atol=2e-3)  # the ridge of 1e-6, atoms nearly dependent
     if count <= D:
         np.testing.assert_allclose(found, exact, atol=5e-3)
+
+
+@pytest.mark.parametrize(("count", "width"), [(64, 40), (24, 96)])
+def test_non_negative_codes_of_many_inputs_do_not_depend_on_the_steps(monkeypatch, count, width):
+    """More inputs than are solved at once; without any step, pivoting alone finds the minimum."""
+    monkeypatch.setattr(least_squares, "LARGEST", 100 * count**2)
+    random = np.random.default_rng(2)
+    atoms, inputs = (random.random((size, width)).astype(np.float32) for size in (count, 230))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    units = torch.from_numpy(atoms).double()
+    gram, products = units @ units.T + 1e-6 * torch.eye(count), torch.from_numpy(inputs).double() @ units.T
+    found = least_squares.non_negative(gram, products)
+    exact = np.stack([nnls(atoms.T.astype(np.float64), x)[0] for x in inputs[::20].astype(np.float64)])
+    np.testing.assert_allclose(found[::20], exact, atol=1e-3)  # the ridge of 1e-6 changes it by 1e-5
+    monkeypatch.setattr(least_squares, "STEPS", 0)
+    np.testing.assert_allclose(least_squares.non_negative(gram, products), found, atol=1e-6)
 
 
 def test_the_gradient_of_non_negative_codes(tmp_path):
@@ -265,6 +351,18 @@ def test_the_layer_that_a_configuration_names(net, tmp_path):
         read({"hook_name": "blocks.7.hook_resid_post"})
 
 
+@pytest.mark.parametrize("hint", ["0", 0])
+def test_a_number_that_is_the_name_of_a_layer(tmp_path, hint):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, D, 4, 4), nn.ReLU(), nn.Flatten(), nn.Linear(16 * D, 3))
+    net = FeatureNet(network, InputSpace(size=(16, 16)), "sequence")
+    save_file(tensors(**WEIGHTS), tmp_path / "a.safetensors")
+    (tmp_path / "a.json").write_text(json.dumps({"layer": hint, "hook_name": "blocks.7.hook_resid_post"}))
+    name = f"sae({tmp_path / 'a.safetensors'})"
+    assert net.layer(name).units == N
+    assert net.dictionaries.attached[name].reads == "0"
+
+
 @pytest.mark.parametrize(
     ("objective", "short"),
     [
@@ -295,7 +393,24 @@ def test_titles_name_a_dictionary_by_its_file_alone(objective, short):
         (lambda p: torch.save(tensors(**WEIGHTS), p), "sae(PATH,layer=patches)", "names no unit"),
         (lambda p: torch.save(tensors(**WEIGHTS), p), "sae(PATH,layer=patches,top_k=99):0", "top_k=99 of 15"),
         (lambda p: torch.save(tensors(**WEIGHTS), p), "sae(PATH,laier=patches):0", "takes no laier=; it takes layer="),
+        (
+            lambda p: torch.save(tensors(**WEIGHTS), p),
+            "sae(PATH,layer=patches,activation=relu,top_k=3):0",
+            "activation=relu has no top_k=",
+        ),
         (lambda p: torch.save(tensors(**WEIGHTS), p), "sae(PATH,layer=patches:0", "cannot be read here"),
+        (lambda p: None, "sae(layer=patches):0", "sae(layer=patches...) names no file: write sae(FILE,layer=patches)"),
+        (
+            lambda p: torch.save(tensors(**{"encoder.final_block.0.weight": W_ENC.T}), p),
+            "dict(PATH,layer=patches):0",
+            "is an autoencoder: write sae(PATH,layer=patches) for its latents",
+        ),
+        (
+            lambda p: torch.save(tensors(Q=B_ENC, **{"encoder.final_block.0.weight": W_ENC.T}), p),
+            "sae(PATH,layer=patches,activation=relu):0",
+            "is a quantized autoencoder",
+        ),
+        (lambda p: torch.save(tensors(array=np.float32(3)), p), "dict(PATH,layer=patches):0", "array is one number; "),
         (
             lambda p: torch.save(tensors(**WEIGHTS | {"b_enc": B_ENC * np.nan}), p),
             "sae(PATH,layer=patches):0",
@@ -306,7 +421,17 @@ def test_titles_name_a_dictionary_by_its_file_alone(objective, short):
             "sae(PATH,layer=patches):0",
             "W_enc is 6x15 and W_dec 6x15",
         ),
-        (lambda p: torch.save(tensors(**WEIGHTS | {"r_mag": B_ENC}), p), "sae(PATH,layer=patches):0", "gated"),
+        (lambda p: torch.save(tensors(**WEIGHTS | {"r_mag": B_ENC}), p), "sae(PATH,layer=patches):0", "no gate_bias"),
+        (
+            lambda p: torch.save(tensors(**WEIGHTS, **GATED), p),
+            "sae(PATH,layer=patches,top_k=3):0",
+            "is a gated autoencoder (r_mag): its activation is no topk",
+        ),
+        (
+            lambda p: torch.save(tensors(**WEIGHTS), p),
+            "sae(PATH,layer=patches,activation=gated):0",
+            "is a gated autoencoder without r_mag",
+        ),
         (lambda p: torch.save(tensors(atoms=W_DEC * 0), p), "dict(PATH,layer=patches):0", "atom 0 is 0 everywhere"),
         (
             lambda p: saev(p, {"schema": 2, "cfg": {"activation": {"cls": "Cube"}}}),
@@ -320,8 +445,27 @@ def test_a_wrong_file_gets_one_line(net, tmp_path, write, units, message):
     write(path)
     with pytest.raises(UserError) as raised:
         parse_units(units.replace("PATH", str(path)), net)
-    assert message in str(raised.value)
+    assert message.replace("PATH", str(path)) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_damaged_arrays_get_one_line(tmp_path):
+    """Single bytes are replaced, mostly in the headers, where they raise most kinds of exceptions."""
+    np.save(tmp_path / "a.npy", W_DEC)
+    np.savez_compressed(tmp_path / "a.npz", components=W_DEC)
+    random = np.random.default_rng(1)
+    refused = 0
+    for file in (tmp_path / "a.npy", tmp_path / "a.npz"):
+        whole = file.read_bytes()
+        for _ in range(80):
+            damaged = bytearray(whole)
+            damaged[random.integers(6, 120)] = random.integers(256)
+            file.write_bytes(damaged)
+            try:
+                read_dictionary(str(file))
+            except UserError as error:
+                refused += "\n" not in str(error)
+    assert refused > 40
 
 
 class Trap:

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFont
 
 from dgn.report import contact_sheet, save_contact_sheet
-from dgn.report.contact_sheet import MOST_PIXELS, plan_sheet
+from dgn.report.contact_sheet import MOST_PIXELS, plan_sheet, shortened
 
 
 def inked(sheet: Image.Image, box: tuple[int, int, int, int]) -> bool:
@@ -70,6 +70,17 @@ def test_titles_and_captions_stay_beside_the_pictures_however_long(flat_images):
         left, top = plan.picture(index)
         assert inked(sheet, (left, top + 64, left + 64, top + 64 + plan.group_height))
         assert not inked(sheet, (left + 64, top, left + 64 + plan.gap, top + 64 + 20))
+
+
+def test_a_short_title_keeps_the_unit():
+    """A gallery of latents would have the same title under every picture otherwise."""
+    font = ImageFont.load_default(14)
+    name = "sae(layer9_checkpoint_100000.safetensors)"
+    titles = [shortened(f"{name}:{unit}@6,6 · DGN-AM", font, 130) for unit in (3, 24575)]
+    assert [title.partition("…")[2] for title in titles] == [":3@6,6", ":24575@6,6"]
+    assert all(title.startswith("sae(") and font.getlength(title) <= 130 for title in titles)
+    assert shortened("house · fc8:3 · DGN-AM with a code model", font, 130).startswith("house · fc8:3")
+    assert shortened("a layer:" + "x" * 99, font, 130).startswith("a layer:xx")
 
 
 def test_the_file_is_the_sheet(flat_images, tmp_path):

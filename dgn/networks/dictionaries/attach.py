@@ -136,9 +136,9 @@ def _layer_read(name: DictionaryName, settings: Settings, width: int, network: N
 def _meant(hint: str | int, network: Network) -> list[Layer]:
     """Returns the layers that a configuration may mean: by its name, a block's number, or TransformerLens' name."""
     layers = network.layers()
+    if isinstance(hint, str) and hint in layers:
+        return [layers[hint]]
     if isinstance(hint, str) and not hint.isdecimal():
-        if hint in layers:
-            return [layers[hint]]
         hook = re.fullmatch(r"blocks\.(\d+)\.(\w+)", hint)
         if hook is None or hook[2] not in _HOOKS:
             return []
@@ -147,7 +147,10 @@ def _meant(hint: str | int, network: Network) -> list[Layer]:
         number, ending = str(hint), ""
     block = re.compile(rf"(?:.*[._])?(?:blocks|resblocks|layers|layer|encoder_layer|h)[._]{number}")
     found = [name for name, layer in layers.items() if layer.plain and len(layer.shape) == 2 and block.fullmatch(name)]
-    return [layers[name + ending] for name in found if name + ending in layers]
+    blocks = [layers[name + ending] for name in found if name + ending in layers]
+    if not blocks and str(hint) in layers:  # a number that is a layer's name, as in nn.Sequential
+        return [layers[str(hint)]]
+    return blocks
 
 
 _HOOKS = {"hook_resid_post": "", "hook_resid_pre": ":input", "hook_mlp_out": ".mlp", "hook_attn_out": ".attn"}

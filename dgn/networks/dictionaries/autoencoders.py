@@ -3,7 +3,9 @@
 W_enc (d, n), b_enc (n), W_dec (n, d), b_dec (d), threshold (n)      saev, SAELens, Prisma
 encoder.weight (n, d), encoder.bias, decoder.weight, b_dec           linear layers (sparsify, dictionary_learning)
 encoder.final_block.0.weight (n, d), ...0.bias, dictionary...        Overcomplete: TopKSAE, JumpSAE, RA-SAE; a norm of
-                                                                     its latents is final_block.1
+                                                                     its latents is final_block.1; a tied encoder is
+                                                                     the dictionary, encoder.tied_to
+r_mag (n), b_gate and b_mag, or gate_bias and mag_bias               gated, with the other tensors of the first two
 """
 
 import logging
@@ -24,10 +26,13 @@ log = logging.getLogger(__name__)
 
 _LINEAR = ("encoder.final_block.0", "encoder.0", "encoder")
 """Where the linear layer of an encoder is, in order of preference."""
-_CENTERS = ("b_dec", "bias", "pre_bias")
+_CENTERS = ("b_dec", "bias", "pre_bias", "decoder_bias")
 """Names of what is subtracted from the input and added to the reconstruction."""
-_THRESHOLDS = {"threshold": False, "log_threshold": True, "thresholds": True}
+_THRESHOLDS = {"threshold": False, "activation.threshold": False, "log_threshold": True, "thresholds": True}
 """Names of the thresholds of JumpReLU, and whether they are logarithms (Overcomplete's JumpSAE)."""
+_TIED = "encoder.tied_to."
+_ESTIMATED = "activation.threshold"
+"""The threshold that saev's BatchTopK estimates in training; at 0 or below, it evaluates as ReLU."""
 
 
 def make_autoencoder(file: DictionaryFile, settings: Settings, name: DictionaryName) -> SparseEncoder:
@@ -41,8 +46,10 @@ def make_autoencoder(file: DictionaryFile, settings: Settings, name: DictionaryN
     Raises:
         UserError: If the tensors are not those of a form that is known, or do not fit each other.
     """
-    tensors = _without_prefix(file.tensors)
+    tensors = _untied(_without_prefix(file.tensors), name)
     weight, bias, latent_norm = _linear(tensors, name)
+    if "r_mag" in tensors:
+        weight, bias, tensors = _ungated(weight, tensors, settings, name)
     width, latents = weight.shape
     center = next((tensors[key] for key in _CENTERS if key in tensors), None)
     if settings.center is False:
@@ -68,10 +75,42 @@ def make_autoencoder(file: DictionaryFile, settings: Settings, name: DictionaryN
     )
 
 
+def _untied(tensors: dict[str, Tensor], name: DictionaryName) -> dict[str, Tensor]:
+    """Includes encoder.weight for an encoder that Overcomplete ties to the dictionary: D, or W C + Relax (RA-SAE)."""
+    parts = {key.removeprefix(_TIED): tensor for key, tensor in tensors.items() if key.startswith(_TIED)}
+    atoms = parts.get("_weights")
+    if {"W", "C", "Relax"} <= parts.keys():
+        for key in ("W", "C"):
+            _check_matrix(_TIED + key, parts[key], name)
+        _check_shape(_TIED + "W", parts["W"], (len(parts["W"]), len(parts["C"])), name)
+        _check_shape(_TIED + "Relax", parts["Relax"], (len(parts["W"]), parts["C"].shape[1]), name)
+        atoms = parts["W"] @ parts["C"] + parts["Relax"]
+    if atoms is None:
+        return tensors
+    multiplier = parts.get("multiplier", atoms.new_zeros(()))
+    _check_shape(_TIED + "multiplier", multiplier, (), name)
+    return tensors | {"encoder.weight": atoms * multiplier.exp()}
+
+
+def _ungated(
+    weight: Tensor, tensors: dict[str, Tensor], settings: Settings, name: DictionaryName
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Returns weight, bias and tensors of the JumpReLU that a gated autoencoder is (Rajamanoharan et al. 2024).
+
+    With s its centered input, the gate s W + b_gate > 0 is s W exp(r) + b_mag > b_mag - exp(r) b_gate.
+    """
+    if settings.activation not in (None, "relu", "gated"):
+        raise UserError(f"{name.file} is a gated autoencoder (r_mag): its activation is no {settings.activation}")
+    keys = ("b_gate", "b_mag") if "b_gate" in tensors else ("gate_bias", "mag_bias")
+    gain, gate, bias = (_tensor(tensors, key, (weight.shape[1],), name) for key in ("r_mag", *keys))
+    gain = gain.exp()
+    return weight * gain, bias, tensors | {"threshold": bias - gain * gate}
+
+
 def _without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Removes what wrappers insert, and a prefix before the names of a form."""
     bare = {without_wrappers(name): tensor for name, tensor in tensors.items()}
-    for mark in ("W_enc", *(f"{place}.weight" for place in _LINEAR)):
+    for mark in ("W_enc", *(f"{place}.weight" for place in _LINEAR), f"{_TIED}multiplier"):
         prefixes = [name.removesuffix(mark) for name in bare if name == mark or name.endswith(f".{mark}")]
         if len(prefixes) == 1:
             (prefix,) = prefixes
@@ -83,8 +122,8 @@ def _linear(tensors: Mapping[str, Tensor], name: DictionaryName) -> tuple[Tensor
     """Returns weight (d, n) and bias (n,) of the encoder, and the layer norm of its latents if it has one."""
     if any(key.startswith("encoder.mlp_blocks.") for key in tensors):
         raise UserError(f"{name.file} has an encoder of several layers (encoder.mlp_blocks); linear ones are computed")
-    if "r_mag" in tensors or "b_gate" in tensors:
-        raise UserError(f"{name.file} is a gated autoencoder (r_mag, b_gate), which is not computed; give another")
+    if "Q" in tensors:
+        raise UserError(f"{name.file} is a quantized autoencoder (Q, Overcomplete's QSAE), which is not computed")
     if "W_enc" in tensors:
         weight = tensors["W_enc"]
         _check_matrix("W_enc", weight, name)
@@ -131,20 +170,13 @@ def _sparsity(
     top_k = settings.top_k
     if top_k is None and "k" in tensors and tensors["k"].numel() == 1:
         top_k = int(tensors["k"])
-    kind = settings.activation
-    if kind == "batchtopk":
-        kind = "topk" if threshold is None else "jumprelu"
-    if kind is None:
-        if threshold is not None:
-            kind = "jumprelu"
-        elif top_k:
-            kind = "topk"
-        else:
-            kind = "relu"
-            log.info(
-                "%s: nothing says its activation function, so it is ReLU; give top_k= or threshold= of another",
-                name.file,
-            )
+    kind = "jumprelu" if "r_mag" in tensors else settings.activation
+    if kind in (None, "batchtopk"):
+        # -1 says that there is no threshold (dictionary_learning).
+        has_threshold = threshold is not None and (bool((threshold > 0).any()) or _ESTIMATED in tensors)
+        kind = "jumprelu" if has_threshold else "topk" if kind == "batchtopk" or top_k else _unsaid(tensors, name)
+    if kind == "gated":
+        raise UserError(f"{name.file} is a gated autoencoder without r_mag; it has {listed(tensors, 8)}")
     if kind == "topk":
         if top_k is None:
             raise UserError(f"{name.file} keeps the k largest latents, but k is not in it: give it, as in "
@@ -159,7 +191,20 @@ def _sparsity(
         if threshold.numel() not in (1, latents):
             raise UserError(f"{name.file}: threshold is {_shape(threshold)}; {latents} numbers or one are expected")
         return Sparsity("jumprelu"), threshold.flatten()
-    return Sparsity("relu"), None
+    return Sparsity(kind), None
+
+
+def _unsaid(tensors: Mapping[str, Tensor], name: DictionaryName) -> str:
+    """Returns ReLU for an autoencoder of which nothing says the activation function, where that is probable."""
+    if any(key.startswith(("dictionary.", "encoder.final_block.")) for key in tensors):
+        raise UserError(
+            f"{name.file} is an autoencoder of Overcomplete, whose files do not say the activation function: give the "
+            f"number of latents that TopKSAE and RA-SAE keep, as in {name.with_option('top_k', '32')}, the threshold "
+            "of BatchTopKSAE (threshold=), or activation=relu"
+        )
+    log.info("%s: nothing says its activation function, so it is ReLU; give activation=, top_k= or threshold=",
+             name.file)  # fmt: skip
+    return "relu"
 
 
 def _threshold(tensors: Mapping[str, Tensor], settings: Settings) -> Tensor | None:
@@ -167,8 +212,7 @@ def _threshold(tensors: Mapping[str, Tensor], settings: Settings) -> Tensor | No
         return torch.tensor([settings.threshold])
     for key, is_logarithm in _THRESHOLDS.items():
         if key in tensors:
-            threshold = tensors[key].exp() if is_logarithm else tensors[key]
-            return threshold if bool((threshold > 0).any()) else None  # -1: there is none (dictionary_learning)
+            return tensors[key].exp() if is_logarithm else tensors[key]
     return None
 
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dgn.networks.dictionaries.least_squares import non_negative
 from dgn.networks.precision import full_precision
 
 
@@ -60,8 +61,8 @@ class Sparsity:
     """The activation function of a sparse autoencoder.
 
     Attributes:
-        kind: "relu"; "topk", the k largest latents (Gao et al. 2024, arXiv 2406.04093); or "jumprelu", those above a
-            threshold (Rajamanoharan et al. 2024, arXiv 2407.14435), as BatchTopK is evaluated too (Bussmann et al.
+        kind: "relu"; "tanhrelu", the hyperbolic tangent of it (Prisma); "topk", the k largest latents (Gao et al.
+            2024, arXiv 2406.04093); or "jumprelu", those above a threshold (Rajamanoharan et al. 2024, arXiv 2407.14435), as BatchTopK is evaluated too (Bussmann et al.
             2024, arXiv 2412.06410).
         k: The number of latents of "topk".
         rectified: Whether the k largest are rectified; saev keeps negative ones.
@@ -130,6 +131,8 @@ class SparseEncoder(Encoder):
             values, indices = before.topk(self.sparsity.k, dim=-1)
             values = values.relu() if self.sparsity.rectified else values
             return torch.zeros_like(before).scatter(-1, indices, values)
+        if self.sparsity.kind == "tanhrelu":
+            return before.relu().tanh()
         if self.threshold is not None:
             return before.relu() * (before > self.threshold.to(before.dtype))
         return before.relu()
@@ -173,7 +176,7 @@ class NonNegative(Encoder):
     """Non-negative coefficients of atoms: h = argmin |x - h D| with h >= 0, the codes of NMF for new inputs.
 
     The gradient is that of the least squares on the atoms with h > 0 (implicit differentiation, as in CRAFT: Fel et al.
-    2023). The minimum is found by block principal pivoting (Kim & Park 2011).
+    2023).
 
     Before the activation function, a rectifier, an atom's coefficient is h + (x - h D) d / |d|^2: h itself where h > 0,
     and a number that is not positive where h = 0 (the conditions of the minimum).
@@ -196,47 +199,15 @@ class NonNegative(Encoder):
         return True
 
     def before(self, x: Tensor) -> Tensor:
-        units = self.units.to(x.dtype)
+        exact = torch.float32 if x.device.type == "mps" else torch.float64  # which MPS lacks
+        units = self.units.to(exact)
         gram = units @ units.T
-        gram = gram + 1e-6 * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)  # atoms may be dependent
-        products = x @ units.T
+        gram = gram + 1e-6 * torch.eye(len(gram), dtype=exact, device=gram.device)  # atoms may be dependent
+        products = x.to(exact) @ units.T
         flat = products.reshape(-1, self.latents)
-        with torch.no_grad():
-            support = _support(gram, flat)
-        coefficients = _on_support(gram, flat, support)
+        coefficients = non_negative(gram, flat)
         before = coefficients + (flat - coefficients @ gram) / gram.diagonal()
-        return before.view(products.shape) / self.lengths.to(x.dtype)
+        return (before.view(products.shape) / self.lengths.to(exact)).to(x.dtype)
 
     def activation(self, before: Tensor) -> Tensor:
         return before.relu()
-
-
-def _on_support(gram: Tensor, products: Tensor, support: Tensor) -> Tensor:
-    """Returns the least-squares coefficients (P, n) that are 0 outside of the support, (P, n)."""
-    kept = support.to(gram.dtype)
-    systems = kept[:, :, None] * gram * kept[:, None, :] + torch.diag_embed(1 - kept)
-    solution: Tensor = torch.linalg.solve(systems, (products * kept).unsqueeze(-1))
-    return solution.squeeze(-1)
-
-
-def _support(gram: Tensor, products: Tensor) -> Tensor:
-    """Returns where the non-negative coefficients of P inputs are positive, (P, n), by block principal pivoting."""
-    count = products.shape[1]
-    support = torch.zeros_like(products, dtype=torch.bool)
-    tolerance = 1e-6 * products.abs().amax(1, keepdim=True)
-    fewest = torch.full((len(products),), count + 1, device=products.device)
-    patience = torch.full_like(fewest, 3)
-    order = torch.arange(count, device=products.device)
-    for _ in range(5 * count + 20):
-        coefficients = _on_support(gram, products, support)
-        slopes = coefficients @ gram - products
-        wrong = torch.where(support, coefficients < -tolerance, slopes < -tolerance)
-        number = wrong.sum(1)
-        if not bool(number.any()):
-            break
-        better = number < fewest
-        patience = torch.where(better, 3, patience - 1)
-        fewest = torch.minimum(fewest, number)
-        last = torch.where(wrong, order, -1).amax(1, keepdim=True) == order  # the backup rule exchanges one
-        support = support ^ torch.where((patience >= 0)[:, None], wrong, wrong & last)
-    return support

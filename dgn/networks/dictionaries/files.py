@@ -72,8 +72,9 @@ def read_dictionary(file: str) -> DictionaryFile:
         state = open_containers(read_checkpoint(path, header[1]), path)
         content = DictionaryFile(path, state, header[0])
     else:
-        config = _safetensors_header(path) | _config_beside(path)
-        content = DictionaryFile(path, open_containers(read_checkpoint(path), path), config)
+        checkpoint = read_checkpoint(path)
+        config = _safetensors_header(path) | _config_inside(checkpoint) | _config_beside(path)
+        content = DictionaryFile(path, open_containers(checkpoint, path), config)
     tensors = {name: _numbers(name, tensor, path) for name, tensor in content.tensors.items()}
     return DictionaryFile(path, tensors, content.config, content.texts)
 
@@ -103,8 +104,12 @@ def _read_numpy(path: Path, start: bytes) -> DictionaryFile:
                 raise UserError(f"{path} holds {size / 2**30:.0f} GiB; an .npz of at most 16 GiB is read")
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} cannot be read as numbers: {str(error).partition(chr(10))[0]}") from None
+    except UserError:
+        raise
+    # Damaged files raise many exceptions: zlib's, the tokenizer's (numpy parses the header of .npy as Python), ...
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"{path} cannot be read as numbers: {reason}") from None
     tensors, texts, config = {}, {}, {}
     for name, array in arrays.items():
         if array.dtype.kind == "U" and array.ndim == 0:
@@ -122,9 +127,16 @@ def _first_line(path: Path) -> tuple[dict[str, Any], int] | None:
         line = file.readline(_LONGEST_CONFIG)
     try:
         config = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return (config, len(line)) if isinstance(config, dict) else None
+
+
+def _config_inside(checkpoint: object) -> dict[str, Any]:
+    """Returns the configuration that a checkpoint holds beside its state dict (Prisma); {} if there is none."""
+    inside = [checkpoint.get(key) for key in ("cfg", "config")] if isinstance(checkpoint, Mapping) else []
+    found: Mapping[str, Any] = next((value for value in inside if isinstance(value, Mapping)), {})
+    return {key: value for key, value in found.items() if not isinstance(value, Tensor)}
 
 
 def _safetensors_header(path: Path) -> dict[str, Any]:
@@ -140,7 +152,7 @@ def _safetensors_header(path: Path) -> dict[str, Any]:
 def _decoded(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -154,7 +166,7 @@ def _config_beside(path: Path) -> dict[str, Any]:
             raise UserError(f"{beside} is too large for a configuration: over 16 MiB")
         try:
             config = json.loads(beside.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{beside}, the configuration of {path.name}, cannot be read: {error}") from None
         if not isinstance(config, dict):
             raise UserError(f"{beside}, the configuration of {path.name}, is a {type(config).__name__}, not an object")

@@ -8,7 +8,7 @@ from dgn.errors import UserError
 from dgn.networks.quoting import STRING, quoted, unquoted
 
 OPTIONS = {
-    "sae": ("layer", "top_k", "threshold", "center", "norm", "scale"),
+    "sae": ("layer", "activation", "top_k", "threshold", "center", "norm", "scale"),
     "dict": ("layer", "code", "key"),
 }
 """The kinds of dictionaries with their options."""
@@ -63,6 +63,11 @@ def dictionary_at(text: str, at: int = 0) -> tuple[DictionaryName, int] | None:
         raise UserError(
             f"{kind}(...) cannot be read here; write {kind}(FILE):UNIT or {kind}(FILE,layer=NAME):UNIT, and names "
             "that contain , ( ) or a quotation mark in quotation marks"
+        )
+    if re.match(rf"(?:{'|'.join(OPTIONS[kind])})\s*=", match["file"]):
+        first = match["file"].strip()
+        raise UserError(
+            f"{kind}({first}...) names no file: write {kind}(FILE,{first}); a file of that name needs quotation marks"
         )
     options: list[tuple[str, str]] = []
     for option in _OPTION.finditer(match["options"]):

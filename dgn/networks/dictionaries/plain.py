@@ -9,6 +9,7 @@ Codes: `dot`, the inner product of x - mean with each atom at unit norm (PCA, di
 """
 
 import logging
+import re
 from collections.abc import Mapping
 
 from torch import Tensor
@@ -37,7 +38,7 @@ def make_dictionary(file: DictionaryFile, name: DictionaryName) -> Encoder:
     vectors = file.tensors[key]
     vectors = vectors[None] if vectors.ndim == 1 else vectors
     if vectors.ndim != 2 or 0 in vectors.shape:
-        shape = "x".join(map(str, vectors.shape))
+        shape = "x".join(map(str, vectors.shape)) or "one number"
         raise UserError(f"{name.file}: {key} is {shape}; atoms are a matrix, one a row, of as many columns as units")
     count, width = vectors.shape
     bias = file.tensors.get(_bias_of(key))
@@ -71,6 +72,12 @@ def _key(tensors: Mapping[str, Tensor], name: DictionaryName) -> str:
         if given not in tensors:
             raise UserError(f"{name.file} has no array {given!r}; it has {listed(tensors, 8)}")
         return given
+    if any(_ENCODER.fullmatch(key) for key in tensors):
+        layer = tuple(pair for pair in name.options if pair[0] == "layer")
+        raise UserError(
+            f"{name.file} is an autoencoder: write {DictionaryName('sae', name.file, layer)} for its latents, or the "
+            f"name of an array (key=) for its rows; it has {listed(tensors, 8)}"
+        )
     known = [key for key in (*ATOMS, *PROBES) if key in tensors]
     known = known or [key for key in tensors if key.rpartition(".")[2] in PROBES and tensors[key].ndim == 2]
     if len(known) == 1:
@@ -80,6 +87,10 @@ def _key(tensors: Mapping[str, Tensor], name: DictionaryName) -> str:
         f"{name.file} holds {what}; known names are {', '.join((*ATOMS[1:], *PROBES))}: give the array's name, as in "
         + name.with_option("key", listed(tensors, 1).partition(",")[0] or "atoms")
     )
+
+
+_ENCODER = re.compile(r"(?:.*\.)?(?:W_enc|encoder\.(?:(?:final_block\.)?0\.)?weight)")
+"""The weights of an autoencoder's encoder, which are no atoms."""
 
 
 def _bias_of(key: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from dgn.errors import UserError
 from dgn.networks.dictionaries.name import DictionaryName
+from dgn.networks.weights.text import short
 
 ACTIVATIONS = {
     "relu": "relu",
@@ -13,6 +14,8 @@ ACTIVATIONS = {
     "topk": "topk",
     "batchtopk": "batchtopk",
     "jumprelu": "jumprelu",
+    "gated": "gated",
+    "tanhrelu": "tanhrelu",
 }
 """Names of activation functions and architectures, in lower case without - and _."""
 NORMS = ("none", "layer_norm", "constant_norm_rescale")
@@ -23,7 +26,8 @@ class Settings:
     """How a sparse autoencoder computes; None: nothing says it.
 
     Attributes:
-        activation: "relu", "topk", "jumprelu" or "batchtopk", which is "jumprelu" if there are thresholds, else "topk".
+        activation: "relu", "topk", "jumprelu", "tanhrelu", "gated" or "batchtopk", which is "jumprelu" if there are
+            thresholds, else "topk".
         top_k: The number of latents that "topk" keeps.
         rectified: Whether these are rectified.
         threshold: A threshold that the user gives.
@@ -55,7 +59,7 @@ def read_settings(config: Mapping[str, Any], name: DictionaryName) -> Settings:
         UserError: For options that cannot be read, and for a configuration that says what is not computed here.
     """
     is_saev = "schema" in config or "d_vit" in config
-    settings = _of_saev(config) if is_saev else _of_config(config)
+    settings = _of_saev(config, name) if is_saev else _of_config(config, name)
     settings = replace(settings, **_options(name))
     activation = settings.activation
     if activation is not None and activation not in set(ACTIVATIONS.values()):
@@ -73,26 +77,32 @@ def read_settings(config: Mapping[str, Any], name: DictionaryName) -> Settings:
     return settings
 
 
-def _of_saev(header: Mapping[str, Any]) -> Settings:
-    """The header of saev (OSU NLP), schemas none (its first), 1 and 2.
+def _of_saev(header: Mapping[str, Any], name: DictionaryName) -> Settings:
+    """The header of saev (OSU NLP): its first form, which has no schema, and schemas 1 to 5.
 
     Its first schemas subtract b_dec from the input; from schema 2 on, it does not. The k largest are not rectified.
     """
-    config = header.get("cfg")
-    config = config if isinstance(config, Mapping) else header
-    activation, cls = config.get("activation"), header.get("cls")
-    parameters = config
-    if isinstance(activation, Mapping):
-        cls = activation.get("cls")
-        parameters = activation.get("params") or {}
-    kind = _activation(cls) if cls not in (None, "SparseAutoencoderConfig") else "relu"
     schema = header.get("schema", 0)
-    center = not isinstance(schema, int) or schema < 2
+    if _count(schema) is None:
+        raise _unreadable("schema", schema, "a number", name)
+    config = header.get("cfg", header)
+    if not isinstance(config, Mapping):
+        raise _unreadable("cfg", config, "an object", name)
+    activation, cls, parameters = config.get("activation"), header.get("cls"), config
+    if activation is not None:
+        if not isinstance(activation, Mapping):
+            raise _unreadable("activation", activation, "an object with cls and params", name)
+        cls, parameters = activation.get("cls"), activation.get("params") or {}
+        if not isinstance(cls, str):
+            raise _unreadable("activation.cls", cls, "a name such as TopK", name)
+        if not isinstance(parameters, Mapping):
+            raise _unreadable("activation.params", parameters, "an object", name)
+    kind = _activation(cls) if cls not in (None, "SparseAutoencoderConfig") else "relu"
     layer = config.get("layer")
-    return Settings(kind, _count(parameters.get("top_k")), rectified=False, center=center, layer=_layer(layer))
+    return Settings(kind, _count(parameters.get("top_k")), rectified=False, center=schema < 2, layer=_layer(layer))
 
 
-def _of_config(config: Mapping[str, Any]) -> Settings:
+def _of_config(config: Mapping[str, Any], name: DictionaryName) -> Settings:
     """The cfg.json of SAELens, the config.json of Prisma, and others with such names."""
     metadata = config.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
@@ -100,11 +110,16 @@ def _of_config(config: Mapping[str, Any]) -> Settings:
     arguments = arguments if isinstance(arguments, Mapping) else {}
     counts = [config.get("k"), config.get("top_k"), arguments.get("k"), arguments.get("top_k")]
     top_k = next((_count(count) for count in counts if count is not None), None)
-    names = [config.get(key) for key in ("activation_fn_str", "activation_fn", "activation")]
-    kinds = [_activation(name) for name in (config.get("architecture"), *names) if isinstance(name, str)]
+    keys = ("architecture", "activation_fn_str", "activation_fn", "activation")
+    names = {key: config[key] for key in keys if config.get(key) is not None}
+    kinds = [_activation(text) for text in names.values() if isinstance(text, str)]
+    if names and not kinds:
+        key, value = next(iter(names.items()))
+        raise _unreadable(key, value, "a name such as relu", name)
     special = [kind for kind in kinds if kind != "relu"]  # architecture "standard" with activation "topk", as in Prisma
     center = config.get("apply_b_dec_to_input")
-    layer = config.get("layer") or metadata.get("hook_name") or config.get("hook_name") or config.get("hook_point")
+    layers = [config.get("layer"), metadata.get("hook_name"), config.get("hook_name"), config.get("hook_point")]
+    layer = next((value for value in layers if value not in (None, "")), None)
     if layer is None and config.get("hook_point_layer") is not None:
         layer = f"blocks.{config['hook_point_layer']}.{config.get('layer_subtype', 'hook_resid_post')}"
     return Settings(
@@ -121,6 +136,10 @@ def _of_config(config: Mapping[str, Any]) -> Settings:
 def _activation(name: Any) -> str:
     """Returns the activation function of a name; the name itself if it is unknown."""
     return ACTIVATIONS.get(str(name).lower().replace("-", "").replace("_", ""), str(name))
+
+
+def _unreadable(key: str, value: Any, expected: str, name: DictionaryName) -> UserError:
+    return UserError(f"{name.file}: its configuration has {key} {short(repr(value))}; {expected} is expected")
 
 
 def _count(value: Any) -> int | None:
@@ -140,7 +159,14 @@ def _options(name: DictionaryName) -> dict[str, Any]:
         settings |= {"activation": "topk", "top_k": int(top_k)}
     if (threshold := name.option("threshold")) is not None:
         settings |= {"activation": "jumprelu", "threshold": _number("threshold", threshold)}
-    if len(settings) > 2:
+    if (activation := name.option("activation")) is not None:
+        kind = _activation(activation)
+        if kind not in ACTIVATIONS.values():
+            raise UserError(f"activation={activation}: give {', '.join(ACTIVATIONS)}")
+        settings.setdefault("activation", kind)
+        if kind not in (settings["activation"], "batchtopk"):
+            raise UserError(f"activation={activation} has no {'top_k' if top_k else 'threshold'}=; leave one out")
+    if top_k is not None and threshold is not None:
         raise UserError(f"top_k={top_k} threshold={threshold}: an autoencoder has one of them; leave one out")
     if (center := name.option("center")) is not None:
         if center.lower() not in ("true", "false"):
