@@ -62,8 +62,8 @@ class Sparsity:
 
     Attributes:
         kind: "relu"; "tanhrelu", the hyperbolic tangent of it (Prisma); "topk", the k largest latents (Gao et al.
-            2024, arXiv 2406.04093); or "jumprelu", those above a threshold (Rajamanoharan et al. 2024, arXiv 2407.14435), as BatchTopK is evaluated too (Bussmann et al.
-            2024, arXiv 2412.06410).
+            2024, arXiv 2406.04093); or "jumprelu", those above a threshold (Rajamanoharan et al. 2024, arXiv
+            2407.14435), as BatchTopK is evaluated too (Bussmann et al. 2024, arXiv 2412.06410).
         k: The number of latents of "topk".
         rectified: Whether the k largest are rectified; saev keeps negative ones.
     """
