@@ -9,12 +9,14 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dgn.errors import Unavailable, UserError, first_line
+from dgn.networks.encoder_names import common_name
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
 
@@ -77,6 +79,30 @@ def model_class(name: str) -> Any:
         raise Unavailable(f"{name} needs {error.name}, which is not installed: {INSTALL}") from None
     except AttributeError:
         raise Unavailable(f"diffusers {library.__version__} has no {name}; a newer one has: {INSTALL}") from None
+    except (ImportError, RuntimeError) as error:  # Diffusers imports a class, and all that it needs, when it is asked for
+        raise unfit_versions(name, _first_cause(error)) from None
+
+
+def unfit_versions(name: str, error: BaseException) -> Unavailable:
+    """Returns the error for installed libraries that cannot make a class."""
+    versions = " and ".join(map(_versioned, ("diffusers", "transformers")))
+    return Unavailable(
+        f"{name} cannot be made by {versions} ({first_line(error)}); other versions may fit each other "
+        "(docs/decoders.md)"
+    )
+
+
+def _versioned(library: str) -> str:
+    try:
+        return f"{library} {version(library)}"
+    except PackageNotFoundError:
+        return f"no {library}"
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def model_config(model: Any) -> dict[str, Any]:
@@ -111,7 +137,9 @@ def empty_model(name: str, config: Mapping[str, Any], buffers: Mapping[str, Sequ
             for buffer in FAMILIES[name].config_of:
                 if buffer in buffers:
                     model.register_buffer(buffer, torch.zeros(list(buffers[buffer])))
-    except (TypeError, ValueError, KeyError, RuntimeError, AttributeError) as error:
+    except AttributeError as error:  # SigLIP2's encoder, with some versions of Transformers
+        raise unfit_versions(name, error) from None
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
         raise UserError(f"its configuration does not describe a {name} ({first_line(error)})") from None
     keep_buffers(model)
     return model.requires_grad_(False).eval()
@@ -134,17 +162,26 @@ def decoder_part(model: nn.Module) -> nn.Module:
 
 
 class LatentEncoder(nn.Module):
-    """The encoder of an autoencoder: images in the model's range -> latents, the output of the module `latent`."""
+    """The encoder of an autoencoder: images in the model's range -> latents, the output of the module `latent`.
+
+    The names in its state dict, and so in a prior file, do not depend on the version of Transformers.
+    """
 
     def __init__(self, model: nn.Module, family: Family) -> None:
         super().__init__()
         self.model = model
         self.latent = nn.Identity()
         self._encode = family.encode
+        self.register_state_dict_post_hook(_with_common_names)
 
     def forward(self, images: Tensor) -> Tensor:
         latents: Tensor = self.latent(self._encode(self.model, images))
         return latents
+
+
+def _with_common_names(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+    for name in [name for name in state if name.startswith(f"{prefix}model.encoder.")]:
+        state[common_name(name)] = state.pop(name)
 
 
 def encoder_net(name: str, model: nn.Module, image_size: int) -> FeatureNet:

@@ -28,7 +28,8 @@ def build_generator(spec: Mapping[str, Any], code: Sequence[str] = ()) -> Genera
         code: The user's own code that may be run, as `CustomGenerator.model`.
 
     Raises:
-        Unavailable: If it is the user's own code, which is not among `code`, or needs a library that is missing.
+        Unavailable: If it is the user's own code, which is not among `code` or does not fit, or needs a library that is
+            missing.
         UserError: If this version does not know the kind, or the values do not match each other.
         TypeError: If the kind does not take these values.
     """
@@ -36,9 +37,14 @@ def build_generator(spec: Mapping[str, Any], code: Sequence[str] = ()) -> Genera
     kind = arguments.pop("kind", UpconvGenerator.kind)
     if kind not in KINDS:
         raise UserError(f"its generator is of kind {kind!r}; this version of dgn knows {', '.join(KINDS)}")
-    if issubclass(KINDS[kind], CustomGenerator):
-        arguments["model"] = _named_code(str(arguments["model"]), code)
-    return KINDS[kind](**arguments)
+    if not issubclass(KINDS[kind], CustomGenerator):
+        return KINDS[kind](**arguments)
+    made_by = str(arguments["model"])
+    arguments["model"] = _named_code(made_by, code)
+    try:
+        return KINDS[kind](**arguments)
+    except UserError as error:  # the file may be as it was, and the code another
+        raise Unavailable(f"{error} (its generator was made by {made_by})") from None
 
 
 def _named_code(model: str, code: Sequence[str]) -> str:

@@ -16,12 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from dgn.data.hub import unreachable
 from dgn.errors import UserError, first_line
-from dgn.networks.autoencoders import FAMILIES, LATENT, encoder_net, keep_buffers, model_class, model_config
+from dgn.networks.autoencoders import (
+    FAMILIES,
+    LATENT,
+    encoder_net,
+    keep_buffers,
+    model_class,
+    model_config,
+    unfit_versions,
+)
+from dgn.networks.encoder_names import paired
 from dgn.networks.latent_decoder import LatentDecoder
+from dgn.networks.weights.text import listed
 from dgn.prior.generator_prior import Prior
 from dgn.prior.hub import failure_reason, hub_library
 from dgn.prior.image_statistics import measure_folder
@@ -99,23 +110,72 @@ def find_model(where: str, subfolder: str | None = None, download: bool = False)
 
 
 def load_model(name: str, folder: Path) -> Any:
-    """Loads a model of one of Diffusers' classes from a folder, in float32. Its weights must be safetensors."""
+    """Loads a model of one of Diffusers' classes from a folder, in float32.
+
+    Raises:
+        UserError: If the weights are not safetensors, damaged, or incomplete.
+        Unavailable: If the installed libraries cannot make the class.
+    """
     kind = model_class(name)
     logging.getLogger("diffusers").setLevel(logging.ERROR)  # errors are reported once, below
     try:
-        model = kind.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32, low_cpu_mem_usage=False
-        )
+        model, found = kind.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32, low_cpu_mem_usage=False,
+            output_loading_info=True,
+        )  # fmt: skip
+    except AttributeError as error:
+        raise unfit_versions(name, error) from None
     except Exception as error:  # the library has no closed list of what a foreign file makes it raise
         raise UserError(
-            f"{folder} cannot be read as a {name} with safetensors weights ({first_line(error)}); check its files, and "
+            f"{folder} cannot be read as a {name} with safetensors weights ({_reason(error)}); check its files, and "
             "the versions of diffusers and transformers (docs/decoders.md)"
         ) from None
+    _add_renamed(model, found["missing_keys"], found["unexpected_keys"], folder)
     bad = [key for key, tensor in model.state_dict().items() if not tensor.isfinite().all()]
     if bad:
         raise UserError(f"{folder} is damaged: {bad[0]} holds values that are not finite")
     keep_buffers(model)
     return model.float().requires_grad_(False).eval()
+
+
+def _add_renamed(model: nn.Module, missing: Sequence[str], left: Sequence[str], folder: Path) -> None:
+    """Loads the weights that the release calls otherwise than the installed library does.
+
+    Diffusers leaves such weights random, and only warns.
+
+    Args:
+        model: The model.
+        missing: Names of its weights that were not found.
+        left: Names in the release that were not used.
+        folder: The release.
+
+    Raises:
+        UserError: If the release lacks weights, or one has another shape.
+    """
+    names = paired(missing, left)
+    # What stands in the configuration, as the mean of the encoder's input, need not be among the weights.
+    absent = sorted(set(missing) - set(names) - dict(model.named_buffers(recurse=False)).keys())
+    if absent:
+        raise UserError(
+            f"{folder} lacks {len(absent)} weights of a {type(model).__name__} ({listed(absent)}); download it again"
+        )
+    given = set(names.values())
+    weights: dict[str, Tensor] = {}
+    for path in sorted(folder.glob("*.safetensors")) if names else []:
+        with safe_open(path, framework="pt") as file:
+            weights |= {name: file.get_tensor(name) for name in file.keys() if name in given}  # noqa: SIM118 (no dict)
+    own = model.state_dict()
+    for name, key in names.items():
+        if weights[key].shape != own[name].shape:
+            shapes = ("x".join(map(str, tensor.shape)) for tensor in (weights[key], own[name]))
+            raise UserError(f"{folder}: {key} is {' and not '.join(shapes)}; download it again")
+        own[name].copy_(weights[key])
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an error's message, and the second if the first only announces it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2]) if lines and lines[0].endswith(":") else first_line(error)
 
 
 def release_statistics(name: str, model: nn.Module, code_shape: Sequence[int]) -> UnitStatistics:

@@ -15,7 +15,11 @@ from dgn.runs.programs import command, override
 
 
 def build_encoder(
-    known: Mapping[str, Any], tensors: Mapping[str, Tensor], source: str, device: torch.device
+    known: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    source: str,
+    device: torch.device,
+    code: str | None = None,
 ) -> FeatureNet:
     """Returns the network that a prior inverts, verified by its fingerprint.
 
@@ -24,11 +28,13 @@ def build_encoder(
         tensors: Its weights, if the file holds them.
         source: The name of the prior in messages.
         device: Where it computes.
+        code: The user's own code by which the prior's generator is made, for messages.
 
     Raises:
         UserError: If it cannot be built or is another one; the message says how to name it.
     """
-    again = command("visualize", override("prior", source))
+    named_code = () if code is None else (override("generator.model", code),)
+    again = command("visualize", override("prior", source), *named_code)
     if not known["spec"]:
         raise UserError(
             f"{source}: its generator paints from noise, and inverts no network; name the network to show, as in "

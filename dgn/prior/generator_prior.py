@@ -166,7 +166,9 @@ class Prior:
             known = self.about["encoder"]
             offered = [net for net in self._offered if net.fingerprint() == known["fingerprint"]]
             self._encoder = (
-                offered[0] if offered else build_encoder(known, self.encoder_tensors, self.source, self.device)
+                offered[0]
+                if offered
+                else build_encoder(known, self.encoder_tensors, self.source, self.device, self.generator.own_code)
             )
         return self._encoder
 
@@ -234,7 +236,8 @@ class Prior:
         except UserError as error:
             raise UserError(f"{path} is damaged: {error}") from None
         parts = split_parts(tensors)
-        check_shapes(path, parts["generator"], {k: v.shape for k, v in generator.state_dict().items()})
+        shapes = {k: v.shape for k, v in generator.state_dict().items()}
+        check_shapes(path, parts["generator"], shapes, generator.own_code)
         check_shapes(path, parts["statistics"], statistics_shapes(parts["statistics"], generator.code_mean.shape))
         check_finite(path, tensors)
         generator.load_state_dict(parts["generator"], assign=True)
@@ -281,6 +284,9 @@ class Prior:
         except Unavailable as error:
             raise Unavailable(f"{path}: {error}") from None
         prefix = "average.module." if any(k.startswith("average.module.") for k in state) else "generator."
-        generator.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        shapes = {k: v.shape for k, v in generator.state_dict().items()}
+        check_shapes(path, weights, shapes, generator.own_code)
+        generator.load_state_dict(weights)
         generator.requires_grad_(False).eval().to(memory_format=torch.channels_last)
         return cls(generator, statistics, about, encoder, str(path)).to(device)

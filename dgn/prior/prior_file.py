@@ -87,8 +87,16 @@ def check_finite(path: str | Path, tensors: dict[str, Tensor]) -> None:
         raise UserError(f"{path} is damaged: {unusable} holds values that are not finite")
 
 
-def check_shapes(path: str | Path, tensors: dict[str, Tensor], expected: dict[str, Any]) -> None:
+def check_shapes(
+    path: str | Path, tensors: dict[str, Tensor], expected: dict[str, Any], code: str | None = None
+) -> None:
+    """Raises UserError if tensors are missing, unexpected or of another shape. `code`: the user's, by which it is."""
     wrong = [name for name in expected if name not in tensors or tensors[name].shape != expected[name]]
     wrong += [name for name in tensors if name not in expected]
+    if wrong and code is not None:
+        raise UserError(
+            f"{path} does not fit the generator that {code} makes: {len(wrong)} tensors are missing or of another size, "
+            f"first {wrong[0]!r}; name the code as it was in training"
+        )
     if wrong:
         raise UserError(f"{path} is damaged: {len(wrong)} tensors are missing or of another size, first {wrong[0]!r}")
