@@ -79,7 +79,10 @@ def model_class(name: str) -> Any:
         raise Unavailable(f"{name} needs {error.name}, which is not installed: {INSTALL}") from None
     except AttributeError:
         raise Unavailable(f"diffusers {library.__version__} has no {name}; a newer one has: {INSTALL}") from None
-    except (ImportError, RuntimeError) as error:  # Diffusers imports a class, and all that it needs, when it is asked for
+    except (
+        ImportError,
+        RuntimeError,
+    ) as error:  # Diffusers imports a class, and all that it needs, when it is asked for
         raise unfit_versions(name, _first_cause(error)) from None
 
 

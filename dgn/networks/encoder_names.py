@@ -1,8 +1,9 @@
 """Names of the weights in Transformers' vision encoders, which its versions give differently.
 
 Diffusers builds the encoder of an `AutoencoderRAE` by the installed Transformers, and reads a release's weights by
-name. Where a version of Transformers has renamed the parts of DINOv2, MAE or SigLIP since a release was written (all three
-between 5.5 and 5.24), Diffusers leaves the encoder's weights random. Here, the names of all versions have one form.
+name. Where a version of Transformers has renamed the parts of DINOv2, MAE or SigLIP since a release was written (all
+three were renamed between 5.5 and 5.24), Diffusers leaves the encoder's weights random. Here, the names of all versions
+have one form.
 """
 
 import re

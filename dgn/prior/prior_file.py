@@ -95,8 +95,8 @@ def check_shapes(
     wrong += [name for name in tensors if name not in expected]
     if wrong and code is not None:
         raise UserError(
-            f"{path} does not fit the generator that {code} makes: {len(wrong)} tensors are missing or of another size, "
-            f"first {wrong[0]!r}; name the code as it was in training"
+            f"{path} does not fit the generator that {code} makes: {len(wrong)} tensors are missing or of another "
+            f"size, first {wrong[0]!r}; name the code as it was in training"
         )
     if wrong:
         raise UserError(f"{path} is damaged: {len(wrong)} tensors are missing or of another size, first {wrong[0]!r}")

@@ -214,6 +214,72 @@ def test_pickled_weights_are_not_read(tmp_path):
     assert "\n" not in str(error.value)
 
 
+RENAMED = [  # (Transformers 5.5.4, 5.24.0)
+    ("encoder.encoder.layer.0.intermediate.dense.", "encoder.layers.0.mlp.fc1."),
+    ("encoder.encoder.layer.0.output.dense.", "encoder.layers.0.mlp.fc2."),
+    ("encoder.encoder.layer.0.layernorm", "encoder.layers.0.layernorm"),
+    *(
+        (f"encoder.encoder.layer.0.attention.attention.{part}.", f"encoder.layers.0.attention.{part[0]}_proj.")
+        for part in ("query", "key", "value")
+    ),
+    ("encoder.encoder.layer.0.attention.output.dense.", "encoder.layers.0.attention.o_proj."),
+]
+
+
+@pytest.mark.parametrize("encoder", ["dinov2", "mae"])
+def test_a_release_written_by_another_version_of_transformers_is_read_whole(tmp_path, encoder):
+    """Diffusers alone would leave the encoder's renamed weights random."""
+    tiny_autoencoders.save(RAE, tmp_path, encoder)
+    expected = import_autoencoder(tmp_path)
+    weights = tmp_path / "diffusion_pytorch_model.safetensors"
+    state = load_file(weights)
+    pairs = RENAMED
+    if encoder == "dinov2":
+        pairs = [(old, new.replace("encoder.layers.", "encoder.encoder.layer.")) for old, new in RENAMED[3:]]
+    other = {}
+    for name, tensor in state.items():
+        changed_names = [name.replace(*pair) for old, new in pairs for pair in ((old, new), (new, old))]
+        other[next((new for new in changed_names if new != name), name)] = tensor
+    assert len(other) == len(state)
+    assert len(other.keys() - state.keys()) >= 8
+    save_file(other, weights)
+    prior = import_autoencoder(tmp_path)
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(prior.encode(images), expected.encode(images))
+    # So a prior file made with one version is opened with another.
+    assert prior.about["encoder"]["fingerprint"] == expected.about["encoder"]["fingerprint"]
+
+
+def test_a_release_that_lacks_weights_is_not_read(tmp_path):
+    weights = tiny_autoencoders.save(RAE, tmp_path) / "diffusion_pytorch_model.safetensors"
+    state = load_file(weights)
+    del state["encoder_mean"]  # it stands in the configuration
+    save_file(state, weights)
+    import_autoencoder(tmp_path)
+    del state["decoder.decoder_pred.weight"]
+    save_file(state, weights)
+    with pytest.raises(UserError, match=r"lacks 1 weights of a AutoencoderRAE \(decoder\.decoder_pred\.weight\)"):
+        import_autoencoder(tmp_path)
+
+
+def test_libraries_that_do_not_fit_each_other_are_named(rae_file, monkeypatch):
+    class Broken:
+        @property
+        def AutoencoderKL(self):
+            raise RuntimeError("Failed to import because of:") from ImportError("tokenizers==9 is required")
+
+    def unbuilt(self, *_, **__):
+        raise AttributeError("'SiglipVisionModel' object has no attribute 'vision_model'")
+
+    monkeypatch.setattr(diffusers.AutoencoderRAE, "__init__", unbuilt)
+    with pytest.raises(Unavailable, match=r"cannot be made by diffusers .* and transformers .*no attribute") as error:
+        Prior.load(rae_file)
+    assert "damaged" not in str(error.value)
+    monkeypatch.setitem(sys.modules, "diffusers", Broken())
+    with pytest.raises(Unavailable, match="tokenizers==9 is required"):
+        model_class("AutoencoderKL")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

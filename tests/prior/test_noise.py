@@ -155,3 +155,22 @@ def test_noise_of_another_shape_than_the_generators_codes_is_damage(model, tmp_p
     prior.save(tmp_path / "prior.safetensors")
     with pytest.raises(UserError, match="is damaged"):
         Prior.load(tmp_path / "prior.safetensors", code=[model])
+
+
+def test_code_that_does_not_fit_the_file_is_not_damage_of_the_file(model, tmp_path):
+    import_noise_generator(model, (4,), values=(-1, 1)).save(tmp_path / "prior.safetensors")
+    for units, size in ((5, 8), (4, 6)):
+        (tmp_path / "gan.py").write_text(CODE.replace("units=4, size=8", f"units={units}, size={size}"))
+        with pytest.raises(UserError) as error:
+            Prior.load(tmp_path / "prior.safetensors", code=[model])
+        assert model in str(error.value)
+        assert "damaged" not in str(error.value)
+    (tmp_path / "gan.py").write_text(CODE.replace("self.linear", "self.renamed"))
+    with pytest.raises(UserError, match=r"does not fit the generator that .*gan\.py:Painter makes"):
+        Prior.load(tmp_path / "prior.safetensors", code=[model])
+
+
+def test_the_message_without_a_target_names_the_code_too(model, tmp_path):
+    prior = import_noise_generator(model, (4,), values=(-1, 1))
+    with pytest.raises(UserError, match=r"generator\.model=.*gan\.py:Painter target="):
+        prior.encoder_net()
