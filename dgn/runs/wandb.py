@@ -37,6 +37,7 @@ class WandbRun(WandbLogger):
         except Exception as error:  # of W&B, its service, the network or the disk
             self.lost = True
             logging.raiseExceptions = False  # W&B's own log may be on the same full disk
+            _release_console()
             log.warning(
                 "W&B stopped logging this run (%s), which continues without it; to upload its data: wandb sync %s",
                 first_line(error),
@@ -137,11 +138,21 @@ def _forget() -> None:
     """Ends W&B's service process and discards its state of a run; the next run starts a new process."""
     import wandb
 
+    _release_console()
     try:
         wandb.teardown()
     except Exception as error:  # it has already ended
         log.debug("wandb.teardown: %s", error)
     wandb.run = None  # otherwise Lightning would log the next job into the lost run
+
+
+def _release_console() -> None:
+    """Stops W&B's copy of what is printed: with a lost service, each printed line would log an error of W&B."""
+    import wandb
+
+    for stream in ("_out_redir", "_err_redir"):
+        if (redirect := getattr(wandb.run, stream, None)) is not None:
+            redirect.uninstall()
 
 
 def _mode(mode: str) -> str:

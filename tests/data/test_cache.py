@@ -70,9 +70,9 @@ def test_decoded_images_are_not_changed():
 
 
 def test_a_wrong_value_is_reported_with_the_valid_ones(root):
-    with pytest.raises(UserError, match=r"data\.cache='memory': give none, ram or disk"):
+    with pytest.raises(UserError, match=r"data\.cache='memory': give none, ram, disk or codes"):
         image_folder(root, 12, cache="memory")
-    with pytest.raises(UserError, match="give none, ram or disk"):
+    with pytest.raises(UserError, match="give none, ram, disk or codes"):
         doodles(32, cache="memory")
 
 

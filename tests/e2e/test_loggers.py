@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import time
 
 import psutil
@@ -154,7 +155,7 @@ def test_a_run_resumed_without_the_service_is_still_one_run(logged, wandb_runs, 
 
 
 @pytest.mark.parametrize("how", ["the service process dies", "the folder cannot be written"])
-def test_a_training_survives_whatever_happens_to_wandb(user, monkeypatch, how):
+def test_a_training_survives_whatever_happens_to_wandb(user, monkeypatch, caplog, how):
     if how == "the folder cannot be written":
         (user.folder / "run").mkdir()
         (user.folder / "run" / "wandb").write_text("a file where a folder should be")
@@ -176,6 +177,10 @@ def test_a_training_survives_whatever_happens_to_wandb(user, monkeypatch, how):
     assert said.strip().endswith("prior.safetensors")
     assert said.count("continues without") == 1
     assert "Traceback" not in err
+    caplog.clear()
+    print("what is printed after the loss does not reach W&B")
+    time.sleep(0.5)  # its thread would log an error
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert [int(row["step"]) for row in rows_of(user.folder / "run") if row["train/loss_image"]] == [1, 3, 5, 7]
 
 

@@ -28,15 +28,15 @@ def both(tmp_path_factory, new_user):
 def test_two_processes_reach_the_weights_of_one(both):
     """The same global batches, D's dropout included, over 20 steps.
 
-    Of a gradient that is nothing but rounding Adam makes a whole step, so one element in ten thousand may differ by
-    more. Biases begin at 0 and have no scale but their way: of every tensor, what the two differ by is no hundredth
-    of what the last 16 steps moved."""
+    Of a gradient that is nothing but rounding Adam makes a whole step, so one element in a thousand may differ by more:
+    the first layer's weights of units of the code that are 0 in nearly all images. Biases begin at 0 and have no scale
+    but their way: of every tensor, what the two differ by is no hundredth of what the last 16 steps moved."""
     one, two, short = (
         Prior.load(both.folder / run / "prior.safetensors").generator.state_dict() for run in ("one", "two/0", "two/1")
     )
     for name, value in one.items():
         close = torch.isclose(two[name], value, rtol=1e-3, atol=1e-4 * float(value.abs().max()))
-        assert name.endswith("bias") or (~close).float().mean() < 1e-4
+        assert name.endswith("bias") or (~close).float().mean() < 1e-3
         if name.startswith("layers"):
             assert (two[name] - value).norm() < 0.01 * (value - short[name]).norm()
     assert any(not torch.allclose(short[name], value) for name, value in one.items())

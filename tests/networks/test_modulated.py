@@ -114,7 +114,7 @@ def test_blocks_have_the_same_names_and_shapes_at_every_image_size():
     assert all(small[name].shape == large[name].shape for name in shared)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["upconv", "modulated"])
 def test_a_spec_builds_the_same_generator(kind):
     generator = KINDS[kind]((6,), 24, width=0.05)
     spec = generator.spec()
