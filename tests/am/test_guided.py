@@ -35,7 +35,7 @@ def run(parametrization, slope, guidance, reverse, seeds, steps):
     update.begin(parameters, steps, parametrization.unit)
     for i in range(steps):
         step = Step(parametrization, parameters, torch.empty(0), draws, i, steps)
-        gradient = torch.stack([torch.zeros(len(seeds), 3), slope.expand(len(seeds), 3)], 1)
+        gradient = torch.stack([torch.zeros(len(seeds), 3), *2 * [slope.expand(len(seeds), 3)]], 1)
         update.step(parameters, guidance.gradient(gradient, step), i)
         reverse.project(step)
     return parameters
@@ -63,6 +63,31 @@ def test_a_linear_objective_is_raised_by_strength_standard_deviations(modelled, 
     torch.testing.assert_close(final.std(0), STD, rtol=0.12, atol=0)
     assert float((final @ slope).mean() / spread) == pytest.approx(float(expected @ slope / spread), rel=0.06)
     assert torch.equal(parameters[:, 0], final)
+
+
+@pytest.mark.parametrize(("saturation", "share"), [(0.0, 1.0), (0.3, 0.1 / 0.3)])
+def test_a_saturated_objective_moves_the_estimate_less(modelled, saturation, share):
+    parametrization, slope = NoisyCode(modelled), torch.tensor([1.0, -2.0, 3.0])
+    guidance, parameters = Guidance(2.0, saturation=saturation), parametrization.start([0])
+    spread = (slope.square() * STD.square()).sum().sqrt()
+    for i, size in enumerate((1.0, 0.1)):
+        step = Step(parametrization, parameters, torch.empty(0), Draws([0]), i, 10)
+        move = guidance.gradient(size * torch.stack([0 * slope, slope, slope])[None], step)[0]
+        variance, noise = STD.square(), parametrization.levels(10)[i].square()
+        expected = 2.0 * variance * noise / (variance + noise) * slope / spread * (share if i else 1.0)
+        torch.testing.assert_close(move[1], expected)
+        assert not move[[0, 2]].any()
+
+
+def test_deviations_have_the_spread_of_what_a_normal_code_can_still_be(modelled, prior):
+    parametrization = NoisyCode(modelled, deviation=0.5)
+    given = STD.square() / (1 / 0.7**2 * STD.square() + 1)  # a variance of v, seen with noise of variance 0.7^2
+    drawn = parametrization.deviations(0.7, Draws(range(2000)))
+    torch.testing.assert_close(drawn.std(0), 0.5 * given.sqrt(), rtol=0.06, atol=0)  # 2000 draws: 1.6% standard error
+    assert not parametrization.deviations(0.0, Draws([0])).any()
+    parameters = torch.randn(1, 3, 3)
+    expected = prior.decode(to_codes(parameters[:, 1] + parameters[:, 2], prior.code_axes, prior.statistics.rectified))
+    torch.testing.assert_close(parametrization.images(parameters), expected)
 
 
 def test_without_strength_searches_draw_from_the_code_model(modelled, prior, target):
@@ -100,5 +125,7 @@ def test_the_parts_need_each_other_and_known_words(setting, modelled, target):
         maximize(target, "4:0", stage)
     with pytest.raises(UserError, match="estimate"):
         Guidance(through="pixels")
+    with pytest.raises(UserError, match="saturation=3"):
+        Guidance(saturation=3)
     with pytest.raises(UserError, match="travel=0"):
         NoisyCode(modelled, travel=0)

@@ -16,10 +16,15 @@ from dgn.runs.programs import command, override
 
 
 class NoisyCode:
-    """Noisy coordinates of a code and their estimate without noise (`dgn.prior.code_model`); images are G(estimate).
+    """Noisy coordinates of a code and their estimate without noise (`dgn.prior.code_model`).
 
-    Parameters are (N, 2, k): the noisy coordinates x, and the estimate D(x). The gradient of an objective is that of
-    the estimate. The regularizer `ReverseStep` carries both to the next lower noise level.
+    Parameters are (N, 3, k): the noisy coordinates x, the estimate D(x), and a deviation e from it, which ends at 0.
+    Images are G(D(x) + e). The regularizer `ReverseStep` carries all three to the next lower noise level.
+
+    The estimate is the mean of what the code can still be. An objective there is not the mean objective: at high noise
+    the means of all seeds are alike, and its slope is far too steep. Evaluated at D(x) + e, e a draw from the spread of
+    what the code can still be, its gradient is that of the mean objective, estimated from one draw (Song et al. 2023,
+    loss-guided diffusion, eq. 12), and differs between the seeds.
 
     The start is noise of the highest level for the setting's `begin` of "noise" and "sample". For images, it is their
     code with noise of the level `from_image` (SDEdit, Meng et al. 2022).
@@ -29,6 +34,7 @@ class NoisyCode:
         from_image: the noise level at which searches start from images, as a fraction of the highest.
         travel: the number of steps at each noise level; all but the last return to it, by adding noise again (time
             travel, Yu et al. 2023).
+        deviation: the standard deviation of e, in that of a normal distribution of codes given x. 0: none.
 
     Raises:
         UserError: if the prior has no code model, or `travel` is below 1.
@@ -37,7 +43,7 @@ class NoisyCode:
     searches_codes = True
     bounds = None
 
-    def __init__(self, setting: Setting, from_image: float = 0.3, travel: int = 1) -> None:
+    def __init__(self, setting: Setting, from_image: float = 0.3, travel: int = 1, deviation: float = 1.0) -> None:
         if travel < 1:
             raise UserError(f"method.parametrization.travel={travel}: give a number of steps, at least 1")
         prior = setting.codes()
@@ -46,7 +52,7 @@ class NoisyCode:
             raise UserError(f"{prior.source} has no code model, which this method draws from; fit one with `{refit}`")
         self.model, self.axes = prior.code_model, prior.code_axes
         self._prior, self._begin = prior, setting.begin
-        self.travel = travel
+        self.travel, self.deviation = travel, deviation
         self.highest = 1.0 if isinstance(setting.begin, str) else from_image
         self.unit = UnitCoordinates(prior, sigmas=3).unit
 
@@ -63,14 +69,21 @@ class NoisyCode:
             noise = Draws(seeds, codes.device).normal(self.model.count)
             noisy = to_coordinates(codes, self.axes) + self._highest_level * noise
         with torch.no_grad():
-            return torch.stack([noisy, self.model(noisy, noisy.new_full((len(noisy),), self._highest_level))], 1)
+            estimate = self.model(noisy, noisy.new_full((len(noisy),), self._highest_level))
+        return torch.stack([noisy, estimate, torch.zeros_like(noisy)], 1)
 
     def images(self, parameters: Tensor) -> Tensor:
-        return self._prior.decode(to_codes(parameters[:, 1], self.axes, self._prior.statistics.rectified))
+        coordinates = parameters[:, 1] + parameters[:, 2]
+        return self._prior.decode(to_codes(coordinates, self.axes, self._prior.statistics.rectified))
 
     def encode(self, images: Tensor) -> Tensor:
         coordinates = to_coordinates(self._prior.encode(images), self.axes)
-        return torch.stack([coordinates, coordinates], 1)
+        return torch.stack([coordinates, coordinates, torch.zeros_like(coordinates)], 1)
+
+    def deviations(self, noise: float, draws: Draws) -> Tensor:
+        """Draws e (N, k) for estimates at a noise level; 0 at the level 0."""
+        spread = self.model.posterior_variance(self.model.std.new_tensor([noise])).sqrt()
+        return self.deviation * spread * draws.normal(self.model.count)
 
     @property
     def _highest_level(self) -> float:

@@ -22,14 +22,17 @@ class Guidance:
 
     For a gradient g the move is
 
-        strength * C g / sqrt(g' V g)
+        strength * C g / d,    d = max(sqrt(g' V g), saturation * (the largest d so far))
 
     with V the covariance of real codes, and C that of the code given its noisy coordinates x at noise level sigma. The
-    denominator is the objective's standard deviation over real codes, to first order. So `strength` is in standard
-    deviations, whatever the objective's scale: a linear objective is raised by that many.
+    root is the objective's standard deviation over real codes, to first order. So `strength` is in standard
+    deviations, whatever the objective's scale: a linear objective is raised by that many. Where an objective saturates,
+    as the log-probability of a class does near 0, its slope vanishes. Divided by the root alone, the move would stay as
+    large as before; with the lower bound it ends, and the seeds keep what tells them apart.
 
     Args:
         strength: s. 0: none, the code model's own samples.
+        saturation: The share of the largest slope below which the objective counts as saturated. 0: never.
         through: "estimate": C is that of a normal distribution, V sigma^2 / (V + sigma^2), and the gradient stays on
             the clean estimate (MPGD, He et al. 2024). "denoiser": C = sigma^2 dD(x)/dx, and the gradient passes through
             the denoiser (DPS, Chung et al. 2023).
@@ -38,16 +41,19 @@ class Guidance:
         UserError: if `through` is unknown.
     """
 
-    def __init__(self, strength: float = 18.0, through: str = "estimate") -> None:
+    def __init__(self, strength: float = 30.0, through: str = "estimate", saturation: float = 0.3) -> None:
         if through not in ("estimate", "denoiser"):
             raise UserError(f"method.regularizers.guidance.through={through}: give estimate (MPGD) or denoiser (DPS)")
-        self.strength, self.through = strength, through
+        if not 0 <= saturation <= 1:
+            raise UserError(f"method.regularizers.guidance.saturation={saturation}: give a number from 0 to 1")
+        self.strength, self.through, self.saturation = strength, through, saturation
+        self._steepest: Tensor | None = None
 
     def gradient(self, gradient: Tensor, step: Step) -> Tensor:
         state = _state_of(step)
         slope = gradient[:, 1]
         sigma = state.levels(step.steps)[step.i].to(slope).expand(len(slope))
-        spread = (slope.square() * state.model.std.square()).sum(1, keepdim=True).sqrt().clamp_min(1e-20)
+        spread = self._bounded((slope * state.model.std).norm(dim=1, keepdim=True), first=step.i == 0)
         if self.through == "denoiser":
             move = sigma[:, None].square() * self._through_denoiser(state, step.parameters[:, 0], sigma, slope)
         else:
@@ -55,6 +61,10 @@ class Guidance:
         moves = torch.zeros_like(gradient)
         moves[:, 1] = self.strength * move / spread
         return moves
+
+    def _bounded(self, spread: Tensor, first: bool) -> Tensor:
+        self._steepest = spread if first or self._steepest is None else torch.maximum(self._steepest, spread)
+        return torch.maximum(spread, self.saturation * self._steepest).clamp_min(1e-20)
 
     @staticmethod
     def _through_denoiser(state: NoisyCode, noisy: Tensor, sigma: Tensor, slope: Tensor) -> Tensor:
@@ -79,7 +89,7 @@ class ReverseStep:
 
     def project(self, step: Step) -> None:
         state = _state_of(step)
-        noisy, clean = (part.clone() for part in step.parameters.unbind(1))
+        noisy, clean, _ = (part.clone() for part in step.parameters.unbind(1))
         levels = state.levels(step.steps)
         here, there = levels[step.i : step.i + 2].tolist()
         lower = float(levels[levels < here].max())
@@ -89,6 +99,7 @@ class ReverseStep:
             ahead = ahead + (there**2 - lower**2) ** 0.5 * step.draws.normal(state.model.count)
         step.parameters[:, 0] = ahead
         step.parameters[:, 1] = state.model(ahead, ahead.new_full((len(ahead),), there)) if there > 0 else ahead
+        step.parameters[:, 2] = state.deviations(there, step.draws)
 
 
 def _state_of(step: Step) -> NoisyCode:
