@@ -3,8 +3,9 @@
     python benchmarks/tradeoff.py [PRIOR] [--units fc8:0-15] [--seeds 4] [--judge judge=mini_resnet] [--out FOLDER]
 
 One point of a method is a choice; its curve is the fair comparison (the higher and the further left, the better).
-Swept are the strength of `guided` and the number of steps of the others. All searches start from noise. Writes
-`tradeoff.md` and `tradeoff.png`:
+Swept are the strength of `guided` and the number of steps of the others. All searches start from noise. The first rows
+are the bar: as many real images of each class, and their reconstructions G(E(x)), which no search through this
+generator can be expected to surpass in naturalness. Writes `tradeoff.md` and `tradeoff.png`:
 
 activation  mean over the searches, in standard deviations of the unit over real images above their mean
 percentile  of the activation among real images of any class
@@ -14,6 +15,7 @@ diversity   mean distance between the seeds of a unit over that of real images o
 """
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,7 +52,7 @@ def settings(name: str, value: float) -> dict[str, Any]:
 
 
 SWEEPS: dict[str, tuple[float, ...]] = {
-    "guided": (0, 3, 6, 12, 18, 30, 60),
+    "guided": (0, 3, 6, 12, 18, 30, 60, 120),
     "dgn_am": STEPS,
     "dgn_am_short": (1, 2, 4, 8, 16, 32),
     "ppgn2017": STEPS,
@@ -78,6 +80,7 @@ class Measures:
         self.objectives = as_objectives(units, self.target)
         batches = list(self.data.real_images(images, "val"))
         real, self.labels = torch.cat([b for b, _ in batches]), torch.cat([label for _, label in batches])
+        self.real = real
         self.features, self.space = extract_features(self.judge, real), perceptual(self.judge, [self.judge.trunk()])
         logits = extract_features(self.target, real, self.target.class_layer())
         self.wanted = [class_index(objective, self.data.classes) for objective in self.objectives]
@@ -87,15 +90,26 @@ class Measures:
     def __call__(self, preferred: Preferred) -> dict[str, float]:
         """Returns the columns of the table."""
         at = {objective: i for i, objective in enumerate(self.objectives)}
-        unit = [at[objective] for objective in preferred.objectives]
-        values = [float(value) for value in preferred.activations]
+        return self.columns(preferred.images, [at[objective] for objective in preferred.objectives])
+
+    def own_images(self, count: int) -> tuple[Tensor, list[int]]:
+        """Returns the first `count` real images of each unit's class, (N, 3, H, W), and their units' numbers."""
+        chosen = [(self.labels == label).nonzero().flatten()[:count] for label in self.wanted]
+        return self.real[torch.cat(chosen)], [i for i, rows in enumerate(chosen) for _ in rows]
+
+    @torch.no_grad()
+    def columns(self, images: Tensor, unit: list[int]) -> dict[str, float]:
+        """Returns the columns of the table for images (N, 3, H, W) of units, by their numbers."""
         classes = [self.wanted[i] for i in unit]
-        features = extract_features(self.judge, preferred.images)
-        choice = extract_features(self.judge, preferred.images, self.judge.class_layer()).argmax(1)
+        logits = extract_features(self.target, images, self.target.class_layer())
+        activations = logits[range(len(classes)), classes]
+        values = activations.tolist()
+        features = extract_features(self.judge, images)
+        choice = extract_features(self.judge, images, self.judge.class_layer()).argmax(1)
         genuine = self.features[same_classes(classes, self.labels.tolist())]
-        among = diversity(preferred.images, classes, self.space)
+        among = diversity(images, classes, self.space)
         real = [self.activations[i] for i in unit]
-        ranks = percentiles(preferred.activations, torch.stack(real, 1))
+        ranks = percentiles(activations, torch.stack(real, 1))
         return {
             "activation": float(np.mean([_deviations(v, r) for v, r in zip(values, real, strict=True)])),
             "percentile": float(np.mean(ranks)),
@@ -120,12 +134,22 @@ def sweep(measures: Measures, prior: Prior, name: str, units: str, seeds: int) -
     return rows
 
 
+def bar(measures: Measures, prior: Prior, count: int) -> list[str]:
+    """Returns the rows of real images and of their reconstructions."""
+    images, units = measures.own_images(count)
+    with torch.no_grad():
+        painted = prior.decode(prior.encode(images))
+    named = {"real images": images, "reconstructions": painted}
+    return [table_row(name, {"value": math.nan, **measures.columns(of, units)}) for name, of in named.items()]
+
+
 def table_row(name: str, row: dict[str, float]) -> str:
     """Returns a row of the Markdown table."""
     swept = "strength" if name == "guided" else "steps"
+    setting = "" if math.isnan(row["value"]) else f"{swept} {row['value']:g}"
     figures = [f"{row['activation']:.2f}", f"{row['percentile']:.1f}", f"{row['frechet']:.1f}"]
     figures += [f"{row['recognized']:.2f}", f"{row['diversity']:.2f}"]
-    return f"| `{name}` | {swept} {row['value']:g} | " + " | ".join(figures) + " |"
+    return f"| `{name}` | {setting} | " + " | ".join(figures) + " |"
 
 
 def draw(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
@@ -159,11 +183,12 @@ def main() -> None:
     prior = Prior.load(find_prior(options.prior))
     measures = Measures(prior, options.units, options.judge, options.images)
     head = "| method | setting | activation | percentile | Frechet | recognized | diversity |\n" + "|---" * 7 + "|"
-    print(head)
+    references = bar(measures, prior, options.seeds)
+    print("\n".join([head, *references]), flush=True)
     curves = {name: sweep(measures, prior, name, options.units, options.seeds) for name in options.methods}
     options.out.mkdir(parents=True, exist_ok=True)
     rows = [table_row(name, row) for name, curve in curves.items() for row in curve]
-    (options.out / "tradeoff.md").write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    (options.out / "tradeoff.md").write_text("\n".join([head, *references, *rows]) + "\n", encoding="utf-8")
     draw(curves, options.out / "tradeoff.png")
 
 

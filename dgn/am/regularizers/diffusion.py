@@ -41,7 +41,7 @@ class Guidance:
         UserError: if `through` is unknown.
     """
 
-    def __init__(self, strength: float = 30.0, through: str = "estimate", saturation: float = 0.3) -> None:
+    def __init__(self, strength: float = 30.0, through: str = "estimate", saturation: float = 0.15) -> None:
         if through not in ("estimate", "denoiser"):
             raise UserError(f"method.regularizers.guidance.through={through}: give estimate (MPGD) or denoiser (DPS)")
         if not 0 <= saturation <= 1:
