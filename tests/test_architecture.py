@@ -16,7 +16,7 @@ FLOORS = (
     {"networks"},
     {"prior"},
     {"am", "training"},
-    {"metrics", "report"},
+    {"metrics", "report", "attribution"},
     {"visualization"},
     {"cli"},
     {"methods"},
