@@ -17,6 +17,7 @@ FLOORS = (
     {"prior"},
     {"am", "training"},
     {"metrics", "report", "attribution"},
+    {"inspection"},
     {"visualization"},
     {"cli"},
     {"methods"},

@@ -91,6 +91,7 @@ def write_attributions(
     command: str,
     settings: Mapping[str, Any],
     notes: Sequence[str] = (),
+    links: Mapping[str, str] | None = None,
 ) -> Path:
     """Writes maps, overlays and masks, results.csv and index.html into `folder`; returns the page's path.
 
@@ -104,6 +105,7 @@ def write_attributions(
         command: The command that reproduces it.
         settings: The run's settings.
         notes: Sentences about methods that were left out.
+        links: {source: the page of the image's activations}.
     """
     sections = []
     for number, shown in enumerate(explained):
@@ -117,6 +119,7 @@ def write_attributions(
         summary=_summary(explained),
         sections=sections,
         notes=notes,
+        links=links or {},
         areas=_areas(explained),
         chart_size=(WIDTH, HEIGHT),
         command=command,
