@@ -63,7 +63,11 @@ class Deconvnet:
 
 
 def _attributed(method: Any, name: str, net: FeatureNet, objective: Objective, images: Tensor) -> Tensor:
-    response = Response(net, below_rectifier(objective, net))
+    if len(objective.layers) == 1:
+        # Of several layers, the deeper ones run through the ReLUs of the others, and Captum replaces the whole gradient
+        # at a ReLU's input, with what begins there.
+        objective = below_rectifier(objective, net)
+    response = Response(net, objective)
     _check_rectifiers(response, images[:1], name)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Setting backward hooks on ReLU")  # it is what the method does
@@ -89,11 +93,8 @@ def _check_rectifiers(response: Response, images: Tensor, name: str) -> None:
     nodes = _operations(value.grad_fn)
     others = ", ".join(sorted({_SMOOTH[kind] for kind in nodes if kind in _SMOOTH}))
     network, instead = response.net.name, "take saliency, integrated_gradients or occlusion"
-    layers = ", ".join(response.objective.layers)
     if others:
         raise UserError(f"{name} is defined for ReLUs, and {network} has {others}; {instead}")
-    if not calls:
-        raise UserError(f"{name} changes ReLUs, and {network} has none below {layers}; {instead}")
     if nodes.count("ReluBackward0") > calls:
         raise UserError(
             f"{name} changes ReLUs that are modules (nn.ReLU), and {network} also calls relu as a function; {instead}"
@@ -109,6 +110,7 @@ _SMOOTH: dict[str, str] = {
     "EluBackward0": "ELU",
     "MishBackward0": "Mish",
     "TanhBackward0": "Tanh",
+    "SigmoidBackward0": "Sigmoid",
 }
 """Nodes of autograd's graph by the nonlinearity that makes them."""
 

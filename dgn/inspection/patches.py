@@ -1,7 +1,7 @@
 """The patches that excite each channel of a layer most, and their deconvolutions (Zeiler & Fergus 2013, fig. 2)."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import captum.attr
@@ -15,7 +15,7 @@ from dgn.am.objectives.terms import Unit
 from dgn.attribution import Deconvnet
 from dgn.data.batches import BATCH
 from dgn.data.reference import Reference
-from dgn.metrics.top_images import at_input, crop, top_images, uncut_region
+from dgn.metrics.top_images import TopImages, at_input, crop, top_images, uncut_region
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
 
@@ -60,11 +60,9 @@ def top_patches(
     """
     ranked = top_images(net, units, reference.images(), k)
     pool = reference.images_at(index for top in ranked for index in top.indices.tolist())
-    jobs = [(n, row) for n, top in enumerate(ranked) for row in range(len(top.values))]
     patches: dict[tuple[int, int], Tensor] = {}
     deconvolutions: dict[tuple[int, int], Tensor] = {}
-    for first in range(0, len(jobs), batch_size):
-        part = jobs[first : first + batch_size]
+    for part in _parts(units, ranked, batch_size):
         images = torch.stack([at_input(net, pool[int(ranked[n].indices[row])][None])[0] for n, row in part])
         objectives = [_unit_at(units[n], ranked[n].places[row]) for n, row in part]
         back = deconvolved(net, objectives, images.to(net.device))
@@ -92,7 +90,7 @@ def deconvolved(net: FeatureNet, objectives: Sequence[Objective], images: Tensor
 
     Args:
         net: The network.
-        objectives: The objective of each image.
+        objectives: The objective of each image, all of one layer.
         images: (N, 3, H, W) in image space.
     """
     Deconvnet()(net, objectives[0], images[:1])  # refuses networks that have no such reading
@@ -113,6 +111,14 @@ class _Each(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.values(self.net(images, self.values.layers))
+
+
+def _parts(units: Sequence[Unit], ranked: Sequence[TopImages], size: int) -> Iterator[list[tuple[int, int]]]:
+    """Yields batches of (unit, row of its top images), each of units of one layer."""
+    for layer in dict.fromkeys(unit.layer for unit in units):
+        own = [n for n, unit in enumerate(units) if unit.layer == layer]
+        jobs = [(n, row) for n in own for row in range(len(ranked[n].values))]
+        yield from (jobs[first : first + size] for first in range(0, len(jobs), size))
 
 
 def _unit_at(unit: Unit, place: tuple[int, ...]) -> Objective:

@@ -58,7 +58,7 @@ def write_patches(
         sheets.setdefault(channel.layer, []).append(torch.cat([back, nine], 2))
     made = []
     for layer, tiles in layers.items():
-        path = f"{file_stem(layer)}.png"
+        path = f"sheets/{file_stem(layer)}.png"
         write_whole(folder / path, _png(_sheet(sheets[layer])))
         made.append((layer, path, tiles))
     text = dict(title=title, command=command, settings=list(flat(as_json(settings))))

@@ -120,7 +120,16 @@ def _preferred(
 ) -> dict[str, Tensor]:
     objectives = [channel_objective(net, channel.layer, channel.index) for channel in channels]
     result = search(approach, net, objectives, settings, data, purpose=_PURPOSE)
-    return {channel.name: image for channel, image in zip(channels, result.preferred.images, strict=True)}
+    images = [at_input(net, image[None].to(net.device))[0].cpu() for image in result.preferred.images]
+    return {
+        channel.name: part_seen(net, channel.layer, _place(objective), image)
+        for channel, objective, image in zip(channels, objectives, images, strict=True)
+    }
+
+
+def _place(objective: Objective) -> tuple[int, ...]:
+    position = getattr(objective.terms[0][1], "position", None)
+    return position if isinstance(position, tuple) else ()
 
 
 def _shown(channel: Channel, preferred: dict[str, Tensor], real: dict[str, list[Tensor]]) -> ChannelShown:

@@ -7,7 +7,10 @@ import pytest
 from PIL import Image
 
 pytestmark = pytest.mark.e2e
-FAST = ("threads=1", "curve_steps=3", "attributions.integrated_gradients.steps=2")
+FAST = (
+    *("threads=1", "curve_steps=3", "attributions.integrated_gradients.steps=2", "attributions.occlusion.patch=32"),
+    *("channels=1", "view_layers=[conv2,fc8]", "steps=1", "reference_images=16"),
+)
 
 
 def table(folder):
@@ -29,6 +32,9 @@ def test_an_image_is_explained_by_several_methods(trained, tmp_path):
     maps = sorted((tmp_path / "run" / "maps").glob("*.npy"))
     assert len(maps) == 5 * 4
     assert {np.load(path).shape for path in maps} == {(64, 64)}
+    pages = sorted((tmp_path / "run" / "activations").glob("*.html"))
+    assert [page.stem.partition("--")[0] for page in pages] == ["000-a.png", "001-doodle-3"]
+    assert pages[0].read_text().count("preferred image of conv2:") == 1
     masks = [Image.open(path) for path in (tmp_path / "run" / "masks").iterdir()]
     assert {mask.mode for mask in masks} == {"RGBA"}
 
@@ -45,7 +51,7 @@ def test_preferred_images_are_explained_with_their_own_units(trained, tmp_path):
         "threads=1",
     )
     user.run("visualize.py", f"prior={prior}", f"hydra.run.dir={tmp_path / 'gallery'}", *gallery)
-    asked = (f"image={tmp_path / 'gallery'}", "attributions=[saliency]", "curve_steps=0", "threads=1")
+    asked = (f"image={tmp_path / 'gallery'}", "attributions=[saliency]", "curve_steps=0", "channels=0", "threads=1")
     user.run("visualize.py", f"prior={prior}", f"hydra.run.dir={tmp_path / 'run'}", *asked)
     assert [row["unit"] for row in table(tmp_path / "run")] == ["fc8:1", "fc8:4"]
 
@@ -63,3 +69,25 @@ def test_what_cannot_be_explained_is_said_in_one_line(trained, tmp_path, asked, 
     _, err = user.run("visualize.py", f"prior={prior}", f"hydra.run.dir={tmp_path / 'run'}", *asked, status=2)
     assert message in err
     assert "Traceback" not in err
+
+
+def test_the_views_of_a_network_are_pages(trained, tmp_path):
+    user, prior, _ = trained
+    for view, files, asked in (
+        ("layers", ["filters.png", "layers.csv"], []),
+        ("patches", ["patches/conv2-1.png", "deconvolutions/conv2-1.png"], ["units=conv2:0-1"]),
+        ("embedding", ["grid.png", "thumbs.png", "embedding.csv"], ["units=fc8:1", "embedding.perplexity=4"]),
+    ):
+        run = tmp_path / view
+        common = (f"prior={prior}", f"hydra.run.dir={run}", "threads=1", "reference_images=24")
+        out, _ = user.run("visualize.py", f"view={view}", *common, *asked)
+        assert out.strip().splitlines()[-1] == str(run / "index.html")
+        assert all((run / file).is_file() for file in files)
+    with (tmp_path / "layers" / "layers.csv").open() as file:
+        assert [row["layer"] for row in csv.DictReader(file)][-1] == "fc8"
+
+
+def test_an_unknown_view_is_refused(trained, tmp_path):
+    user, prior, _ = trained
+    _, err = user.run("visualize.py", f"prior={prior}", "view=filters", f"hydra.run.dir={tmp_path}", status=2)
+    assert "view=filters: give preferred, image, layers, embedding, patches" in err
