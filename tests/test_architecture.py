@@ -19,6 +19,7 @@ FLOORS = (
     {"metrics", "report", "attribution"},
     {"inspection"},
     {"visualization"},
+    {"toolbox"},
     {"cli"},
     {"methods"},
 )

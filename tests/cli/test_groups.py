@@ -10,7 +10,7 @@ from dgn.cli import config, config_folders, embedded
 from dgn.cli.config import compose, plain
 from dgn.cli.config_folders import package_configs
 
-COMMANDS = ("train", "visualize", "compare")
+COMMANDS = ("train", "visualize", "compare", "toolbox")
 
 
 def groups_of(command: str) -> list[str]:
