@@ -63,7 +63,7 @@ class SeePanel:
         if seen is None:
             return  # the application ends
         self.session.image, self.session.name, self.session.seen = image, name, seen
-        self.layers.set_content(_layers(seen, self.session.channel, self.bench))
+        self.layers.set_content(layers_as_html(seen, self.session.channel, self.bench))
         self.classes.set_content(_guesses(seen))
         self.speed.set_content(f"{1000 * seen.seconds:.0f} ms for all layers")
         ui.run_javascript(f"dgnShow({data_url(seen.image)!r})")
@@ -174,7 +174,8 @@ def _guesses(seen: Seen) -> str:
     return f'<ol aria-label="the most probable classes">{rows}</ol>'
 
 
-def _layers(seen: Seen, chosen: Channel | None, bench: Workbench) -> str:
+def layers_as_html(seen: Seen, chosen: Channel | None, bench: Workbench) -> str:
+    """Returns the tiles of all layers."""
     parts = []
     for layer, channels in seen.layers.items():
         shape = " × ".join(map(str, bench.target.layer(layer).shape))
