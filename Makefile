@@ -3,12 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint suite quick install install-dev clean
+.PHONY: demo toolbox test lint suite quick install install-dev clean
 
 demo: $(VENV)/.installed
 	$(RUN) train.py
 	$(RUN) visualize.py
 	@echo "The gallery: $$(ls -td outputs/visualize/*/index.html | head -1)"
+
+# The live page on the newest prior, by default the demo's, which it makes if there is none.
+toolbox: $(VENV)/.installed
+	$(RUN) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[toolbox]'
+	@ls outputs/train/*/prior.safetensors >/dev/null 2>&1 || $(RUN) train.py
+	$(RUN) toolbox.py
 
 test: lint suite
 

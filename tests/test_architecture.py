@@ -16,8 +16,10 @@ FLOORS = (
     {"networks"},
     {"prior"},
     {"am", "training"},
-    {"metrics", "report"},
+    {"metrics", "report", "attribution"},
+    {"inspection"},
     {"visualization"},
+    {"toolbox"},
     {"cli"},
     {"methods"},
 )

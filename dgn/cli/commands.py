@@ -1,4 +1,4 @@
-"""The three programs dgn-train, dgn-visualize and dgn-compare; train.py, visualize.py and compare.py call the same."""
+"""The programs dgn-train, dgn-visualize, dgn-compare and dgn-toolbox; train.py and the others call the same."""
 
 from pathlib import Path
 
@@ -61,3 +61,14 @@ def compare(config: DictConfig) -> None:
     from dgn.cli.compare import compare as make_comparison
 
     print(make_comparison(plain(config), Path(HydraConfig.get().runtime.output_dir)))
+
+
+@entry_point("toolbox")
+def toolbox(config: DictConfig) -> None:
+    """Serves a live page that looks into a network."""
+    from dgn.cli.config import given_overrides
+    from dgn.cli.toolbox import toolbox as serve
+
+    values = plain(config)
+    check_complete(values, "toolbox")
+    serve(values, given_overrides(), Path(HydraConfig.get().runtime.output_dir))

@@ -8,6 +8,7 @@ import torch
 
 from dgn.am.objectives.language import parse_units
 from dgn.cli.config import check_complete
+from dgn.cli.inspection import asks_to_inspect, inspect
 from dgn.cli.network_report import report_accuracy
 from dgn.cli.networks import asked_to_list, network, print_layers, without_weights
 from dgn.cli.roles import (
@@ -58,6 +59,8 @@ def visualize(config: Mapping[str, Any], folder: Path) -> Path | None:
         _list_layers(config, role, device)
         return None
     check_complete(config, "visualize")
+    if asks_to_inspect(config):
+        return inspect(config, run.overrides, folder, device)
     if config["units"] in (None, "none"):
         use_threads(config["threads"])
         (prior, *_) = load_priors(config, device) or [load_prior(None, device, code=named_code(config))]

@@ -15,7 +15,7 @@ from dgn.files import write_whole
 from dgn.report import words
 from dgn.report.results import Row
 
-ASSETS = ("page.css", "page.js", "overview.js", "unit.js")
+ASSETS = ("page.css", "inspection.css", "page.js", "overview.js", "unit.js", "embedding.js")
 
 
 def render(template: str, **context: Any) -> str:

@@ -15,6 +15,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 _FLAGS = (
     *("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"),
     *("disable-component-update", "disable-sync", "hide-scrollbars", "remote-debugging-pipe"),
+    *("use-fake-device-for-media-stream", "use-fake-ui-for-media-stream"),
 )
 
 

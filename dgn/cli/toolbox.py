@@ -1,0 +1,108 @@
+"""toolbox.py: from a config to the live page."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+
+from dgn.am.method import Method
+from dgn.cli.config import compose, plain
+from dgn.cli.roles import load_priors, load_target, open_data
+from dgn.cli.stages import read_method
+from dgn.data.reference import Reference
+from dgn.devices import select_device
+from dgn.errors import UserError
+from dgn.prior import Prior
+from dgn.runs.programs import command, override
+from dgn.runs.threads import use_threads
+from dgn.toolbox.workbench import Asked, MethodMaker, Workbench
+from dgn.visualization.approaches import name_priors
+
+
+def toolbox(config: Mapping[str, Any], overrides: Sequence[str], folder: Path) -> None:
+    """Serves the page until the process is stopped. Raises UserError without the extra `toolbox`."""
+    try:
+        from dgn.toolbox.app import serve
+    except ImportError as error:
+        raise UserError(f"toolbox.py needs the extra `toolbox`: pip install 'dgn[toolbox]' ({error})") from None
+    port = config["port"]
+    if not isinstance(port, int) or not 0 < port < 65536:
+        raise UserError(f"port={port}: give a number from 1 to 65535, e.g. 8765")
+    use_threads(config["threads"])
+    serve(make_workbench(config, overrides, folder), port, bool(config["show"]), _announce)
+
+
+def make_workbench(config: Mapping[str, Any], overrides: Sequence[str], folder: Path) -> Workbench:
+    """Loads what the page computes with."""
+    device = select_device(config["device"])
+    priors = load_priors(config, device)
+    data = open_data(priors[0] if priors else None, config.get("data"))
+    target = load_target(config["target"], priors, device, data)
+    count = config["reference_images"]
+    named = dict(zip(name_priors(priors), priors, strict=True))
+    return Workbench(
+        target=target,
+        priors=named,
+        methods=_read_methods(config, overrides, bool(priors)),
+        attributions={name: instantiate(method) for name, method in (config["attributions"] or {}).items()},
+        data=data,
+        reference=Reference(data, count) if data is not None and count else None,
+        folder=folder,
+        command=partial(_command, named, overrides),
+        channels=config["channels"],
+    )
+
+
+def _read_methods(config: Mapping[str, Any], overrides: Sequence[str], has_prior: bool) -> dict[str, MethodMaker]:
+    """Returns the methods of `method` and `methods`; without a prior, those that search no codes."""
+    others = [o for o in overrides if o.split("=")[0].lstrip("+") not in ("method", "methods")]
+    settings = [config["method"]]
+    for name in config["methods"] or []:
+        if name != config["method"]["name"]:
+            settings.append(plain(compose("toolbox", [*others, f"method={name}"]))["method"])
+    makers: dict[str, MethodMaker] = {}
+    for method in settings:
+        maker = partial(_make_method, method, config["steps"])
+        if has_prior or not maker(None, 1.0).searches_codes:
+            makers[method["name"]] = maker
+    return makers
+
+
+def _make_method(settings: Mapping[str, Any], default: int | None, steps: int | None, strength: float) -> Method:
+    """Returns a method with a number of steps, whose size is multiplied by `strength`."""
+    if strength != 1.0:
+        update = dict(settings["update"])
+        for key in _SIZES:
+            if _is_number(update.get(key)):
+                update[key] = update[key] * strength
+        settings = {**settings, "update": update}
+    return read_method(settings, steps or default)
+
+
+_SIZES = ("first", "last", "lr")
+"""Keys of updates (dgn.am.updates) that are the size of their steps."""
+
+
+def _command(priors: Mapping[str, Prior], overrides: Sequence[str], asked: Asked) -> str:
+    """Returns the command of visualize.py that runs the search of `asked`."""
+    target = [o for o in overrides if o.split("=")[0].split(".")[0] in ("target", "data", "generator")]
+    words = [*target, f"method={asked.method}"]
+    if asked.prior:
+        words.append(override("prior", priors[asked.prior].source))
+    words += [f"units={asked.objective}", f"seeds=[{asked.seed}]", "start=noise"]
+    if asked.steps is not None:
+        words.append(f"steps={asked.steps}")
+    if asked.strength != 1.0:
+        settings = plain(compose("visualize", [f"method={asked.method}"]))["method"]["update"]
+        words += [f"method.update.{k}={settings[k] * asked.strength:g}" for k in _SIZES if _is_number(settings.get(k))]
+    return command("visualize", *words)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _announce(address: str) -> None:
+    print(f"The toolbox is at {address} (Ctrl-C stops it)", flush=True)

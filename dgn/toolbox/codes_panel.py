@@ -1,0 +1,122 @@
+"""Codes: sliders along the strongest axes of real codes, and the way from one image to another."""
+
+import shlex
+
+from nicegui import run, ui
+from torch import Tensor
+
+from dgn.errors import UserError
+from dgn.toolbox.codes import AXES, between, code_of, decoded, moved_along
+from dgn.toolbox.findings import CODE, Finding
+from dgn.toolbox.pictures import data_url
+from dgn.toolbox.session import Session
+from dgn.toolbox.workbench import Workbench
+
+
+class CodesPanel:
+    """The panel, in the page that is being built; empty without a prior."""
+
+    def __init__(self, bench: Workbench, session: Session) -> None:
+        self.bench, self.session = bench, session
+        if not bench.priors:
+            ui.html("<p class='note'>Codes need a prior; start the toolbox with prior=FILE.</p>", sanitize=False)
+            return
+        self.name = next(iter(bench.priors))
+        self._image: Tensor | None = None
+        self._code: Tensor | None = None
+        self._busy = self._again = False
+        with ui.element("div").classes("codes"):
+            with ui.element("figure").classes("live"):
+                self.picture = ui.element("img").props('alt="the image of the code" src="data:,"')
+                with ui.element("figcaption"):
+                    self.text = ui.label("The image of “See”, through its code.")
+                with ui.element("div").classes("actions"):
+                    ui.button("Keep", on_click=self._keep).props("flat no-caps dense")
+                    ui.button("Reset", on_click=self._reset).props("flat no-caps dense")
+            with ui.element("div").classes("sliders"):
+                ui.html("<h3>Strongest directions of real codes</h3>", sanitize=False)
+                self.sliders = [self._slider(f"direction {i + 1}", -3, 3) for i in range(AXES)]
+                ui.html("<h3>Towards another image</h3>", sanitize=False)
+                self.other = ui.number("doodle", value=1, min=0, precision=0, on_change=self.update)
+                self.other.props("dense outlined")
+                self.share = self._slider("share of that doodle", 0, 1)
+        self.picture.set_visibility(False)
+
+    async def update(self) -> None:
+        """Shows the image of the edited code; while it is made, further changes wait."""
+        if not self.bench.priors or self.session.image is None:
+            return
+        if self._busy:
+            self._again = True
+            return
+        self._busy = True
+        try:
+            again = True
+            while again:
+                self._again = False
+                image = await run.io_bound(self._make)
+                if image is not None:
+                    self._show(image)
+                again = self._again
+        except UserError as error:
+            ui.notify(str(error), type="warning", multi_line=True)
+        finally:
+            self._busy = False
+
+    def _slider(self, name: str, low: float, high: float) -> ui.slider:
+        with ui.element("label").classes("slider"):
+            ui.label(name)
+            slider = ui.slider(min=low, max=high, step=0.05, value=0, on_change=self.update)
+            slider.props(f'aria-label="{name}" throttle=0.1')
+        return slider
+
+    def _make(self) -> Tensor:
+        prior, image = self.bench.priors[self.name], self.session.image
+        assert image is not None  # `update` returns without one
+        with self.bench.lock:
+            code = code_of(prior, image)
+            share = float(self.share.value)
+            if share:
+                code = between(code, code_of(prior, self.bench.doodle(int(self.other.value or 0))), share)
+            self._code = moved_along(prior, code, [float(slider.value) for slider in self.sliders])
+            return decoded(prior, self._code)
+
+    def _show(self, image: Tensor) -> None:
+        self._image = image
+        self.picture.props["src"] = data_url(image)
+        self.picture.update()
+        self.picture.set_visibility(True)
+
+    def _reset(self) -> None:
+        for slider in [*self.sliders, self.share]:
+            slider.set_value(0)
+
+    def _keep(self) -> None:
+        if self._image is None:
+            return
+        amounts = ", ".join(f"{float(slider.value):g}" for slider in self.sliders)
+        other = f", {float(self.share.value):g} towards doodle {int(self.other.value or 0)}" if self.share.value else ""
+        prior = self.bench.priors[self.name]
+        finding = Finding(
+            image=self._image,
+            title=f"code of {self.session.name}, moved by [{amounts}]{other}",
+            objective=f"code({prior.layer})",
+            layer=prior.layer,
+            unit="code",
+            label="",
+            method="edited code",
+            prior=self.name,
+            seed=len(self.session.found),
+            steps=0,
+            value=float("nan"),
+            command=shlex.join(["python", "-c", _DECODE.format(prior=prior.source, code=CODE)]),
+            code=self._code,
+        )
+        self.session.keep(finding)
+
+
+_DECODE = (
+    "import numpy, torch; from dgn import Prior; from dgn.data.images import save_png; "
+    "save_png(Prior.load('{prior}').decode(torch.from_numpy(numpy.load('{code}'))[None])[0], 'decoded.png')"
+)
+"""The program that makes the image of an exported code again."""

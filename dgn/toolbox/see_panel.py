@@ -1,0 +1,201 @@
+"""What the network sees: an image, the channels of every layer, and all about the one that is chosen."""
+
+from html import escape
+from typing import Any
+
+from nicegui import run, ui
+from torch import Tensor
+
+from dgn.errors import UserError
+from dgn.inspection import Channel
+from dgn.report.words import number
+from dgn.toolbox.live_search import Frame
+from dgn.toolbox.live_view import LiveView
+from dgn.toolbox.pictures import data_url, from_data_url, map_url
+from dgn.toolbox.session import Session
+from dgn.toolbox.workbench import Asked, Seen, Workbench
+
+_DROP = """
+<div class="drop" id="drop"><img id="shown" src="data:," alt="the image, as the network sees it"></div>
+<div class="source">
+  <label class="button" for="file">Choose an image</label><input id="file" type="file" accept="image/*" class="unseen">
+  <button type="button" id="camera" aria-pressed="false">Camera</button>
+</div>
+<video id="video" muted playsinline hidden></video>
+"""
+
+
+class SeePanel:
+    """The panel, in the page that is being built."""
+
+    def __init__(self, bench: Workbench, session: Session) -> None:
+        self.bench, self.session = bench, session
+        self.method = next(iter(bench.methods), "")
+        with ui.element("div").classes("see"):
+            with ui.element("aside").classes("given"):
+                ui.html(_DROP, sanitize=False)
+                with ui.element("div").classes("doodles"):
+                    ui.button("◀", on_click=lambda: self._step(-1)).props('flat dense aria-label="previous doodle"')
+                    self.doodle = ui.number("doodle", value=0, min=0, precision=0, on_change=self._doodle)
+                    self.doodle.props("dense outlined debounce=200")
+                    ui.button("▶", on_click=lambda: self._step(1)).props('flat dense aria-label="next doodle"')
+                self.classes = ui.html("", sanitize=False).classes("guesses")
+                self.speed = ui.html("", sanitize=False).classes("note")
+            self.layers = ui.html("", sanitize=False).classes("layers")
+            self.detail = ui.element("aside").classes("detail").props('aria-label="the chosen channel"')
+            with self.detail:
+                self.title = ui.html("<h2>Choose a channel</h2>", sanitize=False)
+                self.over = ui.element("img").props('alt="the channel over the image" src="data:,"')
+                with ui.element("div").classes("ways"):
+                    self.ways = ui.toggle(["map", *bench.attributions], value="map", on_change=self._explain)
+                    self.ways.props("no-caps dense unelevated")
+                ui.html("<h3>Preferred image</h3>", sanitize=False)
+                self.live = LiveView(bench, session.keep, self._remember)
+                self.parts = ui.html("", sanitize=False).classes("real")
+        self.over.set_visibility(False)
+        ui.on("dgn_picture", self._picture)
+        ui.on("dgn_bad_picture", lambda _: self._refuse("that is not an image; give a JPEG or PNG"))
+        ui.on("dgn_channel", self._choose)
+
+    async def look(self, image: Tensor, name: str) -> None:
+        """Shows what the network sees in an image."""
+        seen = await run.io_bound(self.bench.look, image)
+        if seen is None:
+            return  # the application ends
+        self.session.image, self.session.name, self.session.seen = image, name, seen
+        self.layers.set_content(layers_as_html(seen, self.session.channel, self.bench))
+        self.classes.set_content(_guesses(seen))
+        self.speed.set_content(f"{1000 * seen.seconds:.0f} ms for all layers")
+        ui.run_javascript(f"dgnShow({data_url(seen.image)!r})")
+        self._refresh()
+
+    async def _picture(self, event: Any) -> None:
+        try:
+            image = from_data_url(event.args.get("url", ""))
+        except UserError as error:
+            self._refuse(str(error))
+            return
+        await self.look(image, str(event.args.get("name", "picture")))
+        ui.run_javascript("dgnReady()")
+
+    def _refuse(self, message: str) -> None:
+        ui.notify(message, type="warning")
+        ui.run_javascript("dgnReady()")
+
+    async def _doodle(self) -> None:
+        if self.doodle.value is not None and self.doodle.value >= 0:
+            index = int(self.doodle.value)
+            image = await run.io_bound(self.bench.doodle, index)
+            if image is not None:
+                await self.look(image, f"doodle {index}")
+
+    def _step(self, by: int) -> None:
+        self.doodle.set_value(max(0, int(self.doodle.value or 0) + by))
+
+    async def _choose(self, event: Any) -> None:
+        seen = self.session.seen
+        if seen is None:
+            return
+        channel = self.bench.find_channel(seen, str(event.args.get("layer")), int(event.args.get("index", -1)))
+        if channel is None:
+            return
+        self.session.channel = channel
+        ui.run_javascript(f"dgnChosen({channel.name!r})")
+        name = f"{channel.label} <span>{channel.name}</span>" if channel.label else channel.name
+        self.title.set_content(f"<h2>{name}</h2>")
+        self._refresh()
+        self._prefer(channel)
+        parts = await run.io_bound(self.bench.parts, channel)
+        if self.session.channel is channel and parts is not None:
+            pictures = "".join(f'<img src="{data_url(part)}" alt="part of a real image">' for part in parts)
+            self.parts.set_content(f"<h3>Real images</h3><div>{pictures}</div>" if pictures else "")
+
+    def _prefer(self, channel: Channel) -> None:
+        """Shows the channel's preferred image, or searches it."""
+        prior = next(iter(self.bench.priors), "")
+        asked = Asked(str(self.bench.channel_objective(channel)), self.method, prior)
+        found = self.bench.preferred.get(channel.name)
+        if found is not None:
+            self.live.show(asked, found)
+        elif self.method:
+            self.live.begin(asked)
+
+    def _remember(self, asked: Asked, frame: Frame) -> None:
+        self.bench.preferred[_channel_of(asked.objective)] = frame
+
+    def _refresh(self) -> None:
+        """Shows the chosen channel in the image that is seen now."""
+        seen, channel = self.session.seen, self.session.channel
+        if seen is None or channel is None:
+            return
+        now = self.bench.find_channel(seen, channel.layer, channel.index)
+        if now is not None:
+            self.session.channel = now
+        if self.ways.value == "map":
+            self._show_map()
+        else:
+            ui.timer(0, self._explain, once=True)
+
+    def _show_map(self) -> None:
+        channel = self.session.channel
+        self.over.set_visibility(channel is not None and channel.map is not None)
+        if channel is not None and channel.map is not None:
+            self.over.props["src"] = map_url(channel.map)
+            self.over.update()
+
+    async def _explain(self) -> None:
+        seen, channel, way = self.session.seen, self.session.channel, self.ways.value
+        if seen is None or channel is None:
+            return
+        if way == "map":
+            self._show_map()
+            return
+        try:
+            picture = await run.io_bound(self.bench.attribute, seen.image, channel, way)
+        except UserError as error:
+            ui.notify(str(error), type="warning", multi_line=True)
+            return
+        if picture is not None:
+            self.over.set_visibility(True)
+            self.over.props["src"] = data_url(picture)
+            self.over.update()
+
+
+def _channel_of(objective: str) -> str:
+    """Returns a channel's name from its objective: conv5:12 of conv5:12@4,4."""
+    return objective.partition("@")[0]
+
+
+def _guesses(seen: Seen) -> str:
+    rows = "".join(
+        f'<li><span>{escape(name)}</span><i style="width:{100 * share:.1f}%"></i><b>{100 * share:.0f}%</b></li>'
+        for name, share in seen.classes
+    )
+    return f'<ol aria-label="the most probable classes">{rows}</ol>'
+
+
+def layers_as_html(seen: Seen, chosen: Channel | None, bench: Workbench) -> str:
+    """Returns the tiles of all layers."""
+    parts = []
+    for layer, channels in seen.layers.items():
+        shape = " × ".join(map(str, bench.target.layer(layer).shape))
+        top = max((channel.value for channel in channels), default=0.0) or 1.0
+        tiles = "".join(_tile(channel, top, chosen) for channel in channels)
+        parts.append(
+            f'<section><h3>{escape(layer)} <span>{shape}</span></h3><div class="tiles">{tiles}</div></section>'
+        )
+    return "".join(parts)
+
+
+def _tile(channel: Channel, top: float, chosen: Channel | None) -> str:
+    if channel.map is not None:
+        inner = f'<img src="{map_url(channel.map)}" alt="">'
+    else:
+        inner = f'<span class="bar"><i style="width:{max(0.0, min(100.0, 100 * channel.value / top)):.0f}%"></i></span>'
+    title = escape(channel.label or str(channel.index))
+    pressed = str(chosen is not None and chosen.name == channel.name).lower()
+    return (
+        f'<button type="button" data-layer="{escape(channel.layer)}" data-index="{channel.index}" '
+        f'data-name="{escape(channel.name)}" aria-pressed="{pressed}" title="{escape(channel.name)}">'
+        f"{inner}<span>{title} <small>{number(channel.value)}</small></span></button>"
+    )

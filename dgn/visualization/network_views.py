@@ -1,0 +1,101 @@
+"""The views of a whole network: its layers, the embedding of its codes, and the top patches of its channels."""
+
+from collections.abc import Sequence
+
+import torch
+
+from dgn.am.objectives.algebra import Objective
+from dgn.am.objectives.terms import Unit
+from dgn.data.reference import Reference
+from dgn.errors import UserError
+from dgn.inspection import Embedding, first_filters, layer_statistics, main_layers, on_grid, top_patches
+from dgn.metrics.features import extract_features
+from dgn.metrics.top_images import top_images
+from dgn.networks.featurenet import FeatureNet
+from dgn.report.embedding import EmbeddingShown
+from dgn.report.layers import LayerShown
+from dgn.report.patches import PatchesShown
+from dgn.visualization.unit_notes import single_unit
+
+_MARKED = 25  # top images of a unit that an embedding marks
+MOST_EMBEDDED = 4000
+"""The largest embedding; laying more images out on a grid takes minutes."""
+
+
+def describe_layers(
+    net: FeatureNet, layers: Sequence[str] | None, reference: Reference | None
+) -> tuple[tuple[str, torch.Tensor] | None, list[LayerShown]]:
+    """Returns the first filters (None if they cannot be shown) and the statistics of each layer on real images.
+
+    Args:
+        net: The network.
+        layers: The layers; None: all of them.
+        reference: The real images; None: nothing is measured.
+
+    Raises:
+        UserError: If there is nothing to show.
+    """
+    try:
+        found = first_filters(net)
+        filters = found.layer, found.images
+    except UserError:
+        if reference is None:
+            raise
+        filters = None
+    if reference is None:
+        return filters, []
+    rows = []
+    for row in layer_statistics(net, list(layers or main_layers(net, most=None)), reference.images()):
+        dead = row.dead.nonzero().flatten().tolist()
+        moments = row.zero_share, row.median_sparsity, row.mean, row.std
+        rows.append(LayerShown(row.layer, row.shape, len(row.dead), len(dead), dead, *moments))
+    return filters, rows
+
+
+def describe_embedding(
+    net: FeatureNet, layer: str, embedding: Embedding, reference: Reference, units: Sequence[Objective]
+) -> EmbeddingShown:
+    """Lays real images out by their codes.
+
+    Args:
+        net: The network.
+        layer: The layer that holds the codes; maps are averaged over positions.
+        embedding: The method.
+        reference: The real images.
+        units: Units whose top images are marked.
+
+    Raises:
+        UserError: For too many images.
+    """
+    if reference.count > MOST_EMBEDDED:
+        raise UserError(
+            f"reference_images={reference.count}: an embedding shows at most {MOST_EMBEDDED} images; give fewer"
+        )
+    codes = extract_features(net, reference.images(), layer).numpy()
+    images = torch.cat(list(reference.images()))
+    places = embedding(codes)
+    labels = [reference.classes[label] if reference.classes else "" for label in reference.labels().tolist()]
+    singles = {o: unit for o in units if (unit := single_unit(o)) is not None}
+    ranked = top_images(net, list(singles.values()), reference.images(), _MARKED) if singles else []
+    marked = {o.label or str(o): top.indices.tolist() for o, top in zip(singles, ranked, strict=True)}
+    return EmbeddingShown(embedding.name, layer, images, places, on_grid(places), labels, marked)
+
+
+def describe_patches(net: FeatureNet, units: Sequence[Objective], reference: Reference) -> list[PatchesShown]:
+    """Returns the nine top patches of each unit's channel, with their deconvolutions.
+
+    Raises:
+        UserError: For objectives that are not single units, and for networks without ReLUs.
+    """
+    singles: list[Unit] = []
+    for objective in units:
+        unit = single_unit(objective)
+        if unit is None:
+            raise UserError(f"view=patches shows channels, and {objective} is a combination; give units=LAYER:all")
+        singles.append(unit)
+    shown = []
+    for found in top_patches(net, singles, reference):
+        name = f"{found.layer}:{found.index}"
+        values = found.values.tolist()
+        shown.append(PatchesShown(found.layer, name, found.label or name, found.patches, found.deconvolutions, values))
+    return shown

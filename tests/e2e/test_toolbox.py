@@ -1,0 +1,202 @@
+"""The live page as a person uses it: the real application, in a headless browser."""
+
+import copy
+import importlib.util
+import json
+import select
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+_BROWSER = Path(__file__).parents[1] / "report" / "browser.py"
+_SPEC = importlib.util.spec_from_file_location("toolbox_browser", _BROWSER)
+browsers = importlib.util.module_from_spec(_SPEC)
+sys.modules["toolbox_browser"] = browsers
+_SPEC.loader.exec_module(browsers)
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(browsers.CHROMIUM is None, reason="there is no Chromium here to open the toolbox with"),
+    pytest.mark.skipif(importlib.util.find_spec("nicegui") is None, reason="the extra `toolbox` is not installed"),
+]
+TILES = "document.querySelectorAll('[data-layer]').length"
+NOTIFIED = "[...document.querySelectorAll('.q-notification__message')].map(e => e.textContent).join('|')"
+
+
+class Page:
+    """The toolbox in a browser of its own."""
+
+    def __init__(self, profile: Path, address: str) -> None:
+        self.browser = browsers.Browser(profile)
+        self.browser.size(1300)
+        self.browser.call("Page.navigate", url=address)
+        self.wait(f"{TILES} > 20")
+
+    def wait(self, condition: str, seconds: float = 60) -> None:
+        """Waits until a JavaScript expression is true."""
+        until = time.monotonic() + seconds
+        while not self.browser.eval(f"!!({condition})"):
+            assert time.monotonic() < until, f"{condition} did not become true; notified: {self.browser.eval(NOTIFIED)}"
+            time.sleep(0.05)
+
+    def tab(self, name: str) -> None:
+        self.browser.eval(f"[...document.querySelectorAll('[role=tab]')].find(t => t.textContent == {name!r}).click()")
+        self.wait(f"document.querySelector('[role=tab][aria-selected=true]').textContent == {name!r}")
+
+    def press_button(self, text: str, inside: str = "body") -> None:
+        self.browser.eval(
+            f"[...document.querySelectorAll({inside + ' button'!r})]"
+            f".find(b => b.textContent.includes({text!r}) && b.offsetParent).click()"
+        )
+
+    def type_into(self, label: str, text: str) -> None:
+        self.browser.eval(f"document.querySelector({f'input[aria-label={json.dumps(label)}]'!r}).select()")
+        self.browser.eval(f"document.querySelector({f'input[aria-label={json.dumps(label)}]'!r}).focus()")
+        self.browser.call("Input.insertText", text=text)
+
+    def text(self, selector: str) -> str:
+        return self.browser.eval(f"document.querySelector({selector!r})?.textContent ?? ''")
+
+    def source(self, selector: str) -> str:
+        return self.browser.eval(f"document.querySelector({selector!r}).src")
+
+    def give_file(self, path: Path) -> None:
+        root = self.browser.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.browser.call("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
+        self.browser.call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+
+
+@pytest.fixture(scope="module")
+def address(trained, tmp_path_factory):
+    user, prior, _ = trained
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("toolbox")
+    asked = (f"prior={prior}", f"port={port}", "show=false", "threads=1", "reference_images=16", "steps=6")
+    user = copy.copy(user)
+    # NiceGUI serves otherwise where it believes to run inside pytest.
+    user.environment = {key: value for key, value in user.environment.items() if not key.startswith("PYTEST")}
+    process = user.start("toolbox.py", *asked, "methods=[pixels]", f"hydra.run.dir={folder}")
+    assert select.select([process.stdout], [], [], 120)[0], process.stderr.read()
+    line = process.stdout.readline()
+    assert "http://127.0.0.1" in line, process.stderr.read()
+    yield line.split()[4], folder
+    process.send_signal(signal.SIGINT)
+    process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def page(address, tmp_path_factory):
+    page = Page(tmp_path_factory.mktemp("profile"), address[0])
+    yield page
+    page.browser.close()
+
+
+def test_the_page_shows_all_layers_and_loads_nothing_from_elsewhere(page):
+    layers = page.browser.eval("[...new Set([...document.querySelectorAll('[data-layer]')].map(e => e.dataset.layer))]")
+    assert layers == [f"conv{i}" for i in range(1, 6)] + ["fc6", "fc7", "fc8"]
+    urls = page.browser.eval("performance.getEntriesByType('resource').map(e => e.name)")
+    assert urls
+    assert all(url.startswith(("http://127.0.0.1:", "data:", "blob:")) for url in urls)
+
+
+def test_a_channel_is_chosen_by_keyboard_and_searched(page):
+    page.browser.eval("document.querySelector('[data-layer=conv4]').focus()")
+    page.browser.press("ArrowRight")
+    page.browser.press("Enter")
+    page.wait("document.querySelector('.detail h2').textContent.startsWith('conv4:')")
+    page.wait("document.querySelector('.detail .live figcaption').textContent.includes('step 6 of 6')")
+    page.wait("document.querySelectorAll('.real img').length == 6")
+    shown = page.source(".detail > img")
+    page.press_button("saliency", ".detail")
+    page.wait(f"document.querySelector('.detail > img').src != {shown!r}")
+
+
+def test_images_are_given_and_bad_ones_are_one_line(page, tmp_path):
+    Image.new("RGB", (30, 20), "green").save(tmp_path / "green.png")
+    before = page.source("#shown")
+    page.give_file(tmp_path / "green.png")
+    page.wait(f"document.querySelector('#shown').src != {before!r}")
+    (tmp_path / "bad.png").write_text("no image")
+    page.give_file(tmp_path / "bad.png")
+    page.wait(f"{NOTIFIED}.includes('that is not an image; give a JPEG or PNG')")
+    page.press_button("▶")
+    page.wait("document.querySelector('.doodles input').value == '1'")
+
+
+def test_the_camera_is_looked_at(page):
+    before = page.source("#shown")
+    page.browser.eval("document.querySelector('#camera').click()")
+    page.wait(f"document.querySelector('#shown').src != {before!r}")
+    first = page.source("#shown")
+    page.wait(f"document.querySelector('#shown').src != {first!r}")  # it goes on
+    page.browser.eval("document.querySelector('#camera').click()")
+    page.wait("document.querySelector('#camera').getAttribute('aria-pressed') == 'false'")
+
+
+def test_two_methods_are_compared_and_kept_and_exported(page, address):
+    page.tab("Search")
+    page.type_into("objective", "fc9:1")
+    page.press_button("Search", "main")
+    page.wait(f"{NOTIFIED}.includes(\"no layer 'fc9'\")")
+    page.type_into("objective", "fc8:1+0.5*fc8:2")
+    page.browser.click(".contest section:nth-child(2) .q-field")
+    page.wait("document.querySelector('.q-menu .q-item')")
+    page.browser.eval("[...document.querySelectorAll('.q-menu .q-item')].find(e => e.textContent == 'pixels').click()")
+    page.press_button("Search", "main")
+    done = "[...document.querySelectorAll('.contest .live figcaption')].filter(e => e.textContent.includes('6 of 6'))"
+    page.wait(f"{done}.length == 2")
+    page.press_button("Keep", ".contest")
+    page.tab("Codes")
+    page.wait("document.querySelector('.codes img').src.startsWith('data:image')")
+    before = page.source(".codes img")
+    focusable = ".codes .q-slider[tabindex='0'], .codes .q-slider [tabindex='0']"
+    page.browser.eval(f'document.querySelector("{focusable}").focus()')
+    for _ in range(30):
+        page.browser.press("ArrowRight")
+    page.wait(f"document.querySelector('.codes img').src != {before!r}")
+    page.press_button("Keep", ".codes")
+    page.tab("Notebook")
+    page.wait("document.querySelectorAll('.found figure').length == 2")
+    page.press_button("Export")
+    page.wait("document.querySelector('.exported a')")
+    (run,) = (path for path in address[1].iterdir() if path.is_dir())
+    commands = (run / "commands.txt").read_text().splitlines()
+    assert "units=fc8:1+0.5*fc8:2" in commands[0]
+    assert "method=dgn_am_short" in commands[0]
+    assert (run / "index.html").is_file()
+    assert len(list((run / "codes").glob("*.npy"))) == 1
+
+
+def test_a_search_is_stopped(page):
+    page.tab("Search")
+    page.type_into("steps", "2000")
+    page.press_button("Search", "main")
+    captions = "[...document.querySelectorAll('.contest .live figcaption')]"
+    page.wait(f"{captions}.some(e => /step [1-9]\\d* of 2000/.test(e.textContent))")
+    page.press_button("Stop", ".asked")
+    stops = "[...document.querySelectorAll('.contest button')].filter(b => b.textContent == 'Stop' && b.offsetParent)"
+    page.wait(f"{stops}.length == 0")
+
+
+def test_a_second_session_has_its_own_state(page, address, tmp_path):
+    other = Page(tmp_path, address[0])
+    try:
+        other.tab("Notebook")
+        assert other.browser.eval("document.querySelectorAll('.found figure').length") == 0
+        other.browser.size(390, 844, dark=True)
+        other.tab("See")
+        assert other.browser.eval("document.documentElement.scrollWidth") <= 390  # nothing sticks out of a phone
+        assert other.browser.eval("getComputedStyle(document.body).backgroundColor") == "rgb(21, 21, 23)"
+        assert other.browser.console == []
+    finally:
+        other.browser.close()
+    page.tab("Notebook")
+    page.wait("document.querySelectorAll('.found figure').length == 2")
+    assert page.browser.console == []
