@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from dgn.networks.featurenet import FeatureNet
     from dgn.prior import Prior
     from dgn.training.train_prior import train_prior
+    from dgn.visualization.evolution import Evolution
 
 _HOMES = {
     "Code": "dgn.am.parametrizations",
+    "Evolution": "dgn.visualization.evolution",
     "FeatureNet": "dgn.networks.featurenet",
     "Fourier": "dgn.am.parametrizations",
     "Objective": "dgn.am.objectives",
@@ -51,6 +53,7 @@ _HOMES = {
 }
 __all__ = [
     "Code",
+    "Evolution",
     "FeatureNet",
     "Fourier",
     "Objective",

@@ -27,7 +27,7 @@ NEEDS_GRADIENT = ("comparator", "target")
 """Roles in which images are optimized along a gradient that passes through the network."""
 
 
-def check(net: FeatureNet, role: str, layers: Sequence[str]) -> None:
+def check(net: FeatureNet, role: str, layers: Sequence[str], gradient: bool = True) -> None:
     """Checks that `net` can be used as `role`.
 
     Two images and one image must give activations of the layers' shapes, these must be finite, and in the roles of
@@ -38,11 +38,19 @@ def check(net: FeatureNet, role: str, layers: Sequence[str]) -> None:
         net: The network.
         role: "encoder", "comparator", "target" or "judge".
         layers: The layers that the role reads.
+        gradient: Whether images are optimized along a gradient, in roles in which they may be.
 
     Raises:
         UserError: If `net` cannot be used; one line with the cause and the next step.
     """
-    gradient = role in NEEDS_GRADIENT
+    gradient = gradient and role in NEEDS_GRADIENT
+    if not net.has_gradient:
+        if gradient:
+            raise UserError(
+                f"{net.name} gives scores and no gradient, which this method follows; take one that needs none: "
+                "method=cma_sphere, cma, cma_cholesky or genetic"
+            )
+        return  # it is not asked for what is not needed
     passed = _PASSED.setdefault(net, set())
     wanted = [name for name in dict.fromkeys(layers) if (name, gradient) not in passed]
     if not wanted:
