@@ -155,11 +155,11 @@ class Evolution:
     def _go_on(self, folder: Path) -> None:
         """Tells the generations that are kept to the strategy again."""
         assert self._kept is not None
+        if self._kept.of_others():
+            raise UserError(f"{folder} holds another search; name another folder, or begin as that one did")
         while (kept := self._kept.find(self.generation)) is not None:
             self._update.ask()  # draws the same random numbers as before
             self._take(kept[0][0].to(self._code.prior.device), kept[1][0])
-        if self._kept.other(self.generation):
-            raise UserError(f"{folder} holds another search; name another folder, or begin as that one did")
 
 
 class _Caller:

@@ -55,20 +55,23 @@ class Generations:
     about: str = ""
 
     def find(self, generation: int) -> tuple[Tensor, Tensor] | None:
-        """Returns the candidates (N, population, ...) and their scores (N, population); None if they are not kept."""
-        path = self._path(generation)
-        if not path.is_file():
+        """Returns the candidates (N, population, ...) and their scores (N, population); None if they are not kept.
+
+        A file of other searches is not used, nor one that is damaged.
+        """
+        kept = self._read(generation)
+        if kept is None:
             return None
-        try:
-            with safe_open(path, framework="pt") as file:
-                header = json.loads((file.metadata() or {})[_HEADER])
-                if header != self._header():
-                    log.warning("%s is of other searches, and is not used", path)
-                    return None
-                return file.get_tensor("candidates").clone(), file.get_tensor("scores").clone()
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            log.warning("%s is damaged (%s); its generation is scored again", path, error)
+        header, candidates, scores = kept
+        if header != self._header():
+            log.warning("%s is of other searches, and is not used", self._path(generation))
             return None
+        return candidates, scores
+
+    def of_others(self) -> bool:
+        """Whether the folder holds other searches."""
+        kept = self._read(0)
+        return kept is not None and kept[0] != self._header()
 
     def add(self, generation: int, candidates: Tensor, scores: Tensor, images: Tensor) -> None:
         """Keeps a generation, with the best images of each search. See `dgn.am.kept.Journal`."""
@@ -84,10 +87,6 @@ class Generations:
         }
         with written_aside(self._path(generation)) as aside:
             save_file(tensors, aside, {_HEADER: json.dumps(self._header())})
-
-    def other(self, generation: int) -> bool:
-        """Whether there is a file of this generation that is of other searches."""
-        return self._path(generation).is_file() and self.find(generation) is None
 
     def load(self) -> list[list[Generation]]:
         """Returns what is shown of each search, generation by generation."""
@@ -105,6 +104,19 @@ class Generations:
         while self._path(count).is_file():
             count += 1
         return count
+
+    def _read(self, generation: int) -> tuple[dict[str, Any], Tensor, Tensor] | None:
+        path = self._path(generation)
+        if not path.is_file():
+            return None
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = json.loads((file.metadata() or {})[_HEADER])
+                # Copies: a view of the file is not aligned.
+                return header, file.get_tensor("candidates").clone(), file.get_tensor("scores").clone()
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            log.warning("%s is damaged (%s); its generation is scored again", path, error)
+            return None
 
     def _path(self, generation: int) -> Path:
         return self.folder / f"{generation:04d}.generation"

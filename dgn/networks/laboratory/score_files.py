@@ -47,7 +47,9 @@ def read_scores(path: Path, files: Sequence[str], channels: int) -> Scores:
 
 def _read_csv(path: Path, files: Sequence[str]) -> Scores:
     with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [[entry.strip() for entry in row] for row in csv.reader(file) if any(entry.strip() for entry in row)]
+        rows = [[entry.strip() for entry in row] or [""] for row in csv.reader(file)]
+    while rows and not any(rows[-1]) and len(rows[-1]) == 1:
+        rows.pop()  # an empty line elsewhere is an image without a score
     if rows and all(_number(entry) is None for entry in rows[0]) and rows[0][0] not in files:
         rows = rows[1:]  # headings
     if not rows:
