@@ -23,6 +23,7 @@ from dgn.cli.roles import (
     read_search,
     read_seeds,
     read_units,
+    with_named_targets,
 )
 from dgn.cli.run_command import gallery_command
 from dgn.cli.stages import read_methods
@@ -167,6 +168,7 @@ def _load_inputs(
     first = priors[0] if priors else None
     data = open_data(first, config.get("data"))
     target = load_target(config["target"], priors, device, data)
+    target = with_named_targets(target, config.get("targets") or {}, priors, data)
     objectives = parse_units(read_units(config["units"], target), target)
     methods = read_methods(config, overrides)
     layers = [layer for objective in objectives for layer in objective.layers]

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from dgn.errors import UserError
 from dgn.networks.cuts import noted_cuts
-from dgn.networks.featurenet import FeatureNet
+from dgn.networks.featurenet import IMAGES, FeatureNet
 from dgn.networks.foreign_code import format_error
 from dgn.networks.gradients import LostGradient, lost
 from dgn.networks.layers import iterate_tensors, watched
+from dgn.networks.named_networks import NamedNetworks
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,12 @@ def check(net: FeatureNet, role: str, layers: Sequence[str], gradient: bool = Tr
         UserError: If `net` cannot be used; one line with the cause and the next step.
     """
     gradient = gradient and role in NEEDS_GRADIENT
+    if isinstance(net, NamedNetworks):
+        for prefix, member in net.members.items():
+            own = [net.split(name)[2] for name in layers if net.split(name)[0] == prefix]
+            if own:
+                check(member, role, own, gradient)
+        return
     if not net.has_gradient:
         if gradient:
             raise UserError(
@@ -52,7 +59,7 @@ def check(net: FeatureNet, role: str, layers: Sequence[str], gradient: bool = Tr
             )
         return  # it is not asked for what is not needed
     passed = _PASSED.setdefault(net, set())
-    wanted = [name for name in dict.fromkeys(layers) if (name, gradient) not in passed]
+    wanted = [name for name in dict.fromkeys(layers) if (name, gradient) not in passed and name != IMAGES]
     if not wanted:
         return
     with torch.inference_mode(False), torch.enable_grad():

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from dgn.data.images import as_images
 from dgn.devices import moved
 from dgn.errors import UserError
-from dgn.networks.featurenet import FeatureNet
+from dgn.networks.featurenet import IMAGES, FeatureNet
 from dgn.networks.inputs import InputSpace
 from dgn.networks.layers import Layer
 from dgn.networks.receptive.field import ReceptiveField
@@ -70,9 +70,10 @@ class BlackBox(FeatureNet):
     def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """Scores images. See `FeatureNet.forward`; the activations have no gradient."""
         images = as_images(images)
-        wanted = {name: self.layer(name) for name in layers}
+        wanted = {name: self.layer(name) for name in layers if name != IMAGES}
+        shown = {IMAGES: images} if IMAGES in layers else {}
         if not wanted:
-            return {}
+            return shown
         with torch.no_grad():
             scores = self.scorer(images.detach().float().clamp(0, 1).cpu())
         if tuple(scores.shape) != (len(images), len(self.labels)):
@@ -82,7 +83,7 @@ class BlackBox(FeatureNet):
             )
         scores = moved(scores.float(), images.device)
         names = self._names()
-        return {name: names.activations(layer.name, {SCORES: scores}) for name, layer in wanted.items()}
+        return shown | {name: names.activations(layer.name, {SCORES: scores}) for name, layer in wanted.items()}
 
     def before_rectifier(self, name: str) -> str:
         return self.layer(name).name
