@@ -1,6 +1,6 @@
 """Compares searches without gradients at an equal number of images, with and without noise.
 
-    python benchmarks/black_box.py [PRIOR] [--layers fc6 fc8] [--units 5] [--seeds 1] [--noise 0 0.2 0.5] [--out FOLDER]
+    python benchmarks/black_box.py [PRIOR] [--layers fc6 fc8] [--units 3] [--seeds 1] [--noise 0 0.2 0.5] [--out FOLDER]
 
 Each search has 75 generations of 40 images, the 3,000 of the published comparison (Wang & Ponce 2022, on AlexNet), and
 its noise: the search sees score * max(0, 1 + noise * N(0, 1)). The table has, as means over units and seeds,
@@ -10,7 +10,7 @@ best    the activation without noise of the image that had the highest score, as
 centre  that of the image in the middle of the last generation
 
 and the published fractions, which are of the best that any of their searches found. Writes `black_box.md` and
-`black_box.csv`. `--strategies` takes settings too: `cma_sphere:norm=200`, `cma:clip=false`, `cma:subspace=64`.
+`black_box.csv`. `--strategies` takes settings too: `cma_sphere:norm=200`, `cma:clip=true`, `cma:subspace=64`.
 """
 
 import argparse
@@ -50,7 +50,6 @@ def search(
     settings: dict[str, Any] = dict(pair.split("=") for pair in text.split(",") if pair)
     settings = {key: json.loads(value) for key, value in settings.items()}
     own = {key: settings.pop(key) for key in OF_EVOLUTION if key in settings}
-    own.setdefault("clip", name != "cma_sphere")
     evolution = Evolution(prior, partial(STRATEGIES[name], **settings), GENERATIONS, seed, **own)
     random = np.random.default_rng([seed, 1])
     for _ in range(GENERATIONS):
@@ -119,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prior", nargs="?")
     parser.add_argument("--layers", nargs="+", default=["fc6", "fc8"])
-    parser.add_argument("--units", type=int, default=5, help="units of each layer, spread over it")
+    parser.add_argument("--units", type=int, default=3, help="units of each layer, spread over it")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.2, 0.5])

@@ -3,8 +3,8 @@
     python benchmarks/objectives.py [PRIOR] [--method dgn_am] [--units 8] [--other mini_resnet] [--seed 0]
 
 Controversial images: for each class, an image that the prior's encoder gives a high activation and another network,
-with the same classes, a low one, and the other way round (Golan et al. 2020). Each network counts in its standard
-deviations over real images. The table has the mean percentile of each network's activation among real images, and the
+with the same classes, a low one, and the other way round (Golan et al. 2020): the sum of the one's activation and of
+`level(...)` of the other's, the lower quartile of real images, in standard deviations of each. The table has the mean percentile of each network's activation among real images, and the
 share of pairs with one network above the 99th and the other below the 50th.
 
 Levels: a unit driven to eleven activations, from the lowest of real images to the highest. The table has the largest
@@ -44,8 +44,9 @@ def controversial(
         units = [(unit(high, int(k)), unit(low, int(k))) for k in classes]
         real = [objective_values(both, pair, images) for pair in units]
         objectives = [
-            (1 / float(values[:, 0].std())) * up - (options.weight / float(values[:, 1].std())) * down
-            for (up, down), values in zip(units, real, strict=True)
+            (1 / float(values[:, 0].std())) * up
+            + (options.weight / float(values[:, 1].std())) * level(low, int(k), float(values[:, 1].quantile(0.25)))
+            for k, (up, _), values in zip(classes, units, real, strict=True)
         ]
         search = getattr(methods, options.method)
         found = search(both, objectives, prior=prior, seeds=[options.seed], start="noise")
@@ -86,8 +87,8 @@ def main() -> None:
     parser.add_argument(
         "--other", nargs="+", default=["mini_resnet"], help="a network of conf/judge, with its settings"
     )
-    parser.add_argument("--weight", type=float, default=1.0, help="of the network that is to be low")
-    parser.add_argument("--levels", nargs="+", default=["fc8:0", "fc8:5", "fc6:3", "conv5:10", "conv3:7@mean"])
+    parser.add_argument("--weight", type=float, default=2.0, help="of the network that is to be low")
+    parser.add_argument("--levels", nargs="+", default=["fc8:0", "fc8:5", "fc6:3", "conv5:10", "conv3:2"])
     parser.add_argument("--steps", type=int, default=None, help="of the searches for levels")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)

@@ -41,7 +41,7 @@ class Evolution:
         seed: of its random numbers.
         start: "noise", "sample", or an image; see `Setting.begin`.
         subspace: the number of principal axes that are searched, "all", or None for the code itself; see `Code`.
-        clip: whether codes are kept in the prior's bounds. None: as in the method's file, except on the sphere.
+        clip: whether codes are kept in the prior's bounds. The published searches have none.
         sigmas: the size of these bounds.
         folder: where generations are kept; None: nowhere.
         title: of the page.
@@ -58,7 +58,7 @@ class Evolution:
         seed: int = 0,
         start: str | Any = "noise",
         subspace: int | str | None = None,
-        clip: bool | None = None,
+        clip: bool = False,
         sigmas: float = 3.0,
         folder: str | Path | None = None,
         title: str = "Evolution",
@@ -68,7 +68,7 @@ class Evolution:
         name = strategy if isinstance(strategy, str) else str(strategy)
         begin = start if isinstance(start, str) else as_images(start)
         self._code = Code(Setting(BlackBox(_Caller()), prior, begin=begin), sigmas, subspace)
-        self._clip = Clip() if (strategy != "cma_sphere" if clip is None else clip) else None
+        self._clip = Clip() if clip else None
         self._update = Evolve(STRATEGIES[strategy] if isinstance(strategy, str) else strategy)
         parameters = self._code.start([seed]).detach().float()
         self._draws, self._steps = Draws([seed], parameters.device), generations
