@@ -4,8 +4,9 @@
 
 Controversial images: for each class, an image that the prior's encoder gives a high activation and another network,
 with the same classes, a low one, and the other way round (Golan et al. 2020): the sum of the one's activation and of
-`level(...)` of the other's, the lower quartile of real images, in standard deviations of each. The table has the mean percentile of each network's activation among real images, and the
-share of pairs with one network above the 99th and the other below the 50th.
+`level(...)` of the other's, the lower quartile of real images, in standard deviations of each. The table has the mean
+percentile of each network's activation among real images, and the share of pairs with one network above the 99th and
+the other below the 50th.
 
 Levels: a unit driven to eleven activations, from the lowest of real images to the highest. The table has the largest
 and the mean distance to what was asked for, in percent of that range.
