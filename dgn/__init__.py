@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dgn.am.maximize import Preferred, Stage, maximize
-    from dgn.am.objectives import channel, direction, dream, match, unit
+    from dgn.am.objectives import channel, direction, dream, function, level, match, unit
     from dgn.am.objectives.algebra import Objective
     from dgn.am.objectives.language import parse_units
     from dgn.am.objectives.terms import Unit
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from dgn.networks.featurenet import FeatureNet
     from dgn.prior import Prior
     from dgn.training.train_prior import train_prior
+    from dgn.visualization.evolution import Evolution
 
 _HOMES = {
     "Code": "dgn.am.parametrizations",
+    "Evolution": "dgn.visualization.evolution",
     "FeatureNet": "dgn.networks.featurenet",
     "Fourier": "dgn.am.parametrizations",
     "Objective": "dgn.am.objectives",
@@ -43,6 +45,8 @@ _HOMES = {
     "dgn_am": "dgn.methods",
     "direction": "dgn.am.objectives",
     "dream": "dgn.am.objectives",
+    "function": "dgn.am.objectives",
+    "level": "dgn.am.objectives",
     "match": "dgn.am.objectives",
     "maximize": "dgn.am.maximize",
     "parse_units": "dgn.am.objectives.language",
@@ -51,6 +55,7 @@ _HOMES = {
 }
 __all__ = [
     "Code",
+    "Evolution",
     "FeatureNet",
     "Fourier",
     "Objective",
@@ -66,6 +71,8 @@ __all__ = [
     "dgn_am",
     "direction",
     "dream",
+    "function",
+    "level",
     "match",
     "maximize",
     "parse_units",

@@ -27,9 +27,12 @@ def searches_together(target: FeatureNet, objective: Objective, stages: Sequence
         stages: the method.
         seeds: the number of seeds of each unit.
     """
-    count = fitting_batch(target, objective, stages)
+    candidates = max(stage.candidates for stage in stages)
+    if not target.has_gradient:
+        return 1  # nothing is tried out on it
+    count = max(1, fitting_batch(target, objective, stages) // max(1, candidates))
     if target.device.type == "cpu":
-        count = min(count, ON_CPU)
+        count = min(count, ON_CPU if not candidates else max(1, 4 * ON_CPU // candidates))
     return count // seeds * seeds or count
 
 

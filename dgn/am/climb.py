@@ -25,6 +25,7 @@ class Climb:
         stage: the stage.
         diversity: pushes the seeds of an objective apart, or None.
         device: where the searches run.
+        candidates: how many images of each search are compared, in searches without gradients.
     """
 
     def __init__(
@@ -34,9 +35,13 @@ class Climb:
         stage: Stage,
         diversity: Diversity | None,
         device: torch.device,
+        candidates: int = 1,
     ) -> None:
         self.target, self.stage, self.diversity = target, stage, diversity
-        self.groups = together(objectives, device) if diversity else []
+        objectives = [objective for objective in objectives for _ in range(candidates)]
+        # The k-th candidates of an objective's seeds are pushed apart, not the candidates of one search.
+        keys = [(objective, n % candidates) for n, objective in enumerate(objectives)]
+        self.groups = together(keys, device) if diversity else []
         self.values = Evaluation([stage.objective(o, target) for o in objectives], device)
         raised = [any(weight > 0 for weight, _ in objective.terms) for objective in objectives]
         self.raises = torch.tensor(raised, device=device)

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from dgn.am.batch_size import fitting_batch, searches_together
 from dgn.am.climb import Climb, enter, take_step
+from dgn.am.evolution.generation import check_regularizers, take_generation
+from dgn.am.evolution.population import Evolve
 from dgn.am.film import Film, Frames
-from dgn.am.kept import Kept
+from dgn.am.kept import Journal, Kept
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.diversity import Diversity
 from dgn.am.objectives.evaluation import Evaluation, objective_values
@@ -28,7 +30,7 @@ from dgn.am.preferred import Preferred, joined
 from dgn.am.regularizers.parameters import Clip, Decay
 from dgn.am.setting import Setting
 from dgn.am.stage import Stage
-from dgn.am.step import Draws
+from dgn.am.step import Draws, Parametrization
 from dgn.am.updates import NormalizedAscent
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
@@ -86,7 +88,8 @@ def maximize(
         raise UserError(f"nothing to maximize: {len(objectives)} objectives, {len(seeds)} seeds, {steps} steps")
     maximized = (stage.objective(objective, target) for stage in stages for objective in objectives)
     layers = [layer for objective in maximized for layer in objective.layers]
-    check(target, "target", [*layers, *([diversity.layer_name(target)] if diversity is not None else [])])
+    layers += [diversity.layer_name(target)] if diversity is not None else []
+    check(target, "target", layers, gradient=not all(stage.candidates for stage in stages))
     jobs = [(objective, s) for objective in objectives for s in seeds]
     batch_size = batch_size or (kept.batch_size if kept is not None else None)
     batch_size = batch_size or searches_together(target, objectives[0], stages, len(seeds))
@@ -101,7 +104,8 @@ def maximize(
         if found[i] is not None:
             continue
         began = time.perf_counter()
-        found[i] = part = _search(target, *batch, stages, diversity, ticks, film)
+        journal = kept.journal(i, *batch) if kept is not None and not target.has_gradient else None
+        found[i] = part = _search(target, *batch, stages, diversity, ticks, film, journal)
         if kept is not None:
             kept.add(i, part, time.perf_counter() - began)
     for _ in ticks:
@@ -139,14 +143,12 @@ def _search(
     diversity: Diversity | None,
     ticks: Iterator[int],
     film: Film | None,
+    journal: Journal | None,
 ) -> Preferred:
     parametrization = stages[0].parametrization
     parameters = parametrization.start(seeds, objectives).detach().float()
     shown = Evaluation(objectives, parameters.device)
-    with torch.no_grad():
-        start_images = parametrization.images(parameters)
-        start_activations = shown(target(start_images, shown.layers)).cpu()
-        start_images = start_images.float().clamp(0, 1).mul(255).round().byte().cpu().contiguous()
+    start_images, start_activations = _before(target, shown, parametrization, parameters)
     draws, frames = Draws(seeds, parameters.device), Frames(sum(s.steps for s in stages), film is not None)
     curve: list[Tensor] = []
     watch = Watch(parameters)
@@ -154,17 +156,16 @@ def _search(
         parameters = enter(stage, parametrization, parameters)
         parametrization = stage.parametrization
         watch.enter(parameters)
-        climb = Climb(target, objectives, stage, diversity, parameters.device)
-        update = stage.update()
-        update.begin(parameters, stage.steps, parametrization.unit)
+        take = _begin(target, objectives, stage, diversity, parameters, draws, watch, journal)
         for i in range(stage.steps):
             next(ticks)
             frames.add(len(curve), parametrization, parameters)
-            curve.append(take_step(climb, update, parameters, draws, i, watch))
+            curve.append(take(i, len(curve)))
     with torch.no_grad():
         images = parametrization.images(parameters)
-        activations = shown(target(images, shown.layers))
-        if watch.fail_at_the_end(activations):
+        # An experiment is not asked again: the score of the best image is what it has measured.
+        activations = shown(target(images, shown.layers)) if target.repeatable else _highest(curve, len(seeds))
+        if watch.fail_at_the_end(activations) and target.repeatable:
             watch.hold(parameters)
             images = parametrization.images(parameters)
             activations = shown(target(images, shown.layers))
@@ -184,3 +185,49 @@ def _search(
         start_images=start_images,
         start_activations=start_activations,
     )
+
+
+def _highest(curve: Sequence[Tensor], count: int) -> Tensor:
+    """Returns the highest value of each search's curve, (count,); NaN if it has none."""
+    values = torch.stack([*curve, torch.full((count,), torch.nan)]) if curve else torch.full((1, count), torch.nan)
+    highest = values.nan_to_num(nan=-torch.inf).amax(0)
+    return torch.where(highest.isfinite(), highest, torch.nan)
+
+
+def _before(
+    target: FeatureNet, shown: Evaluation, parametrization: Parametrization, parameters: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """Returns the images, as bytes, and the activations of what searches begin at; None if the target is not asked."""
+    if not target.repeatable:
+        return None, None
+    with torch.no_grad():
+        images = parametrization.images(parameters)
+        activations = shown(target(images, shown.layers)).cpu()
+    return images.float().clamp(0, 1).mul(255).round().byte().cpu().contiguous(), activations
+
+
+def _begin(
+    target: FeatureNet,
+    objectives: Sequence[Objective],
+    stage: Stage,
+    diversity: Diversity | None,
+    parameters: Tensor,
+    draws: Draws,
+    watch: Watch,
+    journal: Journal | None,
+) -> Callable[[int, int], Tensor]:
+    """Begins a stage; returns what takes a step of it in place, given its number in the stage and over all stages."""
+    update, unit = stage.update(), stage.parametrization.unit
+    climb = Climb(target, objectives, stage, diversity, parameters.device, max(1, stage.candidates))
+    if isinstance(update, Evolve):
+        check_regularizers(stage)
+        update.begin(parameters, stage.steps, unit, [g.initial_seed() for g in draws.generators])
+        evolution = update
+
+        def generation(i: int, number: int) -> Tensor:
+            return take_generation(climb, evolution, parameters, draws, i, watch, number, journal)
+
+        return generation
+    update.begin(parameters, stage.steps, unit)
+    ascent = update
+    return lambda i, _: take_step(climb, ascent, parameters, draws, i, watch)

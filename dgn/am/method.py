@@ -22,6 +22,7 @@ class Method:
         stages: makes its stages for a setting.
         settings: what it consists of, as plain values, for reports.
         from_image: the method as it is where searches start from an image; None: the same.
+        gradient: whether it follows a gradient of the target.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Method:
     stages: Callable[[Setting], Sequence[Stage]]
     settings: Mapping[str, Any] = field(default_factory=dict)
     from_image: Method | None = None
+    gradient: bool = True
 
     def starting(self, start: str) -> Method:
         """Returns the method as it is where searches start at `start`."""

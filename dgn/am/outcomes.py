@@ -23,9 +23,9 @@ class Outcome:
 class Watch:
     """Monitors N searches that run together.
 
-    A search is asleep from the step at which its gradient is zero everywhere until its objective exceeds its value
-    at the stage's first step. It has failed once its objective or its gradient is not finite; it then stays at the
-    last parameters for which both were finite.
+    `cause` says in words what a silent search lacked. A search is asleep from the step at which its gradient is zero
+    everywhere until its objective exceeds its value at the stage's first step. It has failed once its objective or its
+    gradient is not finite; it then stays at the last parameters for which both were finite.
     """
 
     def __init__(self, parameters: Tensor) -> None:
@@ -33,6 +33,7 @@ class Watch:
         self.asleep = torch.zeros(count, dtype=torch.bool, device=device)
         self.failed = torch.zeros(count, dtype=torch.bool, device=device)
         self.troubled = False
+        self.cause = "no gradient"
         self._woke_at = torch.full((count,), -1, device=device)
         self._failed_at = torch.full((count,), -1, device=device)
         self._steps = 0
@@ -94,7 +95,7 @@ class Watch:
         if failed > 0:
             return Outcome(False, f"not finite (NaN) at step {failed}: shown is the image before, not a result")
         if woke < 0 and self._steps and not rose:
-            return Outcome(False, f"no gradient at any of {self._steps} steps: a silent unit's start, not a result")
+            return Outcome(False, f"{self.cause} at any of {self._steps} steps: a silent unit's start, not a result")
         if woke > 0 or (woke < 0 and self._steps):
             return Outcome(True, f"silent at the start; woke at step {woke if woke > 0 else self._steps}")
         return Outcome()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from dgn.am.evolution.population import Evolve
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.surrogates import below_rectifier
 from dgn.am.step import GradientChange, Loss, Parametrization, Projection, Regularizer, View
@@ -18,7 +19,8 @@ class Stage:
 
     Args:
         parametrization: what is optimized (dgn.am.parametrizations).
-        update: creates a new update rule for each batch of searches (dgn.am.updates).
+        update: creates a new update rule for each batch of searches (dgn.am.updates; without gradients,
+            `dgn.am.evolution.Evolve`).
         regularizers: in the order in which they act (dgn.am.regularizers); each has one or more of the methods
             `view`, `loss`, `gradient` and `project`.
         steps: the number of steps.
@@ -29,7 +31,7 @@ class Stage:
     """
 
     parametrization: Parametrization
-    update: Callable[[], Update]
+    update: Callable[[], Update | Evolve]
     regularizers: Sequence[Regularizer] = ()
     steps: int = 200
     objective: Callable[[Objective, FeatureNet], Objective] = below_rectifier
@@ -44,6 +46,12 @@ class Stage:
                     f"the regularizer {regularizer!r} does nothing; give it one or more of the methods "
                     "view(images, step), loss(step), gradient(gradient, step) and project(step)"
                 )
+
+    @cached_property
+    def candidates(self) -> int:
+        """The number of images that a step scores for each search, without a gradient; 0: it follows the gradient."""
+        update = self.update()
+        return update.population if isinstance(update, Evolve) else 0
 
     @cached_property
     def views(self) -> list[View]:

@@ -76,6 +76,21 @@ class Draws:
         """Returns normal numbers of mean 0 and variance 1, (searches, *shape)."""
         return torch.stack([torch.randn(shape, generator=g) for g in self.generators]).to(self.device)
 
+    def of_candidates(self, count: int) -> "Draws":
+        """Returns the numbers of `count` candidates of each search, (searches * count, *shape), from its generator."""
+        return _CandidateDraws(self, count)
+
+
+class _CandidateDraws(Draws):
+    def __init__(self, draws: Draws, count: int) -> None:
+        self.generators, self.device, self._draws, self._count = draws.generators, draws.device, draws, count
+
+    def uniform(self, *shape: int) -> Tensor:
+        return self._draws.uniform(self._count, *shape).flatten(0, 1)
+
+    def normal(self, *shape: int) -> Tensor:
+        return self._draws.normal(self._count, *shape).flatten(0, 1)
+
 
 class Bounds(Protocol):
     """Bounds that are not those of each parameter alone."""

@@ -17,6 +17,7 @@ from dgn.devices import placed
 from dgn.errors import UserError
 from dgn.metrics.similarity import Similarity
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.named_networks import NamedNetworks
 from dgn.networks.usable import check, check_independent
 from dgn.prior import Prior
 from dgn.prior.hub import is_shared
@@ -91,6 +92,23 @@ def load_target(
     for prior in priors:  # share one network if it is the same
         prior.offer(target)
     return target
+
+
+def with_named_targets(
+    target: FeatureNet, settings: Mapping[str, Mapping[str, Any]], priors: Sequence[Prior], data: ImageData | None
+) -> FeatureNet:
+    """Returns the target together with the further networks of `targets=`, if there are any.
+
+    Args:
+        target: the target.
+        settings: the settings of the others by name, each as the `target` group's.
+        priors: the priors.
+        data: the real images.
+    """
+    others = {}
+    for name, network_settings in settings.items():
+        others[name] = load_target(network_settings, priors, target.device, data)
+    return NamedNetworks(target, others) if others else target
 
 
 def _named_target(settings: Mapping[str, Any], priors: Sequence[Prior], data: ImageData | None) -> FeatureNet:

@@ -102,7 +102,15 @@ def _as_value(settings: Mapping[str, Any], from_image: Method | None) -> Method:
         stages=partial(make_stages, settings),
         settings=settings,
         from_image=from_image,
+        gradient=_follows_gradient(settings),
     )
+
+
+def _follows_gradient(method: Mapping[str, Any]) -> bool:
+    """Whether an update of the method follows a gradient: its own, or one of a stage."""
+    parts = [part.get("update") or {} for part in (method, *(method.get("stages") or []))]
+    makers = [get_class(part["_target_"]) for part in parts if "_target_" in part]
+    return not all(getattr(maker, "gradient_free", False) for maker in makers)
 
 
 def _searches_codes(method: Mapping[str, Any]) -> bool:

@@ -1,5 +1,6 @@
 """A run of visualize.py that is stopped: what it has found is shown, and `resume=` goes on after it."""
 
+import itertools
 import json
 import shutil
 import signal
@@ -18,7 +19,7 @@ from dgn.cli.renamed import read_saved
 from dgn.cli.run_command import gallery_command
 from dgn.errors import Interrupted, OtherRun, UserError
 from dgn.files import write_whole
-from dgn.runs.folders import CONFIG, SEARCHES, STARTED
+from dgn.runs.folders import CONFIG, EVOLUTION, SEARCHES, STARTED
 from dgn.runs.programs import command, override, own_configs_flag
 from dgn.visualization.gallery_run import GalleryInputs
 from dgn.visualization.partial_gallery import write_partial_gallery
@@ -64,6 +65,7 @@ def begin_or_resume(config: Mapping[str, Any], folder: Path) -> VisualizationRun
     overrides = [o for o in given_overrides() if not o.startswith("resume=")]
     if config["resume"] is None or not (folder / STARTED).is_file():
         forget(folder)
+        _set_aside(folder / EVOLUTION)
         return VisualizationRun(folder, {**config, "resume": None}, overrides)
     started = json.loads((folder / STARTED).read_text(encoding="utf-8"))
     saved = read_saved(folder / CONFIG)
@@ -88,6 +90,13 @@ def begin_or_resume(config: Mapping[str, Any], folder: Path) -> VisualizationRun
 def forget(folder: Path) -> None:
     """Removes what a run keeps for being resumed."""
     shutil.rmtree(folder / SEARCHES, ignore_errors=True)
+
+
+def _set_aside(folder: Path) -> None:
+    """Renames a folder of an earlier run, which may hold what an experiment has measured."""
+    if folder.is_dir():
+        number = next(n for n in itertools.count(1) if not folder.with_name(f"{folder.name}_{n}").exists())
+        folder.rename(folder.with_name(f"{folder.name}_{number}"))
 
 
 @contextmanager

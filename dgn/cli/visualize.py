@@ -1,5 +1,6 @@
 """visualize.py: from methods, priors and a list of units to a gallery with numbers."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,13 +24,16 @@ from dgn.cli.roles import (
     read_search,
     read_seeds,
     read_units,
+    with_named_targets,
 )
 from dgn.cli.run_command import gallery_command
 from dgn.cli.stages import read_methods
 from dgn.cli.stopped import begin_or_resume, forget, keeping_what_was_found
+from dgn.data.datamodule import ImageData
 from dgn.data.reference import Reference
 from dgn.devices import select_device
 from dgn.errors import UserError
+from dgn.networks.featurenet import FeatureNet
 from dgn.networks.usable import check
 from dgn.report.animation import FORMATS
 from dgn.runs.loggers import check as check_loggers
@@ -40,6 +44,8 @@ from dgn.visualization.samples import write_samples
 from dgn.visualization.settings import FacetSettings, NoteSettings, PredictiveSettings, Visualization
 from dgn.visualization.tracking import log_gallery
 from dgn.visualization.wrong_class import check_wrong_class_starts
+
+log = logging.getLogger(__name__)
 
 _SAMPLES = 16  # of units=none, for each seed
 
@@ -165,15 +171,28 @@ def _load_inputs(
     first = priors[0] if priors else None
     data = open_data(first, config.get("data"))
     target = load_target(config["target"], priors, device, data)
+    target = with_named_targets(target, config.get("targets") or {}, priors, data)
     objectives = parse_units(read_units(config["units"], target), target)
-    check(target, "target", [layer for objective in objectives for layer in objective.layers])
-    reference = Reference(data, asked.reference_images) if data is not None and asked.reference_images else None
-    approaches = make_approaches(read_methods(config, overrides), priors, asked.start, reference)
+    methods = read_methods(config, overrides)
+    layers = [layer for objective in objectives for layer in objective.layers]
+    check(target, "target", layers, gradient=any(method.gradient for method in methods))
+    reference = _reference(target, data, asked)
+    approaches = make_approaches(methods, priors, asked.start, reference)
     judge = load_judge(config["judge"], first, target, data)
     if asked.wrong_class_start:
         check_wrong_class_starts(objectives, judge, reference)
     similarity = load_similarity(config["similarity"], judge, target, first) if asked.predictive is not None else None
     return GalleryInputs(target, objectives, approaches, priors, judge, similarity, data, reference)
+
+
+def _reference(target: FeatureNet, data: ImageData | None, asked: Visualization) -> Reference | None:
+    """Returns the real images that are compared with preferred ones, if there are any and the target can be asked."""
+    if data is None or not asked.reference_images:
+        return None
+    if not target.repeatable:
+        log.info("No real images to compare with: %s is asked about the images of the search only", target.name)
+        return None
+    return Reference(data, asked.reference_images)
 
 
 def _list_layers(config: Mapping[str, Any], role: str, device: torch.device) -> None:

@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -64,15 +64,7 @@ def make_module(model: str, args: Mapping[str, Any], offered: Mapping[str, Any] 
     file, name = _parts(model)
     own = OwnModules(Path(file).parent if file.endswith(".py") else Path.cwd())
     with own.importable():
-        module = _imported(model, file)
-        value: Any = module
-        for part in name.split("."):
-            if not hasattr(value, part):
-                public = [key for key in vars(module) if not key.startswith("_") and callable(vars(module)[key])]
-                raise UserError(
-                    f"model={model}: {file} has no {name!r}; it has {', '.join(public) or 'nothing to call'}"
-                )
-            value = getattr(value, part)
+        value = _attribute(_imported(model, file), name, model, file)
         if isinstance(value, nn.Module):
             if args:
                 raise UserError(f"model={model} is a module already and takes no args; name what makes it")
@@ -86,6 +78,30 @@ def make_module(model: str, args: Mapping[str, Any], offered: Mapping[str, Any] 
     if not isinstance(network, nn.Module):
         raise UserError(f"model={model} gave a {type(network).__name__}; it must give a torch.nn.Module")
     return own.wrap(network)
+
+
+def named_function(name: str, key: str) -> Callable[..., Any]:
+    """Returns the function that the user names: `package.module:name` or `path/to/file.py:name`.
+
+    Args:
+        name: The name.
+        key: What the user has named it by, for messages.
+
+    Raises:
+        UserError: If it is not found, is no function, or if its module cannot be imported.
+    """
+    file, attribute = _parts(name, key)
+    own = OwnModules(Path(file).parent if file.endswith(".py") else Path.cwd())
+    with own.importable():
+        function = _attribute(_imported(name, file, key), attribute, name, file, key)
+    if not callable(function):
+        raise UserError(f"{key}={name} is a {type(function).__name__}; name a function")
+
+    def within(*args: Any) -> Any:
+        with own.importable():
+            return function(*args)
+
+    return within
 
 
 def absolute(model: str) -> str:
@@ -117,6 +133,17 @@ def find_named(model: str, code: Sequence[str]) -> str | None:
     return None
 
 
+def _attribute(module: ModuleType, name: str, model: str, file: str, key: str = "model") -> Any:
+    """The object of a dotted name in a module."""
+    value: Any = module
+    for part in name.split("."):
+        if not hasattr(value, part):
+            public = [known for known in vars(module) if not known.startswith("_") and callable(vars(module)[known])]
+            raise UserError(f"{key}={model}: {file} has no {name!r}; it has {', '.join(public) or 'nothing to call'}")
+        value = getattr(value, part)
+    return value
+
+
 def _taken(value: Any, offered: Mapping[str, Any]) -> dict[str, Any]:
     """The offered arguments that a callable takes by name."""
     try:
@@ -126,18 +153,18 @@ def _taken(value: Any, offered: Mapping[str, Any]) -> dict[str, Any]:
     return {key: argument for key, argument in offered.items() if key in names}
 
 
-def _parts(model: str) -> tuple[str, str]:
+def _parts(model: str, key: str = "model") -> tuple[str, str]:
     file, colon, name = str(model).rpartition(":")
     if not colon or not file or not name or name.endswith((".py", "/")):
-        raise UserError(f"model={model}: give package.module:callable or path/to/file.py:callable")
+        raise UserError(f"{key}={model}: give package.module:callable or path/to/file.py:callable")
     return str(Path(file).expanduser()) if file.endswith(".py") else file, name
 
 
-def _imported(model: str, file: str) -> ModuleType:
+def _imported(model: str, file: str, key: str = "model") -> ModuleType:
     if not file.endswith(".py") and ("/" in file or Path(file).exists()):
-        raise UserError(f"model={model}: {file} is not a Python file; give path/to/file.py:callable")
+        raise UserError(f"{key}={model}: {file} is not a Python file; give path/to/file.py:callable")
     if file.endswith(".py") and not Path(file).is_file():
-        raise UserError(f"model={model}: no file {file} (working folder: {Path.cwd()})")
+        raise UserError(f"{key}={model}: no file {file} (working folder: {Path.cwd()})")
     try:
         if not file.endswith(".py"):
             return importlib.import_module(file)
@@ -152,7 +179,7 @@ def _imported(model: str, file: str) -> ModuleType:
         return module
     except ModuleNotFoundError as error:
         if error.name and file.startswith(error.name):
-            raise UserError(f"model={model}: no module {error.name!r}; check its name, or give a file") from None
-        raise UserError(f"model={model} cannot be imported: {format_error(error)}") from error
+            raise UserError(f"{key}={model}: no module {error.name!r}; check its name, or give a file") from None
+        raise UserError(f"{key}={model} cannot be imported: {format_error(error)}") from error
     except (Exception, SystemExit) as error:  # user code can raise anything
-        raise UserError(f"model={model} cannot be imported: {format_error(error)}") from error
+        raise UserError(f"{key}={model} cannot be imported: {format_error(error)}") from error

@@ -28,6 +28,9 @@ from dgn.networks.precision import own_layers
 from dgn.networks.receptive.field import ReceptiveField
 from dgn.networks.receptive.tracing import receptive_fields
 
+IMAGES = "images"
+"""The name under which the images themselves are a layer, for objectives that are functions of them."""
+
 
 class FeatureNet(nn.Module):
     """A fixed network, its own input space, and its layers by name.
@@ -85,6 +88,21 @@ class FeatureNet(nn.Module):
         """The dtype of the network's weights, to which its inputs are converted; float32 if it has none."""
         return self._tensor().dtype
 
+    @property
+    def has_gradient(self) -> bool:
+        """Whether activations can be followed back to the images. A black box gives scores and nothing else."""
+        return True
+
+    @property
+    def may_miss_images(self) -> bool:
+        """Whether an activation of NaN means that an image was not seen, and not that the network has failed."""
+        return False
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it can be asked about any image at any time; an experiment sees the images of a search only."""
+        return True
+
     def train(self, mode: bool = True) -> "FeatureNet":
         """Keeps evaluation mode, also if a parent module is set to training mode."""
         with suppress(NotImplementedError):  # torch.export's modules have one mode
@@ -117,10 +135,13 @@ class FeatureNet(nn.Module):
                 depend on the input).
         """
         images = as_images(images) if isinstance(images, Tensor) else moved(as_images(images), self.device)
-        wanted = {name: self.layer(name) for name in layers}
+        wanted = {name: self.layer(name) for name in layers if name != IMAGES}
         names = self._names()
+        shown = {IMAGES: images} if IMAGES in layers else {}
+        if not wanted:
+            return shown
         captured = self._run(self.input_space.enter(images), {names.source(layer.name) for layer in wanted.values()})
-        return {name: names.activations(layer.name, captured) for name, layer in wanted.items()}
+        return shown | {name: names.activations(layer.name, captured) for name, layer in wanted.items()}
 
     def layers(self) -> dict[str, Layer]:
         """Returns every layer by name, in the order of a forward pass.
@@ -134,7 +155,12 @@ class FeatureNet(nn.Module):
         return self._layers
 
     def layer(self, name: str) -> Layer:
-        """Returns the layer of that name or alias, or of a dictionary, which is opened. Raises UserError if none is."""
+        """Returns the layer of that name or alias, or of a dictionary, which is opened. Raises UserError if none is.
+
+        `images` are the images themselves.
+        """
+        if name == IMAGES:
+            return Layer(IMAGES, (3, *self.probe_size), "Images", IMAGES)
         self.dictionaries.open(name, self, self.device)
         names = self._names()
         layer = names.find(name)

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from dgn.errors import UserError
 from dgn.networks.cuts import noted_cuts
-from dgn.networks.featurenet import FeatureNet
+from dgn.networks.featurenet import IMAGES, FeatureNet
 from dgn.networks.foreign_code import format_error
 from dgn.networks.gradients import LostGradient, lost
 from dgn.networks.layers import iterate_tensors, watched
+from dgn.networks.named_networks import NamedNetworks
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ NEEDS_GRADIENT = ("comparator", "target")
 """Roles in which images are optimized along a gradient that passes through the network."""
 
 
-def check(net: FeatureNet, role: str, layers: Sequence[str]) -> None:
+def check(net: FeatureNet, role: str, layers: Sequence[str], gradient: bool = True) -> None:
     """Checks that `net` can be used as `role`.
 
     Two images and one image must give activations of the layers' shapes, these must be finite, and in the roles of
@@ -38,13 +39,27 @@ def check(net: FeatureNet, role: str, layers: Sequence[str]) -> None:
         net: The network.
         role: "encoder", "comparator", "target" or "judge".
         layers: The layers that the role reads.
+        gradient: Whether images are optimized along a gradient, in roles in which they may be.
 
     Raises:
         UserError: If `net` cannot be used; one line with the cause and the next step.
     """
-    gradient = role in NEEDS_GRADIENT
+    gradient = gradient and role in NEEDS_GRADIENT
+    if isinstance(net, NamedNetworks):
+        for prefix, member in net.members.items():
+            own = [net.split(name)[2] for name in layers if net.split(name)[0] == prefix]
+            if own:
+                check(member, role, own, gradient)
+        return
+    if not net.has_gradient:
+        if gradient:
+            raise UserError(
+                f"{net.name} gives scores and no gradient, which this method follows; take one that needs none: "
+                "method=cma_sphere, cma, cma_cholesky or genetic"
+            )
+        return  # it is not asked for what is not needed
     passed = _PASSED.setdefault(net, set())
-    wanted = [name for name in dict.fromkeys(layers) if (name, gradient) not in passed]
+    wanted = [name for name in dict.fromkeys(layers) if (name, gradient) not in passed and name != IMAGES]
     if not wanted:
         return
     with torch.inference_mode(False), torch.enable_grad():

@@ -28,10 +28,12 @@ from dgn.networks.zoo import caffenet
 from dgn.prior.generator_prior import Prior
 from dgn.prior.image_statistics import measure_folder
 from dgn.prior.import_command import COMMANDS, import_decoder
+from dgn.prior.published_hub import fetch_generator, read_repository
 from dgn.prior.statistics import UnitStatistics
 
-ALIASES = {"conv5": "pool5"}
-"""DGN-AM calls the prior that inverts pool5 "conv5"."""
+ALIASES = {"conv5": "pool5", "fc6_eucl": "fc6", "fc6-places365": "fc6"}
+"""Further generators of the same architectures: DGN-AM calls the prior that inverts pool5 "conv5"; fc6_eucl was trained
+with the Euclidean loss alone, and fc6-places365 inverts a CaffeNet that was trained on places."""
 
 _LARGEST_RANGE = 64
 """Maximum bytes per number in a range file; larger files are not read."""
@@ -140,9 +142,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{', '.join(COMMANDS)} (`python -m dgn.prior.published {COMMANDS[0]} --help`).",
         epilog="docs/published-priors.md says where the files come from, docs/decoders.md is about the other decoders.",
     )
-    layers = ", ".join((*PUBLISHED, "conv5 (DGN-AM's name of pool5's)"))
-    parser.add_argument("layer", help=f"the layer of CaffeNet that it inverts: {layers}")
-    parser.add_argument("weights", help="the generator: .caffemodel, or a PyTorch state dict made from one")
+    layers = ", ".join((*PUBLISHED, "conv5 (DGN-AM's name of pool5's)", "fc6_eucl", "fc6-places365"))
+    parser.add_argument("layer", nargs="?", help=f"the layer of CaffeNet that it inverts: {layers}")
+    parser.add_argument("weights", nargs="?", help="the generator: .caffemodel, or a PyTorch state dict made from one")
+    parser.add_argument("--from", dest="repository", metavar="hf:OWNER/NAME", help="instead of a file: a repository on "
+                        "the Hugging Face hub; without a layer, its generators are listed")  # fmt: skip
+    parser.add_argument("--yes", action="store_true", help="download without asking")
     parser.add_argument("--range", metavar="FILE", help="bounds of the code: one line of numbers, as published")
     parser.add_argument("--images", metavar="FOLDER", help="or: compute them over the pictures in a folder")
     parser.add_argument("--count", type=int, default=2000, help="pictures to compute them over (default: 2000)")
@@ -153,6 +158,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(given)
     out = Path(options.out or f"{options.layer}.safetensors")
     try:
+        if options.repository is not None:
+            repository = read_repository(options.repository)
+            if options.layer is None:
+                print(repository)
+                return
+            options.weights = fetch_generator(repository, options.layer, options.yes)
+        if options.layer is None or options.weights is None:
+            parser.error("give a layer and the generator's file, or --from hf:OWNER/NAME")
         if out.exists() and out.samefile(options.weights):
             raise UserError(f"--out {out} is the file of weights itself; choose another")
         labels = read_labels(options.labels) if options.labels else ()

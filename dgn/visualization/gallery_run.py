@@ -143,7 +143,7 @@ def _find_facets(asked: Visualization, inputs: GalleryInputs) -> dict[Objective,
 
 def searches(folder: Path, kind: str, approach: int) -> SearchStore:
     """Returns what keeps the searches of a kind, of the approach of that number, in a run folder."""
-    return SearchStore(folder / SEARCHES / f"{approach}-{kind}")
+    return SearchStore(folder / SEARCHES / f"{approach}-{kind}", run=folder)
 
 
 def make_films(asked: Visualization, inputs: GalleryInputs, approach: Approach, folder: Path) -> Films | None:

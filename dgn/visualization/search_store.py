@@ -15,6 +15,8 @@ from dgn.am.objectives.algebra import Objective
 from dgn.am.outcomes import Outcome
 from dgn.am.preferred import Preferred, joined
 from dgn.files import written_aside
+from dgn.runs.folders import EVOLUTION, SEARCHES
+from dgn.visualization.live_evolution import LiveGenerations
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +31,25 @@ class SearchStore:
     Attributes:
         folder: the folder; made with the first batch.
         start: where these searches start, in words; kept with them.
+        run: the run's folder, for the generations and the page of searches of targets that are no networks; None:
+            nothing keeps them.
     """
 
     folder: Path
     start: str = ""
+    run: Path | None = None
 
     def part(self, name: str) -> "SearchStore":
         """Returns the store of a part of the searches, in a folder below this one."""
         return replace(self, folder=self.folder / name)
+
+    def journal(self, number: int, objectives: Sequence[Objective], seeds: Sequence[int]) -> LiveGenerations | None:
+        """Returns what keeps the generations of a batch, and shows them on a page in the run's folder."""
+        if self.run is None:
+            return None
+        names = [f"{objective}, seed {seed}" for objective, seed in zip(objectives, seeds, strict=True)]
+        folder = self.run / EVOLUTION / self.folder.relative_to(self.run / SEARCHES) / f"{number:05d}"
+        return LiveGenerations(folder, names, self.start, self.run, "Evolution")
 
     @property
     def batch_size(self) -> int | None:
@@ -77,6 +90,9 @@ class SearchStore:
                 aside,
                 {_HEADER: json.dumps(header)},
             )
+        journal = self.journal(number, preferred.objectives, preferred.seeds)
+        if journal is not None and journal.count():
+            journal.show(running=False)
 
     def load(self, objectives: Sequence[Objective], seed: int) -> Preferred | None:
         """Returns all searches that are kept for these objectives, also those of its parts; None if there are none.

@@ -2,7 +2,7 @@
 
 from dgn.am.objectives.algebra import Objective, direction, match
 from dgn.am.objectives.diversity import Diversity
-from dgn.am.objectives.front_door import channel, dream, unit
+from dgn.am.objectives.front_door import channel, dream, function, level, unit
 from dgn.am.objectives.language import parse_units
 from dgn.am.objectives.surrogates import below_rectifier, log_probability, probability
 from dgn.am.objectives.terms import Unit
@@ -15,6 +15,8 @@ __all__ = [
     "channel",
     "direction",
     "dream",
+    "function",
+    "level",
     "log_probability",
     "match",
     "parse_units",

@@ -1,6 +1,6 @@
 """Evaluation of objectives: many at once during a search, or each on every real image."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -41,8 +41,9 @@ class Evaluation:
         for entries in grouped.values():
             images = torch.tensor([row for row, _ in entries], device=device)
             terms = [term for _, term in entries]
-            reader_of: Callable[[Any, Tensor], Reader] = type(terms[0]).reader  # a group's terms are of one type
-            self._readers.append((terms[0].layer, reader_of(terms, images)))
+            kind: Any = type(terms[0])  # a group's terms are of one type
+            reader: Reader = kind.reader(terms, images)
+            self._readers.append((terms[0].layer, reader))
             for key in entries:
                 for row, place in uses[key]:
                     table[row, place] = entry

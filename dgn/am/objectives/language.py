@@ -14,12 +14,17 @@ One objective:
     dream(conv4)              the whole layer: the mean square of its activations
     match(fc6,photo.jpg)      match the code of that image (or of an .npy file, or written out)
     sum(conv5:0-31@mean)      the sum of these units
+    level(fc8:3,2.5)          drive it to that value: minus the distance of the activation to it
+    region(conv5:12,mask.png) a channel averaged over a region: white in the mask, which is resized to the map
+    function(fc6,mine.py:f)   f(activations of the layer) -> (N,); function(images,mine.py:f): of the images
     sae(FILE,layer=conv5):12  latent 12 of a sparse autoencoder of conv5; without layer=, of what FILE says it reads
     dict(FILE,layer=conv5):3  atom 3 of a plain dictionary (PCA, NMF, directions), or unit 3 of a linear probe
 
 Combinations of these with + - * and parentheses, also across layers:
 
     fc8:house+0.5*fc8:boat    (fc8:cat-fc8:dog)*2    softmax(fc8:cat)*dream(conv4)
+
+Layers of further networks (targets.b) have their name before them: fc8:3-b/fc8:3.
 
 For tokens (ViT, Swin) a unit is a feature; `@k` is token k; the default is the mean over tokens.
 """
@@ -28,13 +33,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-
-import numpy as np
-import torch
-from torch import Tensor
+from typing import Any
 
 from dgn.am.objectives.algebra import Objective
+from dgn.am.objectives.arguments import Arguments
+from dgn.am.objectives.functions import Function
+from dgn.am.objectives.levels import Level
+from dgn.am.objectives.regions import Region
 from dgn.am.objectives.terms import (
     READINGS,
     Direction,
@@ -45,12 +50,10 @@ from dgn.am.objectives.terms import (
     Term,
     Unit,
     factors,
-    literal,
     number,
 )
-from dgn.am.objectives.unit_names import UnitNames
-from dgn.data.images import read_image
 from dgn.errors import UserError
+from dgn.networks.custom import named_function
 from dgn.networks.featurenet import FeatureNet
 
 
@@ -98,6 +101,12 @@ def _completed(term: Term, target: FeatureNet) -> Term:
 
 
 def _completed_factor(term: Simple, target: FeatureNet) -> Simple:
+    if isinstance(term, Level) and term.unit.position is None:
+        return replace(term, unit=replace(_completed_unit(term.unit, target), label=""))
+    return _completed_unit(term, target)
+
+
+def _completed_unit(term: Any, target: FeatureNet) -> Any:
     if not isinstance(term, Unit) or term.position is not None or term.label:
         return term
     (objective,) = parse_units(str(term), target)
@@ -107,7 +116,7 @@ def _completed_factor(term: Simple, target: FeatureNet) -> Simple:
 _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?=\s*(?:[-+*,)]|$))")
 
 
-class _Parser(UnitNames):
+class _Parser(Arguments):
     """Recursive descent. An expression is a number or a list of objectives (`fc8:0-3` is four)."""
 
     def __init__(self, text: str, target: FeatureNet) -> None:
@@ -117,6 +126,9 @@ class _Parser(UnitNames):
             "direction": self._direction,
             "dream": self._dream,
             "match": self._match,
+            "level": self._level,
+            "region": self._region,
+            "function": self._function,
             **{reading: partial(self._reading, reading) for reading in READINGS},
         }
 
@@ -225,76 +237,40 @@ class _Parser(UnitNames):
         position = self._position(place, self.target.layer(term.layer).shape, start)
         return [Objective(((1.0, replace(term, position=position)),))]
 
+    def _level(self, start: int) -> list[Objective]:
+        units = self._objectives(self._expression(), start)
+        self._expect(",", start)
+        value = self._number_argument()
+        levels = []
+        for objective in units:
+            ((weight, unit), *more) = objective.terms
+            if more or weight != 1 or not isinstance(unit, Unit):
+                self._fail(f"level(...) takes a unit and a value, and {objective} is no unit", start)
+            levels.append(Objective(((1.0, Level(replace(unit, label=""), value)),)))
+        return levels
+
+    def _region(self, start: int) -> list[Objective]:
+        units = self._units()
+        shape = self._shape(units[0].layer, start)
+        if len(shape) != 3:
+            self._fail(f"region(...) takes channels of a map, and {units[0].layer} has activations of {shape}", start)
+        source, mask = self._mask_argument(shape[1:], start)
+        return [Objective(((1.0, Region(unit.layer, unit.index, source, mask)),)) for unit in units]
+
+    def _function(self, start: int) -> list[Objective]:
+        layer, _ = self._layer_argument()
+        self._expect(",", start)
+        begins = self._here()
+        source = self._path()
+        try:
+            function = named_function(source, "function")
+        except UserError as error:
+            self._fail(str(error), begins)
+        return [Objective(((1.0, Function(layer, source, function)),))]
+
     def _match(self, start: int) -> list[Objective]:
         layer, shape = self._layer_argument()
         source, values = self._source(shape, layer, start)
         if not values.any():
             self._fail(f"the code of {source} in {layer} is zero everywhere: there is nothing to match", start)
         return [Objective(((1.0, Match(layer, source, values)),))]
-
-    def _layer_argument(self) -> tuple[str, tuple[int, ...]]:
-        start = self._here()
-        name, self.at = self._dictionary(start)
-        if not name:
-            name = self._taken(r"[^,()@]*", start)
-            self.at = start + len(name)
-        return name.strip(), self._shape(name.strip(), start)
-
-    def _source(self, shape: tuple[int, ...], layer: str, start: int) -> tuple[str, Tensor]:
-        """Parses the second argument; returns the source as written and its float32 values of the given shape."""
-        self._expect(",", start)
-        begins = self._here()
-        if self._peek() == "{":
-            return self._literal(shape, layer)
-        if self._peek() in ("'", '"'):
-            source = self._string()
-        else:
-            source = self._taken(r"[^,()]*", begins)
-            self.at = begins + len(source)
-            source = source.strip()
-        if not source:
-            self._fail("the path of a file (or {unit:value,...}) is missing here", begins)
-        try:
-            values = _file_values(source, shape, layer, self.target)
-        except UserError as error:
-            self._fail(str(error), begins)
-        return source, values
-
-    def _literal(self, shape: tuple[int, ...], layer: str) -> tuple[str, Tensor]:
-        begins = self.at
-        match = re.compile(r"\{([^{}]*)\}").match(self.text, begins)
-        if not match:
-            self._fail("this { is not closed", begins)
-        values = torch.zeros(shape).flatten()
-        for pair in filter(None, (part.strip() for part in match[1].split(","))):
-            try:
-                unit, weight = pair.split(":")
-                index, value = int(unit), float(weight)
-            except ValueError:
-                self._fail(f"{pair!r} is not UNIT:NUMBER; write for example {{3:0.5,7:-1}}", begins)
-            if not 0 <= index < len(values):
-                self._fail(f"{layer} has no unit {index}; its {len(values)} are 0 .. {len(values) - 1}", begins)
-            values[index] = value
-        self.at = match.end()
-        return literal(values), values.view(shape)
-
-
-def _file_values(source: str, shape: tuple[int, ...], layer: str, target: FeatureNet) -> Tensor:
-    """Reads values of the given shape from a file: an .npy file's numbers, or an image's activations in the layer."""
-    if Path(source).suffix.lower() == ".npy":
-        try:
-            values = np.load(source, allow_pickle=False)
-        except FileNotFoundError:
-            raise UserError(f"no file {source}; check the path") from None
-        except (OSError, ValueError) as error:
-            raise UserError(f"{source} cannot be read as numbers: {error}") from None
-        if values.size != int(np.prod(shape)) or values.dtype.kind not in "fiu":
-            actual = f"{values.dtype} {'x'.join(map(str, values.shape))}"
-            raise UserError(f"{source} holds {actual}; {layer} needs {'x'.join(map(str, shape))} numbers")
-        return torch.from_numpy(values.astype(np.float32)).view(shape)
-    image = read_image(source).unsqueeze(0).float().div(255)
-    with torch.no_grad():
-        code = target(image.to(target.device), [layer])[layer][0].cpu()
-    if tuple(code.shape) != shape:
-        raise UserError(f"direction(...) takes an .npy file of {shape[0]} numbers; {source} is an image")
-    return code

@@ -6,6 +6,7 @@ Each reading is a function (objective, target) -> objective; a method's `objecti
 from dataclasses import replace
 
 from dgn.am.objectives.algebra import Objective
+from dgn.am.objectives.levels import Level
 from dgn.am.objectives.terms import Term, Unit
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
@@ -21,6 +22,8 @@ def below_rectifier(objective: Objective, target: FeatureNet) -> Objective:
     def reading(weight: float, term: Term) -> Term:
         if isinstance(term, Unit) and not term.reading and weight > 0:
             return replace(term, layer=target.before_rectifier(term.layer))
+        if isinstance(term, Level) and not term.unit.reading and weight > 0 and term.value >= 0:
+            return replace(term, unit=replace(term.unit, layer=target.before_rectifier(term.layer)))
         return term
 
     return Objective(tuple((weight, reading(weight, term)) for weight, term in objective.terms))

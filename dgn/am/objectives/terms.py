@@ -1,16 +1,18 @@
 """The terms of an objective: a unit, a direction over a layer's units, a whole layer, a code to match.
 
-A term reads one layer's activations. `of` returns its value on every image. `reader` evaluates many terms of one
+A term reads one layer's activations. `values` returns its value on every image. Further kinds of terms are in
+dgn.am.objectives.levels, regions and functions. `reader` evaluates many terms of one
 kind, each on its own image, in a constant number of tensor operations.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from dgn.networks.named_networks import SEPARATOR
 from dgn.networks.quoting import quoted
 
 Position = tuple[int, ...] | str | None
@@ -190,7 +192,32 @@ class Product:
         return " * ".join(display_name(factor) for factor in self.factors) if any(f.label for f in self.factors) else ""
 
 
-Simple = Unit | Direction | Dream | Match
+class Simple(Protocol):
+    """A term that reads one layer: a unit, a direction, ...; each kind of them also has a static method `reader`.
+
+    Attributes:
+        layer: the layer's name.
+        label: the name of its unit, if it has one.
+        short: the term without its layer.
+        group: terms with equal groups are evaluated together.
+    """
+
+    @property
+    def layer(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def short(self) -> str: ...
+
+    @property
+    def group(self) -> tuple[Any, ...]: ...
+
+    def values(self, activations: Tensor) -> Tensor:
+        """Returns the term's value on N images, (N,), from its layer's activations (N, ...)."""
+
+
 Term = Simple | Product
 
 
@@ -201,7 +228,7 @@ def factors(term: Term) -> tuple[Simple, ...]:
 
 def display_name(term: Term) -> str:
     """Returns the term's name for display: the unit's label if there is one, else the expression."""
-    if not term.label:
+    if not term.label or (isinstance(term, Unit) and SEPARATOR in term.layer):  # which network's it is matters
         return str(term)
     return f"{term.label} ({term.reading})" if isinstance(term, Unit) and term.reading else term.label
 

@@ -9,6 +9,7 @@ from dgn.errors import UserError
 from dgn.networks.dictionaries import BEFORE, dictionary_at
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.layer_names import POOLS
+from dgn.networks.named_networks import NamedNetworks
 
 _SUFFIXES = rf"(?:{BEFORE})?(?::(?:{'|'.join(POOLS)}))?(?=\s*(?:[:,)]|$))"
 _EXAMPLES = "LAYER:UNIT, for example fc8:3, fc8:all or conv5:12@4,4"
@@ -20,9 +21,11 @@ class UnitNames(Text):
     def __init__(self, text: str, target: FeatureNet) -> None:
         super().__init__(text)
         self.target = target
-        names = [*target.aliases, *target.layers()]
+        members = target.members if isinstance(target, NamedNetworks) else {"": target}
+        names = [prefix + name for prefix, net in members.items() for name in (*net.aliases, *net.layers())]
         names += [f"{name}:{pool}" for name in names for pool in POOLS]
         self.layer_names = sorted(names, key=len, reverse=True)
+        self.prefixes = sorted(members, key=len, reverse=True)
 
     def _units(self) -> list[Unit]:
         start = self._here()
@@ -48,14 +51,15 @@ class UnitNames(Text):
 
     def _dictionary(self, start: int) -> tuple[str, int]:
         """Returns the layer of a dictionary, `sae(FILE)`, and the position after it; "" if none is named at `start`."""
+        prefix = next(prefix for prefix in self.prefixes if self.text.startswith(prefix, start))
         try:
-            found = dictionary_at(self.text, start)
+            found = dictionary_at(self.text, start + len(prefix))
         except UserError as error:
             self._fail(str(error), start)
         if found is None:
             return "", start
         suffix = self._taken(_SUFFIXES, found[1])
-        return f"{found[0]}{suffix}", found[1] + len(suffix)
+        return f"{prefix}{found[0]}{suffix}", found[1] + len(suffix)
 
     def _indices(self, layer: str, count: int, labels: Sequence[str]) -> Sequence[int]:
         start = self._here()

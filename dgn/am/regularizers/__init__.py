@@ -15,6 +15,7 @@ Losses and gradients act in the order in which a method lists them: a loss after
 a gradient of known size, one before it against the objective itself.
 """
 
+from dgn.am.regularizers.accentuation import StayNear, Within
 from dgn.am.regularizers.diffusion import Guidance, ReverseStep
 from dgn.am.regularizers.parameters import Clip, Decay, L2Loss, UnitGradient
 from dgn.am.regularizers.pixels import AlphaNorm, Blur, NormBound, SmallContribution, SmallNorm, blur_matrix
@@ -41,8 +42,10 @@ __all__ = [
     "Scale",
     "SmallContribution",
     "SmallNorm",
+    "StayNear",
     "TotalVariation",
     "UnitGradient",
+    "Within",
     "autoencoder_realism",
     "blur_matrix",
     "denoise_bregman",

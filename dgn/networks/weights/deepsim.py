@@ -11,6 +11,7 @@ convolutions in most translations. With stride 1 such a layer is a convolution w
 degrees and its channel axes swapped, and is converted to that if a Conv2d is expected.
 """
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -21,6 +22,11 @@ from torch import Tensor, nn
 from dgn.errors import UserError
 from dgn.networks.weights.caffemodel import CaffeLayer
 from dgn.networks.weights.text import short
+
+log = logging.getLogger(__name__)
+
+NEGLIGIBLE_BIAS = 1e-6
+"""The largest bias of a layer without biases that conversions leave by rounding; images are on a scale of 255."""
 
 Weights = Mapping[str, Tensor] | Mapping[str, CaffeLayer]
 """Return type of read_state_dict or read_caffemodel."""
@@ -74,8 +80,8 @@ def generator_state(weights: Weights, expected: Sequence[ExpectedLayer | tuple],
         weights: The file's weights.
         expected: The layers in network order: `expected_layers(generator)`, or tuples (name, shape of the weight,
             whether it has a bias). The keys of the result are their names with ".weight" and ".bias". A bias in the
-            file that is not expected must be zero (Caffe has one for each Deconvolution, which stayed zero in the
-            published training); an expected bias that the file lacks is zero.
+            file that is not expected must be zero to 1e-6 (Caffe has one for each Deconvolution, which stayed zero in
+            the published training); an expected bias that the file lacks is zero.
         source: The name of the file for error messages.
 
     Raises:
@@ -88,6 +94,7 @@ def generator_state(weights: Weights, expected: Sequence[ExpectedLayer | tuple],
     if len(layers) != len(needed):
         raise UserError(f"{source} has {len(layers)} layers with weights, the generator has {len(needed)}; {advice}")
     state: dict[str, Tensor] = {}
+    left_out: dict[str, float] = {}
     for have, want in zip(layers, needed, strict=True):
         kind = want.kind or _default_kind(want.weight)
         weight = _in_form(have, kind)
@@ -103,10 +110,15 @@ def generator_state(weights: Weights, expected: Sequence[ExpectedLayer | tuple],
             raise UserError(f"{source}: layer {have.name!r} has {bias.numel()} biases for {channels} channels")
         if want.bias:
             state[f"{want.name}.bias"] = bias
-        elif bias.count_nonzero():
+        elif float(bias.abs().max()) > NEGLIGIBLE_BIAS:
             raise UserError(
                 f"{source}: layer {have.name!r} has a bias that is not zero, {want.name} has none; {advice}"
             )
+        elif bias.count_nonzero():
+            left_out[have.name] = float(bias.abs().max())
+    if left_out:
+        largest = max(left_out.values())
+        log.warning("%s: biases of at most %.0e are left out: %s", source, largest, ", ".join(left_out))
     return state
 
 
