@@ -105,8 +105,8 @@ def code_spaces(net: FeatureNet) -> list[str]:
     """Returns the network's main layers by their usual names: for CaffeNet conv1 to conv5 and fc6 to fc8.
 
     These are the network's outermost modules that have matrices or filters; rectified if an alias defines them so.
-    Where they are fewer than four (`features` and `classifier` of VGG), their own modules take their place. Of more than
-    eight, they are eight at even distances.
+    Where they are fewer than four (`features` and `classifier` of VGG), their own modules take their place; of more
+    than eight, eight at even distances are left.
     """
     main = _with_matrices("", net.network)
     while len(main) < _FEWEST_LAYERS:
