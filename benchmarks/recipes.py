@@ -35,9 +35,9 @@ from dgn.cli.config import compose, plain
 from dgn.cli.networks import network
 from dgn.metrics.diversity import diversity, perceptual
 from dgn.metrics.features import extract_features
-from dgn.metrics.naturalness import frechet
 from dgn.metrics.scorer import class_index
 from dgn.networks.featurenet import FeatureNet
+from dgn.prior.frechet import frechet
 from dgn.training.losses import relative_error
 
 ROOT = Path(__file__).resolve().parent.parent

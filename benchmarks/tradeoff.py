@@ -33,9 +33,10 @@ from dgn.cli.config import compose
 from dgn.cli.networks import network
 from dgn.metrics.diversity import diversity, perceptual
 from dgn.metrics.features import extract_features
-from dgn.metrics.naturalness import frechet, same_classes
+from dgn.metrics.naturalness import same_classes
 from dgn.metrics.percentile import percentiles
 from dgn.metrics.scorer import class_index
+from dgn.prior.frechet import frechet
 from dgn.prior.location import find_prior
 
 matplotlib.use("agg")

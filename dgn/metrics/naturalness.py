@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
+from torch import Tensor
 from torchmetrics.image.kid import poly_kernel
 
 from dgn.devices import double
 from dgn.errors import UserError
 from dgn.metrics.intervals import jackknife
 from dgn.networks.precision import full_precision
+from dgn.prior.frechet import frechet
 
 FOLDS = 20
 """Maximum number of groups of the jackknife, as each costs one Frechet distance."""
@@ -128,27 +128,6 @@ def same_classes(classes: Sequence[Hashable], real_classes: Sequence[Hashable]) 
 
 
 @full_precision
-def frechet(features: Tensor, real: Tensor) -> float:
-    """Returns the squared Frechet distance between two sets of features, by torchmetrics in float64.
-
-    It is the distance between normal distributions with the sets' means and covariances. Sets smaller than d are
-    allowed: missing rank of the covariances adds 0.
-
-    Args:
-        features: (N, d).
-        real: (M, d).
-    """
-    both = double(torch.cat([features, real]))
-    both = both - both.mean(0)  # does not change the distance, but reduces rounding
-    if len(both) < both.shape[1]:  # a basis of the span of the images does not change the distance either
-        both = both @ torch.linalg.svd(both, full_matrices=False).Vh.T
-    metric = FrechetInceptionDistance(_Features(both.shape[1])).set_dtype(torch.float64).to(both.device)
-    metric.update(both[len(features) :], real=True)
-    metric.update(both[: len(features)], real=False)
-    return max(0.0, float(metric.compute()))
-
-
-@full_precision
 def kid(
     features: Tensor,
     real: Tensor,
@@ -169,17 +148,6 @@ def kid(
     strata = [_numbered(names or [0] * len(x)) for names, x in ((units, features), (real_classes, real))]
     sums = _KernelSums(double(features), double(real), *strata)
     return sums.kid(*(np.full(s.max() + 1, True) for s in strata))
-
-
-class _Features(nn.Module):
-    """A feature extractor for torchmetrics that returns the given features."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.num_features = features
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features
 
 
 class _KernelSums:

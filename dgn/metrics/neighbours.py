@@ -105,13 +105,31 @@ def code_spaces(net: FeatureNet) -> list[str]:
     """Returns the network's main layers by their usual names: for CaffeNet conv1 to conv5 and fc6 to fc8.
 
     These are the network's outermost modules that have matrices or filters; rectified if an alias defines them so.
+    Where they are fewer than four (`features` and `classifier` of VGG), their own modules take their place; of more
+    than eight, eight at even distances are left.
     """
-    modules: nn.Module = net.network
-    prefix = ""
-    while len(children := list(modules.named_children())) == 1:
-        prefix, modules = f"{prefix}{children[0][0]}.", children[0][1]
-    main = [prefix + name for name, child in children if any(p.ndim >= 2 for p in child.parameters())]
-    return [name for name in main if name in net.aliases or name in net.layers()]
+    main = _with_matrices("", net.network)
+    while len(main) < _FEWEST_LAYERS:
+        opened = [part for name, module in main for part in _with_matrices(f"{name}.", module) or [(name, module)]]
+        if [name for name, _ in opened] == [name for name, _ in main]:
+            break
+        main = opened
+    names = [name for name, _ in main if name in net.aliases or name in net.layers()]
+    if len(names) <= _MOST_LAYERS:
+        return names
+    return [names[round(i * (len(names) - 1) / (_MOST_LAYERS - 1))] for i in range(_MOST_LAYERS)]
+
+
+_FEWEST_LAYERS, _MOST_LAYERS = 4, 8
+
+
+def _with_matrices(prefix: str, module: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Returns a module's children that have matrices or filters, by name; of an only child, its children."""
+    children = [(prefix + name, child) for name, child in module.named_children()]
+    main = [(name, child) for name, child in children if any(p.ndim >= 2 for p in child.parameters())]
+    if len(children) == 1 and main:
+        return _with_matrices(f"{main[0][0]}.", main[0][1]) or main
+    return main
 
 
 def _by_set(best: Mapping[str, "_Best"], spaces: Sequence[str], counts: Sequence[int]) -> list[dict[str, Nearest]]:

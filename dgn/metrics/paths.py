@@ -200,8 +200,14 @@ def _ranks(target: FeatureNet, layers: Sequence[str], images: Tensor) -> dict[st
     return {layer: np.concatenate(ranks) for layer, ranks in parts.items()}
 
 
+_ALIKE = 0.01
+"""Mean difference of correlations at or below which real images of a class are no more alike than others: a ratio to it
+would be noise, as in the layers of a network with random weights."""
+
+
 def _ratio(above: np.ndarray, whole: np.ndarray) -> float:
-    """Returns the ratio of the sums over the entries that are known; NaN if the whole is not positive."""
+    """Returns the ratio of the means over the entries that are known; NaN if the whole is within noise of 0."""
     known = ~np.isnan(above + whole)
-    total = float(np.asarray(whole)[known].sum())
-    return float(np.asarray(above)[known].sum()) / total if total > 1e-6 else float("nan")
+    if not known.any() or (mean := float(np.asarray(whole)[known].mean())) <= _ALIKE:
+        return float("nan")
+    return float(np.asarray(above)[known].mean()) / mean

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from dgn.am.objectives.unit_names import plain_label
 from dgn.metrics.features import extract_features
-from dgn.metrics.naturalness import frechet, same_classes
+from dgn.metrics.naturalness import same_classes
 from dgn.metrics.recognition import judge_images
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.usable import check_independent
+from dgn.prior.frechet import frechet
 
 
 class RankingMetrics:

@@ -132,21 +132,21 @@ class PairSimilarity:
         return self.lowest + (1 - self.lowest) * images.clamp(0, 1)
 
 
-def lpips_similarity(net: str = "alex", device: torch.device | str = "cpu") -> PairSimilarity:
+def lpips_similarity(backbone: str = "alex", device: torch.device | str = "cpu") -> PairSimilarity:
     """Returns minus LPIPS (Zhang et al. 2018) by the package lpips, with its learned weights.
 
     The package downloads the weights of its network once.
 
     Args:
-        net: the package's network: "alex", "vgg" or "squeeze".
+        backbone: the package's network: "alex", "vgg" or "squeeze".
         device: where it computes.
 
     Raises:
         UserError: if the package or its weights are missing.
     """
-    model = _of_package("lpips", lambda package: package.LPIPS(net=net, verbose=False))
+    model = _of_package("lpips", lambda package: package.LPIPS(net=backbone, verbose=False))
     model = model.to(device).eval()
-    return PairSimilarity(model, model, f"LPIPS ({net})", lowest=-1.0)
+    return PairSimilarity(model, model, f"LPIPS ({backbone})", lowest=-1.0)
 
 
 def dreamsim_similarity(device: torch.device | str = "cpu", folder: str = "models") -> PairSimilarity:

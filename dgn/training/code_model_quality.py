@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from dgn.devices import double
 from dgn.prior.code_model import CodeModel
+from dgn.prior.frechet import frechet
 
 _DRAWN = 1000  # samples, at most as many as there are held-out codes
 
@@ -35,24 +35,6 @@ def quality(model: CodeModel, coordinates: Tensor, held_out: Tensor, seed: int =
         "nearest": _nearest(samples, coordinates),
         "nearest_real": _nearest(real, coordinates),
     }
-
-
-def frechet(first: Tensor, second: Tensor) -> float:
-    """Returns the squared Frechet distance between the normal distributions with the means and covariances of two sets.
-
-    |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) (Dowson & Landau 1982).
-
-    Args:
-        first: (N, k).
-        second: (M, k).
-    """
-    first, second = double(first), double(second)
-    covariances = torch.cov(first.T), torch.cov(second.T)
-    values, vectors = torch.linalg.eigh(covariances[0])
-    root = vectors * values.clamp_min(0).sqrt() @ vectors.T
-    overlap = torch.linalg.eigvalsh(root @ covariances[1] @ root).clamp_min(0).sqrt().sum()
-    distance = (first.mean(0) - second.mean(0)).square().sum()
-    return float(distance + covariances[0].trace() + covariances[1].trace() - 2 * overlap)
 
 
 def _nearest(codes: Tensor, others: Tensor) -> float:

@@ -187,7 +187,8 @@ def _explaining(asked: Visualization, inputs: GalleryInputs, folder: Path) -> Ex
         negated = [-objective for objective in inputs.objectives]
         near = _images_to_start_near(inputs, negated)
         for i, approach in enumerate(inputs.approaches):
-            log.info("%s: the same units' minimizing images, for predictive power", approach.method.name)
+            what = "the same units' minimizing images, for predictive power (of a silent unit, the start)"
+            log.info("%s: %s", approach.method.name, what)
             starts = _find_starts(approach, asked, inputs, {}, near)
             kept = searches(folder, "minimizing", i)
             minimized[i] = search(

@@ -37,7 +37,7 @@ _METRICS = {
 """The metrics of docs/metrics.md that the page shows, in this order; scores.csv contains all of them."""
 
 _NOTE = (
-    "Intervals are over units. The last row are held-out real images, measured in the same way. With few images the "
+    "Intervals are over units. The last row is of held-out real images, measured in the same way. With few images the "
     "Frechet distance is large, even for real images. scores.csv contains all metrics, differences.csv the differences "
     "between methods, paired by unit; docs/metrics.md explains them."
 )

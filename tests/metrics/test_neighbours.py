@@ -1,5 +1,7 @@
 """The nearest real images, against all pairs."""
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,8 @@ from scipy.spatial import distance
 from dgn.errors import UserError
 from dgn.metrics.neighbours import code_spaces, nearest
 from dgn.metrics.training_images import numbered
+from dgn.networks.featurenet import FeatureNet
+from dgn.networks.inputs import InputSpace
 from dgn.networks.zoo import mini_caffenet, mini_resnet
 
 SPACES = ("pixels", "conv1", "fc")
@@ -129,3 +133,11 @@ def test_the_code_spaces_of_caffenet_are_the_papers_eight():
     expected = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
     assert code_spaces(mini_caffenet(classes=4)) == expected
     assert code_spaces(mini_resnet(classes=4, width=8)) == ["conv1", "layer1", "layer2", "layer3", "fc"]
+
+
+def test_the_code_spaces_of_a_network_in_two_parts_are_layers_of_all_depths():
+    parts = [torch.nn.Sequential(*(torch.nn.Conv2d(3, 3, 3, padding=1) for _ in range(count))) for count in (4, 8)]
+    whole = torch.nn.Sequential(OrderedDict(body=torch.nn.Sequential(*parts), flat=torch.nn.Flatten()))
+    net = FeatureNet(whole, InputSpace(size=(8, 8)), "parts")
+    expected = ["body.0.0", "body.0.2", "body.0.3", "body.1.1", "body.1.2", "body.1.4", "body.1.5", "body.1.7"]
+    assert code_spaces(net) == expected

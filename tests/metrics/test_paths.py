@@ -49,6 +49,8 @@ def test_the_normalization_has_real_images_at_1_and_other_classes_at_0():
     np.testing.assert_allclose(of(mixed).curve, [1, 0])
     np.testing.assert_allclose(of(same - other).class_share, [1, 1])
     np.testing.assert_allclose(of(0 * same).class_share, [0, 0])
+    random = PathSimilarity(("a", "b"), ("one", "two"), same, 0.95 + 0.02 * other, 0.95 - 0.02 * other, 0 * other)
+    assert np.isnan(random.curve).tolist() == [True, False]  # 0.008 and 0.02 apart
 
 
 def test_a_unit_with_too_few_real_images_has_no_figure(net, images):

@@ -5,9 +5,9 @@ import torch
 
 from dgn.errors import UserError
 from dgn.metrics.features import extract_features
-from dgn.metrics.naturalness import frechet
 from dgn.metrics.ranking import RankingMetrics
 from dgn.networks.featurenet import FeatureNet
+from dgn.prior.frechet import frechet
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from dgn.am.maximize import Preferred
 from dgn.am.objectives.language import parse_units
 from dgn.errors import UserError
 from dgn.metrics.features import extract_features
-from dgn.metrics.naturalness import frechet
 from dgn.metrics.scorer import Scorer
 from dgn.metrics.scores import Measured, Scores
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.zoo import mini_resnet
+from dgn.prior.frechet import frechet
 
 
 def rows() -> list[Measured]:

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from dgn.cli.config import compose, plain
+from dgn.cli.roles import load_similarity
 from dgn.errors import UserError
 from dgn.metrics.predictive import PredictivePower
 from dgn.metrics.similarity import (
@@ -91,6 +93,15 @@ def test_the_packages_are_called_as_they_want(monkeypatch, queries, explanations
     assert dreamsim_similarity()(queries, explanations[:4]).shape == (3, 4)
     assert model.sizes == {(12, 12), (224, 224)}
     assert lpips_similarity("vgg").name == "LPIPS (vgg)"
+
+
+@pytest.mark.parametrize(("name", "called"), [("lpips", "LPIPS (alex)"), ("dreamsim", "DreamSim")])
+def test_the_command_line_names_the_packages(monkeypatch, net, name, called):
+    package = ModuleType(name)
+    package.LPIPS, package.dreamsim = lambda net, verbose: Distance(), lambda **settings: (Distance(), None)
+    monkeypatch.setitem(sys.modules, name, package)
+    settings = plain(compose("visualize", [f"similarity={name}"])["similarity"])
+    assert load_similarity(settings, None, net, None).name == called
 
 
 @pytest.mark.parametrize(("name", "make"), [("lpips", lpips_similarity), ("dreamsim", dreamsim_similarity)])

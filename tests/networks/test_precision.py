@@ -5,13 +5,13 @@ import torch
 from torch import nn
 
 from dgn.metrics.features import extract_features
-from dgn.metrics.naturalness import frechet
 from dgn.networks.discriminator import Discriminator
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
 from dgn.networks.inputs import InputSpace
 from dgn.networks.precision import low_precision
 from dgn.prior.code_prior import CodeAutoencoder
+from dgn.prior.frechet import frechet
 from dgn.prior.statistics import measure
 from dgn.training.adversarial import CrossEntropy
 from dgn.training.augmentation import Augmentation, blurred

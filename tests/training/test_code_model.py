@@ -1,13 +1,11 @@
-import numpy as np
 import pytest
-import scipy.linalg
 import torch
 
 from dgn.prior.code_model import CodeModel
 from dgn.prior.principal import PrincipalAxes
 from dgn.training.code_buffer import CodeBuffer
 from dgn.training.code_model import CodeModelFit, denoising_loss
-from dgn.training.code_model_quality import frechet, quality
+from dgn.training.code_model_quality import quality
 
 
 def test_the_loss_of_a_normal_distribution_is_1_before_training():
@@ -43,16 +41,6 @@ def test_the_same_seed_gives_the_same_model_and_leaves_the_random_state():
 
 def test_too_few_codes_give_no_model():
     assert CodeModelFit(steps=1).fit(torch.randn(50, 4), torch.randn(9, 4)) == (None, {})
-
-
-def test_frechet_is_that_of_scipy():
-    rng = np.random.default_rng(0)
-    first, second = rng.normal(size=(200, 4)), rng.normal(size=(300, 4)) @ rng.normal(size=(4, 4)) + 1
-    s1, s2 = np.cov(first.T), np.cov(second.T)
-    expected = np.square(first.mean(0) - second.mean(0)).sum() + np.trace(
-        s1 + s2 - 2 * scipy.linalg.sqrtm(s1 @ s2).real
-    )
-    assert frechet(torch.from_numpy(first), torch.from_numpy(second)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_model_that_memorizes_is_seen_by_its_nearest_codes():
