@@ -53,9 +53,9 @@ class InversionState(pl.LightningModule):
         self.about, self.encoder_tensors = dict(about or {}), dict(encoder_tensors or {})
         self.encoder, self.layer = networks.encoder, networks.layer
         self.comparator, self.comparator_layers = networks.comparator, list(networks.comparator_layers)
-        self.feature_scales = dict(networks.feature_scales)
+        self.feature_scales, self.half_factors = dict(networks.feature_scales), dict(networks.half_factors)
         self.generator = networks.generator
-        self.weights = settings.weights.fresh()
+        self.weights, self.half_weights = settings.weights.fresh(), settings.weights.fresh()
         self.balance = self.weights.balance
         self.discriminator = networks.discriminator if self.weights.adversarial > 0 else None
         judged_layers = () if self.discriminator is None else self.discriminator.layers
@@ -74,6 +74,11 @@ class InversionState(pl.LightningModule):
     def learning(self) -> Learning:
         """How weights are learned from gradients."""
         return self.settings.learning
+
+    @property
+    def half_scales(self) -> dict[str, float]:
+        """The scales of the feature loss at half the side."""
+        return {layer: scale * self.half_factors[layer] for layer, scale in self.feature_scales.items()}
 
     def keep_codes(self, count: int) -> None:
         """Keeps the last `count` codes for a code model, and those of validation, if principal axes are known.
@@ -105,7 +110,7 @@ class InversionState(pl.LightningModule):
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith(("encoder.", "comparator."))}
         checkpoint["balance"] = self.balance.state_dict() if self.balance else {}
-        checkpoint["loss"] = self.weights.state_dict()
+        checkpoint["loss"], checkpoint["loss_half"] = self.weights.state_dict(), self.half_weights.state_dict()
         checkpoint["code_statistics"] = vars(self.statistics)
         checkpoint["feature_scales"] = self.feature_scales
         if self.codes is not None:
@@ -123,6 +128,7 @@ class InversionState(pl.LightningModule):
         if self.balance is not None:
             self.balance.load_state_dict(checkpoint["balance"])
         self.weights.load_state_dict(checkpoint.get("loss", {}))
+        self.half_weights.load_state_dict(checkpoint.get("loss_half", {}))
         self.statistics = UnitStatistics(**checkpoint["code_statistics"])
         self.code_std.copy_(self.statistics.std)
         self.rectified = self.statistics.rectified

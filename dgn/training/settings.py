@@ -11,6 +11,7 @@ from dgn.training.adversarial import Adversarial, CrossEntropy
 from dgn.training.code_noise import CodeNoise
 from dgn.training.differentiable_augmentation import DifferentiableAugmentation
 from dgn.training.loss_weights import Combination, LossWeights
+from dgn.training.progressive import Progressive
 
 Optimizer = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
@@ -49,6 +50,7 @@ class InversionSettings:
         code_noise: Noise on the codes that G is trained on.
         augmentation: Random changes of the images that D sees.
         comparator_shift: C sees both images of a pair shifted by up to so many pixels.
+        progressive: Which steps are at half the side.
         discriminator_update: "joint": the gradients of D and G come from the same passes of D, and both are updated
             together. "before": D is updated before the gradient of G is computed, as in the published loop; then the
             updated D judges again.
@@ -66,6 +68,7 @@ class InversionSettings:
     code_noise: CodeNoise = field(default_factory=CodeNoise)
     augmentation: DifferentiableAugmentation = field(default_factory=DifferentiableAugmentation)
     comparator_shift: int = 0
+    progressive: Progressive = field(default_factory=Progressive)
     discriminator_update: str = "joint"
     ema_decay: float = 0.998
     compile: bool = False

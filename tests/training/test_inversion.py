@@ -109,7 +109,7 @@ def test_with_update_before_g_learns_from_the_updated_d(monkeypatch):
     monkeypatch.setattr(module.discriminator, "train", lambda mode=True: module.discriminator)
     generator, discriminator = copy.deepcopy(module.generator), copy.deepcopy(module.discriminator)
     noted = {}
-    monkeypatch.setattr(module, "note", noted.update)
+    monkeypatch.setattr(module, "note", lambda measured, half: noted.update(measured))
     steps.step()
 
     x, e = steps.images, module.encoder
@@ -179,7 +179,7 @@ def test_with_a_shift_c_sees_both_images_moved_alike_and_e_the_image_as_it_is(mo
     module, seen = steps.module, []
     forward = module.encoder.forward
     monkeypatch.setattr(
-        module.encoder, "forward", lambda images, layers: (seen.append(images), forward(images, layers))[1]
+        module.encoder, "forward", lambda images, layers, half=False: (seen.append(images), forward(images, layers))[1]
     )
     steps.step()
     encoded, real, generated = seen
@@ -408,7 +408,7 @@ def test_a_rehearsal_runs_all_passes_and_changes_no_weight_and_no_gradient(monke
     before = {name: parameter.clone() for name, parameter in steps.module.named_parameters()}
     encoded: list[int] = []
     forward = steps.module.encoder.forward
-    monkeypatch.setattr(steps.module.encoder, "forward", lambda *a: encoded.append(1) or forward(*a))
+    monkeypatch.setattr(steps.module.encoder, "forward", lambda *a, **k: encoded.append(1) or forward(*a, **k))
     steps.module.rehearse((steps.images,))
     assert len(encoded) == 2  # of the images, and of what is generated
     for name, parameter in steps.module.named_parameters():
@@ -429,7 +429,7 @@ def test_codes_and_features_that_are_kept_are_not_computed_again(monkeypatch):
     )
     encoded = []
     forward = module.encoder.forward
-    monkeypatch.setattr(module.encoder, "forward", lambda images, layers: encoded.append(1) or forward(images, layers))
+    monkeypatch.setattr(module.encoder, "forward", lambda *a, **k: encoded.append(1) or forward(*a, **k))
     module.training_step((steps.images, torch.zeros(3), torch.arange(3)), 0)
     assert len(asked) == 1
     assert len(encoded) == 1  # of the generated images alone
