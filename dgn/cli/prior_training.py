@@ -94,6 +94,7 @@ def read_prior_training(config: Mapping[str, Any], run: RunSettings) -> PriorTra
             progressive=_read_progressive(config.get("progressive", {})),
             augmentation=DifferentiableAugmentation(list(config["discriminator"].get("augment", []))),
             discriminator_update=config["discriminator"].get("update", "joint"),
+            fan_in_limit=config.get("fan_in_limit"),
             ema_decay=config["ema_decay"],
             compile=config["compile"],
         ),

@@ -241,7 +241,7 @@ class Inversion(InversionState):
         """
         if not all(math.isfinite(value) for value in measured.values()):
             raise NonFiniteLoss(self.global_step, measured)
-        others = {"train/lr": get_schedule(self).get_last_lr()[0]}
+        others = {"train/lr": max(get_schedule(self).get_last_lr())}
         weights = self.half_weights if half else self.weights
         others |= {f"weights/{name}": factor for name, factor in weights.factors().items()}
         if self.settings.progressive.used:

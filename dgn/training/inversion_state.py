@@ -14,7 +14,7 @@ from dgn.networks.generator_base import Generator
 from dgn.prior import Prior
 from dgn.prior.statistics import UnitStatistics
 from dgn.training.code_buffer import CodeBuffer
-from dgn.training.gradients import decay_groups
+from dgn.training.gradients import parameter_groups, scale_rates
 from dgn.training.networks import Networks
 from dgn.training.readback import Readback
 from dgn.training.settings import InversionSettings, Learning
@@ -96,10 +96,11 @@ class InversionState(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         groups = [
-            *decay_groups(self.generator, spared=self.generator.upconvolutions()),
-            *decay_groups(self.discriminator),
+            *parameter_groups(self.generator, self.generator.upconvolutions(), self.settings.fan_in_limit),
+            *parameter_groups(self.discriminator, fan_in_limit=self.settings.fan_in_limit),
         ]
         optimizer = self.settings.learning.make_optimizer(groups)
+        scale_rates(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": self.settings.learning.make_schedule(optimizer)}
 
     def prior(self) -> Prior:

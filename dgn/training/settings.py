@@ -54,6 +54,7 @@ class InversionSettings:
         discriminator_update: "joint": the gradients of D and G come from the same passes of D, and both are updated
             together. "before": D is updated before the gradient of G is computed, as in the published loop; then the
             updated D judges again.
+        fan_in_limit: Layers of G and D with more inputs have a smaller learning rate (`parameter_groups`). None: no limit.
         ema_decay: Decay of the average of G's weights that the prior holds (0: no average, the prior holds G).
         compile: Use torch.compile for G and D.
 
@@ -70,10 +71,14 @@ class InversionSettings:
     comparator_shift: int = 0
     progressive: Progressive = field(default_factory=Progressive)
     discriminator_update: str = "joint"
+    fan_in_limit: int | None = None
     ema_decay: float = 0.998
     compile: bool = False
 
     def __post_init__(self) -> None:
+        limit = self.fan_in_limit
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise UserError(f"fan_in_limit={limit}: give a number of inputs, at least 1, or null")
         if self.discriminator_update not in ("joint", "before"):
             raise UserError(f"discriminator.update={self.discriminator_update}: give joint or before")
         if self.discriminator_update == "before" and self.learning.accumulate > 1:

@@ -10,11 +10,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dgn.errors import UserError
 from dgn.networks.discriminator import GENERATED, REAL, Discriminator
+from dgn.networks.doubling import Doubling
 from dgn.networks.generator import UpconvGenerator, published_generator
 from dgn.networks.precision import low_precision
 from dgn.networks.zoo import mini_caffenet, mini_resnet
 from dgn.prior.statistics import UnitStatistics
-from dgn.training.gradients import add_gradients
+from dgn.training.gradients import add_gradients, parameter_groups, scale_rates
 from dgn.training.inversion import Inversion, NonFiniteLoss
 from dgn.training.loss_weights import LossWeights
 from dgn.training.losses import feature_loss, image_loss
@@ -86,6 +87,26 @@ def test_a_step_leaves_the_papers_gradients_on_g_and_d(monkeypatch):
     for name, parameter in module.discriminator.named_parameters():
         torch.testing.assert_close(found[f"discriminator.{name}"], parameter.grad, rtol=1e-4, atol=1e-6)
     assert not any(name.startswith(("encoder", "comparator")) for name in found)
+
+
+def test_layers_with_more_inputs_than_the_limit_learn_at_a_smaller_rate():
+    """Adam's first step moves every weight by its learning rate."""
+    network = torch.nn.Sequential(
+        torch.nn.Linear(8, 3), torch.nn.Conv2d(2, 3, 3), torch.nn.ConvTranspose2d(6, 2, 4, 2), Doubling(2, 1)
+    )
+    torch.nn.init.ones_(network[3].weight)
+    inputs = {"0.weight": 8, "1.weight": 18, "2.weight": 24, "3.weight": 18, "0.bias": 1, "1.bias": 1, "2.bias": 1}
+    for limit in (None, 12, 1000):
+        optimizer = torch.optim.Adam(parameter_groups(network, [network[2]], limit), lr=1e-2, weight_decay=0)
+        scale_rates(optimizer)
+        before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+        for parameter in network.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+        for name, parameter in network.named_parameters():
+            rate = 1e-2 * min(1, (limit or 1000) / inputs[name])
+            torch.testing.assert_close(before[name] - parameter.detach(), torch.full_like(parameter, rate))
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0, 0]
 
 
 def test_gradients_lie_in_memory_as_their_parameters_do():
