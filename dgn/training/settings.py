@@ -54,7 +54,7 @@ class InversionSettings:
         discriminator_update: "joint": the gradients of D and G come from the same passes of D, and both are updated
             together. "before": D is updated before the gradient of G is computed, as in the published loop; then the
             updated D judges again.
-        fan_in_limit: Layers of G and D with more inputs have a smaller learning rate (`parameter_groups`). None: no limit.
+        fan_in_limit: Layers of G and D with more inputs learn at a smaller rate (`parameter_groups`). None: none do.
         ema_decay: Decay of the average of G's weights that the prior holds (0: no average, the prior holds G).
         compile: Use torch.compile for G and D.
 
