@@ -2,6 +2,7 @@
 
     python benchmarks/recipes.py paper_short short --seeds 0 1 2 --seconds 300
     python benchmarks/recipes.py paper_short short --seconds 300 -- data=image_folder data.root=DIR ...
+    python benchmarks/recipes.py --ablation --steps 1350
 
 Each recipe is trained by train.py with `recipe=NAME` (or with the overrides of a quoted NAME, "short code_noise=0"),
 for as many steps as fit into the time: the cost of a step is measured first, as processor time divided by the number
@@ -40,6 +41,29 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.prior.frechet import frechet
 from dgn.training.losses import relative_error
 
+ABLATION = (
+    "short",
+    "short discriminator=conv adversarial=cross_entropy",
+    "short loss=short",
+    "short comparator.layers=auto",
+    "short code_noise=0",
+    "short generator=upconv",
+    "short loss.pixel=l2",
+    "short loss.adversarial_start=0 loss.adversarial_ramp=0",
+    "short progressive.until=0.6",
+    "short comparator_shift=3",
+    "short discriminator.pixels=16",
+    "short adversarial=relativistic",
+    "short generator=modulated optimizer.lr=1e-3",
+    "paper_short",
+    "paper_short discriminator=features adversarial=hinge loss.balance=null",
+    "paper_short loss=shares",
+    "paper_short comparator.layers=several",
+    "paper_short code_noise=0.5",
+    "paper_short generator=smooth",
+    "paper_short progressive.until=0.6",
+)
+"""--ablation: the default, with each part taken away, with each option; the paper's parts, with each of ours added."""
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = (
     "steps",
@@ -166,7 +190,8 @@ def row(name: str, results: list[dict[str, float]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipes", nargs="+", help="names of recipes, or quoted names with overrides")
+    parser.add_argument("recipes", nargs="*", help="names of recipes, or quoted names with overrides")
+    parser.add_argument("--ablation", action="store_true", help="the recipes of the ablation")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--seconds", type=float, default=300, help="training time, start and validation included")
     parser.add_argument("--steps", type=int, help="the same number of steps for all, instead of the same time")
@@ -178,7 +203,7 @@ def main() -> None:
     split = arguments.index("--") if "--" in arguments else len(arguments)
     options, overrides = parser.parse_args(arguments[:split]), arguments[split + 1 :]
     print("| recipe | " + " | ".join(COLUMNS) + " |\n|" + "---|" * (len(COLUMNS) + 1), flush=True)
-    for name in options.recipes:
+    for name in [*options.recipes, *(ABLATION if options.ablation else ())]:
         folder = options.out / name.replace(" ", "_").replace("/", "-")
         if options.steps is None:
             fixed, step = cost(name, folder, overrides)

@@ -2,11 +2,12 @@
 
     python benchmarks/step.py [--overrides KEY=VALUE ...] [--turns 5]
 
-Prints milliseconds of a step, and ratios, for the default task (or the overrides'):
+Prints milliseconds of a step, images/s, and ratios, for the default task (or the overrides'):
 
 step         `Inversion.training_step` of recipe=short
 paper_short  the same with recipe=paper_short
-... codes    the same two with data.cache=codes
+half         the step of recipe=short at half the side (progressive.until)
+... codes    the first two with data.cache=codes
 passes       the forward and backward passes that a step cannot do without, each timed alone: E on x; C on G(y) and back
              to the image; G and back to its weights; D and back to its weights and its input; Adam
 plain        a step as published PyTorch trainings of DeePSiM write it, with the networks of recipe=paper_short: E and C
@@ -156,6 +157,8 @@ def main() -> None:
     module, images = build(["recipe=short", *options.overrides])
     earlier, earlier_images = build(["recipe=paper_short", *options.overrides])
     timed = {"step": framework_step(module, images), "paper_short": framework_step(earlier, earlier_images)}
+    at_half, its_images = build(["recipe=short", "progressive.until=0.9", *options.overrides])
+    timed["half"] = framework_step(at_half, its_images)
     for recipe in ("short", "paper_short"):
         module_with_codes, its_images = build([f"recipe={recipe}", "data.cache=codes", *options.overrides])
         timed[f"{'step' if recipe == 'short' else recipe} codes"] = framework_step(module_with_codes, its_images)
@@ -169,7 +172,8 @@ def main() -> None:
     medians = {name: statistics.median(values[1:]) for name, values in times.items()}
     medians["passes"] = sum(value for name, value in medians.items() if name.startswith("pass: "))
     for name, value in medians.items():
-        print(f"{name:18s} {value:8.1f} ms   step / this {medians['step'] / value:.2f}")
+        rate = len(images) / value * 1e3
+        print(f"{name:18s} {value:8.1f} ms   {rate:6.0f} images/s   step / this {medians['step'] / value:.2f}")
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ def embedded_weights(target: str) -> Path:
 _WITHOUT_EFFECT = (
     "task", "resume", "threads", "logger", "metric", "comparison",
     "comparator", "generator", "discriminator", "loss", "adversarial", "code_noise", "comparator_shift",
+    "progressive", "fan_in_limit",
     "ema_decay", "statistics", "export", "code_model",
 )  # fmt: skip
 """Keys that a classifier's weights do not depend on: where metrics go and what follows from them, where the task's

@@ -15,6 +15,7 @@ from dgn.training.building import Architectures
 from dgn.training.code_model import CodeModelFit
 from dgn.training.code_noise import CodeNoise
 from dgn.training.differentiable_augmentation import DifferentiableAugmentation
+from dgn.training.progressive import Progressive
 from dgn.training.settings import InversionSettings
 
 
@@ -90,8 +91,10 @@ def read_prior_training(config: Mapping[str, Any], run: RunSettings) -> PriorTra
             adversarial=instantiate(config["adversarial"]) if "adversarial" in config else CrossEntropy(),
             code_noise=CodeNoise(config.get("code_noise", 0.0)),
             comparator_shift=_read_shift(config),
+            progressive=_read_progressive(config.get("progressive", {})),
             augmentation=DifferentiableAugmentation(list(config["discriminator"].get("augment", []))),
             discriminator_update=config["discriminator"].get("update", "joint"),
+            fan_in_limit=config.get("fan_in_limit"),
             ema_decay=config["ema_decay"],
             compile=config["compile"],
         ),
@@ -137,6 +140,13 @@ def _read_layers(comparator: Mapping[str, Any]) -> Sequence[str] | Literal["auto
     if not names:
         raise UserError("comparator.layers names none; give a list of layers, auto or several")
     return names
+
+
+def _read_progressive(values: Mapping[str, Any]) -> Progressive:
+    unknown = set(values) - {"until", "ramp"}
+    if unknown:
+        raise UserError(f"progressive.{min(unknown)}: no such key; there are progressive.until and progressive.ramp")
+    return Progressive(**values)
 
 
 def _read_shift(config: Mapping[str, Any]) -> int:

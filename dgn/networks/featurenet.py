@@ -119,20 +119,19 @@ class FeatureNet(nn.Module):
         """Whether the network is a TorchScript module, scripted or traced."""
         return isinstance(self.network, TorchScript)
 
-    def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """Computes the activations of layers. Computation stops at the deepest of them.
+    def forward(self, images: Tensor, layers: Sequence[str], half: bool = False) -> dict[str, Tensor]:
+        """Computes the activations of layers, and stops at the deepest of them.
 
         Args:
             images: (N, 3, H, W) in image space, or anything that `as_images` accepts.
             layers: Names of layers.
+            half: Whether the network's input, and so its maps, have half their side.
 
         Returns:
-            Activations (N, ...) by layer name. They are float32, or float64 for float64 images, whatever dtype the
-            network computes in.
+            Activations (N, ...) by layer name: float32, or float64 for float64 images, whatever the network's dtype.
 
         Raises:
-            UserError: If the network has no such layer, or does not reach it with these images (control flow may
-                depend on the input).
+            UserError: If the network has no such layer, or does not reach it with these images.
         """
         images = as_images(images) if isinstance(images, Tensor) else moved(as_images(images), self.device)
         wanted = {name: self.layer(name) for name in layers if name != IMAGES}
@@ -140,7 +139,8 @@ class FeatureNet(nn.Module):
         shown = {IMAGES: images} if IMAGES in layers else {}
         if not wanted:
             return shown
-        captured = self._run(self.input_space.enter(images), {names.source(layer.name) for layer in wanted.values()})
+        inputs = (self.input_space.halved() if half else self.input_space).enter(images)
+        captured = self._run(inputs, {names.source(layer.name) for layer in wanted.values()})
         return shown | {name: names.activations(layer.name, captured) for name, layer in wanted.items()}
 
     def layers(self) -> dict[str, Layer]:

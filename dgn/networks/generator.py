@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dgn.errors import UserError
 from dgn.networks.code_layouts import Grid, Reshape, Resize
-from dgn.networks.doubling import Doubling
+from dgn.networks.doubling import Doubling, half_upconvolution
 from dgn.networks.generator_base import Generator
 from dgn.networks.generator_plans import PUBLISHED, auto_plan
 from dgn.networks.inputs import InputSpace
@@ -71,6 +71,26 @@ class UpconvGenerator(Generator):
         images: Tensor = self.layers(codes)
         return images
 
+    def raw_half(self, codes: Tensor) -> Tensor:
+        """The last doubling gives the means of 2x2 pixels, and the layers after it see maps of half the side.
+
+        These are the means of `raw` if the doubling is the last layer, as in the automatic plans with learned and with
+        smooth upconvolutions.
+        """
+        layers = list(self.layers)
+        last = max((i for i, layer in enumerate(layers) if isinstance(layer, _DOUBLES)), default=-1)
+        if last < 0 or not all(_keeps_side(layer) for layer in layers[last + 1 :]):
+            return super().raw_half(codes)
+        x: Tensor = self.layers[:last](codes)
+        doubling = layers[last]
+        if isinstance(doubling, Doubling):
+            x = doubling.halved(x)
+        else:
+            assert isinstance(doubling, nn.ConvTranspose2d)
+            x = half_upconvolution(x, doubling.weight)
+        images: Tensor = self.layers[last + 1 :](x)
+        return images
+
     def architecture(self) -> dict[str, Any]:
         return {"plan": self.plan}
 
@@ -109,6 +129,16 @@ def published_generator(layer: str, code_shape: Sequence[int] | None = None, ima
     std = (255.0,) * 3 if plan.endswith("tanh") else (1.0,) * 3
     space = InputSpace(mean=PUBLISHED_OUTPUT.mean, std=std, channel_order="BGR", value_range=255.0)
     return UpconvGenerator(published_shape, image_size, plan, output_space=space, normalize_codes=False)
+
+
+_DOUBLES = (Doubling, nn.ConvTranspose2d)
+
+
+def _keeps_side(layer: nn.Module) -> bool:
+    """Whether maps keep their side in a layer of a plan."""
+    if isinstance(layer, nn.Conv2d):
+        return layer.stride == (1, 1) and 2 * int(layer.padding[0]) == layer.kernel_size[0] - 1
+    return isinstance(layer, nn.LeakyReLU | nn.Tanh | nn.Sigmoid)
 
 
 def _final_side(steps: Sequence[PlanStep], shape: tuple[int, ...], image_size: int) -> int:

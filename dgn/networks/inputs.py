@@ -5,7 +5,7 @@ deviation, channel order, 0..1 or 0..255) are used only here.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -129,6 +129,11 @@ class InputSpace:
         given = {k: tuple(v) if isinstance(v, Sequence) and not isinstance(v, str) else v for k, v in given.items()}
         values: dict[str, Any] = {**asdict(self), **{k: v for k, v in given.items() if v is not None}}
         return InputSpace(**values)
+
+    def halved(self) -> "InputSpace":
+        """Returns a copy for inputs of half the side."""
+        size = None if self.size is None else (self.size[0] // 2, self.size[1] // 2)
+        return replace(self, size=size, resize=None if self.resize is None else self.resize // 2)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "InputSpace":

@@ -87,11 +87,18 @@ class ModulatedGenerator(Generator):
         self.apply(_initialize)
 
     def raw(self, codes: Tensor) -> Tensor:
+        return self._raw(codes, half=False)
+
+    def raw_half(self, codes: Tensor) -> Tensor:
+        """The last block does not double its map; the last layer sees the means of 2x2 positions of its output."""
+        return self._raw(codes, half=True)
+
+    def _raw(self, codes: Tensor, half: bool) -> Tensor:
         vector, positions = self.layout(codes)
         embedding = self.embedding(vector)
         x = self.start(embedding if positions is None else positions)
-        for block in self.blocks.values():
-            x = block(x, embedding)
+        for i, block in enumerate(self.blocks.values(), start=1):
+            x = block(x, embedding, half=half and i == len(self.blocks))
         images: Tensor = self.last(F.leaky_relu(self.last_modulation(x, embedding), SLOPE))
         return images
 
@@ -164,9 +171,11 @@ class Block(nn.Module):
         self.skip = nn.Conv2d(in_channels, out_channels, 1, bias=False)
         self.noise = NoiseInput(out_channels, side) if noise else None
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        added: Tensor = self.doubling(F.leaky_relu(self.modulation(x, embedding), SLOPE))
-        x = doubled(self.skip(x)) + added
+    def forward(self, x: Tensor, embedding: Tensor, half: bool = False) -> Tensor:
+        """With half, the means of 2x2 positions of the output."""
+        inner = F.leaky_relu(self.modulation(x, embedding), SLOPE)
+        skipped = self.skip(x)
+        x = skipped + self.doubling.halved(inner) if half else doubled(skipped) + self.doubling(inner)
         return x if self.noise is None else self.noise(x)
 
 
@@ -189,6 +198,8 @@ class NoiseInput(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # One map for the whole batch of a step, so that it does not depend on how the batch is split.
         noise = torch.randn_like(self.fixed) if self.training else self.fixed
+        if x.shape[-1] < noise.shape[-1]:
+            noise = F.avg_pool2d(noise, 2)
         return x + self.strength * noise
 
 

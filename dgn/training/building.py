@@ -15,6 +15,7 @@ from dgn.prior.statistics import UnitStatistics
 from dgn.training.fixed_networks import FixedNetworks
 from dgn.training.inversion import Inversion
 from dgn.training.networks import Networks
+from dgn.training.progressive import half_factors
 from dgn.training.settings import InversionSettings
 
 SMALL_ENCODER = 64 * 2**20
@@ -67,6 +68,11 @@ def build_inversion(
     discriminator = architectures.make_discriminator(
         image_size=image_size, code_shape=code_shape, comparator=fixed.comparator
     )
+    halves: Mapping[str, float] = {}
+    if settings.progressive.used:
+        halves = half_factors(
+            fixed.comparator, fixed.comparator_layers, image_size, discriminator, torch.zeros(code_shape)
+        )
     for net in (generator, discriminator):
         net.to(memory_format=torch.channels_last)
     networks = Networks(
@@ -77,6 +83,7 @@ def build_inversion(
         fixed.own_comparator,
         fixed.comparator_layers,
         scales,
+        halves,
     )
     return Inversion(networks, codes, settings, about, carried_tensors(fixed.encoder, carries_encoder))
 

@@ -6,6 +6,7 @@ which networks learn and on every weight. With `accumulate`, each process takes 
 and learns from the means over the parts.
 """
 
+import logging
 import math
 from collections.abc import Mapping
 from functools import partial
@@ -22,9 +23,12 @@ from dgn.training.distributed import average, average_gradients
 from dgn.training.gradients import add_gradients
 from dgn.training.inversion_state import InversionState
 from dgn.training.losses import absolute_image_loss, feature_loss, image_loss, psnr, relative_distance, relative_error
+from dgn.training.progressive import halved
 from dgn.training.randomness import seed_step
 from dgn.training.schedules import get_optimizer, get_schedule
 from dgn.training.step_log import log_step
+
+log = logging.getLogger(__name__)
 
 Shift = tuple[int, int]
 NO_SHIFT: Shift = (0, 0)
@@ -42,26 +46,27 @@ class Inversion(InversionState):
         seed_step(learning.seed, self.global_step)
         optimizer = get_optimizer(self)
         optimizer.zero_grad(set_to_none=True)
-        ramp = self.ramp()
+        ramp, half = self.ramp(), settings.progressive.half(self.global_step, settings.max_steps)
+        weights = self.half_weights if half else self.weights
         generator_learns, discriminator_learns = self.learners(ramp)
         jointly = discriminator_learns and settings.discriminator_update == "joint"
         for images, *rows in parts((batch[0], *batch[2:]), learning.accumulate):
             with record_function("encode"):
                 shift = self.draw_shift()
-                codes, features = self.encode(images, shift, *rows)
+                codes, features = self.encode(images, shift, half, *rows)
                 if self.codes is not None:
                     self.codes.add(codes)
-                codes = self.noisy(codes)
+                codes, images = self.noisy(codes), halved(images) if half else images
             with record_function("generate"):
-                generated = self.generator(codes)
+                generated = self.generator(codes, half)
             with record_function("compare"):
-                generated_features = self.compare(generated, shift)
-                losses, measured = self.compared(images, generated, features, generated_features)
+                generated_features = self.compare(generated, shift, half)
+                losses, measured = self.compared(images, generated, features, generated_features, half)
             if ramp is not None:
                 assert self.discriminator is not None  # else there is no ramp
                 with record_function("judge"):
                     judge = partial(self.discriminator.judge, codes=self.generator.normalized(codes))
-                    seen = self.seen(self.discriminator, images, generated, features, generated_features)
+                    seen = self.seen(self.discriminator, images, generated, features, generated_features, half)
                     scores = judge(*seen)
                     loss_discriminator = settings.adversarial.discriminator(*scores)
                     if discriminator_learns and settings.adversarial.penalty > 0:
@@ -76,7 +81,7 @@ class Inversion(InversionState):
             self.readback.start(average(measured))
             with record_function("learn"):
                 if generator_learns:
-                    loss = self.weights.combine(losses, generated, self.global_step, ramp or 0.0)
+                    loss = weights.combine(losses, generated, self.global_step, ramp or 0.0)
                     add_gradients(loss / learning.accumulate, self.generator, keep_graph=jointly)
                 if self.discriminator is not None and jointly:
                     add_gradients(loss_discriminator / learning.accumulate, self.discriminator)
@@ -89,7 +94,11 @@ class Inversion(InversionState):
             get_schedule(self).step()
             if self.average is not None and generator_learns:
                 self.average.update(self.generator)
-        self.note(self.readback.finish())
+        self.note(self.readback.finish(), half)
+
+    def on_train_start(self) -> None:
+        if self.settings.progressive.used:
+            log.info(self.settings.progressive.words(self.generator.image_size, self.settings.max_steps))
 
     def rehearse(self, batch: tuple[Tensor, ...]) -> None:
         """Runs the networks forward and backward on images (N, 3, H, W), as a step does; to measure how long it takes.
@@ -98,7 +107,7 @@ class Inversion(InversionState):
         """
         images = batch[0]
         shift = self.draw_shift()
-        codes, features = self.encode(images, shift, *batch[2:])
+        codes, features = self.encode(images, shift, False, *batch[2:])
         generated = self.generator(codes)
         generated_features = self.compare(generated, shift)
         losses, _ = self.compared(images, generated, features, generated_features)
@@ -112,34 +121,39 @@ class Inversion(InversionState):
         torch.autograd.grad(loss, trained, allow_unused=True)
 
     def encode(
-        self, images: Tensor, shift: Shift = NO_SHIFT, rows: Tensor | None = None
+        self, images: Tensor, shift: Shift = NO_SHIFT, half: bool = False, rows: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Maps images (N, 3, H, W) to codes (N, *code_shape) and features {layer: (N, ...)} for the losses and D.
 
-        If E and C are the same network, this is a single pass, unless C sees the images shifted. Neither output carries
-        a gradient. With data.cache=codes they are read for the rows (N,) of the images, as far as they are kept.
+        If E and C are the same network, this is a single pass, unless C sees the images shifted or at half the side.
+        Neither output carries a gradient. With data.cache=codes they are read for the rows (N,) of the images, as far
+        as they are kept.
         """
         with torch.no_grad():
+            seen = halved(images) if half else images  # by C
             if rows is not None and self.code_cache is not None:
                 codes, features = self.code_cache(rows, images.device)
-                kept = shift == NO_SHIFT and set(self.feature_layers) <= set(features)
-                return codes, features if kept else self.compare(images, shift)
-            if self.comparator is None and shift == NO_SHIFT:
+                kept = shift == NO_SHIFT and not half and set(self.feature_layers) <= set(features)
+                return codes, features if kept else self.compare(seen, shift, half)
+            if self.comparator is None and shift == NO_SHIFT and not half:
                 activations = self.encoder(images, [self.layer, *self.feature_layers])
                 features = {layer: activations[layer] for layer in self.feature_layers}
                 return activations[self.layer].float(), features
             codes = self.encoder(images, [self.layer])[self.layer]
-            return codes.float(), self.compare(images, shift)
+            return codes.float(), self.compare(seen, shift, half)
 
     def noisy(self, codes: Tensor) -> Tensor:
         """Returns the codes (N, *code_shape) that G is trained on: with noise, if `code_noise` says so."""
         return self.settings.code_noise(codes, self.code_std, self.rectified)
 
-    def compare(self, images: Tensor, shift: Shift = NO_SHIFT) -> dict[str, Tensor]:
-        """Maps images (N, 3, H, W), cyclically shifted, to comparator features {layer: (N, ...)}, differentiably."""
+    def compare(self, images: Tensor, shift: Shift = NO_SHIFT, half: bool = False) -> dict[str, Tensor]:
+        """Maps images (N, 3, H, W), cyclically shifted, to comparator features {layer: (N, ...)}, differentiably.
+
+        half: whether the images have half the side.
+        """
         if shift != NO_SHIFT:
             images = images.roll(shift, (2, 3))
-        return (self.comparator or self.encoder)(images, self.feature_layers)
+        return (self.comparator or self.encoder)(images, self.feature_layers, half=half)
 
     def draw_shift(self) -> Shift:
         """Returns the rows and columns by which C sees the images of this step shifted; all processes draw the same."""
@@ -150,14 +164,19 @@ class Inversion(InversionState):
         return rows, columns
 
     def compared(
-        self, images: Tensor, generated: Tensor, features: dict[str, Tensor], generated_features: dict[str, Tensor]
+        self,
+        images: Tensor,
+        generated: Tensor,
+        features: dict[str, Tensor],
+        generated_features: dict[str, Tensor],
+        half: bool = False,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Returns the image and feature losses that are used, {name: scalar}, and what is logged of them."""
         real = {layer: features[layer] for layer in self.comparator_layers}
         pixels = image_loss if self.weights.pixel == "l2" else absolute_image_loss
         losses = {
             "image": pixels(generated, images),
-            "feature": feature_loss(generated_features, real, self.feature_scales),
+            "feature": feature_loss(generated_features, real, self.half_scales if half else self.feature_scales),
         }
         measured = {f"loss_{name}": loss for name, loss in losses.items()}
         measured["squared_error"] = (generated.detach() - images).square().mean()
@@ -171,6 +190,7 @@ class Inversion(InversionState):
         generated: Tensor,
         features: dict[str, Tensor],
         generated_features: dict[str, Tensor],
+        half: bool = False,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Returns what D sees of the real and of the generated images.
 
@@ -181,8 +201,8 @@ class Inversion(InversionState):
             images, generated = augmentation(images, generated)
             if discriminator.layers:
                 with torch.no_grad():
-                    features = self.compare(images)
-                generated_features = self.compare(generated)
+                    features = self.compare(images, half=half)
+                generated_features = self.compare(generated, half=half)
         return discriminator.seen(images, features), discriminator.seen(generated, generated_features)
 
     def ramp(self) -> float | None:
@@ -209,16 +229,23 @@ class Inversion(InversionState):
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    def note(self, measured: dict[str, float]) -> None:
+    def note(self, measured: dict[str, float], half: bool = False) -> None:
         """Decides from the losses of an iteration which networks learn next, and logs the losses.
+
+        Args:
+            measured: {name: value}.
+            half: Whether the iteration was at half the side.
 
         Raises:
             NonFiniteLoss: If a loss is not finite.
         """
         if not all(math.isfinite(value) for value in measured.values()):
             raise NonFiniteLoss(self.global_step, measured)
-        others = {"train/lr": get_schedule(self).get_last_lr()[0]}
-        others |= {f"weights/{name}": factor for name, factor in self.weights.factors().items()}
+        others = {"train/lr": max(get_schedule(self).get_last_lr())}
+        weights = self.half_weights if half else self.weights
+        others |= {f"weights/{name}": factor for name, factor in weights.factors().items()}
+        if self.settings.progressive.used:
+            others["train/half"] = float(half)
         shown = {"train/psnr": psnr(measured["squared_error"])}
         names = ["feature_distance"]
         if "loss_discriminator" in measured:

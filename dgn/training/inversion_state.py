@@ -14,7 +14,7 @@ from dgn.networks.generator_base import Generator
 from dgn.prior import Prior
 from dgn.prior.statistics import UnitStatistics
 from dgn.training.code_buffer import CodeBuffer
-from dgn.training.gradients import decay_groups
+from dgn.training.gradients import parameter_groups, scale_rates
 from dgn.training.networks import Networks
 from dgn.training.readback import Readback
 from dgn.training.settings import InversionSettings, Learning
@@ -53,9 +53,9 @@ class InversionState(pl.LightningModule):
         self.about, self.encoder_tensors = dict(about or {}), dict(encoder_tensors or {})
         self.encoder, self.layer = networks.encoder, networks.layer
         self.comparator, self.comparator_layers = networks.comparator, list(networks.comparator_layers)
-        self.feature_scales = dict(networks.feature_scales)
+        self.feature_scales, self.half_factors = dict(networks.feature_scales), dict(networks.half_factors)
         self.generator = networks.generator
-        self.weights = settings.weights.fresh()
+        self.weights, self.half_weights = settings.weights.fresh(), settings.weights.fresh()
         self.balance = self.weights.balance
         self.discriminator = networks.discriminator if self.weights.adversarial > 0 else None
         judged_layers = () if self.discriminator is None else self.discriminator.layers
@@ -75,6 +75,11 @@ class InversionState(pl.LightningModule):
         """How weights are learned from gradients."""
         return self.settings.learning
 
+    @property
+    def half_scales(self) -> dict[str, float]:
+        """The scales of the feature loss at half the side."""
+        return {layer: scale * self.half_factors[layer] for layer, scale in self.feature_scales.items()}
+
     def keep_codes(self, count: int) -> None:
         """Keeps the last `count` codes for a code model, and those of validation, if principal axes are known.
 
@@ -91,10 +96,11 @@ class InversionState(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         groups = [
-            *decay_groups(self.generator, spared=self.generator.upconvolutions()),
-            *decay_groups(self.discriminator),
+            *parameter_groups(self.generator, self.generator.upconvolutions(), self.settings.fan_in_limit),
+            *parameter_groups(self.discriminator, fan_in_limit=self.settings.fan_in_limit),
         ]
         optimizer = self.settings.learning.make_optimizer(groups)
+        scale_rates(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": self.settings.learning.make_schedule(optimizer)}
 
     def prior(self) -> Prior:
@@ -105,7 +111,7 @@ class InversionState(pl.LightningModule):
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {k: v for k, v in state.items() if not k.startswith(("encoder.", "comparator."))}
         checkpoint["balance"] = self.balance.state_dict() if self.balance else {}
-        checkpoint["loss"] = self.weights.state_dict()
+        checkpoint["loss"], checkpoint["loss_half"] = self.weights.state_dict(), self.half_weights.state_dict()
         checkpoint["code_statistics"] = vars(self.statistics)
         checkpoint["feature_scales"] = self.feature_scales
         if self.codes is not None:
@@ -123,6 +129,7 @@ class InversionState(pl.LightningModule):
         if self.balance is not None:
             self.balance.load_state_dict(checkpoint["balance"])
         self.weights.load_state_dict(checkpoint.get("loss", {}))
+        self.half_weights.load_state_dict(checkpoint.get("loss_half", {}))
         self.statistics = UnitStatistics(**checkpoint["code_statistics"])
         self.code_std.copy_(self.statistics.std)
         self.rectified = self.statistics.rectified

@@ -77,5 +77,6 @@ def relative_distance(generated: Mapping[str, Tensor], real: Mapping[str, Tensor
 
 def relative_error(a: Tensor, b: Tensor) -> Tensor:
     """Returns |a - b| / |b| of each sample: (N, ...) -> (N,)."""
-    a, b = a.float().flatten(1), b.float().flatten(1)
-    return (a - b).norm(dim=1) / b.norm(dim=1).clamp_min(1e-12)
+    a, b = a.float(), b.float()
+    positions = tuple(range(1, a.dim()))  # without `flatten`, which copies maps that are channels last in memory
+    return torch.linalg.vector_norm(a - b, dim=positions) / torch.linalg.vector_norm(b, dim=positions).clamp_min(1e-12)

@@ -20,6 +20,7 @@ class Networks:
         comparator: C. None: E is the comparator, so that one pass over real images gives codes and features.
         comparator_layers: The layers of C whose features are compared.
         feature_scales: {comparator layer: factor} from `dgn.training.losses.feature_scales`.
+        half_factors: {layer: factor} of these scales at half the side (`dgn.training.progressive.half_factors`).
     """
 
     encoder: FeatureNet
@@ -29,3 +30,4 @@ class Networks:
     comparator: FeatureNet | None
     comparator_layers: Sequence[str]
     feature_scales: Mapping[str, float] = field(default_factory=dict)
+    half_factors: Mapping[str, float] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from dgn.training.adversarial import Adversarial, CrossEntropy
 from dgn.training.code_noise import CodeNoise
 from dgn.training.differentiable_augmentation import DifferentiableAugmentation
 from dgn.training.loss_weights import Combination, LossWeights
+from dgn.training.progressive import Progressive
 
 Optimizer = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
@@ -49,9 +50,11 @@ class InversionSettings:
         code_noise: Noise on the codes that G is trained on.
         augmentation: Random changes of the images that D sees.
         comparator_shift: C sees both images of a pair shifted by up to so many pixels.
+        progressive: Which steps are at half the side.
         discriminator_update: "joint": the gradients of D and G come from the same passes of D, and both are updated
             together. "before": D is updated before the gradient of G is computed, as in the published loop; then the
             updated D judges again.
+        fan_in_limit: Layers of G and D with more inputs learn at a smaller rate (`parameter_groups`). None: none do.
         ema_decay: Decay of the average of G's weights that the prior holds (0: no average, the prior holds G).
         compile: Use torch.compile for G and D.
 
@@ -66,11 +69,16 @@ class InversionSettings:
     code_noise: CodeNoise = field(default_factory=CodeNoise)
     augmentation: DifferentiableAugmentation = field(default_factory=DifferentiableAugmentation)
     comparator_shift: int = 0
+    progressive: Progressive = field(default_factory=Progressive)
     discriminator_update: str = "joint"
+    fan_in_limit: int | None = None
     ema_decay: float = 0.998
     compile: bool = False
 
     def __post_init__(self) -> None:
+        limit = self.fan_in_limit
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise UserError(f"fan_in_limit={limit}: give a number of inputs, at least 1, or null")
         if self.discriminator_update not in ("joint", "before"):
             raise UserError(f"discriminator.update={self.discriminator_update}: give joint or before")
         if self.discriminator_update == "before" and self.learning.accumulate > 1:

@@ -61,8 +61,12 @@ def test_the_same_seed_gives_the_same_prior_and_another_seed_another(user, train
 def test_a_killed_run_resumes_to_bit_identical_weights(user):
     """Ends a real run three times, by each signal; the resumed run ends in what the uninterrupted run ends in."""
     settings = [*user.tiny, "trainer.max_steps=60", "trainer.val_check_interval=25", "checkpoint.every_n_steps=5"]
+    settings += ["progressive.until=0.4", "progressive.ramp=0.4"]
     whole, broken = user.folder / "whole", user.folder / "broken"
     user.run("train.py", *settings, f"hydra.run.dir={whole}")
+    assert (
+        "at 32 px until step 24, both sides in turn until step 48, then at 64 px" in (whole / "train.log").read_text()
+    )
     arguments = [*settings, f"hydra.run.dir={broken}"]
     for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
         process = user.start("train.py", *arguments)
@@ -82,6 +86,8 @@ def test_a_killed_run_resumes_to_bit_identical_weights(user):
     assert_same(ends[0]["state_dict"], ends[1]["state_dict"])
     assert_same(ends[0]["optimizer_states"], ends[1]["optimizer_states"])
     assert ends[0]["balance"] == ends[1]["balance"]
+    assert ends[0]["loss_half"]["norms"]
+    assert [end["loss_half"] for end in ends] == [ends[0]["loss_half"]] * 2
     assert (whole / "prior.safetensors").read_bytes()[-4096:] == (broken / "prior.safetensors").read_bytes()[-4096:]
 
 

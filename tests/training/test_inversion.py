@@ -10,11 +10,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dgn.errors import UserError
 from dgn.networks.discriminator import GENERATED, REAL, Discriminator
+from dgn.networks.doubling import Doubling
 from dgn.networks.generator import UpconvGenerator, published_generator
 from dgn.networks.precision import low_precision
 from dgn.networks.zoo import mini_caffenet, mini_resnet
 from dgn.prior.statistics import UnitStatistics
-from dgn.training.gradients import add_gradients
+from dgn.training.gradients import add_gradients, parameter_groups, scale_rates
 from dgn.training.inversion import Inversion, NonFiniteLoss
 from dgn.training.loss_weights import LossWeights
 from dgn.training.losses import feature_loss, image_loss
@@ -88,6 +89,26 @@ def test_a_step_leaves_the_papers_gradients_on_g_and_d(monkeypatch):
     assert not any(name.startswith(("encoder", "comparator")) for name in found)
 
 
+def test_layers_with_more_inputs_than_the_limit_learn_at_a_smaller_rate():
+    """Adam's first step moves every weight by its learning rate."""
+    network = torch.nn.Sequential(
+        torch.nn.Linear(8, 3), torch.nn.Conv2d(2, 3, 3), torch.nn.ConvTranspose2d(6, 2, 4, 2), Doubling(2, 1)
+    )
+    torch.nn.init.ones_(network[3].weight)
+    inputs = {"0.weight": 8, "1.weight": 18, "2.weight": 24, "3.weight": 18, "0.bias": 1, "1.bias": 1, "2.bias": 1}
+    for limit in (None, 12, 1000):
+        optimizer = torch.optim.Adam(parameter_groups(network, [network[2]], limit), lr=1e-2, weight_decay=0)
+        scale_rates(optimizer)
+        before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+        for parameter in network.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+        for name, parameter in network.named_parameters():
+            rate = 1e-2 * min(1, (limit or 1000) / inputs[name])
+            torch.testing.assert_close(before[name] - parameter.detach(), torch.full_like(parameter, rate))
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0, 0]
+
+
 def test_gradients_lie_in_memory_as_their_parameters_do():
     """The fused Adam of a CPU takes both for flat: with a gradient laid out otherwise it moves the wrong weights."""
     network = torch.nn.Conv2d(4, 5, 3, bias=False).to(memory_format=torch.channels_last)
@@ -109,7 +130,7 @@ def test_with_update_before_g_learns_from_the_updated_d(monkeypatch):
     monkeypatch.setattr(module.discriminator, "train", lambda mode=True: module.discriminator)
     generator, discriminator = copy.deepcopy(module.generator), copy.deepcopy(module.discriminator)
     noted = {}
-    monkeypatch.setattr(module, "note", noted.update)
+    monkeypatch.setattr(module, "note", lambda measured, half: noted.update(measured))
     steps.step()
 
     x, e = steps.images, module.encoder
@@ -179,7 +200,7 @@ def test_with_a_shift_c_sees_both_images_moved_alike_and_e_the_image_as_it_is(mo
     module, seen = steps.module, []
     forward = module.encoder.forward
     monkeypatch.setattr(
-        module.encoder, "forward", lambda images, layers: (seen.append(images), forward(images, layers))[1]
+        module.encoder, "forward", lambda images, layers, half=False: (seen.append(images), forward(images, layers))[1]
     )
     steps.step()
     encoded, real, generated = seen
@@ -408,7 +429,7 @@ def test_a_rehearsal_runs_all_passes_and_changes_no_weight_and_no_gradient(monke
     before = {name: parameter.clone() for name, parameter in steps.module.named_parameters()}
     encoded: list[int] = []
     forward = steps.module.encoder.forward
-    monkeypatch.setattr(steps.module.encoder, "forward", lambda *a: encoded.append(1) or forward(*a))
+    monkeypatch.setattr(steps.module.encoder, "forward", lambda *a, **k: encoded.append(1) or forward(*a, **k))
     steps.module.rehearse((steps.images,))
     assert len(encoded) == 2  # of the images, and of what is generated
     for name, parameter in steps.module.named_parameters():
@@ -429,7 +450,7 @@ def test_codes_and_features_that_are_kept_are_not_computed_again(monkeypatch):
     )
     encoded = []
     forward = module.encoder.forward
-    monkeypatch.setattr(module.encoder, "forward", lambda images, layers: encoded.append(1) or forward(images, layers))
+    monkeypatch.setattr(module.encoder, "forward", lambda *a, **k: encoded.append(1) or forward(*a, **k))
     module.training_step((steps.images, torch.zeros(3), torch.arange(3)), 0)
     assert len(asked) == 1
     assert len(encoded) == 1  # of the generated images alone
