@@ -156,7 +156,7 @@ def _search(
         parameters = enter(stage, parametrization, parameters)
         parametrization = stage.parametrization
         watch.enter(parameters)
-        take = _begin(target, objectives, stage, diversity, parameters, draws, watch, journal)
+        take = begin_stage(target, objectives, stage, parameters, draws, watch, diversity, journal)
         for i in range(stage.steps):
             next(ticks)
             frames.add(len(curve), parametrization, parameters)
@@ -206,15 +206,15 @@ def _before(
     return images.float().clamp(0, 1).mul(255).round().byte().cpu().contiguous(), activations
 
 
-def _begin(
+def begin_stage(
     target: FeatureNet,
     objectives: Sequence[Objective],
     stage: Stage,
-    diversity: Diversity | None,
     parameters: Tensor,
     draws: Draws,
     watch: Watch,
-    journal: Journal | None,
+    diversity: Diversity | None = None,
+    journal: Journal | None = None,
 ) -> Callable[[int, int], Tensor]:
     """Begins a stage; returns what takes a step of it in place, given its number in the stage and over all stages."""
     update, unit = stage.update(), stage.parametrization.unit

@@ -50,13 +50,13 @@ class NamedNetworks(FeatureNet):
                 return prefix, net, layer.removeprefix(prefix)
         raise AssertionError  # every name starts with ""
 
-    def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, layers: Sequence[str], half: bool = False) -> dict[str, Tensor]:
         images = as_images(images)
         found: dict[str, Tensor] = {}
         for prefix, net in self.members.items():
             own = [layer for layer in layers if self.split(layer)[0] == prefix]
             if own:
-                activations = net(images, [self.split(layer)[2] for layer in own])
+                activations = net(images, [self.split(layer)[2] for layer in own], half)
                 found |= {layer: activations[self.split(layer)[2]] for layer in own}
         return found
 

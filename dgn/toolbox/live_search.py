@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dgn.am.climb import Climb, enter, take_step
+from dgn.am.climb import enter
+from dgn.am.maximize import begin_stage
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.evaluation import Evaluation
 from dgn.am.outcomes import Watch
@@ -67,15 +68,13 @@ def search_live(
             parameters = enter(stage, parametrization, parameters)
             parametrization = stage.parametrization
             watch.enter(parameters)
-            climb = Climb(target, [objective], stage, None, parameters.device)
-            update = stage.update()
-            update.begin(parameters, stage.steps, parametrization.unit)
+            take_step = begin_stage(target, [objective], stage, parameters, draws, watch)
         for i in range(stage.steps):
             with lock:
                 frame = _frame(target, shown, parametrization.images(parameters.detach()), done, steps)
             yield frame
             with lock, torch.enable_grad():
-                take_step(climb, update, parameters, draws, i, watch)
+                take_step(i, done)
             done += 1
     with lock:
         frame = _frame(target, shown, parametrization.images(parameters.detach()), done, steps)

@@ -67,8 +67,8 @@ class BlackBox(FeatureNet):
     def repeatable(self) -> bool:
         return self.scorer.repeatable
 
-    def forward(self, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """Scores images. See `FeatureNet.forward`; the activations have no gradient."""
+    def forward(self, images: Tensor, layers: Sequence[str], half: bool = False) -> dict[str, Tensor]:
+        """Scores images, whatever `half` is. See `FeatureNet.forward`; the activations have no gradient."""
         images = as_images(images)
         wanted = {name: self.layer(name) for name in layers if name != IMAGES}
         shown = {IMAGES: images} if IMAGES in layers else {}
