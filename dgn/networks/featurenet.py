@@ -3,11 +3,10 @@
 Encoder E, comparator C, target Phi and judge are all FeatureNets, so a network that works as one works as all four.
 """
 
-import hashlib
-import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from dgn.data.imagenet import unique
 from dgn.data.images import as_images
 from dgn.devices import moved
 from dgn.errors import UserError
-from dgn.networks import landmarks
+from dgn.networks import landmarks, module_facts
 from dgn.networks.capture import capture
 from dgn.networks.dictionaries import Dictionaries
 from dgn.networks.foreign_code import TorchScript, prepared, why_it_fails
@@ -81,12 +80,12 @@ class FeatureNet(nn.Module):
     @property
     def device(self) -> torch.device:
         """The network's device; the CPU if it has no tensors."""
-        return self._tensor().device
+        return module_facts.first_tensor(self.network).device
 
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the network's weights, to which its inputs are converted; float32 if it has none."""
-        return self._tensor().dtype
+        return module_facts.first_tensor(self.network).dtype
 
     @property
     def has_gradient(self) -> bool:
@@ -185,7 +184,12 @@ class FeatureNet(nn.Module):
             return self.dictionaries.before(base) + suffix
         made_by = self.layers().get(self.layers()[base].same_as) or self.layers()[base]
         before = made_by.name + ":input"
-        if made_by.port or made_by.entering or before not in self.layers() or not self._is_relu(made_by.module):
+        if (
+            made_by.port
+            or made_by.entering
+            or before not in self.layers()
+            or not module_facts.is_relu(self.network, made_by.module)
+        ):
             return layer.name
         return before + suffix
 
@@ -242,7 +246,9 @@ class FeatureNet(nn.Module):
             if self.classes_at is not None or self.labels:
                 raise
             return self.trunk()
-        entering = landmarks.classifier(self.layers(), classes, self._has_weights) + ":input"
+        entering = (
+            landmarks.classifier(self.layers(), classes, partial(module_facts.has_weights, self.network)) + ":input"
+        )
         return entering if entering in self.layers() and entering != f"{OUTPUT}:input" else self.trunk()
 
     def layer_labels(self, layer: str) -> tuple[str, ...]:
@@ -268,30 +274,7 @@ class FeatureNet(nn.Module):
 
     def fingerprint(self) -> str:
         """Returns the SHA-256 of names, shapes, dtypes and values of all weights, to compare two networks."""
-        digest = hashlib.sha256()
-        state = {name: value for name, value in self.network.state_dict().items() if isinstance(value, Tensor)}
-        for name, tensor in sorted(state.items()):
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype};".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
-
-    def _tensor(self) -> Tensor:
-        """The network's first floating-point parameter, else its first floating-point buffer."""
-        tensors = itertools.chain(self.network.parameters(), self.network.buffers())
-        return next((tensor for tensor in tensors if tensor.is_floating_point()), torch.zeros(()))
-
-    def _has_weights(self, module: str) -> bool:
-        """Whether a module has a matrix or filters of its own, in contrast to those of its submodules."""
-        if module == OUTPUT:
-            return False
-        own = self.network.get_submodule(module)
-        matrices = [p for p in own.parameters(recurse=False) if p.ndim >= 2]
-        return bool(matrices) or isinstance(own, nn.Linear | nn.Conv2d)  # a parametrized one has none of its own
-
-    def _is_relu(self, module: str) -> bool:
-        relu = None if module == OUTPUT else self.network.get_submodule(module)
-        kind = nn.ReLU6 if isinstance(relu, nn.ReLU6) else nn.ReLU
-        return isinstance(relu, kind) and type(relu).forward is kind.forward
+        return module_facts.fingerprint(self.network)
 
     def _names(self) -> LayerNames:
         return LayerNames(self.layers(), self.aliases, self.dictionaries.attached)
