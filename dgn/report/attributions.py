@@ -207,5 +207,5 @@ def _summary(explained: Sequence[Explained]) -> str:
     images = len(dict.fromkeys(shown.source for shown in explained))
     units = len(explained)
     methods = len({entry.name for shown in explained for entry in shown.maps if not entry.is_floor})
-    parts = f"{images} image{'s' * (images != 1)}, {units} unit{'s' * (units != 1)} in them"
+    parts = f"{images} image{'s' * (images != 1)}, {units} unit{'s' * (units != 1)}"
     return f"{parts}, {methods} method{'s' * (methods != 1)} that say where the network looked."

@@ -25,7 +25,7 @@ def test_the_tutorial_runs_and_draws_its_figures(tmp_path, monkeypatch):
     notebook = nbformat.read(TUTORIAL, as_version=4)
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 6
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 7
     said = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
     assert "(tiny)" in said
     assert "median percentile among real images" in said
