@@ -88,13 +88,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="photographs")
     parser.add_argument("--recipe", default="short", help="name of a recipe, or a quoted name with overrides")
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--networks", nargs="+", help="the first words of rows to run, such as vit_b_16; default: all")
+    parser.add_argument("--networks", nargs="+", help="rows to run, such as vit_b_16 or resnet18,layer3; default: all")
     parser.add_argument("--out", type=Path, default=Path("outputs/recipe_networks"))
     options = parser.parse_args()
     columns = ("code", "seconds", "distance", "PSNR", "finite", "diversity")
     print("| network, layer | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 1), flush=True)
     for name, layer, further in NETWORKS:
-        if options.networks and name not in options.networks:
+        if options.networks and not {name, f"{name},{layer}"} & set(options.networks):
             continue
         run = options.out / f"{name}_{layer}"
         seconds = train(

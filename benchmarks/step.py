@@ -157,7 +157,7 @@ def main() -> None:
     module, images = build(["recipe=short", *options.overrides])
     earlier, earlier_images = build(["recipe=paper_short", *options.overrides])
     timed = {"step": framework_step(module, images), "paper_short": framework_step(earlier, earlier_images)}
-    at_half, its_images = build(["recipe=short", "progressive.until=0.9", *options.overrides])
+    at_half, its_images = build(["recipe=short", "progressive.until=0.9", "progressive.ramp=0", *options.overrides])
     timed["half"] = framework_step(at_half, its_images)
     for recipe in ("short", "paper_short"):
         module_with_codes, its_images = build([f"recipe={recipe}", "data.cache=codes", *options.overrides])
