@@ -102,6 +102,6 @@ def test_an_editable_installation_reads_the_checkouts_conf(tree, tmp_path):
     installed.install("--editable", tree)
     (tree / "conf" / "method" / "added.yaml").write_text("defaults: [pixels, _self_]\nname: added\n")
     try:
-        assert "method: added, " in installed.run("dgn-visualize", "--help", cwd=tmp_path)
+        assert "method: accentuation, added, " in installed.run("dgn-visualize", "--help", cwd=tmp_path)
     finally:
         (tree / "conf" / "method" / "added.yaml").unlink()
