@@ -142,12 +142,13 @@ _KINDS = {
 
 def _alternatives(own: InputSpace, image_side: int) -> Iterator[tuple[str, InputSpace]]:
     """Yields other input spaces, which differ from the network's own in one kind of settings."""
-    other = replace(own, channel_order="BGR" if own.channel_order == "RGB" else "RGB")
-    yield "order", other
-    for space in (own, other):  # with a wrong mean, the right order alone may not help
-        for mean, std, value_range in _NORMALIZATIONS.values():
-            if (mean, std, value_range) != (own.mean, own.std, own.value_range):
-                yield "normalization", replace(space, mean=mean, std=std, value_range=value_range)
+    if own.channel_order != "grey":
+        other = replace(own, channel_order="BGR" if own.channel_order == "RGB" else "RGB")
+        yield "order", other
+        for space in (own, other):  # with a wrong mean, the right order alone may not help
+            for mean, std, value_range in _NORMALIZATIONS.values():
+                if (mean, std, value_range) != (own.mean, own.std, own.value_range):
+                    yield "normalization", replace(space, mean=mean, std=std, value_range=value_range)
     sides = {image_side, 224}
     if own.size is not None:
         sides |= {own.size[0] // 2, own.size[0] * 2}

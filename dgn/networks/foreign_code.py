@@ -35,7 +35,7 @@ def why_it_fails(name: str, size: tuple[int, int], error: Exception, run: Callab
         if any(_reason(run, channels, *size) is None for size in ((height, width), (28, 28))):
             return (
                 f"{name} takes images of {channels} channel{'s' * (channels > 1)}, and images here have 3 (RGB): "
-                "put it into a module that makes its input of RGB, as images.mean(1, keepdim=True) does for grey ones"
+                + ("set channel_order=grey" if channels == 1 else "put it into a module that makes its input of RGB")
             )
     if len(reasons) > 1:  # the error depends on the size
         return f"{failure}: its own code raises {format_error(error)}; set input_size= to its size, or fix it"

@@ -15,6 +15,8 @@ from torch import Tensor
 from dgn.errors import UserError
 from dgn.networks.precision import full_precision
 
+_LUMINANCE = (0.299, 0.587, 0.114)
+
 
 @dataclass(frozen=True)
 class InputSpace:
@@ -22,8 +24,8 @@ class InputSpace:
 
     Attributes:
         size: Height and width of the network's input, in pixels; None accepts any size without resizing.
-        mean, std: Per channel, in the network's channel order and value range.
-        channel_order: "RGB" or "BGR".
+        mean, std: Per channel, in the network's channel order and value range; one number for grey.
+        channel_order: "RGB", "BGR", or "grey": one channel, the luminance of RGB (ITU-R BT.601, as Pillow's).
         value_range: The network's value for 1.0 in image space: 1.0 or 255.0.
         fit: How images of another size are fitted to `size`: "resize" (the whole image, antialiased) or "crop" (the
             centre; the paper's 256 -> 227; images smaller than `size` are resized).
@@ -36,8 +38,8 @@ class InputSpace:
     """
 
     size: tuple[int, int] | None = None
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
     channel_order: str = "RGB"
     value_range: float = 1.0
     fit: str = "resize"
@@ -45,12 +47,17 @@ class InputSpace:
     interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
-        _check_choice("channel_order", self.channel_order, ("RGB", "BGR"))
+        _check_choice("channel_order", self.channel_order, ("RGB", "BGR", "grey"))
         _check_choice("fit", self.fit, ("resize", "crop"))
         _check_choice("interpolation", self.interpolation, ("bilinear", "bicubic"))
         for key in ("mean", "std"):
             value = getattr(self, key)
-            if not isinstance(value, Sequence) or len(value) != 3 or not all(map(_is_number, value)):
+            numbers = isinstance(value, Sequence) and all(map(_is_number, value))
+            if self.channel_order == "grey":
+                if not numbers or isinstance(value, str) or not value or len(set(value)) > 1:
+                    raise UserError(f"{key}={_format(value)} of a grey network needs one number: {key}=[0.5]")
+                object.__setattr__(self, key, tuple(value[:1]))
+            elif not numbers or len(value) != 3:
                 raise UserError(f"{key}={_format(value)} needs three numbers, one a channel: {key}=[0.5,0.5,0.5]")
         if not _is_number(self.value_range):
             raise UserError(f"value_range={self.value_range} must be a number: 1 or 255")
@@ -64,8 +71,13 @@ class InputSpace:
 
     @full_precision
     def enter(self, images: Tensor) -> Tensor:
-        """Image space (N, 3, H, W) -> the network's input (N, 3, *size), float32 (float64 stays). Differentiable."""
+        """Image space (N, 3, H, W) -> the network's input, float32 (float64 stays). Differentiable.
+
+        It is (N, 3, *size), or (N, 1, *size) for grey.
+        """
         images = self._sized(images)
+        if self.channel_order == "grey":
+            images = (images * _per_channel(_LUMINANCE, images)).sum(1, keepdim=True)
         if self.channel_order == "BGR":
             images = images.flip(1)
         mean, std = self._constants(images)
@@ -73,9 +85,11 @@ class InputSpace:
 
     @full_precision
     def leave(self, inputs: Tensor) -> Tensor:
-        """The network's input (N, 3, H, W) -> image space; the size stays. Differentiable, not clamped."""
+        """The network's input (N, 3 or 1, H, W) -> image space; the size stays. Differentiable, not clamped."""
         mean, std = self._constants(inputs)
         images = (inputs * std + mean) / self.value_range
+        if self.channel_order == "grey":
+            return images.expand(-1, 3, -1, -1)
         return images.flip(1) if self.channel_order == "BGR" else images
 
     def visible_part(self, region: Sequence[float], image_size: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -176,7 +190,7 @@ class InputSpace:
 
 
 def _per_channel(values: Sequence[float], like: Tensor) -> Tensor:
-    """Tensor (3, 1, 1), filled on the device of `like`.
+    """Tensor (channels, 1, 1), filled on the device of `like`.
 
     A tensor created from a list would be copied from the host, which synchronizes with the GPU at every step.
     """
