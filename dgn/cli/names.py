@@ -12,12 +12,32 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from dgn.errors import UserError
 from dgn.runs.programs import quoted
 
-NAMES = ("layer", "layers", "facet_layer", "diversity_layer", "labels", "trunk", "image_column", "label_column")
+NAMES = (
+    "layer",
+    "layers",
+    "view_layers",
+    "facet_layer",
+    "diversity_layer",
+    "labels",
+    "trunk",
+    "image_column",
+    "label_column",
+)
 """Last parts of keys whose values are names (of layers, labels, columns) or lists of them, and never numbers."""
 TOP_NAMES = ("nearest",)
 """The same for top-level keys only; in a method these keys are numbers."""
 
-PATHS = ("prior", "code_prior", "resume", "start", "hydra.run.dir", "hydra.sweep.dir", "data.root", "data.val_root")
+PATHS = (
+    "prior",
+    "code_prior",
+    "resume",
+    "start",
+    "image",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+    "data.root",
+    "data.val_root",
+)
 PATHS_OF_NETWORKS = ("weights", "model")
 """Keys whose values are paths, at the top level and in networks. On the command line they may look like a number."""
 

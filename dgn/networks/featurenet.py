@@ -51,6 +51,13 @@ class FeatureNet(nn.Module):
         classes_at: The layer with one unit per class; None: detected (`class_layer`).
     """
 
+    has_gradient = True
+    """Whether activations can be followed back to the images. A black box gives scores and nothing else."""
+    may_miss_images = False
+    """Whether an activation of NaN means that an image was not seen, and not that the network has failed."""
+    repeatable = True
+    """Whether it can be asked about any image at any time; an experiment sees the images of a search only."""
+
     def __init__(
         self,
         network: nn.Module,
@@ -86,21 +93,6 @@ class FeatureNet(nn.Module):
     def dtype(self) -> torch.dtype:
         """The dtype of the network's weights, to which its inputs are converted; float32 if it has none."""
         return module_facts.first_tensor(self.network).dtype
-
-    @property
-    def has_gradient(self) -> bool:
-        """Whether activations can be followed back to the images. A black box gives scores and nothing else."""
-        return True
-
-    @property
-    def may_miss_images(self) -> bool:
-        """Whether an activation of NaN means that an image was not seen, and not that the network has failed."""
-        return False
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether it can be asked about any image at any time; an experiment sees the images of a search only."""
-        return True
 
     def train(self, mode: bool = True) -> "FeatureNet":
         """Keeps evaluation mode, also if a parent module is set to training mode."""

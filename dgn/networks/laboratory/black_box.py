@@ -50,22 +50,13 @@ class BlackBox(FeatureNet):
         scorer: what scores the images.
     """
 
+    has_gradient = False
+    may_miss_images = True
+
     def __init__(self, scorer: Scorer) -> None:
         super().__init__(nn.Identity(), InputSpace(), scorer.name, labels=scorer.channels, classes_at=SCORES)
-        self.scorer = scorer
+        self.scorer, self.repeatable = scorer, scorer.repeatable
         self._layers = {SCORES: Layer(SCORES, (len(scorer.channels),), "Scores", SCORES)}
-
-    @property
-    def has_gradient(self) -> bool:
-        return False
-
-    @property
-    def may_miss_images(self) -> bool:
-        return True
-
-    @property
-    def repeatable(self) -> bool:
-        return self.scorer.repeatable
 
     def forward(self, images: Tensor, layers: Sequence[str], half: bool = False) -> dict[str, Tensor]:
         """Scores images, whatever `half` is. See `FeatureNet.forward`; the activations have no gradient."""

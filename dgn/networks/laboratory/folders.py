@@ -108,7 +108,7 @@ class FolderScorer:
         digest = hashlib.sha256(f"{tuple(bytes_.shape)}".encode() + bytes_.numpy().tobytes()).hexdigest()
         blocks = sorted(path for path in self.folder.glob("block_[0-9]*") if path.is_dir())
         for block in blocks:
-            if (block / _DIGEST).is_file() and (block / _DIGEST).read_text() == digest:
+            if (block / _DIGEST).is_file() and (block / _DIGEST).read_text(encoding="utf-8") == digest:
                 return block
         number = int(blocks[-1].name.removeprefix("block_")) + 1 if blocks else 0
         block = self.folder / f"block_{number:04d}"
@@ -137,7 +137,7 @@ class FolderScorer:
             save_png(picture, aside / name)
             rows.writerow([name, image, repeat, kind])
         (aside / _ORDER).write_text(text.getvalue(), encoding="utf-8")
-        (aside / _DIGEST).write_text(digest)
+        (aside / _DIGEST).write_text(digest, encoding="utf-8")
         aside.rename(block)
         log.info("%s: %d images; waiting for %s", block, len(entries), self._expected(block))
 
