@@ -1,5 +1,6 @@
 """What every attribution method has in common."""
 
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from torch import Tensor
@@ -57,7 +58,25 @@ def reduced(attributions: Tensor, channels: Channels) -> Tensor:
     return attributions.sum(1) if channels == "sum" else attributions.abs().sum(1)
 
 
-def check_channels(channels: str) -> None:
-    """Raises UserError for another way to combine channels."""
-    if channels not in ("max", "sum", "absolute"):
-        raise UserError(f"channels={channels}: give max, sum or absolute")
+@dataclass(frozen=True)
+class ColourAttribution:
+    """Settings of the methods that attribute to each colour channel.
+
+    Attributes:
+        channels: How colour channels become one map.
+        colour: Whether the three channels are shown as a picture.
+
+    Raises:
+        UserError: For another way to combine channels.
+    """
+
+    channels: Channels = "max"
+    colour: bool = False
+
+    def __post_init__(self) -> None:
+        if self.channels not in ("max", "sum", "absolute"):
+            raise UserError(f"channels={self.channels}: give max, sum or absolute")
+
+    @property
+    def signed(self) -> bool:
+        return self.channels == "sum"

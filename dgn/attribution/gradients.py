@@ -7,14 +7,14 @@ from torch import Tensor
 
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.surrogates import below_rectifier
-from dgn.attribution.base import Channels, check_channels
+from dgn.attribution.base import Channels, ColourAttribution
 from dgn.attribution.response import Response, differentiable
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 
 
 @dataclass(frozen=True)
-class Saliency:
+class Saliency(ColourAttribution):
     """The gradient of the unit with respect to the pixels (Simonyan et al. 2013, section 3).
 
     The published map is the largest absolute value over the colour channels.
@@ -27,20 +27,13 @@ class Saliency:
     channels: Channels = "max"
     colour: bool = False
 
-    def __post_init__(self) -> None:
-        check_channels(self.channels)
-
-    @property
-    def signed(self) -> bool:
-        return self.channels == "sum"
-
     def __call__(self, net: FeatureNet, objective: Objective, images: Tensor) -> Tensor:
         response = Response(net, below_rectifier(objective, net))
         return captum.attr.Saliency(response).attribute(differentiable(images), abs=False).detach()
 
 
 @dataclass(frozen=True)
-class IntegratedGradients:
+class IntegratedGradients(ColourAttribution):
     """The gradient along the straight line from a baseline to the image, times their difference (Sundararajan 2017).
 
     The attributions of all pixels add up to the difference of the unit's values on the image and on the baseline.
@@ -60,13 +53,9 @@ class IntegratedGradients:
     colour: bool = False
 
     def __post_init__(self) -> None:
-        check_channels(self.channels)
+        super().__post_init__()
         if self.steps < 1:
             raise UserError(f"steps={self.steps}: integrated gradients need at least 1 step; 50 is common")
-
-    @property
-    def signed(self) -> bool:
-        return self.channels == "sum"
 
     def __call__(self, net: FeatureNet, objective: Objective, images: Tensor) -> Tensor:
         response = Response(net, below_rectifier(objective, net))

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.surrogates import below_rectifier
-from dgn.attribution.base import Channels, check_channels
+from dgn.attribution.base import Channels, ColourAttribution
 from dgn.attribution.response import Response, differentiable
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 
 
 @dataclass(frozen=True)
-class GuidedBackprop:
+class GuidedBackprop(ColourAttribution):
     """The gradient with every ReLU passing back only positive gradients of active units (Springenberg et al. 2014).
 
     Attributes:
@@ -28,19 +28,12 @@ class GuidedBackprop:
     channels: Channels = "absolute"
     colour: bool = True
 
-    def __post_init__(self) -> None:
-        check_channels(self.channels)
-
-    @property
-    def signed(self) -> bool:
-        return self.channels == "sum"
-
     def __call__(self, net: FeatureNet, objective: Objective, images: Tensor) -> Tensor:
         return _attributed(captum.attr.GuidedBackprop, "guided_backprop", net, objective, images)
 
 
 @dataclass(frozen=True)
-class Deconvnet:
+class Deconvnet(ColourAttribution):
     """The gradient with every ReLU passing back the positive gradients of all units (Zeiler & Fergus 2013).
 
     Attributes:
@@ -50,13 +43,6 @@ class Deconvnet:
 
     channels: Channels = "absolute"
     colour: bool = True
-
-    def __post_init__(self) -> None:
-        check_channels(self.channels)
-
-    @property
-    def signed(self) -> bool:
-        return self.channels == "sum"
 
     def __call__(self, net: FeatureNet, objective: Objective, images: Tensor) -> Tensor:
         return _attributed(captum.attr.Deconvolution, "deconvnet", net, objective, images)

@@ -6,10 +6,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from dgn.data.images import as_images
 from dgn.devices import moved
 from dgn.errors import UserError
-from dgn.networks.featurenet import IMAGES, FeatureNet
+from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
 from dgn.networks.layers import Layer
 from dgn.networks.receptive.field import ReceptiveField
@@ -58,24 +57,6 @@ class BlackBox(FeatureNet):
         self.scorer, self.repeatable = scorer, scorer.repeatable
         self._layers = {SCORES: Layer(SCORES, (len(scorer.channels),), "Scores", SCORES)}
 
-    def forward(self, images: Tensor, layers: Sequence[str], half: bool = False) -> dict[str, Tensor]:
-        """Scores images, whatever `half` is. See `FeatureNet.forward`; the activations have no gradient."""
-        images = as_images(images)
-        wanted = {name: self.layer(name) for name in layers if name != IMAGES}
-        shown = {IMAGES: images} if IMAGES in layers else {}
-        if not wanted:
-            return shown
-        with torch.no_grad():
-            scores = self.scorer(images.detach().float().clamp(0, 1).cpu())
-        if tuple(scores.shape) != (len(images), len(self.labels)):
-            raise UserError(
-                f"{self.name} gave scores of shape {tuple(scores.shape)} for {len(images)} images; it must give "
-                f"{(len(images), len(self.labels))}"
-            )
-        scores = moved(scores.float(), images.device)
-        names = self._names()
-        return shown | {name: names.activations(layer.name, {SCORES: scores}) for name, layer in wanted.items()}
-
     def before_rectifier(self, name: str) -> str:
         return self.layer(name).name
 
@@ -90,6 +71,17 @@ class BlackBox(FeatureNet):
 
     def fingerprint(self) -> str:
         return f"black box {self.name}"
+
+    def _run(self, inputs: Tensor, wanted: set[str]) -> dict[str, Tensor]:
+        """Scores images; there is no gradient."""
+        with torch.no_grad():
+            scores = self.scorer(inputs.detach().float().clamp(0, 1).cpu())
+        if tuple(scores.shape) != (len(inputs), len(self.labels)):
+            raise UserError(
+                f"{self.name} gave scores of shape {tuple(scores.shape)} for {len(inputs)} images; it must give "
+                f"{(len(inputs), len(self.labels))}"
+            )
+        return {SCORES: moved(scores.float(), inputs.device)}
 
 
 def channel_names(scores: int | Sequence[str]) -> tuple[str, ...]:
