@@ -155,7 +155,6 @@ def _search(
     for stage in stages:
         parameters = enter(stage, parametrization, parameters)
         parametrization = stage.parametrization
-        watch.enter(parameters)
         take = begin_stage(target, objectives, stage, parameters, draws, watch, diversity, journal)
         for i in range(stage.steps):
             next(ticks)
@@ -217,6 +216,7 @@ def begin_stage(
     journal: Journal | None = None,
 ) -> Callable[[int, int], Tensor]:
     """Begins a stage; returns what takes a step of it in place, given its number in the stage and over all stages."""
+    watch.enter(parameters)
     update, unit = stage.update(), stage.parametrization.unit
     climb = Climb(target, objectives, stage, diversity, parameters.device, max(1, stage.candidates))
     if isinstance(update, Evolve):

@@ -58,16 +58,12 @@ def search_live(
     with lock:
         parametrization = stages[0].parametrization
         parameters = parametrization.start([seed], [objective]).detach().float()
-        shown, draws, watch = (
-            Evaluation([objective], parameters.device),
-            Draws([seed], parameters.device),
-            Watch(parameters),
-        )
+        shown, watch = Evaluation([objective], parameters.device), Watch(parameters)
+        draws = Draws([seed], parameters.device)
     for stage in stages:
         with lock:
             parameters = enter(stage, parametrization, parameters)
             parametrization = stage.parametrization
-            watch.enter(parameters)
             take_step = begin_stage(target, [objective], stage, parameters, draws, watch)
         for i in range(stage.steps):
             with lock:
