@@ -13,7 +13,7 @@ from PIL import Image
 from dgn.runs.folders import RESULTS, SEARCHES, STARTED
 
 pytestmark = pytest.mark.e2e
-ASKED = ["units=fc8:0-4,conv5:3", "seeds=2", "steps=20", "batch_size=3", "judge=none", "device=cpu"]
+ASKED = ["units=fc8:0-4,conv5:3", "seeds=2", "steps=8", "batch_size=3", "judge=none", "device=cpu"]
 OF_TIME = ("seconds",)
 
 
