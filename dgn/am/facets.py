@@ -10,10 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
-from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
 from dgn.errors import UserError
@@ -83,6 +79,9 @@ def find_facets(codes: Tensor, k: int, seed: int = 0, perplexity: float = PERPLE
     Raises:
         UserError: if there are fewer than k or fewer than 4 images, or if all codes are equal.
     """
+    from sklearn.decomposition import PCA  # here: it takes a second, and most commands need none of it
+    from sklearn.manifold import TSNE
+
     vectors = codes.detach().flatten(1).cpu().double().numpy()
     count = len(vectors)
     if k < 1:
@@ -127,10 +126,14 @@ def agreement(labels: Sequence[int] | np.ndarray, true: Sequence[str]) -> float:
 
     It is 1 for the same partition under any names, and 0 on average for random labels.
     """
+    from sklearn.metrics import adjusted_rand_score
+
     return float(adjusted_rand_score(true, labels))
 
 
 def _clusters(embedding: np.ndarray, k: int, seed: int) -> Facets:
+    from sklearn.cluster import KMeans
+
     means = KMeans(k, n_init=10, random_state=seed).fit(embedding)
     sizes = np.bincount(means.labels_, minlength=k)
     order = np.argsort(-sizes, kind="stable")

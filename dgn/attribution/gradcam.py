@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import captum.attr
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -34,11 +33,13 @@ class GradCAM:
         return False
 
     def __call__(self, net: FeatureNet, objective: Objective, images: Tensor) -> Tensor:
+        from captum.attr import LayerGradCam  # here: it takes a second, and most commands need none of it
+
         objective = below_rectifier(objective, net)
         layer = self._layer(net, objective)
         response = Response(net, objective)
         module = net.network.get_submodule(layer.module)
-        method = captum.attr.LayerGradCam(response, module)
+        method = LayerGradCam(response, module)
         try:
             weighted: Tensor = method.attribute(
                 differentiable(images), attribute_to_layer_input=layer.entering, relu_attributions=True

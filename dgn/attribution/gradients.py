@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import captum.attr
 from torch import Tensor
 
 from dgn.am.objectives.algebra import Objective
@@ -28,8 +27,10 @@ class Saliency(ColourAttribution):
     colour: bool = False
 
     def __call__(self, net: FeatureNet, objective: Objective, images: Tensor) -> Tensor:
+        from captum.attr import Saliency as Method  # here: it takes a second, and most commands need none of it
+
         response = Response(net, below_rectifier(objective, net))
-        return captum.attr.Saliency(response).attribute(differentiable(images), abs=False).detach()
+        return Method(response).attribute(differentiable(images), abs=False).detach()
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,10 @@ class IntegratedGradients(ColourAttribution):
             raise UserError(f"steps={self.steps}: integrated gradients need at least 1 step; 50 is common")
 
     def __call__(self, net: FeatureNet, objective: Objective, images: Tensor) -> Tensor:
+        from captum.attr import IntegratedGradients as Method
+
         response = Response(net, below_rectifier(objective, net))
-        attributed: Tensor = captum.attr.IntegratedGradients(response).attribute(
+        attributed: Tensor = Method(response).attribute(
             differentiable(images),
             baselines=self.baseline,
             n_steps=self.steps,

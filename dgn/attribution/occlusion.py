@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import captum.attr
 import torch
 from torch import Tensor
 
@@ -43,6 +42,8 @@ class Occlusion:
 
     @torch.no_grad()
     def __call__(self, net: FeatureNet, objective: Objective, images: Tensor) -> Tensor:
+        from captum.attr import Occlusion as Method  # here: it takes a second, and most commands need none of it
+
         side = min(images.shape[-2:])
         patch = self.patch or max(1, round(side / _PATCHES))
         stride = self.stride or max(1, patch // 2)
@@ -52,7 +53,7 @@ class Occlusion:
                 "least 1 and at most the patch, and the patch at most the image"
             )
         response = Response(net, read_as_probability(objective, net))
-        drops: Tensor = captum.attr.Occlusion(response).attribute(
+        drops: Tensor = Method(response).attribute(
             images,
             sliding_window_shapes=(images.shape[1], patch, patch),
             strides=(images.shape[1], stride, stride),

@@ -4,7 +4,6 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-import captum.attr
 import torch
 from torch import Tensor, nn
 
@@ -29,7 +28,7 @@ class GuidedBackprop(ColourAttribution):
     colour: bool = True
 
     def __call__(self, net: FeatureNet, objective: Objective, images: Tensor) -> Tensor:
-        return _attributed(captum.attr.GuidedBackprop, "guided_backprop", net, objective, images)
+        return _attributed("GuidedBackprop", "guided_backprop", net, objective, images)
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,13 @@ class Deconvnet(ColourAttribution):
     colour: bool = True
 
     def __call__(self, net: FeatureNet, objective: Objective, images: Tensor) -> Tensor:
-        return _attributed(captum.attr.Deconvolution, "deconvnet", net, objective, images)
+        return _attributed("Deconvolution", "deconvnet", net, objective, images)
 
 
-def _attributed(method: Any, name: str, net: FeatureNet, objective: Objective, images: Tensor) -> Tensor:
+def _attributed(method: str, name: str, net: FeatureNet, objective: Objective, images: Tensor) -> Tensor:
+    """Returns what one of Captum's classes attributes."""
+    import captum.attr  # here: it takes a second, and most commands need none of it
+
     if len(objective.layers) == 1:
         # Of several layers, the deeper ones run through the ReLUs of the others, and Captum replaces the whole gradient
         # at a ReLU's input, with what begins there.
@@ -57,7 +59,7 @@ def _attributed(method: Any, name: str, net: FeatureNet, objective: Objective, i
     _check_rectifiers(response, images[:1], name)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Setting backward hooks on ReLU")  # it is what the method does
-        attributed: Tensor = method(response).attribute(differentiable(images))
+        attributed: Tensor = getattr(captum.attr, method)(response).attribute(differentiable(images))
     return attributed.detach()
 
 

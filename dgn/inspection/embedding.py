@@ -4,9 +4,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE as ScikitTSNE
 
 from dgn.errors import UserError
 
@@ -36,6 +33,8 @@ class TSNE:
     name: str = "t-SNE"
 
     def __call__(self, codes: np.ndarray) -> np.ndarray:
+        from sklearn.manifold import TSNE as ScikitTSNE  # here: it takes a second, and most commands need none of it
+
         codes = _reduced(codes, self.pca, self.seed)
         perplexity = min(self.perplexity, max(1.0, (len(codes) - 1) / 3))
         method = ScikitTSNE(perplexity=perplexity, init="pca", random_state=self.seed)
@@ -82,6 +81,8 @@ def on_grid(places: np.ndarray, columns: int | None = None) -> np.ndarray:
     Returns:
         (N, 2), whole numbers: row and column. The second axis of `places` points up, and rows go down.
     """
+    from scipy.optimize import linear_sum_assignment
+
     columns = columns or int(np.ceil(len(places) ** 0.5))
     rows = -(-len(places) // columns)
     low, span = places.min(0), np.maximum(places.max(0) - places.min(0), 1e-12)
@@ -94,6 +95,8 @@ def on_grid(places: np.ndarray, columns: int | None = None) -> np.ndarray:
 
 
 def _reduced(codes: np.ndarray, count: int, seed: int) -> np.ndarray:
+    from sklearn.decomposition import PCA
+
     if len(codes) < 5:
         raise UserError(f"an embedding of {len(codes)} images shows nothing; give at least 5")
     count = min(count, *codes.shape)

@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import captum.attr
 import torch
 from torch import Tensor, nn
 
@@ -93,10 +92,12 @@ def deconvolved(net: FeatureNet, objectives: Sequence[Objective], images: Tensor
         objectives: The objective of each image, all of one layer.
         images: (N, 3, H, W) in image space.
     """
+    from captum.attr import Deconvolution  # here: it takes a second, and most commands need none of it
+
     Deconvnet()(net, objectives[0], images[:1])  # refuses networks that have no such reading
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Setting backward hooks on ReLU")
-        method = captum.attr.Deconvolution(_Each(net, [below_rectifier(o, net) for o in objectives]))
+        method = Deconvolution(_Each(net, [below_rectifier(o, net) for o in objectives]))
         attributed: Tensor = method.attribute(images.detach().clone().requires_grad_(True))
     return attributed.detach()
 

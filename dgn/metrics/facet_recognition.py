@@ -6,13 +6,10 @@ Its accuracy on held-out real images shows how reliable it is.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from dgn.data.batches import Images
@@ -23,6 +20,9 @@ from dgn.errors import UserError
 from dgn.metrics.features import extract_features
 from dgn.metrics.recognition import judge_images
 from dgn.networks.featurenet import FeatureNet
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class FacetJudge:
 
     judge: FeatureNet
     layer: str | None
-    model: Pipeline
+    model: "Pipeline"
     facets: tuple[str, ...]
     accuracy: float | None
 
@@ -71,6 +71,10 @@ def fit_facet_judge(
     Raises:
         UserError: if there are fewer than two facets.
     """
+    from sklearn.linear_model import LogisticRegression  # here: it takes a second, and most commands need none of it
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     if len(set(facets)) < 2:
         raise UserError(f"{len(facets)} images of {len(set(facets))} facet: a facet judge needs images of at least two")
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
