@@ -66,7 +66,9 @@ def visualize(config: Mapping[str, Any], folder: Path) -> Path | None:
         return None
     check_complete(config, "visualize")
     if asks_to_inspect(config):
-        return inspect(config, run.overrides, folder, device)
+        page = inspect(config, run, folder, device)
+        forget(folder)
+        return page
     if config["units"] in (None, "none"):
         use_threads(config["threads"])
         (prior, *_) = load_priors(config, device) or [load_prior(None, device, code=named_code(config))]
@@ -91,17 +93,11 @@ def read_visualization(config: Mapping[str, Any]) -> Visualization:
     """Reads what a run is asked to do from its config. Raises UserError for invalid values."""
     facets = None
     if config["facets"] is not None:
-        facets, start = FacetSettings(config["facets"], config["facet_layer"], config["seed"]), config["start"]
-        if start != "auto":
-            raise UserError(
-                f"facets={facets.count} start={start}: with facets each search starts at its facet; leave one out"
-            )
-        if facets.count < 1:
-            raise UserError(f"facets={facets.count}: the number of facets must be at least 1")
+        facets = _read_facets(config)
     seeds = read_seeds(config["seeds"]) if facets is None else list(range(facets.count))
     return Visualization(
         search=read_search(config, seeds),
-        start=config["start"] if facets is None else "facets",
+        start=config["start"] if facets is None else facets.start,
         facets=facets,
         notes=_read_notes(config),
         reference_images=config["reference_images"],
@@ -112,6 +108,19 @@ def read_visualization(config: Mapping[str, Any]) -> Visualization:
         video=_read_video(config["video"]),
         title=config["title"],
     )
+
+
+def _read_facets(config: Mapping[str, Any]) -> FacetSettings:
+    count, start, source, samples = (config[key] for key in ("facets", "start", "facet_source", "facet_samples"))
+    if start != "auto":
+        raise UserError(f"facets={count} start={start}: with facets each search starts at its facet; leave one out")
+    if count < 1:
+        raise UserError(f"facets={count}: the number of facets must be at least 1")
+    if source not in ("real", "samples"):
+        raise UserError(f"facet_source={source}: give real (kinds of real images) or samples (kinds of images drawn)")
+    if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
+        raise UserError(f"facet_samples={samples}: give a number of images that are drawn, e.g. 2000")
+    return FacetSettings(count, config["facet_layer"], config["seed"], source, samples)
 
 
 def _read_notes(config: Mapping[str, Any]) -> NoteSettings:

@@ -58,7 +58,24 @@ def top_patches(
     Raises:
         UserError: If the network has no deconvolution.
     """
-    ranked = top_images(net, units, reference.images(), k)
+    return patches_of(net, units, top_images(net, units, reference.images(), k), reference, batch_size)
+
+
+def patches_of(
+    net: FeatureNet, units: Sequence[Unit], ranked: Sequence[TopImages], reference: Reference, batch_size: int = BATCH
+) -> list[ChannelPatches]:
+    """Returns the patches of each channel in its top images, with their deconvolutions.
+
+    Args:
+        net: The network; its nonlinearities are ReLUs.
+        units: One unit of each channel.
+        ranked: The top images of each channel (`dgn.metrics.top_images`).
+        reference: The real images.
+        batch_size: Deconvolutions that run together.
+
+    Raises:
+        UserError: If the network has no deconvolution.
+    """
     pool = reference.images_at(index for top in ranked for index in top.indices.tolist())
     patches: dict[tuple[int, int], Tensor] = {}
     deconvolutions: dict[tuple[int, int], Tensor] = {}

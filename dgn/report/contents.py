@@ -75,11 +75,13 @@ class UnitNotes:
 
     Attributes:
         real: the real images that excite it most, in descending order.
-        facets: for each facet, named as in the rows' `facet`, its nearest real images.
+        facets: for each facet, named as in the rows' `facet`, its most typical images.
+        facets_of: what these are: "real images", or "samples" of a prior.
     """
 
     real: Sequence[RealImage] = ()
     facets: Mapping[str, Sequence[RealImage]] = field(default_factory=dict)
+    facets_of: str = "real images"
 
 
 class Interval(Protocol):

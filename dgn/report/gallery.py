@@ -177,6 +177,7 @@ class _UnitPages:
             real=real,
             best=best,
             facets=[(name, [self._real.show(i) for i in examples]) for name, examples in notes.facets.items()],
+            facets_of=notes.facets_of,
             chart=chart([((shot.column, shot.place), shot.trace.curve) for shot in unit.shots], best),
             chart_size=(WIDTH, HEIGHT),
             chart_text=_chart_text(unit, self._columns),

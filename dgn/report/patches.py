@@ -50,20 +50,30 @@ def write_patches(
     sheets: dict[str, list[Tensor]] = {}
     for channel in channels:
         nine, back = _nine(channel.patches), _nine(_visible(channel.deconvolutions))
-        stem = file_stem(channel.name)
-        for part, image in (("patches", nine), ("deconvolutions", back)):
-            write_whole(folder / part / f"{stem}.png", _png(image))
-        files = dict(patches=f"patches/{stem}.png", deconvolutions=f"deconvolutions/{stem}.png")
+        files = dict(zip(("patches", "deconvolutions"), picture_paths(channel), strict=True))
+        write_whole(folder / files["patches"], _png(nine))
+        write_whole(folder / files["deconvolutions"], _png(back))
         layers.setdefault(channel.layer, []).append(dict(channel=channel, **files))
         sheets.setdefault(channel.layer, []).append(torch.cat([back, nine], 2))
     made = []
     for layer, tiles in layers.items():
-        path = f"sheets/{file_stem(layer)}.png"
+        path = sheet_path(layer)
         write_whole(folder / path, _png(_sheet(sheets[layer])))
         made.append((layer, path, tiles))
     text = dict(title=title, command=command, settings=list(flat(as_json(settings))))
     write_whole(folder / "index.html", render("patches.html", root="", layers=made, known=known, **text))
     return folder / "index.html"
+
+
+def picture_paths(channel: PatchesShown) -> tuple[str, str]:
+    """Returns the paths of a channel's patches and of their deconvolutions, from the run folder."""
+    stem = file_stem(channel.name)
+    return f"patches/{stem}.png", f"deconvolutions/{stem}.png"
+
+
+def sheet_path(layer: str) -> str:
+    """Returns the path of a layer's sheet, from the run folder."""
+    return f"sheets/{file_stem(layer)}.png"
 
 
 def _visible(deconvolutions: Tensor) -> Tensor:

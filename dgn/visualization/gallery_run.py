@@ -107,7 +107,7 @@ def make_gallery(
     )
     scores = _with_wrong_class_starts(scores, asked, inputs, folder)
     notes = {} if reference is None else describe_units(asked.notes, target, inputs.objectives, reference)
-    if facets and reference is not None:
+    if facets:
         from dgn.visualization.facets import add_facets, write_facets
 
         notes = add_facets(notes, facets, reference)
@@ -137,7 +137,10 @@ def _find_facets(asked: Visualization, inputs: GalleryInputs) -> dict[Objective,
     if asked.facets is None:
         return {}
     from dgn.visualization.facets import find_unit_facets
+    from dgn.visualization.sampled_facets import find_sampled_facets
 
+    if asked.facets.source == "samples":
+        return find_sampled_facets(asked.facets, inputs.target, inputs.objectives, inputs.priors)
     return find_unit_facets(asked.facets, inputs.target, inputs.objectives, inputs.reference)
 
 

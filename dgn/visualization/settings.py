@@ -41,12 +41,21 @@ class FacetSettings:
     Attributes:
         count: the number of facets of each unit.
         layer: the target's layer in whose codes they are found; None: the layer that enters the layer of classes.
-        seed: of the clustering.
+        seed: of the clustering, and of the samples.
+        source: "real": facets of real images; "samples": of images that the prior's code model draws.
+        samples: how many images are drawn, for all units together.
     """
 
     count: int
     layer: str | None = None
     seed: int = 0
+    source: Literal["real", "samples"] = "real"
+    samples: int = 2000
+
+    @property
+    def start(self) -> str:
+        """Where searches start, as tables record it."""
+        return "facets" if self.source == "real" else "sampled facets"
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,7 @@ class Visualization:
 
     Attributes:
         search: how searches run.
-        start: "auto" or "own" (where the method says), "real", "noise", "sample", "facets", or the path of an image.
+        start: "auto" or "own" (where the method says), "real", "noise", "sample", an image's path, or as facets say.
         facets: the facets in which searches start; None: they start elsewhere.
         notes: what is shown of real images.
         reference_images: the number of real images to measure on; 0: none.
