@@ -105,7 +105,7 @@ def describe_patches(
         kept: What an earlier run has finished.
 
     Raises:
-        UserError: For objectives that are not single units, and for networks without ReLUs.
+        UserError: For objectives that are not single units.
     """
     singles: list[Unit] = []
     for objective in units:

@@ -66,16 +66,14 @@ def logged_attributions(explained: Sequence[Explained]) -> LoggedView:
     pictures: dict[str, list[tuple[str, str]]] = {}
     for number, shown in enumerate(explained):
         for entry in shown.maps:
-            overlay = overlay_path(number, shown, entry) if entry.values is not None else ""
+            overlay = overlay_path(number, shown, entry) if entry.values is not None else None
             about = (shown.source, shown.unit, shown.title, shown.value, shown.probability)
             rows.append((*about, entry.name, entry.deletion_area, entry.insertion_area, overlay))
             if overlay:
-                pictures.setdefault(f"attributions/{entry.name}", []).append(
-                    (overlay, f"{shown.source}: {shown.title}")
-                )
+                pictures.setdefault(f"maps/{entry.name}", []).append((overlay, f"{shown.source}: {shown.title}"))
     metrics: dict[str, float] = {}
     for name, deletion, insertion, _ in areas(explained):
-        metrics |= {f"attributions/{name}/deletion": deletion, f"attributions/{name}/insertion": insertion}
+        metrics |= {f"deletion/{name}": deletion, f"insertion/{name}": insertion}
     return LoggedView("attributions", columns, rows, ("overlay",), pictures, metrics)
 
 
@@ -85,7 +83,7 @@ def logged_layers(filters: tuple[str, Any] | None, layers: Sequence[LayerShown])
     rows = [
         (r.layer, "x".join(map(str, r.shape)), r.units, r.dead, r.zero_share, r.sparsity, r.mean, r.std) for r in layers
     ]
-    pictures = {"layers/filters": [("filters.png", f"filters of {filters[0]}")]} if filters is not None else {}
+    pictures = {"filters": [("filters.png", f"filters of {filters[0]}")]} if filters is not None else {}
     return LoggedView("layers", columns, rows, (), pictures)
 
 
@@ -97,13 +95,16 @@ def logged_embedding(shown: EmbeddingShown) -> LoggedView:
         for i, (label, (x, y)) in enumerate(zip(shown.labels, shown.places.tolist(), strict=True))
     ]
     caption = f"{shown.name} of {len(rows)} images in {shown.layer}"
-    return LoggedView("embedding", columns, rows, (), {"embedding/grid": [("grid.png", caption)]})
+    return LoggedView("embedding", columns, rows, (), {"grid": [("grid.png", caption)]})
 
 
 def logged_patches(channels: Sequence[PatchesShown]) -> LoggedView:
     """Returns the patches and deconvolutions of each channel, and the sheet of each layer."""
     columns = ("channel", "label", "largest", "patches", "deconvolutions")
-    rows = [(c.name, c.title, max(c.values, default=None), *picture_paths(c)) for c in channels]
+    rows = []
+    for channel in channels:
+        patches, deconvolutions = picture_paths(channel)
+        rows.append((channel.name, channel.title, max(channel.values), patches, deconvolutions or None))
     layers = dict.fromkeys(channel.layer for channel in channels)
-    sheets = {f"patches/{layer}": [(sheet_path(layer), f"top patches of {layer}")] for layer in layers}
+    sheets = {f"sheets/{layer}": [(sheet_path(layer), f"top patches of {layer}")] for layer in layers}
     return LoggedView("patches", columns, rows, ("patches", "deconvolutions"), sheets)
