@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from hydra.utils import instantiate
 
 from dgn.am.objectives.language import parse_units
 from dgn.cli.config import check_complete
@@ -40,6 +41,7 @@ from dgn.runs.loggers import check as check_loggers
 from dgn.runs.threads import use_threads
 from dgn.visualization.approaches import make_approaches
 from dgn.visualization.gallery_run import GalleryInputs, make_gallery
+from dgn.visualization.network_views import MOST_EMBEDDED
 from dgn.visualization.samples import write_samples
 from dgn.visualization.settings import FacetSettings, NoteSettings, PredictiveSettings, Visualization
 from dgn.visualization.tracking import log_gallery
@@ -129,7 +131,14 @@ def _read_notes(config: Mapping[str, Any]) -> NoteSettings:
         raise UserError(f"top_images={top_images}: give a number of real images for each unit, 0 for none")
     if masks not in ("auto", True, False):
         raise UserError(f"masks={masks}: give auto, true or false")
-    return NoteSettings(top_images, masks, occlusion["patch"], occlusion["stride"])
+    deconvolutions, map_images = config["deconvolutions"], config["map_images"]
+    if deconvolutions not in ("auto", True, False):
+        raise UserError(f"deconvolutions={deconvolutions}: give auto, true or false")
+    if not isinstance(map_images, int) or isinstance(map_images, bool) or not 0 <= map_images <= MOST_EMBEDDED:
+        raise UserError(
+            f"map_images={map_images}: give a number of real images, at most {MOST_EMBEDDED}, or 0 for no map"
+        )
+    return NoteSettings(top_images, masks, occlusion["patch"], occlusion["stride"], deconvolutions, map_images)
 
 
 def _read_predictive(predictive: Mapping[str, Any]) -> PredictiveSettings | None:
@@ -191,7 +200,8 @@ def _load_inputs(
     if asked.wrong_class_start:
         check_wrong_class_starts(objectives, judge, reference)
     similarity = load_similarity(config["similarity"], judge, target, first) if asked.predictive is not None else None
-    return GalleryInputs(target, objectives, approaches, priors, judge, similarity, data, reference)
+    embedding = instantiate(config["embedding"])
+    return GalleryInputs(target, objectives, approaches, priors, judge, similarity, data, reference, embedding)
 
 
 def _reference(target: FeatureNet, data: ImageData | None, asked: Visualization) -> Reference | None:

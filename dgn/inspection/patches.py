@@ -81,7 +81,7 @@ def patches_of(
     possible = True
     for part in _parts(units, ranked, batch_size):
         images = torch.stack([at_input(net, pool[int(ranked[n].indices[row])][None])[0] for n, row in part])
-        objectives = [_unit_at(units[n], ranked[n].places[row]) for n, row in part]
+        objectives = [unit_at(units[n], ranked[n].places[row]) for n, row in part]
         back = None
         if possible:
             try:
@@ -149,7 +149,8 @@ def _parts(units: Sequence[Unit], ranked: Sequence[TopImages], size: int) -> Ite
         yield from (jobs[first : first + size] for first in range(0, len(jobs), size))
 
 
-def _unit_at(unit: Unit, place: tuple[int, ...]) -> Objective:
+def unit_at(unit: Unit, place: tuple[int, ...]) -> Objective:
+    """Returns the objective of a unit's channel at a place of its map."""
     return Objective(((1.0, Unit(unit.layer, unit.index, place or None, unit.label)),))
 
 

@@ -67,12 +67,16 @@ class NoteSettings:
         masks: whether they have masks; "auto": those of hidden units do, if there are few of these.
         patch: side in pixels of the patch that hides a part of the image; None: a ninth of the image's side.
         stride: pixels from one patch to the next; None: half a patch.
+        deconvolutions: whether they have deconvolutions, where the network allows it; "auto": if there are few units.
+        map_images: how many real images are laid out on the map that shows where they lie; 0: there is no map.
     """
 
     top_images: int = 5
     masks: bool | Literal["auto"] = "auto"
     patch: int | None = None
     stride: int | None = None
+    deconvolutions: bool | Literal["auto"] = "auto"
+    map_images: int = 500
 
 
 @dataclass(frozen=True)
