@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from hydra.utils import instantiate
 
 from dgn.am.objectives.language import parse_units
-from dgn.cli.roles import load_priors, load_target, open_data, read_search, read_units
+from dgn.cli.roles import load_priors, load_target, logger_makers, open_data, read_search, read_units
 from dgn.cli.run_command import gallery_command
 from dgn.cli.stages import read_methods
+from dgn.cli.stopped import VisualizationRun, saying_how_to_resume
 from dgn.data.datamodule import ImageData
 from dgn.data.reference import Reference
 from dgn.errors import UserError
-from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.activations import write_activations
@@ -24,13 +23,23 @@ from dgn.report.attributions import write_attributions
 from dgn.report.embedding import write_embedding
 from dgn.report.layers import write_layers
 from dgn.report.patches import write_patches
-from dgn.runs.folders import CONFIG
+from dgn.runs.folders import SEARCHES
 from dgn.runs.threads import use_threads
 from dgn.visualization.approaches import Approach, make_approaches
 from dgn.visualization.attributions import AttributionSettings, explain_images
 from dgn.visualization.channels import ChannelSettings, describe_activations
 from dgn.visualization.network_views import describe_embedding, describe_layers, describe_patches
+from dgn.visualization.search_store import SearchStore
 from dgn.visualization.subjects import read_subjects
+from dgn.visualization.view_store import ViewStore
+from dgn.visualization.view_tracking import (
+    LoggedView,
+    log_view,
+    logged_attributions,
+    logged_embedding,
+    logged_layers,
+    logged_patches,
+)
 
 PREFERRED = "preferred"
 """The value of `view=` that is no view of this file."""
@@ -47,6 +56,11 @@ class _Inputs:
     target: FeatureNet
     priors: Sequence[Prior]
     data: ImageData | None
+
+    @property
+    def kept(self) -> ViewStore:
+        """What an earlier run in this folder has finished."""
+        return ViewStore(self.folder / SEARCHES / "view")
 
     def reference(self, why: str) -> Reference:
         """Returns the real images. Raises UserError, with what they are for, if there are none."""
@@ -72,12 +86,14 @@ def asks_to_inspect(config: Mapping[str, Any]) -> bool:
     return view != PREFERRED or config["image"] is not None
 
 
-def inspect(config: Mapping[str, Any], overrides: Sequence[str], folder: Path, device: torch.device) -> Path:
+def inspect(config: Mapping[str, Any], run: VisualizationRun, folder: Path, device: torch.device) -> Path:
     """Writes the page of the view that the config asks for; returns its path.
+
+    What is finished is kept in the folder until the page is written, and `resume=` goes on after it.
 
     Args:
         config: The config of visualize.py.
-        overrides: Those of the command.
+        run: How the run was started.
         folder: The run's folder.
         device: Where networks compute.
     """
@@ -85,20 +101,23 @@ def inspect(config: Mapping[str, Any], overrides: Sequence[str], folder: Path, d
     if view == "image" and config["image"] is None:
         raise UserError("view=image shows an image; name one with image=FILE, or doodle:7")
     config = {**config, "threads": use_threads(config["threads"])}
-    command = gallery_command(overrides)
-    write_whole(folder / CONFIG, f"# {command}\n{yaml.safe_dump(dict(config), sort_keys=False)}")
+    command = gallery_command(run.overrides)
     priors = load_priors(config, device)
+    run.record(config, [prior.source for prior in priors])
     data = open_data(priors[0] if priors else None, config.get("data"))
     target = load_target(config["target"], priors, device, data)
-    return _VIEWS[view](_Inputs(config, overrides, folder, command, target, priors, data))
+    with saying_how_to_resume(folder):
+        page, shown = _VIEWS[view](_Inputs(config, run.overrides, folder, command, target, priors, data))
+    log_view(logger_makers(config["logger"]), config, folder, shown)
+    return page
 
 
-def _image(inputs: _Inputs) -> Path:
+def _image(inputs: _Inputs) -> tuple[Path, LoggedView]:
     config, target = inputs.config, inputs.target
     settings = _read_attribution_settings(config)
     methods = {name: instantiate(method) for name, method in (config["attributions"] or {}).items()}
     subjects = read_subjects(_read_images(config["image"]), max(target.probe_size))
-    explained, notes = explain_images(target, subjects, methods, settings)
+    explained, notes = explain_images(target, subjects, methods, settings, inputs.kept)
     title, command, shown = inputs.page(f"What {target.name} sees")
     channels = _read_channels(config)
     pages: list[str] = []
@@ -106,10 +125,12 @@ def _image(inputs: _Inputs) -> Path:
         approach = _approach(inputs) if config["channel_images"] else None
         reference = inputs.reference_or_none() if config["channel_images"] else None
         search = read_search(config, [0])
-        activations = describe_activations(target, subjects, channels, approach, search, inputs.data, reference)
+        kept = SearchStore(inputs.folder / SEARCHES / "channels")
+        activations = describe_activations(target, subjects, channels, approach, search, inputs.data, reference, kept)
         pages = write_activations(inputs.folder, activations, title, command)
     links = {subject.name: page for subject, page in zip(subjects, pages, strict=False)}
-    return write_attributions(inputs.folder, explained, title, command, shown, notes, links)
+    page = write_attributions(inputs.folder, explained, title, command, shown, notes, links)
+    return page, logged_attributions(explained)
 
 
 def _approach(inputs: _Inputs) -> Approach | None:
@@ -120,31 +141,34 @@ def _approach(inputs: _Inputs) -> Approach | None:
     return make_approaches([method], inputs.priors[:1], "noise", None)[0]
 
 
-def _layers(inputs: _Inputs) -> Path:
+def _layers(inputs: _Inputs) -> tuple[Path, LoggedView]:
     layers = _read_layers(inputs.config["view_layers"])
-    filters, rows = describe_layers(inputs.target, layers, inputs.reference_or_none())
+    filters, rows = describe_layers(inputs.target, layers, inputs.reference_or_none(), inputs.kept)
     images = inputs.config["reference_images"] if rows else 0
-    return write_layers(inputs.folder, filters, rows, images, *inputs.page(f"The layers of {inputs.target.name}"))
+    page = write_layers(inputs.folder, filters, rows, images, *inputs.page(f"The layers of {inputs.target.name}"))
+    return page, logged_layers(filters, rows)
 
 
-def _embedding(inputs: _Inputs) -> Path:
+def _embedding(inputs: _Inputs) -> tuple[Path, LoggedView]:
     config, target = inputs.config, inputs.target
     layer = (_read_layers(config["view_layers"]) or [target.code_layer()])[0]
     units = parse_units(read_units(config["units"], target), target) if config["units"] not in ("none", None) else []
     reference = inputs.reference("view=embedding lays out real images")
-    shown = describe_embedding(target, layer, instantiate(config["embedding"]), reference, units)
+    shown = describe_embedding(target, layer, instantiate(config["embedding"]), reference, units, inputs.kept)
     title = f"How {target.name} sees {reference.count:,} images"
-    return write_embedding(inputs.folder, shown, *inputs.page(title))
+    return write_embedding(inputs.folder, shown, *inputs.page(title)), logged_embedding(shown)
 
 
-def _patches(inputs: _Inputs) -> Path:
+def _patches(inputs: _Inputs) -> tuple[Path, LoggedView]:
     config, target = inputs.config, inputs.target
     units = parse_units(read_units(config["units"], target), target)
-    channels = describe_patches(target, units, inputs.reference("view=patches shows parts of real images"))
-    return write_patches(inputs.folder, channels, *inputs.page(f"What excites {target.name}"))
+    reference = inputs.reference("view=patches shows parts of real images")
+    channels = describe_patches(target, units, reference, inputs.kept)
+    page = write_patches(inputs.folder, channels, *inputs.page(f"What excites {target.name}"))
+    return page, logged_patches(channels)
 
 
-_VIEWS: dict[str, Callable[[_Inputs], Path]] = {
+_VIEWS: dict[str, Callable[[_Inputs], tuple[Path, LoggedView]]] = {
     "image": _image,
     "layers": _layers,
     "embedding": _embedding,

@@ -87,6 +87,21 @@ def begin_or_resume(config: Mapping[str, Any], folder: Path) -> VisualizationRun
     return VisualizationRun(folder, {**saved, **now, "prior": prior, "resume": None}, started["overrides"])
 
 
+@contextmanager
+def saying_how_to_resume(folder: Path) -> Iterator[None]:
+    """Adds the command that resumes a run to the message with which a signal ends the block.
+
+    Raises:
+        Interrupted: If the block is stopped by Ctrl-C or SIGTERM.
+    """
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt) as error:
+        received = error.signal if isinstance(error, Interrupted) else int(signal.SIGINT)
+        resume = command("visualize", *own_configs_flag(), override("resume", folder))
+        raise Interrupted(received, f"stopped; resume with: {resume}") from None
+
+
 def forget(folder: Path) -> None:
     """Removes what a run keeps for being resumed."""
     shutil.rmtree(folder / SEARCHES, ignore_errors=True)

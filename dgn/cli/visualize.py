@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from hydra.utils import instantiate
 
 from dgn.am.objectives.language import parse_units
 from dgn.cli.config import check_complete
@@ -40,6 +41,7 @@ from dgn.runs.loggers import check as check_loggers
 from dgn.runs.threads import use_threads
 from dgn.visualization.approaches import make_approaches
 from dgn.visualization.gallery_run import GalleryInputs, make_gallery
+from dgn.visualization.network_views import MOST_EMBEDDED
 from dgn.visualization.samples import write_samples
 from dgn.visualization.settings import FacetSettings, NoteSettings, PredictiveSettings, Visualization
 from dgn.visualization.tracking import log_gallery
@@ -66,7 +68,9 @@ def visualize(config: Mapping[str, Any], folder: Path) -> Path | None:
         return None
     check_complete(config, "visualize")
     if asks_to_inspect(config):
-        return inspect(config, run.overrides, folder, device)
+        page = inspect(config, run, folder, device)
+        forget(folder)
+        return page
     if config["units"] in (None, "none"):
         use_threads(config["threads"])
         (prior, *_) = load_priors(config, device) or [load_prior(None, device, code=named_code(config))]
@@ -91,17 +95,11 @@ def read_visualization(config: Mapping[str, Any]) -> Visualization:
     """Reads what a run is asked to do from its config. Raises UserError for invalid values."""
     facets = None
     if config["facets"] is not None:
-        facets, start = FacetSettings(config["facets"], config["facet_layer"], config["seed"]), config["start"]
-        if start != "auto":
-            raise UserError(
-                f"facets={facets.count} start={start}: with facets each search starts at its facet; leave one out"
-            )
-        if facets.count < 1:
-            raise UserError(f"facets={facets.count}: the number of facets must be at least 1")
+        facets = _read_facets(config)
     seeds = read_seeds(config["seeds"]) if facets is None else list(range(facets.count))
     return Visualization(
         search=read_search(config, seeds),
-        start=config["start"] if facets is None else "facets",
+        start=config["start"] if facets is None else facets.start,
         facets=facets,
         notes=_read_notes(config),
         reference_images=config["reference_images"],
@@ -114,13 +112,33 @@ def read_visualization(config: Mapping[str, Any]) -> Visualization:
     )
 
 
+def _read_facets(config: Mapping[str, Any]) -> FacetSettings:
+    count, start, source, samples = (config[key] for key in ("facets", "start", "facet_source", "facet_samples"))
+    if start != "auto":
+        raise UserError(f"facets={count} start={start}: with facets each search starts at its facet; leave one out")
+    if count < 1:
+        raise UserError(f"facets={count}: the number of facets must be at least 1")
+    if source not in ("real", "samples"):
+        raise UserError(f"facet_source={source}: give real (kinds of real images) or samples (kinds of images drawn)")
+    if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
+        raise UserError(f"facet_samples={samples}: give a number of images that are drawn, e.g. 2000")
+    return FacetSettings(count, config["facet_layer"], config["seed"], source, samples)
+
+
 def _read_notes(config: Mapping[str, Any]) -> NoteSettings:
     top_images, masks, occlusion = config["top_images"], config["masks"], config["occlusion"]
     if top_images < 0:
         raise UserError(f"top_images={top_images}: give a number of real images for each unit, 0 for none")
     if masks not in ("auto", True, False):
         raise UserError(f"masks={masks}: give auto, true or false")
-    return NoteSettings(top_images, masks, occlusion["patch"], occlusion["stride"])
+    deconvolutions, map_images = config["deconvolutions"], config["map_images"]
+    if deconvolutions not in ("auto", True, False):
+        raise UserError(f"deconvolutions={deconvolutions}: give auto, true or false")
+    if not isinstance(map_images, int) or isinstance(map_images, bool) or not 0 <= map_images <= MOST_EMBEDDED:
+        raise UserError(
+            f"map_images={map_images}: give a number of real images, at most {MOST_EMBEDDED}, or 0 for no map"
+        )
+    return NoteSettings(top_images, masks, occlusion["patch"], occlusion["stride"], deconvolutions, map_images)
 
 
 def _read_predictive(predictive: Mapping[str, Any]) -> PredictiveSettings | None:
@@ -182,7 +200,8 @@ def _load_inputs(
     if asked.wrong_class_start:
         check_wrong_class_starts(objectives, judge, reference)
     similarity = load_similarity(config["similarity"], judge, target, first) if asked.predictive is not None else None
-    return GalleryInputs(target, objectives, approaches, priors, judge, similarity, data, reference)
+    embedding = instantiate(config["embedding"])
+    return GalleryInputs(target, objectives, approaches, priors, judge, similarity, data, reference, embedding)
 
 
 def _reference(target: FeatureNet, data: ImageData | None, asked: Visualization) -> Reference | None:

@@ -5,7 +5,7 @@ from dgn.inspection.embedding import TSNE, UMAP, Embedding, on_grid
 from dgn.inspection.filters import Filters, first_filters
 from dgn.inspection.layer_statistics import LayerStatistics, layer_statistics
 from dgn.inspection.main_layers import main_layers
-from dgn.inspection.patches import ChannelPatches, deconvolved, top_patches
+from dgn.inspection.patches import ChannelPatches, deconvolved, patches_of, top_patches
 
 __all__ = [
     "TSNE",
@@ -20,6 +20,7 @@ __all__ = [
     "layer_statistics",
     "main_layers",
     "on_grid",
+    "patches_of",
     "strongest_channels",
     "top_patches",
 ]

@@ -1,7 +1,9 @@
 """How the units of each layer behave on real images: dead units, and sparsity."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -45,23 +47,51 @@ class LayerStatistics:
         return float(known.median()) if len(known) else float("nan")
 
 
+class Kept(Protocol):
+    """Keeps what was computed, so that a run that is stopped goes on after it."""
+
+    def find(self, name: str) -> Any | None:
+        """Returns what is kept under a name, or None."""
+
+    def add(self, name: str, part: Any) -> None:
+        """Keeps plain values and tensors under a name."""
+
+
+_EVERY = 20.0  # seconds between the times at which the sums are kept
+_SUMS = "statistics"
+
+
 @torch.no_grad()
 @full_precision
-def layer_statistics(net: FeatureNet, layers: Sequence[str], images: Images) -> list[LayerStatistics]:
+def layer_statistics(
+    net: FeatureNet, layers: Sequence[str], images: Images, kept: Kept | None = None
+) -> list[LayerStatistics]:
     """Measures layers on images, in one pass.
 
     Args:
         net: The network.
         layers: The layers.
         images: (N, 3, H, W) in image space, or batches of them.
+        kept: Keeps the sums over the batches so far; batches that an earlier run has measured are passed over.
 
     Raises:
         UserError: If there is no image.
     """
     sums = {layer: _Sums(net.layer(layer).shape) for layer in layers}
-    for batch in batches(images):
+    earlier = kept.find(_SUMS) if kept is not None else None
+    measured, last = 0, time.monotonic()
+    if earlier is not None and earlier["sums"].keys() == sums.keys():
+        measured = earlier["batches"]
+        for layer, values in earlier["sums"].items():
+            vars(sums[layer]).update(values)
+    for number, batch in enumerate(batches(images)):
+        if number < measured:
+            continue
         for layer, activations in net(moved(batch, net.device), layers).items():
             sums[layer].add(activations.float())
+        if kept is not None and time.monotonic() - last > _EVERY:
+            kept.add(_SUMS, {"batches": number + 1, "sums": {layer: vars(own) for layer, own in sums.items()}})
+            last = time.monotonic()
     if not next(iter(sums.values())).images:
         raise UserError("statistics of layers need real images; name some with data=doodles or data=image_folder")
     return [sums[layer].statistics(layer) for layer in layers]

@@ -71,6 +71,15 @@ class Explained:
     box: Box | None
     maps: Sequence[MapShown]
 
+    def as_plain(self) -> dict[str, Any]:
+        """Returns tensors and plain values, of which `from_plain` makes the same."""
+        return {**vars(self), "maps": [dict(vars(entry)) for entry in self.maps]}
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> "Explained":
+        """Returns what `as_plain` was called on."""
+        return cls(**{**values, "maps": [MapShown(**entry) for entry in values["maps"]]})
+
 
 @dataclass
 class _Section:
@@ -109,7 +118,7 @@ def write_attributions(
     """
     sections = []
     for number, shown in enumerate(explained):
-        sections.append(_write_files(folder, f"{number:03d}-{file_stem(shown.unit)}", shown))
+        sections.append(_write_files(folder, _stem(number, shown), shown))
     write_whole(folder / "results.csv", _table(explained))
     write_assets(folder)
     page = render(
@@ -120,13 +129,26 @@ def write_attributions(
         sections=sections,
         notes=notes,
         links=links or {},
-        areas=_areas(explained),
+        areas=areas(explained),
         chart_size=(WIDTH, HEIGHT),
         command=command,
         settings=list(flat(as_json(settings))),
     )
     write_whole(folder / "index.html", page)
     return folder / "index.html"
+
+
+def overlay_path(number: int, shown: Explained, entry: MapShown) -> str:
+    """Returns the path of a map over its image, from the run folder; `number` is the place of `shown` in the run."""
+    return _overlay(_stem(number, shown), entry)
+
+
+def _stem(number: int, shown: Explained) -> str:
+    return f"{number:03d}-{file_stem(shown.unit)}"
+
+
+def _overlay(stem: str, entry: MapShown) -> str:
+    return f"overlays/{stem}-{file_stem(entry.name)}.png"
 
 
 def _write_files(folder: Path, stem: str, shown: Explained) -> _Section:
@@ -138,13 +160,13 @@ def _write_files(folder: Path, stem: str, shown: Explained) -> _Section:
     for entry in shown.maps:
         files: dict[str, Any] = {"shown": entry, "map": "", "overlay": "", "mask": ""}
         if entry.values is not None:
-            values, name = entry.values.detach().float().cpu(), f"{stem}-{entry.name}"
+            values, name = entry.values.detach().float().cpu(), f"{stem}-{file_stem(entry.name)}"
             buffer = io.BytesIO()
             np.save(buffer, values.numpy())
             write_whole(folder / f"maps/{name}.npy", buffer.getvalue())
             picture = coloured(values) if entry.colours is None else as_picture(entry.colours.detach().float().cpu())
             files["map"] = _write(folder, f"maps/{name}.png", picture)
-            files["overlay"] = _write(folder, f"overlays/{name}.png", overlaid(image, values))
+            files["overlay"] = _write(folder, _overlay(stem, entry), overlaid(image, values))
             files["mask"] = f"masks/{name}.png"
             write_whole(folder / files["mask"], transparent(image, values))
         section.maps.append(files)
@@ -185,7 +207,7 @@ def _cell(value: float | None) -> Any:
     return "" if value is None else value
 
 
-def _areas(explained: Sequence[Explained]) -> list[tuple[str, float, float, bool]]:
+def areas(explained: Sequence[Explained]) -> list[tuple[str, float, float, bool]]:
     """Returns (method, mean deletion area, mean insertion area, whether it is a floor), if curves were measured."""
     found: dict[str, list[MapShown]] = {}
     for shown in explained:

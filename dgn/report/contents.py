@@ -25,6 +25,7 @@ class RealImage:
         activation: the activation of the unit that it is shown for.
         distance: the distance from the preferred image.
         box: the receptive field of the unit in it.
+        deconvolution: float (3, H, W), what in it excites the unit, backwards through the network; 0 is nothing.
         mask: float (H, W), 0 .. 1, the part that the unit responds to (the occlusion-discrepancy map of Zhou et al.
             2015, thresholded or not); the rest is shown dimmed.
     """
@@ -35,6 +36,7 @@ class RealImage:
     distance: float | None = None
     box: Box | None = None
     mask: Tensor | None = None
+    deconvolution: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,32 @@ class UnitNotes:
 
     Attributes:
         real: the real images that excite it most, in descending order.
-        facets: for each facet, named as in the rows' `facet`, its nearest real images.
+        facets: for each facet, named as in the rows' `facet`, its most typical images.
+        facets_of: what these are: "real images", or "samples" of a prior.
     """
 
     real: Sequence[RealImage] = ()
     facets: Mapping[str, Sequence[RealImage]] = field(default_factory=dict)
+    facets_of: str = "real images"
+
+
+@dataclass(frozen=True)
+class ImageMap:
+    """Real images laid out in the plane by their codes, on which units' pages mark the images that excite them most.
+
+    Attributes:
+        name: the method's name.
+        layer: the layer of the codes.
+        images: float (N, 3, H, W) in image space.
+        places: (N, 2), in [0, 1]; the second axis points up.
+        tops: {a row's `objective`: the places (k, 2) of its top real images}.
+    """
+
+    name: str
+    layer: str
+    images: Tensor
+    places: Tensor
+    tops: Mapping[str, Tensor]
 
 
 class Interval(Protocol):

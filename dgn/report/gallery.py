@@ -11,11 +11,13 @@ from dgn.data.images import pictures
 from dgn.files import write_whole, written_aside
 from dgn.report import units as grouping
 from dgn.report.comparison import table
-from dgn.report.contents import Comparison, PathCurves, Trace, UnitNotes
+from dgn.report.contents import Comparison, ImageMap, PathCurves, Trace, UnitNotes
 from dgn.report.curves import HEIGHT, WIDTH, chart
+from dgn.report.image_map import marks, write_map
 from dgn.report.pages import render, write_assets
 from dgn.report.real_images import RealImages, clipped, cropped, field, png
 from dgn.report.results import Row, as_json, write_results
+from dgn.report.row_table import row_table
 from dgn.report.sheets import of_one_size, write_figure, write_sheet
 from dgn.report.units import Column, LayerResults, Shot, UnitResults
 from dgn.report.words import command_for, counted, flat, known, percent, percentile
@@ -38,6 +40,7 @@ def write_gallery(
     units: Mapping[str, UnitNotes] | None = None,
     comparison: Comparison | None = None,
     paths: PathCurves | None = None,
+    image_map: ImageMap | None = None,
 ) -> Path:
     """Writes the results of a run into `folder` and returns the path of its index.html.
 
@@ -59,6 +62,7 @@ def write_gallery(
         units: {a row's `objective`: real images that excite it, and its facets}.
         comparison: the table of methods and priors.
         paths: path similarity of methods and priors over the target's layers.
+        image_map: real images laid out in the plane; a unit's page shows where its top images lie.
     """
     folder = Path(folder)
     settings = dict(as_json(settings))
@@ -67,7 +71,7 @@ def write_gallery(
     columns, run_units = grouping.arrange(rows, traces or [Trace()] * len(rows), thumbs, sizes)
     write_results(folder, rows, settings)
     write_assets(folder)
-    page = _UnitPages(folder, images, title, command, settings, columns, run_units)
+    page = _UnitPages(folder, images, title, command, settings, columns, run_units, image_map)
     for unit in announced(run_units, len(run_units), "Writing the units' pages", "fewer with units="):
         page.write(unit, (units or {}).get(unit.objective, UnitNotes()))
     images = of_one_size(images)
@@ -148,11 +152,14 @@ class _UnitPages:
         settings: dict[str, Any],
         columns: list[Column],
         units: list[UnitResults],
+        image_map: ImageMap | None,
     ) -> None:
         self._folder, self._images, self._units, self._columns = folder, images, units, columns
         self._real = RealImages(folder)
         self._command, self._prior, self._target = command, settings.get("prior"), settings.get("target")
-        self._shared = dict(run=title, settings=list(flat(settings)), root="../")
+        self._map = image_map
+        map_path = write_map(folder, image_map) if image_map is not None else ""
+        self._shared = dict(run=title, settings=list(flat(settings)), root="../", map=image_map, map_path=map_path)
 
     def write(self, unit: UnitResults, notes: UnitNotes) -> None:
         real = [self._real.show(image) for image in notes.real]
@@ -176,11 +183,13 @@ class _UnitPages:
             fields={shot.place: self._field(shot) for shot in unit.shots if shot.trace.box is not None},
             real=real,
             best=best,
+            marks=marks(self._map, unit.objective) if self._map is not None else [],
             facets=[(name, [self._real.show(i) for i in examples]) for name, examples in notes.facets.items()],
+            facets_of=notes.facets_of,
             chart=chart([((shot.column, shot.place), shot.trace.curve) for shot in unit.shots], best),
             chart_size=(WIDTH, HEIGHT),
             chart_text=_chart_text(unit, self._columns),
-            table=_table(rows),
+            table=row_table(rows),
             command=command_for(self._command, unit.objective, self._prior),
             side=_side(unit.shots[0].size[0]),
             **self._shared,
@@ -234,24 +243,6 @@ _SORTABLE = (
     ("probability", "judge_probability", "judge’s probability"),
 )
 """The sort keys of the overview's cards: name in the page, name in the table, and label."""
-
-_NAMES = {
-    "judge_label": "judge’s label",
-    "judge_probability": "probability",
-    "judge_top5": "top 5",
-    "nearest_pixels": "nearest, pixels",
-    "nearest_code": "nearest, code",
-}
-_COLUMNS = (
-    *("method", "prior", "facet", "seed", "activation", "percentile", "judge_label", "judge_probability"),
-    *("recognized", "judge_top5", "nearest_pixels", "nearest_code", "steps", "seconds", "note"),
-)
-
-
-def _table(rows: Sequence[Row]) -> tuple[list[tuple[str, str]], Sequence[Row]]:
-    """Returns (column, heading) of the columns with a value in any row, and the rows."""
-    shown = [name for name in _COLUMNS if any(getattr(row, name) not in (None, "") for row in rows)]
-    return [(name, _NAMES.get(name, name)) for name in shown], rows
 
 
 def _numbers(rows: Sequence[Row], units: Sequence[UnitResults], columns: Sequence[Any]) -> list[tuple[str, str]]:

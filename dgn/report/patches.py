@@ -29,7 +29,7 @@ class PatchesShown:
         name: The channel, as in `conv5:12`.
         title: Its label; the name if it has none.
         patches: (k, 3, h, w).
-        deconvolutions: (k, 3, h, w); 0 is nothing.
+        deconvolutions: (k, 3, h, w); 0 is nothing. None: the network has none.
         values: The activations.
     """
 
@@ -37,7 +37,7 @@ class PatchesShown:
     name: str
     title: str
     patches: Tensor
-    deconvolutions: Tensor
+    deconvolutions: Tensor | None
     values: Sequence[float]
 
 
@@ -49,21 +49,34 @@ def write_patches(
     layers: dict[str, list[dict[str, Any]]] = {}
     sheets: dict[str, list[Tensor]] = {}
     for channel in channels:
-        nine, back = _nine(channel.patches), _nine(_visible(channel.deconvolutions))
-        stem = file_stem(channel.name)
-        for part, image in (("patches", nine), ("deconvolutions", back)):
-            write_whole(folder / part / f"{stem}.png", _png(image))
-        files = dict(patches=f"patches/{stem}.png", deconvolutions=f"deconvolutions/{stem}.png")
+        pair = [_nine(channel.patches)]
+        files = dict(zip(("patches", "deconvolutions"), picture_paths(channel), strict=True))
+        write_whole(folder / files["patches"], _png(pair[0]))
+        if channel.deconvolutions is not None:
+            pair.insert(0, _nine(_visible(channel.deconvolutions)))
+            write_whole(folder / files["deconvolutions"], _png(pair[0]))
         layers.setdefault(channel.layer, []).append(dict(channel=channel, **files))
-        sheets.setdefault(channel.layer, []).append(torch.cat([back, nine], 2))
+        sheets.setdefault(channel.layer, []).append(torch.cat(pair, 2))
     made = []
     for layer, tiles in layers.items():
-        path = f"sheets/{file_stem(layer)}.png"
+        path = sheet_path(layer)
         write_whole(folder / path, _png(_sheet(sheets[layer])))
         made.append((layer, path, tiles))
-    text = dict(title=title, command=command, settings=list(flat(as_json(settings))))
+    deconvolved = any(channel.deconvolutions is not None for channel in channels)
+    text = dict(deconvolved=deconvolved, title=title, command=command, settings=list(flat(as_json(settings))))
     write_whole(folder / "index.html", render("patches.html", root="", layers=made, known=known, **text))
     return folder / "index.html"
+
+
+def picture_paths(channel: PatchesShown) -> tuple[str, str]:
+    """Returns the paths of a channel's patches and of their deconvolutions ("": none), from the run folder."""
+    stem = file_stem(channel.name)
+    return f"patches/{stem}.png", f"deconvolutions/{stem}.png" if channel.deconvolutions is not None else ""
+
+
+def sheet_path(layer: str) -> str:
+    """Returns the path of a layer's sheet, from the run folder."""
+    return f"sheets/{file_stem(layer)}.png"
 
 
 def _visible(deconvolutions: Tensor) -> Tensor:

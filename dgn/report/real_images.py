@@ -13,6 +13,7 @@ from torch import Tensor
 from dgn.data.images import pictures
 from dgn.files import write_whole
 from dgn.report.contents import Box, RealImage
+from dgn.report.heat import as_picture
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Shown:
         path: the whole image.
         crop: the image cropped to its box; "" without a box.
         masked: the masked image; "" without a mask.
+        deconvolution: what in its box excites the unit; "" if there is none.
         field: the box in percent of the picture: left, top, width, height.
         ratio: height divided by width.
     """
@@ -34,6 +36,7 @@ class Shown:
     masked: str
     field: tuple[float, float, float, float] | None
     ratio: float
+    deconvolution: str = ""
 
 
 class RealImages:
@@ -47,7 +50,11 @@ class RealImages:
         box = clipped(real.box, image)
         crop = self.write(cropped(image, box)) if box else ""
         masked = self.write(cropped(dimmed(image, real.mask), box)) if real.mask is not None else ""
-        return Shown(real, self.write(image), crop, masked, field(box, image), image.shape[1] / image.shape[2])
+        deconvolution = ""
+        if real.deconvolution is not None:
+            deconvolution = self.write(as_picture(cropped(real.deconvolution.detach().float().cpu(), box)))
+        ratio = image.shape[1] / image.shape[2]
+        return Shown(real, self.write(image), crop, masked, field(box, image), ratio, deconvolution)
 
     def write(self, image: Tensor, folder: str = "real") -> str:
         """Writes an image, float (3, H, W), named by a hash of its content; returns the path from the run folder."""

@@ -39,8 +39,8 @@ class Row:
         nearest_code: distance to the nearest real image in the target's code space; None if not measured.
         steps: the number of steps of the search; None if not measured.
         seconds: the duration of the search; None if not measured.
-        start: where the search started: "noise", "real" (near real images of the unit), "sample", "facets", or the path
-            of an image; "" if not recorded.
+        start: where the search started: "noise", "real" (near real images of the unit), "sample", "facets" (of real
+            images), "sampled facets", or the path of an image; "" if not recorded.
         start_activation: the objective's value for what the search began at; None if not recorded.
         start_recognized: whether the judge takes that for the unit's label; None if not measured.
         image_correlation_with_start: Pearson correlation of the image with what the search began at, over pixels and

@@ -119,7 +119,8 @@ def describe_start(start: str) -> str:
 
 _STARTS = {
     "real": "from real images",
-    "facets": "from real images of the facet",
+    "facets": "from real images",
+    "sampled facets": "from samples",
     "sample": "from a sample",
 }
 

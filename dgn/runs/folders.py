@@ -24,6 +24,8 @@ CONFIG = "config.yaml"
 METRICS = "metrics.json"
 RESULTS = "results.json"
 """Of a gallery: its settings and rows."""
+PAGE = "index.html"
+"""The page of a visualization."""
 SEARCHES = "searches"
 """The folder with what an unfinished visualization has found."""
 EVOLUTION = "evolution"
@@ -79,7 +81,7 @@ def folder_to_resume(resume: str | None, program: str = "train") -> Path | None:
     folder = Path(resume)
     if not (folder / CONFIG).is_file():
         raise UserError(f"resume={resume}: no run to resume there ({CONFIG} is missing); give a run's folder, or auto")
-    of_visualize = any((folder / name).is_file() for name in (STARTED, RESULTS))
+    of_visualize = any((folder / name).is_file() for name in (STARTED, RESULTS, PAGE))
     if of_visualize != (program == "visualize"):
         other = "visualize" if of_visualize else "train"
         resuming = command(other, override("resume", resume))
@@ -94,7 +96,7 @@ def read_command(folder: Path) -> str:
 
 def finished(folder: Path) -> bool:
     """Returns whether a training run or a visualization has finished. A gallery may be a partial one."""
-    is_whole = (folder / RESULTS).is_file() and not (folder / SEARCHES).exists()
+    is_whole = any((folder / name).is_file() for name in (RESULTS, PAGE)) and not (folder / SEARCHES).exists()
     return (folder / METRICS).is_file() or is_whole
 
 

@@ -143,12 +143,12 @@ def log_pictures(
 
 
 def log_table(
-    loggers: Sequence[Logger], key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], picture: str | None
+    loggers: Sequence[Logger], key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], pictures: Sequence[str]
 ) -> None:
-    """Logs a table through W&B. picture: the column that holds image paths, or None."""
+    """Logs a table through W&B. pictures: the columns that hold paths of images."""
     for logger in loggers:
         if isinstance(logger, WandbRun):
-            logger.held(_log_table, logger, key, columns, rows, picture)
+            logger.held(_log_table, logger, key, columns, rows, pictures)
 
 
 def log_prior(loggers: Sequence[Logger], path: Path, about: Mapping[str, Any]) -> None:
@@ -164,12 +164,12 @@ def artifact_name(*parts: str) -> str:
 
 
 def _log_table(
-    logger: WandbRun, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], at: str | None
+    logger: WandbRun, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], pictures: Sequence[str]
 ) -> None:
     import wandb
 
-    place = list(columns).index(at) if at else -1
-    data = [[wandb.Image(str(v)) if i == place and v else v for i, v in enumerate(row)] for row in rows]
+    places = {list(columns).index(name) for name in pictures}
+    data = [[wandb.Image(str(v)) if i in places and v else v for i, v in enumerate(row)] for row in rows]
     logger.log_table(key, columns=list(columns), data=data)
 
 

@@ -40,6 +40,7 @@ def serve(bench: Workbench, port: int, show: bool, ready: Callable[[str], None])
         reload=False,
         show_welcome_message=False,
         tailwind=False,
+        timeout_graceful_shutdown=1,
     )
 
 

@@ -1,16 +1,25 @@
 """Codes: sliders along the strongest axes of real codes, and the way from one image to another."""
 
 import shlex
+from typing import Any
 
 from nicegui import run, ui
 from torch import Tensor
 
 from dgn.errors import UserError
 from dgn.toolbox.codes import AXES, between, code_of, decoded, moved_along
+from dgn.toolbox.elements import show_picture
 from dgn.toolbox.findings import CODE, Finding
-from dgn.toolbox.pictures import data_url
+from dgn.toolbox.pictures import from_data_url
 from dgn.toolbox.session import Session
 from dgn.toolbox.workbench import Workbench
+
+_SOURCE = """
+<div class="source">
+  <label class="button" for="file-other">Choose an image</label>
+  <input id="file-other" data-slot="other" type="file" accept="image/*" class="unseen">
+</div>
+"""
 
 
 class CodesPanel:
@@ -21,9 +30,9 @@ class CodesPanel:
         if not bench.priors:
             ui.html("<p class='note'>Codes need a prior; start the toolbox with prior=FILE.</p>", sanitize=False)
             return
-        self.name = next(iter(bench.priors))
         self._image: Tensor | None = None
         self._code: Tensor | None = None
+        self._other, self._other_name = bench.doodle(1), "doodle 1"
         self._busy = self._again = False
         with ui.element("div").classes("codes"):
             with ui.element("figure").classes("live"):
@@ -34,13 +43,24 @@ class CodesPanel:
                     ui.button("Keep", on_click=self._keep).props("flat no-caps dense")
                     ui.button("Reset", on_click=self._reset).props("flat no-caps dense")
             with ui.element("div").classes("sliders"):
+                names = list(bench.priors)
+                self.prior = ui.select(names, value=names[0], label="prior", on_change=self.update)
+                self.prior.props("dense outlined options-dense").set_visibility(len(names) > 1)
                 ui.html("<h3>Strongest directions of real codes</h3>", sanitize=False)
                 self.sliders = [self._slider(f"direction {i + 1}", -3, 3) for i in range(AXES)]
+            with ui.element("div").classes("other"):
                 ui.html("<h3>Towards another image</h3>", sanitize=False)
-                self.other = ui.number("doodle", value=1, min=0, precision=0, on_change=self.update)
-                self.other.props("dense outlined")
-                self.share = self._slider("share of that doodle", 0, 1)
+                with ui.element("div").classes("drop").props("data-slot=other"):
+                    self.other = ui.element("img").props('id=other alt="the other image"')
+                    show_picture(self.other, self._other)
+                ui.html(_SOURCE, sanitize=False)
+                with ui.element("div").classes("doodles"):
+                    self.doodle = ui.number("doodle", value=1, min=0, precision=0, on_change=self._take_doodle)
+                    self.doodle.props("dense outlined debounce=200")
+                    ui.button("Image of “See”", on_click=self._take_seen).props("flat no-caps dense")
+                self.share = self._slider("share of it", 0, 1)
         self.picture.set_visibility(False)
+        ui.on("dgn_other", self._take)
 
     async def update(self) -> None:
         """Shows the image of the edited code; while it is made, further changes wait."""
@@ -63,6 +83,28 @@ class CodesPanel:
         finally:
             self._busy = False
 
+    async def _take(self, event: Any) -> None:
+        try:
+            image = from_data_url(event.args.get("url", ""))
+        except UserError as error:
+            ui.notify(str(error), type="warning")
+            return
+        await self._towards(image, str(event.args.get("name", "picture")))
+
+    async def _take_doodle(self) -> None:
+        if self.doodle.value is not None and self.doodle.value >= 0:
+            index = int(self.doodle.value)
+            await self._towards(self.bench.doodle(index), f"doodle {index}")
+
+    async def _take_seen(self) -> None:
+        if self.session.image is not None:
+            await self._towards(self.session.image, self.session.name)
+
+    async def _towards(self, image: Tensor, name: str) -> None:
+        self._other, self._other_name = image, name
+        show_picture(self.other, image)
+        await self.update()
+
     def _slider(self, name: str, low: float, high: float) -> ui.slider:
         with ui.element("label").classes("slider"):
             ui.label(name)
@@ -71,20 +113,19 @@ class CodesPanel:
         return slider
 
     def _make(self) -> Tensor:
-        prior, image = self.bench.priors[self.name], self.session.image
+        prior, image = self.bench.priors[self.prior.value], self.session.image
         assert image is not None  # `update` returns without one
         with self.bench.lock:
             code = code_of(prior, image)
             share = float(self.share.value)
             if share:
-                code = between(code, code_of(prior, self.bench.doodle(int(self.other.value or 0))), share)
+                code = between(code, code_of(prior, self._other), share)
             self._code = moved_along(prior, code, [float(slider.value) for slider in self.sliders])
             return decoded(prior, self._code)
 
     def _show(self, image: Tensor) -> None:
         self._image = image
-        self.picture.props["src"] = data_url(image)
-        self.picture.update()
+        show_picture(self.picture, image)
         self.picture.set_visibility(True)
 
     def _reset(self) -> None:
@@ -95,8 +136,8 @@ class CodesPanel:
         if self._image is None:
             return
         amounts = ", ".join(f"{float(slider.value):g}" for slider in self.sliders)
-        other = f", {float(self.share.value):g} towards doodle {int(self.other.value or 0)}" if self.share.value else ""
-        prior = self.bench.priors[self.name]
+        other = f", {float(self.share.value):g} towards {self._other_name}" if self.share.value else ""
+        prior = self.bench.priors[self.prior.value]
         finding = Finding(
             image=self._image,
             title=f"code of {self.session.name}, moved by [{amounts}]{other}",
@@ -105,7 +146,7 @@ class CodesPanel:
             unit="code",
             label="",
             method="edited code",
-            prior=self.name,
+            prior=self.prior.value,
             seed=len(self.session.found),
             steps=0,
             value=float("nan"),

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from nicegui import ui
 
 from dgn.errors import UserError
+from dgn.toolbox.elements import show_picture
 from dgn.toolbox.findings import Finding
 from dgn.toolbox.live_search import Frame
-from dgn.toolbox.pictures import data_url
 from dgn.toolbox.workbench import Asked, Workbench
 
 _EVERY = 0.12  # seconds between the pictures of a search on the page
@@ -60,6 +60,7 @@ class LiveView:
         self.text.set_content("searching …")
         threading.Thread(target=self._climb, args=(asked, self._stop), daemon=True).start()
         self.stop_button.set_visibility(True)
+        self.keep_button.set_visibility(False)
         self._timer.activate()
 
     def show(self, asked: Asked, frame: Frame) -> None:
@@ -101,8 +102,7 @@ class LiveView:
         ended, frame = self._stop.is_set(), self._frame
         if frame is not None and frame is not self._shown:
             self._shown = frame
-            self.image.props["src"] = data_url(frame.image)
-            self.image.update()
+            show_picture(self.image, frame.image)
             self.image.set_visibility(True)
             self.text.set_content(
                 f"{_line(self._values)}<span>{frame.value:.3g}</span> step {frame.step} of {frame.steps}"

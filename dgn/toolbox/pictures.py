@@ -36,7 +36,7 @@ def from_data_url(text: str) -> Tensor:
     if not comma or not head.startswith("data:image/") or len(body) > _LARGEST:
         raise UserError("that is not an image, or a very large one; give a JPEG or PNG")
     try:
-        data = np.frombuffer(base64.b64decode(body, validate=True), dtype=np.uint8)
+        data = np.frombuffer(bytearray(base64.b64decode(body, validate=True)), dtype=np.uint8)
     except (binascii.Error, ValueError):
         raise UserError("that is not an image; give a JPEG or PNG") from None
     return torch.as_tensor(decode_image(data, "the picture")).float().div(255)

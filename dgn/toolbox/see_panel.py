@@ -8,17 +8,19 @@ from torch import Tensor
 
 from dgn.errors import UserError
 from dgn.inspection import Channel
+from dgn.report.heat import coloured
 from dgn.report.words import number
+from dgn.toolbox.elements import show_picture
 from dgn.toolbox.live_search import Frame
 from dgn.toolbox.live_view import LiveView
 from dgn.toolbox.pictures import data_url, from_data_url, map_url
 from dgn.toolbox.session import Session
 from dgn.toolbox.workbench import Asked, Seen, Workbench
 
-_DROP = """
-<div class="drop" id="drop"><img id="shown" src="data:," alt="the image, as the network sees it"></div>
+_SOURCE = """
 <div class="source">
-  <label class="button" for="file">Choose an image</label><input id="file" type="file" accept="image/*" class="unseen">
+  <label class="button" for="file">Choose an image</label>
+  <input id="file" data-slot="picture" type="file" accept="image/*" class="unseen">
   <button type="button" id="camera" aria-pressed="false">Camera</button>
 </div>
 <video id="video" muted playsinline hidden></video>
@@ -31,9 +33,14 @@ class SeePanel:
     def __init__(self, bench: Workbench, session: Session) -> None:
         self.bench, self.session = bench, session
         self.method = next(iter(bench.methods), "")
+        self._given = 0  # how many images were given
         with ui.element("div").classes("see"):
             with ui.element("aside").classes("given"):
-                ui.html(_DROP, sanitize=False)
+                with ui.element("div").classes("drop").props("data-slot=picture"):
+                    self.shown = ui.element("img").props(
+                        'id=shown alt="the image, as the network sees it" src="data:,"'
+                    )
+                ui.html(_SOURCE, sanitize=False)
                 with ui.element("div").classes("doodles"):
                     ui.button("◀", on_click=lambda: self._step(-1)).props('flat dense aria-label="previous doodle"')
                     self.doodle = ui.number("doodle", value=0, min=0, precision=0, on_change=self._doodle)
@@ -54,19 +61,21 @@ class SeePanel:
                 self.parts = ui.html("", sanitize=False).classes("real")
         self.over.set_visibility(False)
         ui.on("dgn_picture", self._picture)
-        ui.on("dgn_bad_picture", lambda _: self._refuse("that is not an image; give a JPEG or PNG"))
+        ui.on("dgn_bad_picture", self._bad_picture)
         ui.on("dgn_channel", self._choose)
 
     async def look(self, image: Tensor, name: str) -> None:
-        """Shows what the network sees in an image."""
+        """Shows what the network sees in an image, unless another one has been given in the meantime."""
+        self._given += 1
+        number = self._given
         seen = await run.io_bound(self.bench.look, image)
-        if seen is None:
-            return  # the application ends
+        if seen is None or number != self._given:
+            return  # None: the application ends
         self.session.image, self.session.name, self.session.seen = image, name, seen
         self.layers.set_content(layers_as_html(seen, self.session.channel, self.bench))
         self.classes.set_content(_guesses(seen))
         self.speed.set_content(f"{1000 * seen.seconds:.0f} ms for all layers")
-        ui.run_javascript(f"dgnShow({data_url(seen.image)!r})")
+        show_picture(self.shown, seen.image)
         self._refresh()
 
     async def _picture(self, event: Any) -> None:
@@ -77,6 +86,13 @@ class SeePanel:
             return
         await self.look(image, str(event.args.get("name", "picture")))
         ui.run_javascript("dgnReady()")
+
+    def _bad_picture(self, event: Any) -> None:
+        name = str(event.args.get("name", ""))[:80]
+        if name == "camera":
+            self._refuse("there is no camera, or this page may not use it; allow it in the browser")
+        else:
+            self._refuse(f"{name or 'that'} is not an image; give a JPEG or PNG")
 
     def _refuse(self, message: str) -> None:
         ui.notify(message, type="warning")
@@ -140,8 +156,7 @@ class SeePanel:
         channel = self.session.channel
         self.over.set_visibility(channel is not None and channel.map is not None)
         if channel is not None and channel.map is not None:
-            self.over.props["src"] = map_url(channel.map)
-            self.over.update()
+            show_picture(self.over, coloured(channel.map))
 
     async def _explain(self) -> None:
         seen, channel, way = self.session.seen, self.session.channel, self.ways.value
@@ -157,8 +172,7 @@ class SeePanel:
             return
         if picture is not None:
             self.over.set_visibility(True)
-            self.over.props["src"] = data_url(picture)
-            self.over.update()
+            show_picture(self.over, picture)
 
 
 def _channel_of(objective: str) -> str:

@@ -29,6 +29,7 @@ from dgn.report.attributions import Explained, MapShown
 from dgn.runs.progress import announced
 from dgn.visualization.subjects import Subject
 from dgn.visualization.unit_notes import receptive_box
+from dgn.visualization.view_store import ViewStore
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,11 @@ class AttributionSettings:
 
 
 def explain_images(
-    net: FeatureNet, subjects: Sequence[Subject], methods: Mapping[str, Attribution], settings: AttributionSettings
+    net: FeatureNet,
+    subjects: Sequence[Subject],
+    methods: Mapping[str, Attribution],
+    settings: AttributionSettings,
+    kept: ViewStore,
 ) -> tuple[list[Explained], list[str]]:
     """Explains units in images by several methods.
 
@@ -71,6 +76,7 @@ def explain_images(
         subjects: The images.
         methods: The methods by name.
         settings: Which units, and how they are read.
+        kept: What an earlier run has finished.
 
     Returns:
         What was explained, and a sentence for each method that was left out.
@@ -81,13 +87,18 @@ def explain_images(
     pairs = [(subject, image, unit) for subject, image, units in _asked(net, subjects, settings) for unit in units]
     left_out: dict[str, str] = {}
     explained = []
-    what = "Explaining units in images"
-    for subject, image, unit in announced(pairs, len(pairs), what, "fewer images, units= or attributions="):
-        unit = at_peak(unit, net, image) if settings.at == "peak" else unit
-        maps = _maps(net, unit, image, methods, left_out)
-        if not maps and methods:
-            raise UserError(next(iter(left_out.values())))
-        explained.append(_explained(net, subject, image, unit, maps, settings.curve_steps))
+    what, shorter = "Explaining units in images", "fewer images, units= or attributions="
+    for number, (subject, image, unit) in announced(enumerate(pairs), len(pairs), what, shorter):
+        part = kept.find(f"explained-{number:05d}")
+        if part is None:
+            unit = at_peak(unit, net, image) if settings.at == "peak" else unit
+            maps = _maps(net, unit, image, methods, left_out)
+            if not maps and methods:
+                raise UserError(next(iter(left_out.values())))
+            part = _explained(net, subject, image, unit, maps, settings.curve_steps).as_plain()
+            kept.add(f"explained-{number:05d}", part | {"left_out": dict(left_out)})
+        left_out |= part.pop("left_out", {})
+        explained.append(Explained.from_plain(part))
     for name, reason in left_out.items():
         log.warning("%s is left out: %s", name, reason)
     return explained, list(left_out.values())

@@ -17,6 +17,7 @@ from dgn.report.activations import ChannelShown, ImageActivations
 from dgn.visualization.approaches import Approach
 from dgn.visualization.attributions import seen
 from dgn.visualization.search import Purpose, search
+from dgn.visualization.search_store import SearchStore
 from dgn.visualization.settings import SearchSettings
 from dgn.visualization.subjects import Subject
 
@@ -45,6 +46,7 @@ def describe_activations(
     search_settings: SearchSettings,
     data: ImageData | None,
     reference: Reference | None,
+    kept: SearchStore,
 ) -> list[ImageActivations]:
     """Returns the strongest channels of every layer in each image, with what they prefer.
 
@@ -56,6 +58,7 @@ def describe_activations(
         search_settings: How searches run.
         data: Real images that a method measures.
         reference: Real images whose parts are shown; None: no parts are.
+        kept: Keeps the searches.
     """
     layers = list(settings.layers or main_layers(net))
     images = [seen(net, subject.image) for subject in subjects]
@@ -63,7 +66,7 @@ def describe_activations(
     channels = list(
         {channel.name: channel for by_layer in found for own in by_layer.values() for channel in own}.values()
     )
-    preferred = {} if approach is None else _preferred(net, channels, approach, search_settings, data)
+    preferred = {} if approach is None else _preferred(net, channels, approach, search_settings, data, kept)
     real = {} if reference is None else real_parts(net, channels, reference)
     return [
         ImageActivations(
@@ -117,9 +120,10 @@ def _preferred(
     approach: Approach,
     settings: SearchSettings,
     data: ImageData | None,
+    kept: SearchStore,
 ) -> dict[str, Tensor]:
     objectives = [channel_objective(net, channel.layer, channel.index) for channel in channels]
-    result = search(approach, net, objectives, settings, data, purpose=_PURPOSE)
+    result = search(approach, net, objectives, settings, data, kept=kept, purpose=_PURPOSE)
     images = [at_input(net, image[None].to(net.device))[0].cpu() for image in result.preferred.images]
     return {
         channel.name: part_seen(net, channel.layer, _place(objective), image)

@@ -1,4 +1,4 @@
-"""facets=k: clusters a unit's real images; each cluster starts a search (Nguyen, Yosinski & Clune 2016)."""
+"""facets=k: clusters a unit's images; each cluster starts a search (Nguyen, Yosinski & Clune 2016)."""
 
 import json
 import logging
@@ -37,14 +37,18 @@ class UnitFacets:
     """The facets of one unit.
 
     Args:
-        indices: of the unit's real images in the reference.
+        indices: of the unit's images in the reference, or among the samples.
         images: (N, 3, H, W), these images.
         clustering: their facets.
+        codes: (N, *code_shape), the codes of which the images were decoded, if they are samples of a prior.
+        prior: the prior that drew the samples; None: the images are real.
     """
 
     indices: list[int]
     images: Tensor
     clustering: Facets
+    codes: Tensor | None = None
+    prior: Prior | None = None
 
     def name(self, seed: int) -> str:
         """Returns the name of a search's facet: seed s starts in facet s modulo the number of facets."""
@@ -80,7 +84,7 @@ def find_unit_facets(
     )
     for objective, indices in clustered:
         images = torch.stack([pool[index] for index in indices]) if indices else torch.empty(0, 3, 1, 1)
-        codes = _codes(target, images, layer) if indices else torch.empty(0, 1)
+        codes = codes_in(target, images, layer) if indices else torch.empty(0, 1)
         try:
             unit_facets[objective] = UnitFacets(indices, images, find_facets(codes, settings.count, settings.seed))
         except UserError as error:
@@ -89,12 +93,18 @@ def find_unit_facets(
 
 
 def starts_in_facets(facets: Mapping[Objective, UnitFacets], prior: Prior | None) -> Starts:
-    """Returns the start of each facet's search: the mean of its 15 most typical images, or of their codes."""
+    """Returns the start of each facet's search: the mean of its 15 most typical images, or of their codes.
+
+    Samples need no encoder for the prior that drew them, as their codes are known.
+    """
     images = {o: f.clustering.starts(f.images) for o, f in facets.items()}
     if prior is None:
         return Starts(images, {})
     codes = {}
     for objective, unit in facets.items():
+        if unit.codes is not None and unit.prior is prior:
+            codes[objective] = unit.clustering.starts(unit.codes)
+            continue
         nearest = sorted({n for facet in unit.clustering.facets for n in facet.nearest()})
         encoded = dict(zip(nearest, prior.encode(unit.images[nearest].to(prior.device)).cpu(), strict=True))
         means = [torch.stack([encoded[n] for n in facet.nearest()]).float().mean(0) for facet in unit.clustering.facets]
@@ -103,43 +113,47 @@ def starts_in_facets(facets: Mapping[Objective, UnitFacets], prior: Prior | None
 
 
 def add_facets(
-    notes: Mapping[str, UnitNotes], facets: Mapping[Objective, UnitFacets], reference: Reference
+    notes: Mapping[str, UnitNotes], facets: Mapping[Objective, UnitFacets], reference: Reference | None
 ) -> dict[str, UnitNotes]:
-    """Returns the units' notes with the most typical real images of each facet."""
+    """Returns the units' notes with the most typical images of each facet."""
     with_facets = dict(notes)
     for objective, unit in facets.items():
         shown = {}
         for i, facet in enumerate(unit.clustering.facets):
-            typical = [RealImage(unit.images[n], reference.label(unit.indices[n])) for n in facet.nearest(_SHOWN)]
-            shown[f"facet {i + 1}"] = typical
-        with_facets[str(objective)] = replace(with_facets.get(str(objective), UnitNotes()), facets=shown)
+            shown[f"facet {i + 1}"] = [
+                RealImage(unit.images[n], _caption(unit, n, reference)) for n in facet.nearest(_SHOWN)
+            ]
+        own = with_facets.get(str(objective), UnitNotes())
+        kind = "real images" if unit.prior is None else "samples"
+        with_facets[str(objective)] = replace(own, facets=shown, facets_of=kind)
     return with_facets
 
 
 def write_facets(
     folder: Path,
     facets: Mapping[Objective, UnitFacets],
-    reference: Reference,
+    reference: Reference | None,
     judge: FeatureNet | None,
     made: Mapping[str, tuple[Tensor, Sequence[Objective]]],
 ) -> None:
     """Writes facets.json with the facets of each unit and their shares.
 
-    If the true facets are known (doodles), it also contains the adjusted Rand index, and for each method the facets
-    that have a preferred image recognized as such.
+    If the true facets are known (doodles), it also contains the adjusted Rand index of real images, and for each method
+    the facets that have a preferred image recognized as such.
 
     Args:
         folder: where the file is written.
         facets: of each objective.
-        reference: the real images.
+        reference: the real images, if any are known.
         judge: the network that recognizes facets, if there is one.
         made: {method's title: (images, their objectives)}.
     """
     report: dict[str, Any] = {"units": {}}
     indices: list[float] = []
     for objective, unit in facets.items():
-        true = reference.facets(unit.indices)
+        true = reference.facets(unit.indices) if reference is not None and unit.prior is None else None
         entry: dict[str, Any] = {
+            "of": "real images" if unit.prior is None else f"samples of {unit.prior.source}",
             "images": len(unit.indices),
             "shares": [round(facet.share, 4) for facet in unit.clustering.facets],
         }
@@ -150,9 +164,16 @@ def write_facets(
     if indices:
         report["adjusted_rand_index"] = round(float(np.mean(indices)), 4)
         log.info("Facets match the true kinds with an adjusted Rand index of %.2f on average", np.mean(indices))
-    if indices and judge is not None and set(reference.classes) <= set(CLASSES):
+    known = reference is not None and reference.facets([0]) is not None and set(reference.classes) <= set(CLASSES)
+    if known and judge is not None:
         report["shown"] = _shown(judge, facets, made)
     write_whole(folder / "facets.json", json.dumps(report, indent=1) + "\n")
+
+
+def _caption(unit: UnitFacets, n: int, reference: Reference | None) -> str:
+    if unit.prior is not None:
+        return f"sample {unit.indices[n]}"
+    return reference.label(unit.indices[n]) if reference is not None else ""
 
 
 def _shown(
@@ -181,6 +202,7 @@ def _shown(
 
 
 @torch.no_grad()
-def _codes(target: FeatureNet, images: Tensor, layer: str) -> Tensor:
+def codes_in(target: FeatureNet, images: Tensor, layer: str) -> Tensor:
+    """Returns the activations of a layer for images (N, 3, H, W), on the CPU."""
     device = target.device
     return torch.cat([target(part.to(device), [layer])[layer].float().cpu() for part in images.split(64)])

@@ -14,6 +14,7 @@ from dgn.am.starts import Starts
 from dgn.data.datamodule import ImageData
 from dgn.data.reference import Reference
 from dgn.files import write_whole
+from dgn.inspection import Embedding
 from dgn.metrics.scores import Scores
 from dgn.metrics.similarity import Similarity
 from dgn.metrics.summary import markdown
@@ -25,6 +26,7 @@ from dgn.runs.folders import SEARCHES
 from dgn.visualization.approaches import Approach
 from dgn.visualization.films import Films
 from dgn.visualization.gallery_contents import make_rows, make_traces, path_curves
+from dgn.visualization.image_map import make_image_map
 from dgn.visualization.score_table import comparison
 from dgn.visualization.scoring import Explaining, ScoredResult, layers_to_compare, score
 from dgn.visualization.search import Purpose, search
@@ -61,6 +63,7 @@ class GalleryInputs:
         similarity: compares images for predictive power; None: that is not measured.
         data: the real images on which methods measure statistics, if any are known.
         reference: the real images that preferred images are compared with, if there are any.
+        embedding: lays real images out on the map of the units' pages; None: there is no map.
     """
 
     target: FeatureNet
@@ -71,6 +74,7 @@ class GalleryInputs:
     similarity: Similarity | None
     data: ImageData | None
     reference: Reference | None
+    embedding: Embedding | None = None
 
 
 def make_gallery(
@@ -107,7 +111,10 @@ def make_gallery(
     )
     scores = _with_wrong_class_starts(scores, asked, inputs, folder)
     notes = {} if reference is None else describe_units(asked.notes, target, inputs.objectives, reference)
-    if facets and reference is not None:
+    image_map = None
+    if reference is not None and inputs.embedding is not None:
+        image_map = make_image_map(target, notes, reference, inputs.embedding, asked.notes.map_images)
+    if facets:
         from dgn.visualization.facets import add_facets, write_facets
 
         notes = add_facets(notes, facets, reference)
@@ -125,6 +132,7 @@ def make_gallery(
         units=notes,
         comparison=comparison(scores, layers[0], explaining.similarity if explaining is not None else None),
         paths=path_curves(inputs.approaches, paths),
+        image_map=image_map,
     )
     scores.write(folder)
     write_whole(folder / "scores.md", markdown(scores))
@@ -137,7 +145,10 @@ def _find_facets(asked: Visualization, inputs: GalleryInputs) -> dict[Objective,
     if asked.facets is None:
         return {}
     from dgn.visualization.facets import find_unit_facets
+    from dgn.visualization.sampled_facets import find_sampled_facets
 
+    if asked.facets.source == "samples":
+        return find_sampled_facets(asked.facets, inputs.target, inputs.objectives, inputs.priors)
     return find_unit_facets(asked.facets, inputs.target, inputs.objectives, inputs.reference)
 
 

@@ -13,15 +13,20 @@ from dgn.runs.programs import command, override
 SHEET = "samples.png"
 
 
+def check_draws(prior: Prior) -> None:
+    """Raises UserError if a prior has neither a code model nor noise to draw from."""
+    if prior.code_model is None and prior.noise is None:
+        refit = command("train", "task=code_prior", "kind=diffusion", override("prior", prior.source))
+        raise UserError(f"{prior.source} has no code model to draw from; fit one with `{refit}`")
+
+
 @torch.no_grad()
 def write_samples(prior: Prior, count: int, seed: int, folder: Path) -> Path:
     """Writes a sheet of `count` decoded draws from the prior's code model, or its noise; returns its path.
 
     Raises UserError if the prior has neither.
     """
-    if prior.code_model is None and prior.noise is None:
-        refit = command("train", "task=code_prior", "kind=diffusion", override("prior", prior.source))
-        raise UserError(f"{prior.source} has no code model to draw from; fit one with `{refit}`")
+    check_draws(prior)
     images = torch.cat([prior.decode(codes).cpu() for codes in prior.sample(count, seed).split(64)])
     save_png(make_grid(images, nrow=16, padding=2, pad_value=1.0), folder / SHEET)
     return folder / SHEET

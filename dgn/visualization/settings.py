@@ -41,12 +41,21 @@ class FacetSettings:
     Attributes:
         count: the number of facets of each unit.
         layer: the target's layer in whose codes they are found; None: the layer that enters the layer of classes.
-        seed: of the clustering.
+        seed: of the clustering, and of the samples.
+        source: "real": facets of real images; "samples": of images that the prior's code model draws.
+        samples: how many images are drawn, for all units together.
     """
 
     count: int
     layer: str | None = None
     seed: int = 0
+    source: Literal["real", "samples"] = "real"
+    samples: int = 2000
+
+    @property
+    def start(self) -> str:
+        """Where searches start, as tables record it."""
+        return "facets" if self.source == "real" else "sampled facets"
 
 
 @dataclass(frozen=True)
@@ -58,12 +67,16 @@ class NoteSettings:
         masks: whether they have masks; "auto": those of hidden units do, if there are few of these.
         patch: side in pixels of the patch that hides a part of the image; None: a ninth of the image's side.
         stride: pixels from one patch to the next; None: half a patch.
+        deconvolutions: whether they have deconvolutions, where the network allows it; "auto": if there are few units.
+        map_images: how many real images are laid out on the map that shows where they lie; 0: there is no map.
     """
 
     top_images: int = 5
     masks: bool | Literal["auto"] = "auto"
     patch: int | None = None
     stride: int | None = None
+    deconvolutions: bool | Literal["auto"] = "auto"
+    map_images: int = 500
 
 
 @dataclass(frozen=True)
@@ -87,7 +100,7 @@ class Visualization:
 
     Attributes:
         search: how searches run.
-        start: "auto" or "own" (where the method says), "real", "noise", "sample", "facets", or the path of an image.
+        start: "auto" or "own" (where the method says), "real", "noise", "sample", an image's path, or as facets say.
         facets: the facets in which searches start; None: they start elsewhere.
         notes: what is shown of real images.
         reference_images: the number of real images to measure on; 0: none.

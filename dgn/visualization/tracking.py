@@ -33,7 +33,7 @@ def log_gallery(
             at = COLUMNS.index("prior")
             if line[at] and prior is not None:
                 line[at] = prior
-        log_table(loggers, "preferred", list(COLUMNS), table, picture="image")
+        log_table(loggers, "preferred", list(COLUMNS), table, ["image"])
         for name in ("contact_sheet", "comparison"):
             if (folder / f"{name}.png").is_file():
                 picture = read_image(folder / f"{name}.png").float() / 255
@@ -63,7 +63,7 @@ def log_comparison(
             [e.name, e.status, e.error, *(str(e.settings.get(k, "")) for k in settings), *map(e.numbers.get, numbers)]
             for e in entries
         ]
-        log_table(loggers, "comparison/table", ["run", "status", "error", *settings, *numbers], rows, None)
+        log_table(loggers, "comparison/table", ["run", "status", "error", *settings, *numbers], rows, [])
         if has_figure:
             picture = read_image(folder / "comparison.png").float() / 255
             caption = "a row a unit, a column a run: " + " | ".join(e.name for e in entries if e.images is not None)

@@ -1,5 +1,6 @@
 """The notes of a unit: the real images that excite it most, and the regions that its activation depends on."""
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -8,7 +9,10 @@ from torch import Tensor
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.evaluation import objective_values
 from dgn.am.objectives.terms import Position, Unit
+from dgn.data.batches import BATCH
 from dgn.data.reference import Reference
+from dgn.errors import UserError
+from dgn.inspection.patches import deconvolved, unit_at
 from dgn.metrics.occlusion import discrepancy, mask
 from dgn.metrics.top_images import Place, TopImages, at_input, top_images
 from dgn.networks.featurenet import FeatureNet
@@ -16,8 +20,12 @@ from dgn.networks.receptive.field import region
 from dgn.report.contents import Box, RealImage, UnitNotes
 from dgn.visualization.settings import NoteSettings
 
+log = logging.getLogger(__name__)
+
 _MOST_MASKED = 24
 """Largest number of units with masks for masks=auto: an image needs one forward pass for each patch."""
+_MOST_DECONVOLVED = 100
+"""Largest number of units with deconvolutions for deconvolutions=auto: an image needs one backward pass."""
 _PATCHES = 9
 """Default number of patches per side; patches overlap by half. Needs a tenth of the published forward passes."""
 
@@ -39,13 +47,15 @@ def describe_units(
     pool = reference.images_at(index for top in ranked.values() for index in top.indices.tolist())
     pool = {index: at_input(target, image[None])[0].half() for index, image in pool.items()}
     masks = _masks(settings, target, ranked, pool)
+    deconvolutions = _deconvolutions(settings, target, ranked, pool)
     notes = {}
     for objective, top in ranked.items():
         shown = []
         for row, (index, value) in enumerate(zip(top.indices.tolist(), top.values.tolist(), strict=True)):
             box = _box(target, top.unit, top.places[row]) if top.unit else None
             caption = reference.label(index)
-            shown.append(RealImage(pool[index], caption, value, box=box, mask=masks.get((str(objective), row))))
+            mask, back = masks.get((str(objective), row)), deconvolutions.get((str(objective), row))
+            shown.append(RealImage(pool[index], caption, value, box=box, mask=mask, deconvolution=back))
         notes[str(objective)] = UnitNotes(shown)
     return notes
 
@@ -115,6 +125,33 @@ def _masks(
         settings.stride or max(1, patch // 2),
     )
     return {(str(o), row): mask(drop).half() for (o, row), drop in zip(masked, drops, strict=True)}
+
+
+def _deconvolutions(
+    settings: NoteSettings, target: FeatureNet, ranked: Mapping[Objective, TopImages], pool: Mapping[int, Tensor]
+) -> dict[tuple[str, int], Tensor]:
+    """Returns {(objective, row): deconvolution (3, H, W) of its unit in the top image}, if enabled and possible."""
+    units = {objective: top.unit for objective, top in ranked.items() if top.unit is not None}
+    wanted = len(units) <= _MOST_DECONVOLVED if settings.deconvolutions == "auto" else settings.deconvolutions
+    if not wanted or not target.has_gradient:
+        return {}
+    by_layer: dict[str, list[tuple[Objective, int]]] = {}
+    for objective, unit in units.items():
+        rows = [(objective, row) for row, value in enumerate(ranked[objective].values.tolist()) if value > 0]
+        by_layer.setdefault(unit.layer, []).extend(rows)
+    found: dict[tuple[str, int], Tensor] = {}
+    for jobs in by_layer.values():
+        for first in range(0, len(jobs), BATCH):
+            part = jobs[first : first + BATCH]
+            images = torch.stack([pool[int(ranked[o].indices[row])].float() for o, row in part]).to(target.device)
+            placed = [unit_at(units[o], ranked[o].places[row]) for o, row in part]
+            try:
+                back = deconvolved(target, placed, images).cpu()
+            except UserError as error:
+                log.info("Top images are shown without deconvolutions: %s", error)
+                return found
+            found |= {(str(o), row): own for (o, row), own in zip(part, back, strict=True)}
+    return found
 
 
 def _box(target: FeatureNet, unit: Unit, place: Position) -> Box | None:

@@ -1,10 +1,14 @@
 """visualize.py image=...: what a network sees in images, as a user asks for it."""
 
 import csv
+import json
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from dgn.visualization.view_store import ViewStore
 
 pytestmark = pytest.mark.e2e
 FAST = (
@@ -91,3 +95,66 @@ def test_an_unknown_view_is_refused(trained, tmp_path):
     user, prior, _ = trained
     _, err = user.run("visualize.py", f"prior={prior}", "view=filters", f"hydra.run.dir={tmp_path}", status=2)
     assert "view=filters: give preferred, image, layers, embedding, patches" in err
+
+
+VIEWS = {
+    "image": (("image=doodle:3", "attributions=[saliency]", "curve_steps=2"), "explained-00000"),
+    "layers": (("view=layers",), "statistics"),
+    "patches": (("view=patches", "units=conv2:0-33"), "patches-00032"),
+    "embedding": (("view=embedding", "units=none", "embedding.perplexity=4"), "places"),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_that_is_stopped_goes_on_after_what_is_finished(trained, tmp_path, view, monkeypatch):
+    user, prior, _ = trained
+    asked, last = VIEWS[view]
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    common = (f"prior={prior}", "threads=1", "reference_images=130", "channels=0", *asked)
+    monkeypatch.setattr(sys.modules["dgn.inspection.layer_statistics"], "_EVERY", 0)
+    add, added = ViewStore.add, []
+
+    def stopping(store, name, part):
+        add(store, name, part)
+        added.append(name)
+        if name == last:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ViewStore, "add", stopping)
+    _, err = user.run("visualize.py", *common, f"hydra.run.dir={run}", status=130)
+    assert f"resume={run}" in err
+    assert not (run / "index.html").exists()
+    first = list(added)
+    added.clear()
+    monkeypatch.setattr(ViewStore, "add", lambda store, name, part: (add(store, name, part), added.append(name)))
+    user.run("visualize.py", f"resume={run}")
+    assert not set(added) & (set(first) - {"statistics"})  # sums grow; nothing else is made twice
+    assert len(added) < len(first) + 2
+    assert not (run / "searches").exists()
+    user.run("visualize.py", *common, f"hydra.run.dir={whole}")
+    for file in whole.rglob("*.csv"):
+        assert (run / file.relative_to(whole)).read_text() == file.read_text()
+
+
+def test_views_are_logged(trained, tmp_path, wandb_runs):
+    user, prior, _ = trained
+    user.environment["HOME"] = str(tmp_path)
+    user.environment.pop("WANDB_API_KEY", None)
+    logged = ("logger=[wandb,csv]", "threads=1", "reference_images=24", "channels=0", f"prior={prior}")
+    image = ("image=doodle:3", "attributions=[saliency,occlusion]", "curve_steps=2", "top_classes=1")
+    user.run("visualize.py", *logged, *image, f"hydra.run.dir={tmp_path / 'image'}")
+    (tracked,) = wandb_runs(tmp_path / "image")
+    assert tracked.run.job_type == "visualize"
+    assert tracked.values("maps/saliency")[0]["count"] == 1
+    area = table(tmp_path / "image")[0]["deletion_area"]
+    assert tracked.values("deletion/saliency") == [pytest.approx(float(area))]
+    (kept,) = tracked.values("attributions")
+    rows = json.loads((tracked.folder / "files" / kept["path"]).read_text())
+    methods = [row[rows["columns"].index("method")] for row in rows["data"]]
+    assert methods == ["saliency", "occlusion", "centre", "random"]
+    (artifact,) = [artifact for artifact in tracked.artifacts if artifact.type == "run_table"]
+    assert len([entry for entry in artifact.manifest.contents if entry.path.endswith(".png")]) == 2
+    user.run("visualize.py", *logged, "view=patches", "units=conv2:0-1", f"hydra.run.dir={tmp_path / 'patches'}")
+    (tracked,) = wandb_runs(tmp_path / "patches")
+    assert tracked.values("patches")[0]["nrows"] == 2
+    assert tracked.values("sheets/conv2")[0]["count"] == 1

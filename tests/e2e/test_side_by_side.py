@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dgn.prior import Prior
+from dgn.prior.code_model import CodeModel
+
 pytestmark = pytest.mark.e2e
 QUICK = ["steps=3", "reference_images=96", "judge=none", "nearest=[conv5]"]
 
@@ -146,6 +149,27 @@ def test_a_search_starts_in_each_facet(trained):
     assert "facet 2" in page
 
 
+def test_facets_of_samples_need_no_real_image(trained, tmp_path):
+    user, path, _ = trained
+    prior = Prior.load(path)
+    prior.code_model = CodeModel(prior.principal.count, width=8, blocks=1)
+    prior.code_model.std.copy_(prior.principal.std)
+    prior.save(tmp_path / "prior.safetensors")
+    quick = ["units=[fc8:house,conv5:3]", "facets=2", "facet_source=samples", "facet_samples=60", "reference_images=0"]
+    asked = (f"prior={tmp_path / 'prior.safetensors'}", "method=dgn_am", "steps=1", "judge=none")
+    folder, rows = visualized(user, *quick, *asked)
+    assert [(r["objective"], r["facet"], r["start"]) for r in rows] == [
+        (objective, facet, "sampled facets")
+        for objective in ("fc8:0", "conv5:3@4,4")
+        for facet in ("facet 1", "facet 2")
+    ]
+    found = json.loads((folder / "facets.json").read_text())
+    assert found["units"]["fc8:0"]["of"].startswith("samples of ")
+    page = (folder / "units" / "fc8-0.html").read_text()
+    assert "start, from samples" in page
+    assert 'aria-label="samples nearest to facet 2"' in page
+
+
 def test_a_search_is_a_film(trained):
     user, _, _ = trained
     folder, _ = visualized(user, "units=fc8:1", "seeds=2", "video=webp", "steps=5", "method=[dgn_am,mfv2016]")
@@ -166,6 +190,9 @@ def test_a_search_is_a_film(trained):
         (["facets=0"], "facets=0"),
         (["facets=50"], "reference_images"),
         (["facets=2", "reference_images=0"], "facets=2"),
+        (["facets=2", "facet_source=dreams"], "give real"),
+        (["facets=2", "facet_source=samples"], "no code model to draw from; fit one with"),
+        (["facets=2", "facet_source=samples", "facet_samples=0"], "facet_samples=0"),
         (["video=avi"], "mp4"),
         (["prior=[]"], "prior=[]"),
         (["nearest=[conv9]"], "no layer 'conv9'"),

@@ -4,6 +4,7 @@ import copy
 import importlib.util
 import json
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -25,6 +26,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("nicegui") is None, reason="the extra `toolbox` is not installed"),
 ]
 TILES = "document.querySelectorAll('[data-layer]').length"
+DONE = "[...document.querySelectorAll('.contest .live figcaption')].filter(e => e.textContent.includes('6 of 6'))"
 NOTIFIED = "[...document.querySelectorAll('.q-notification__message')].map(e => e.textContent).join('|')"
 
 
@@ -65,6 +67,55 @@ class Page:
     def source(self, selector: str) -> str:
         return self.browser.eval(f"document.querySelector({selector!r}).src")
 
+    def give(self, how: str, selector: str, kind: str = "image/png", colour: str = "red") -> None:
+        """Drops or pastes a file on an element, as the browser does: a picture of a colour, or text."""
+        self.browser.eval(
+            f"""(async () => {{
+                const canvas = Object.assign(document.createElement("canvas"), {{ width: 40, height: 30 }});
+                const pen = canvas.getContext("2d");
+                pen.fillStyle = {colour!r};
+                pen.fillRect(0, 0, 40, 30);
+                const drawn = await new Promise((done) => canvas.toBlob(done));
+                const file = new File([{kind!r} === "image/png" ? drawn : "text"], "own.png", {{ type: {kind!r} }});
+                const data = new DataTransfer();
+                data.items.add(file);
+                const about = {{ bubbles: true, cancelable: true }};
+                const event = {how!r} === "paste" ? new ClipboardEvent("paste", {{ ...about, clipboardData: data }})
+                    : new DragEvent("drop", {{ ...about, dataTransfer: data }});
+                document.querySelector({selector!r}).dispatchEvent(event);
+            }})()"""
+        )
+
+    def colour(self, selector: str) -> list[int]:
+        """The mean colour of an image on the page, 0 to 255."""
+        return self.browser.eval(
+            f"""(async () => {{
+                const image = document.querySelector({selector!r});
+                await image.decode();
+                const canvas = Object.assign(document.createElement("canvas"), {{ width: 1, height: 1 }});
+                const pen = canvas.getContext("2d");
+                pen.drawImage(image, 0, 0, 1, 1);
+                return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3);
+            }})()"""
+        )
+
+    def choose(self, selector: str, option: str) -> None:
+        """Chooses an option of a select, given as a JavaScript expression of `items`."""
+        self.browser.click(selector)
+        find = (
+            f"(items => items.find(e => e.textContent == {option}))([...document.querySelectorAll('.q-menu .q-item')])"
+        )
+        self.wait(find)
+        self.browser.eval(f"{find}.click()")
+        self.wait("!document.querySelector('.q-menu')")
+
+    def slide(self, selector: str) -> None:
+        """Moves a slider to its end by the keyboard."""
+        handle = f"{selector}[tabindex='0'], {selector} [tabindex='0']"
+        self.browser.eval(f"document.querySelector({json.dumps(handle)}).focus()")
+        for _ in range(6):
+            self.browser.press("PageUp")
+
     def give_file(self, path: Path) -> None:
         root = self.browser.call("DOM.getDocument")["root"]["nodeId"]
         node = self.browser.call("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
@@ -74,11 +125,13 @@ class Page:
 @pytest.fixture(scope="module")
 def address(trained, tmp_path_factory):
     user, prior, _ = trained
+    second = tmp_path_factory.mktemp("second") / "prior.safetensors"
+    shutil.copy(prior, second)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder = tmp_path_factory.mktemp("toolbox")
-    asked = (f"prior={prior}", f"port={port}", "show=false", "threads=1", "reference_images=16", "steps=6")
+    asked = (f"prior=[{prior},{second}]", f"port={port}", "show=false", "threads=1", "reference_images=16", "steps=6")
     user = copy.copy(user)
     # NiceGUI serves otherwise where it believes to run inside pytest.
     user.environment = {key: value for key, value in user.environment.items() if not key.startswith("PYTEST")}
@@ -125,9 +178,24 @@ def test_images_are_given_and_bad_ones_are_one_line(page, tmp_path):
     page.wait(f"document.querySelector('#shown').src != {before!r}")
     (tmp_path / "bad.png").write_text("no image")
     page.give_file(tmp_path / "bad.png")
-    page.wait(f"{NOTIFIED}.includes('that is not an image; give a JPEG or PNG')")
+    page.wait(f"{NOTIFIED}.includes('bad.png is not an image; give a JPEG or PNG')")
+    before = page.source("#shown")
     page.press_button("▶")
-    page.wait("document.querySelector('.doodles input').value == '1'")
+    page.wait(
+        f"document.querySelector('.doodles input').value == '1' && document.querySelector('#shown').src != {before!r}"
+    )
+
+
+def test_images_are_dropped_and_pasted(page):
+    for how, colour, wanted in (("paste", "blue", [0, 0, 255]), ("drop", "lime", [0, 255, 0])):
+        before = page.source("#shown")
+        page.give(how, "body", colour=colour)
+        page.wait(f"document.querySelector('#shown').src != {before!r}")
+        assert max(abs(a - b) for a, b in zip(page.colour("#shown"), wanted, strict=True)) < 8  # JPEG
+    before = page.source("#shown")
+    page.give("drop", "body", kind="text/plain")
+    page.wait(f"{NOTIFIED}.includes('own.png is not an image; give a JPEG or PNG')")
+    assert page.source("#shown") == before
 
 
 def test_the_camera_is_looked_at(page):
@@ -146,20 +214,14 @@ def test_two_methods_are_compared_and_kept_and_exported(page, address):
     page.press_button("Search", "main")
     page.wait(f"{NOTIFIED}.includes(\"no layer 'fc9'\")")
     page.type_into("objective", "fc8:1+0.5*fc8:2")
-    page.browser.click(".contest section:nth-child(2) .q-field")
-    page.wait("document.querySelector('.q-menu .q-item')")
-    page.browser.eval("[...document.querySelectorAll('.q-menu .q-item')].find(e => e.textContent == 'pixels').click()")
+    page.choose(".contest section:nth-child(2) .q-field", "'pixels'")
     page.press_button("Search", "main")
-    done = "[...document.querySelectorAll('.contest .live figcaption')].filter(e => e.textContent.includes('6 of 6'))"
-    page.wait(f"{done}.length == 2")
+    page.wait(f"{DONE}.length == 2")
     page.press_button("Keep", ".contest")
     page.tab("Codes")
     page.wait("document.querySelector('.codes img').src.startsWith('data:image')")
     before = page.source(".codes img")
-    focusable = ".codes .q-slider[tabindex='0'], .codes .q-slider [tabindex='0']"
-    page.browser.eval(f'document.querySelector("{focusable}").focus()')
-    for _ in range(30):
-        page.browser.press("ArrowRight")
+    page.slide(".codes .q-slider")
     page.wait(f"document.querySelector('.codes img').src != {before!r}")
     page.press_button("Keep", ".codes")
     page.tab("Notebook")
@@ -172,6 +234,40 @@ def test_two_methods_are_compared_and_kept_and_exported(page, address):
     assert "method=dgn_am_short" in commands[0]
     assert (run / "index.html").is_file()
     assert len(list((run / "codes").glob("*.npy"))) == 1
+
+
+def test_two_priors_climb_side_by_side(page):
+    page.tab("Search")
+    second = ".contest section:nth-child(2) .q-select"
+    page.choose(f"{second}:has(input[aria-label='compare with'])", "'dgn_am_short'")
+    page.choose(f"{second}:has(input[aria-label=prior])", "items.at(-1).textContent")
+    page.type_into("seed", "3")
+    before = [page.source(f".contest section:nth-child({side}) img") for side in (1, 2)]
+    page.press_button("Search", "main")
+    now = "[...document.querySelectorAll('.contest img')].map(e => e.src)"
+    page.wait(f"{now}.every((src, i) => src != {before}[i]) && {DONE}.length == 2")
+    for side in (1, 2):
+        page.press_button("Keep", f".contest section:nth-child({side})")
+    page.tab("Notebook")
+    page.wait("document.querySelectorAll('.found figure').length == 4")
+    commands = page.browser.eval("[...document.querySelectorAll('.found code')].slice(2).map(e => e.textContent)")
+    first, second = (next(word for word in c.split() if word.startswith("prior=")) for c in commands)
+    assert first != second
+
+
+def test_a_code_goes_to_another_image(page):
+    page.tab("Codes")
+    page.wait("document.querySelector('.codes img').src.startsWith('data:image')")
+    alone, before = page.source(".codes img"), page.source("#other")
+    page.give("drop", "[data-slot=other]", colour="blue")
+    page.wait(f"document.querySelector('#other').src != {before!r}")
+    assert max(abs(a - b) for a, b in zip(page.colour("#other"), [0, 0, 255], strict=True)) < 8
+    page.slide(".other .q-slider")
+    page.wait(f"document.querySelector('.codes img').src != {alone!r}")
+    page.press_button("Keep", ".codes")
+    page.tab("Notebook")
+    page.wait("document.querySelectorAll('.found figure').length == 5")
+    assert "1 towards own.png" in page.text(".found figure:last-child figcaption")
 
 
 def test_a_search_is_stopped(page):
@@ -188,6 +284,14 @@ def test_a_search_is_stopped(page):
 def test_a_second_session_has_its_own_state(page, address, tmp_path):
     other = Page(tmp_path, address[0])
     try:
+        page.tab("See")
+        page.wait("document.querySelector('#shown')")
+        shown, named = page.source("#shown"), page.text(".detail h2")
+        other.press_button("▶")
+        other.wait("document.querySelector('.doodles input').value == '1'")
+        other.browser.eval("document.querySelector('[data-layer=conv2]').click()")
+        other.wait("document.querySelector('.detail h2').textContent.startsWith('conv2:')")
+        assert (page.source("#shown"), page.text(".detail h2")) == (shown, named)
         other.tab("Notebook")
         assert other.browser.eval("document.querySelectorAll('.found figure').length") == 0
         other.browser.size(390, 844, dark=True)
@@ -198,5 +302,5 @@ def test_a_second_session_has_its_own_state(page, address, tmp_path):
     finally:
         other.browser.close()
     page.tab("Notebook")
-    page.wait("document.querySelectorAll('.found figure').length == 2")
+    page.wait("document.querySelectorAll('.found figure').length == 5")
     assert page.browser.console == []

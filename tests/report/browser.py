@@ -94,7 +94,7 @@ class Browser:
 
     def press(self, key: str) -> None:
         """A key: a letter, or a name such as ArrowRight, Enter, Tab, Escape."""
-        codes = dict(Tab=9, Enter=13, Escape=27, ArrowLeft=37, ArrowRight=39)
+        codes = dict(Tab=9, Enter=13, Escape=27, ArrowLeft=37, ArrowRight=39, PageUp=33)
         text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
         key_code = codes.get(key, ord(key[0].upper()))
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text, windowsVirtualKeyCode=key_code)

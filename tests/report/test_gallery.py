@@ -8,6 +8,7 @@ from PIL import Image
 
 from dgn.data.images import read_image
 from dgn.report import Comparison, Contender, Metric, RealImage, Trace, UnitNotes, image_name, write_gallery
+from dgn.report.contents import ImageMap
 
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}&amp;"
 LABELS = ("house", "ice cream", HOSTILE)
@@ -229,6 +230,23 @@ def test_real_images_are_whole_cropped_to_the_receptive_field_and_masked(full, f
     assert 'style="left:0.0%;top:50.0%;width:56.25%;height:50.0%"' in page.source
     assert "5.00" in page.text
     assert "image 1" in page.text
+
+
+def test_a_units_page_marks_its_top_images_on_the_map_and_shows_what_excites_it(tmp_path, flat_images, make_row):
+    (image,) = flat_images(1)
+    notes = {"fc8:house": UnitNotes([RealImage(image, "a house", 2.0, deconvolution=image - 0.5)])}
+    places, tops = torch.tensor([[0.0, 0.0], [1.0, 1.0]]), {"fc8:house": torch.tensor([[0.5, 1.0]])}
+    image_map = ImageMap("t-SNE", "fc7", flat_images(2), places, tops)
+    rows = [make_row("fc8:house", "house", 0), make_row("fc8:cat", "cat", 0)]
+    index = write_gallery(tmp_path, rows, flat_images(2), {}, "t", "python", units=notes, image_map=image_map)
+    house, cat = check(tmp_path / "units" / "fc8-house.html"), check(tmp_path / "units" / "fc8-cat.html")
+    (mark,) = [span["style"] for span in house.all("span") if "left:50.0%" in span.get("style", "")]
+    assert mark == "left:50.0%;top:3.12%"
+    assert house.all("img", alt="deconvolution:")
+    assert "laid out by t-SNE of their codes in fc7" in house.text
+    assert "Where these images lie" not in cat.text
+    drawn = Image.open(index.parent / "real" / "map.png")
+    assert [drawn.getpixel(at)[3] for at in ((20, 620), (620, 20), (20, 20))] == [255, 255, 0]
 
 
 def test_preferred_images_of_hidden_units_are_shown_at_their_receptive_field_too(full, flat_images):

@@ -7,15 +7,17 @@
   let stream = null;
 
   window.dgnReady = () => (waiting = false);
-  window.dgnShow = (url) => {
-    const image = document.getElementById("shown");
-    if (image) image.src = url;
-  };
   window.dgnChosen = (name) => {
     for (const tile of document.querySelectorAll("[data-name]")) tile.setAttribute("aria-pressed", String(tile.dataset.name === name));
   };
 
-  function send(picture, width, height, name, square) {
+  // "other" is the second image of “Codes”; what is pasted, or dropped beside it, goes there while it is on the page.
+  function slot(element) {
+    const own = element?.closest?.("[data-slot]")?.dataset.slot;
+    return own ?? (document.querySelector("[data-slot=other]")?.offsetParent ? "other" : "picture");
+  }
+
+  function send(picture, width, height, name, square, where = "picture") {
     const side = square ? Math.min(width, height) : 0;
     const [w, h] = square ? [side, side] : [width, height];
     const scale = Math.min(1, LARGEST / Math.max(w, h));
@@ -25,15 +27,15 @@
     pen.fillStyle = "#fff";
     pen.fillRect(0, 0, canvas.width, canvas.height);
     pen.drawImage(picture, (width - w) / 2, (height - h) / 2, w, h, 0, 0, canvas.width, canvas.height);
-    waiting = true;
-    emitEvent("dgn_picture", { url: canvas.toDataURL("image/jpeg", 0.92), name });
+    if (where === "picture") waiting = true;
+    emitEvent(`dgn_${where}`, { url: canvas.toDataURL("image/jpeg", 0.92), name });
   }
 
-  async function take(file) {
+  async function take(file, where) {
     if (!file) return;
     try {
       const picture = await createImageBitmap(file);
-      send(picture, picture.width, picture.height, file.name ?? "picture", false);
+      send(picture, picture.width, picture.height, file.name ?? "picture", false, where);
     } catch {
       emitEvent("dgn_bad_picture", { name: file.name ?? "" });
     }
@@ -65,8 +67,8 @@
   }
 
   document.addEventListener("change", (event) => {
-    if (event.target.id !== "file") return;
-    take(event.target.files[0]);
+    if (event.target.type !== "file") return;
+    take(event.target.files[0], slot(event.target));
     event.target.value = "";
   });
   document.addEventListener("click", (event) => {
@@ -75,17 +77,20 @@
     const button = event.target.closest("#camera");
     if (button) camera(button);
   });
+  const outline = (where) => {
+    for (const box of document.querySelectorAll(".drop")) box.classList.toggle("over", box.dataset.slot === where);
+  };
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
-    document.getElementById("drop")?.classList.add("over");
+    outline(slot(event.target));
   });
-  document.addEventListener("dragleave", () => document.getElementById("drop")?.classList.remove("over"));
+  document.addEventListener("dragleave", () => outline(null));
   document.addEventListener("drop", (event) => {
     event.preventDefault();
-    document.getElementById("drop")?.classList.remove("over");
-    take(event.dataTransfer.files[0]);
+    outline(null);
+    take(event.dataTransfer.files[0], slot(event.target));
   });
-  document.addEventListener("paste", (event) => take([...event.clipboardData.files][0]));
+  document.addEventListener("paste", (event) => take([...event.clipboardData.files][0], slot(null)));
   // Arrows go through the channels, as in a grid.
   document.addEventListener("keydown", (event) => {
     const tile = event.target.closest?.("[data-layer]");
