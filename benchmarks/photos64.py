@@ -105,7 +105,7 @@ def written(name: str, row: dict[str, float], seconds: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("prior", help="prior file, run folder or the name of a prior in the package")
+    parser.add_argument("prior", help="prior file, run folder, checkpoint or the name of a prior in the package")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--squeezenet", type=Path, required=True, help="weights of torchvision's squeezenet1_0")
     parser.add_argument("--target", default="lite0", choices=["lite0", "lite2", "squeezenet"])
@@ -117,7 +117,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("outputs/photos64"))
     options = parser.parse_args()
     nets = networks(options.squeezenet)
-    prior = Prior.load(find_prior(options.prior))
+    path = find_prior(options.prior)
+    prior = (Prior.from_checkpoint if path.suffix == ".ckpt" else Prior.load)(path)
     prior.offer(nets["lite0"])
     classes = drawn_classes(options.data, options.half, options.classes)
     measures = Measures(nets, options.target, options.data, classes)
