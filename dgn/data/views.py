@@ -17,13 +17,13 @@ class FixedViews(Dataset):
 
     Args:
         source: The images (`dgn.data.datamodule.Source`). If it has no augmentation, each has one view, itself.
-        count: The number of views of each image.
+        count: The number of views of each image; 1: the image itself, without augmentation.
         seed: The seed of the views.
     """
 
     def __init__(self, source: Any, count: int, seed: int) -> None:
         changes = hasattr(source, "sample") and not isinstance(getattr(source, "transform", None), EvalTransform)
-        self.source, self.seed, self.count = source, seed, count if changes else 1
+        self.source, self.seed, self.count, self.changes = source, seed, count if changes else 1, changes
 
     def __len__(self) -> int:
         return len(self.source)
@@ -39,7 +39,8 @@ class FixedViews(Dataset):
         """Returns a view of an image, uint8 (3, H, W), with its label and its row."""
         row = index * self.count + view
         if self.count == 1:
-            image, label = self.source[index]
+            # Not the source's own item, which is augmented anew each time: the code that is kept is of one image.
+            image, label = self.source.whole(index) if self.changes else self.source[index]
         else:
             image, label = self.source.sample(index, np.random.Generator(np.random.Philox(key=[self.seed, row])))
         return image, (int(label), row)

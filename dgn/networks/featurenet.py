@@ -281,7 +281,7 @@ class FeatureNet(nn.Module):
 
     def _call(self, inputs: Tensor) -> None:
         """Runs the network on its own inputs (N, 3, H, W), in its dtype or in the run's low precision."""
-        with own_layers(inputs.device, self.dtype):
+        with own_layers(inputs.device, self.dtype, fixed=True):
             self.network(inputs.to(self.dtype))
 
     @torch.inference_mode(False)

@@ -95,7 +95,8 @@ def _maps(layers: Layers) -> list[str]:
     maps = []
     for name, layer in layers.items():
         is_head = layer.kind == "Linear" and layer.shape[-1:] == classes
-        if layer.plain and layer.is_map and not is_head:
+        is_border = layer.kind.endswith("Pad2d")  # a map with zeros around it, of a size that no other has
+        if layer.plain and layer.is_map and not (is_head or is_border):
             maps.append(name)
     poolings = _token_poolings(layers, maps)
     return [name for name in maps if not name.startswith(poolings)]

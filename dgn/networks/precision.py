@@ -22,21 +22,28 @@ R = TypeVar("R")
 
 _DEVICES = ("cpu", "cuda", "mps")
 _layer_dtype: torch.dtype | None = None
+_fixed_too = True
 
 
 @contextmanager
-def low_precision(dtype: torch.dtype | None) -> Iterator[None]:
-    """Context in which the layers of networks compute in `dtype` (None: float32)."""
-    global _layer_dtype
-    before, _layer_dtype = _layer_dtype, dtype
+def low_precision(dtype: torch.dtype | None, fixed: bool = True) -> Iterator[None]:
+    """Context in which the layers of networks compute in `dtype` (None: float32).
+
+    Args:
+        dtype: The dtype.
+        fixed: Whether encoder and comparator do so too. On CPUs, bf16 slows networks of depthwise convolutions down.
+    """
+    global _layer_dtype, _fixed_too
+    before = _layer_dtype, _fixed_too
+    _layer_dtype, _fixed_too = dtype, fixed
     try:
         yield
     finally:
-        _layer_dtype = before
+        _layer_dtype, _fixed_too = before
 
 
 @contextmanager
-def own_layers(device: torch.device, weights: torch.dtype = torch.float32) -> Iterator[None]:
+def own_layers(device: torch.device, weights: torch.dtype = torch.float32, fixed: bool = False) -> Iterator[None]:
     """Context for the layers of a network: autocast to the dtype of `low_precision`.
 
     Without `low_precision`, the caller's own autocast applies. A network whose weights are not float32 keeps its dtype.
@@ -44,12 +51,13 @@ def own_layers(device: torch.device, weights: torch.dtype = torch.float32) -> It
     Args:
         device: The network's device.
         weights: The dtype of the network's weights.
+        fixed: Whether the network is an encoder or a comparator.
     """
     if weights != torch.float32:
         with torch.autocast(device.type, enabled=False):
             yield
     elif _layer_dtype is not None:
-        with torch.autocast(device.type, _layer_dtype):
+        with torch.autocast(device.type, _layer_dtype, enabled=_fixed_too or not fixed):
             yield
     else:
         yield

@@ -12,6 +12,7 @@ from dgn.data.images import save_png
 from dgn.data.sources import describe
 from dgn.networks.zoo import named
 from dgn.prior.generator_prior import Prior
+from dgn.prior.hub import is_shared
 from dgn.runs.programs import override
 
 _MEASURED = {
@@ -40,13 +41,23 @@ def write_card(path: Path, folder: Path, repository: str, code: Sequence[str] = 
     if reconstructions:
         (folder / "reconstructions.png").write_bytes(reconstructions[-1].read_bytes())
         pictures.insert(0, ("reconstructions.png", "Held-out images over their reconstructions"))
-    (folder / "README.md").write_text(_card(prior.about, prior, pictures, repository), encoding="utf-8")
+    (folder / "README.md").write_text(card(prior, repository, f"hf:{repository}", pictures), encoding="utf-8")
 
 
-def _card(about: Mapping[str, Any], prior: Prior, pictures: list[tuple[str, str]], repository: str) -> str:
+def card(prior: Prior, title: str, where: str, pictures: Sequence[tuple[str, str]] = (), limits: str = "") -> str:
+    """Returns the card of a prior in Markdown.
+
+    Args:
+        prior: The prior.
+        title: Its title.
+        where: How `prior=` names it.
+        pictures: Files of pictures and their captions.
+        limits: A paragraph on what it was measured to do, and what it cannot do.
+    """
+    about = prior.about
     encoder, data, training = about["encoder"], about.get("data", {}), about.get("training", {})
     code = "x".join(map(str, prior.code_shape))
-    use = shlex.join(["dgn-visualize", override("prior", f"hf:{repository}")])
+    use = shlex.join(["dgn-visualize", override("prior", where)])
     if not encoder["spec"]:
         use += " target=torchvision target.name=resnet50 target.weights=DEFAULT"
     elif not prior.encoder_tensors:
@@ -55,6 +66,9 @@ def _card(about: Mapping[str, Any], prior: Prior, pictures: list[tuple[str, str]
     if own is not None:
         use += f" {shlex.quote(override('generator.model', Path(own).name))}"
         loading = f', code=["{Path(own).name}"]'
+    shared = is_shared(where)
+    imported = "from dgn import Prior" if shared else "from dgn.prior import Prior, find_prior"
+    found = json.dumps(where) if shared else f"find_prior({json.dumps(where)})"
     config = {key: value for key, value in about.get("config", {}).items() if key not in _PRIVATE}
     count = f"{training['images']} images, " if "images" in training else ""
     lines = [
@@ -62,7 +76,7 @@ def _card(about: Mapping[str, Any], prior: Prior, pictures: list[tuple[str, str]
         "library_name: dgn",
         "tags: [feature-inversion, activation-maximization, generator-prior, interpretability]",
         "---",
-        f"# {repository}",
+        f"# {title}",
         "",
         f"A generator prior: {_painted(about)}; searched, it shows what the units of a network prefer to see "
         "([Nguyen et al. 2016](https://arxiv.org/abs/1605.09304)).",
@@ -76,19 +90,19 @@ def _card(about: Mapping[str, Any], prior: Prior, pictures: list[tuple[str, str]
         "",
         *_numbers(about.get("metrics", {})),
         "",
-        "## What it paints",
-        "",
+        *([limits, ""] if limits else []),
+        *(["## What it paints", ""] if pictures else []),
         *[line for name, caption in pictures for line in (f"![{caption}]({name})", "", f"*{caption}.*", "")],
         "## To use it",
         "",
-        "With `dgn`, the framework that made it, installed with its extra `hub`:",
+        f"With `dgn`, the framework that made it{', installed with its extra `hub`' if is_shared(where) else ''}:",
         "",
         *_block(use, "sh"),
         "",
         *_block(
-            f"""from dgn import Prior
+            f"""{imported}
 
-prior = Prior.load("hf:{repository}"{loading})
+prior = Prior.load({found}{loading})
 images = prior.decode(prior.sample(4))  # (4, 3, {prior.image_size}, {prior.image_size}), RGB in [0, 1]""",
             "python",
         ),

@@ -33,6 +33,7 @@ from dgn.prior.prior_file import (
     HEADER,
     check_finite,
     check_shapes,
+    halved,
     read_file,
     require,
     require_types,
@@ -183,8 +184,8 @@ class Prior:
         """
         self._offered.append(net)
 
-    def save(self, path: str | Path) -> None:
-        """Writes the prior file atomically."""
+    def save(self, path: str | Path, half: bool = False) -> None:
+        """Writes the prior file atomically. half: with matrices and filters in float16, in half the size."""
         tensors = {f"generator.{k}": v for k, v in self.generator.state_dict().items()}
         statistics = {k: v for k, v in vars(self.statistics).items() if isinstance(v, Tensor)}
         tensors |= {f"statistics.{k}": v for k, v in statistics.items()}
@@ -200,7 +201,7 @@ class Prior:
             header["code_model"] = self.code_model.spec()
         if self.noise is not None:
             header["noise"] = self.noise.spec()
-        write_whole(path, save(tensors, metadata={HEADER: json.dumps(header)}))
+        write_whole(path, save(halved(tensors) if half else tensors, metadata={HEADER: json.dumps(header)}))
 
     @classmethod
     @torch.inference_mode(False)  # weights made under it would be of no use to autograd

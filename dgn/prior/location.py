@@ -6,6 +6,7 @@ from dgn.errors import UserError
 from dgn.prior.code_prior import CodePrior
 from dgn.prior.generator_prior import Prior
 from dgn.prior.hub import fetch, is_shared
+from dgn.prior.packaged import packaged, packaged_names
 from dgn.runs.folders import CHECKPOINT, CODE_PRIOR, DEBUG, OUTPUTS, PRIOR
 from dgn.runs.programs import command, override
 
@@ -14,8 +15,9 @@ def find_prior(where: str | None, key: str = "prior") -> Path:
     """Finds the prior file or checkpoint that `prior=` or another key refers to.
 
     Args:
-        where: A prior file, a checkpoint, a run's folder (its prior, else its last checkpoint), `wandb:` or `hf:` and
-            a name there (`dgn.prior.hub`), or None for the newest prior under outputs/.
+        where: A prior file, a checkpoint, a run's folder (its prior, else its last checkpoint), the name of a prior in
+            the package (`dgn.prior.packaged`), `wandb:` or `hf:` and a name there (`dgn.prior.hub`), or None for the
+            newest prior under outputs/.
         key: The key, for messages.
 
     Raises:
@@ -38,7 +40,12 @@ def find_prior(where: str | None, key: str = "prior") -> Path:
                 return path / name
         raise UserError(f"{key}={where}: neither {PRIOR} nor {CHECKPOINT} is in that folder; give a run's folder")
     if not path.is_file():
-        raise UserError(f"{key}={where}: no such file or folder; give a prior file, a checkpoint or a run's folder")
+        if (shipped := packaged(where)) is not None:
+            return shipped
+        names = "".join(f", or {name}" for name in packaged_names())
+        raise UserError(
+            f"{key}={where}: no such file or folder; give a prior file, a checkpoint or a run's folder{names}"
+        )
     return path
 
 

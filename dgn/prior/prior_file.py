@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -32,12 +33,35 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
                 raise UserError(
                     f"{path} is a prior of format {version!r}; this version of dgn reads formats up to {FORMAT}"
                 )
-            # Copies: a view of the file is not aligned, and on such memory some kernels add in another order.
-            return header, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
+            return header, {name: _whole(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         raise UserError(f"{path} is truncated or not a prior file: {error}") from None
     except (ValueError, OSError) as error:
         raise UserError(f"{path} cannot be read as a prior: {error}") from None
+
+
+def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the tensors of a prior with matrices and filters in float16.
+
+    Tensors of one dimension, such as means, are unchanged, and so is the encoder, which is known by its fingerprint.
+
+    Raises:
+        UserError: If a value is beyond the range of float16.
+    """
+    half = dict(tensors)
+    for name, tensor in tensors.items():
+        if tensor.dtype == torch.float32 and tensor.ndim > 1 and not name.startswith("encoder."):
+            half[name] = tensor.half()
+    check_finite("the file in half precision", half)
+    return half
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """A tensor in float32, if the file holds it in float16. Networks compute in float32 whatever the file holds.
+
+    It is a copy: a view of the file is not aligned, and on such memory some kernels add in another order.
+    """
+    return tensor.float() if tensor.dtype == torch.float16 else tensor.clone()
 
 
 def read_about(path: Path) -> dict[str, Any]:

@@ -20,10 +20,12 @@ from dgn.training.distributed import processes
 
 log = logging.getLogger(__name__)
 
-Name = Literal["32-true", "bf16-mixed"]
+Name = Literal["32-true", "bf16-mixed", "bf16-trained"]
 FULL: Name = "32-true"
 LOW: Name = "bf16-mixed"
-_NAMES: dict[str, Name] = {"32": FULL, "32-true": FULL, "bf16": LOW, "bf16-mixed": LOW}
+TRAINED: Name = "bf16-trained"
+"""bf16 in the networks that are trained, float32 in encoder and comparator."""
+_NAMES: dict[str, Name] = {"32": FULL, "32-true": FULL, "bf16": LOW, "bf16-mixed": LOW, "bf16-trained": TRAINED}
 """Lightning's names, and ours."""
 SECONDS, ROUNDS = 4.0, 5
 """How long `MeasuredPrecision` measures, and how often at most. Each precision is measured at least once."""
@@ -88,14 +90,16 @@ class MeasuredPrecision(pl.Callback):
             return
         with _unchanged(pl_module):
             part = next(iter(parts(batch, pl_module.learning.accumulate)))
-            full, low = fastest(lambda: pl_module.rehearse(part), pl_module.device, self.measure)
-        self.plugin.precision = self.chosen = LOW if low <= GAIN * full else FULL
+            times = fastest(lambda: pl_module.rehearse(part), pl_module.device, self.measure)
+        quickest = min((LOW, TRAINED), key=times.__getitem__)
+        self.plugin.precision = self.chosen = quickest if times[quickest] <= GAIN * times[FULL] else FULL
         log.info(
-            "Training in %s: forward and backward passes of a batch take %.3g s in float32 and %.3g s in bf16 "
-            "(trainer.precision=32-true or bf16-mixed sets it)",
+            "Training in %s: forward and backward passes of a batch take %.3g s in float32, %.3g s in bf16, and %.3g s "
+            "with encoder and comparator in float32 (trainer.precision=32-true, bf16-mixed or bf16-trained sets it)",
             self.chosen,
-            full,
-            low,
+            times[FULL],
+            times[LOW],
+            times[TRAINED],
         )
 
 
@@ -103,14 +107,14 @@ def fastest(
     passes: Callable[[], None],
     device: torch.device,
     measure: Callable[[Callable[[], None], torch.device], float],
-) -> tuple[float, float]:
-    """Returns the least seconds that passes take in float32 and in bf16.
+) -> dict[Name, float]:
+    """Returns the least seconds that passes take in each precision.
 
-    Both are measured in turn, so that other processes on the machine slow both, and after a first pass that is not
+    They are measured in turn, so that other processes on the machine slow all, and after a first pass that is not
     counted unless it takes long. Of several processes, the slowest counts.
     """
     began = time.perf_counter()
-    times: dict[Name, list[float]] = {FULL: [], LOW: []}
+    times: dict[Name, list[float]] = {FULL: [], LOW: [], TRAINED: []}
     for _ in range(1 + ROUNDS):
         for name, measured in times.items():
             with computing_in(name):
@@ -118,11 +122,10 @@ def fastest(
         if _any_process_is_late(time.perf_counter() - began > SECONDS, device):
             break
     kept = {name: measured[1:] or measured for name, measured in times.items()}
-    slowest = torch.tensor([min(kept[FULL]), min(kept[LOW])], dtype=torch.float32, device=device)
+    slowest = torch.tensor([min(measured) for measured in kept.values()], dtype=torch.float32, device=device)
     if processes()[1] > 1:
         dist.all_reduce(slowest, dist.ReduceOp.MAX)
-    full, low = slowest.tolist()
-    return full, low
+    return dict(zip(kept, slowest.tolist(), strict=True))
 
 
 def seconds_of(function: Callable[[], None], device: torch.device) -> float:
@@ -137,12 +140,12 @@ def seconds_of(function: Callable[[], None], device: torch.device) -> float:
 @contextmanager
 def computing_in(precision: Name) -> Iterator[None]:
     """Context in which the layers of networks compute in a precision."""
-    with low_precision(torch.bfloat16 if precision == LOW else None):
+    with low_precision(None if precision == FULL else torch.bfloat16, fixed=precision == LOW):
         yield
 
 
 def resolve_precision(precision: str | int, accelerator: str = "auto") -> Name | None:
-    """Returns the precision to train in, "bf16-mixed" or "32-true"; None: it is to be measured.
+    """Returns the precision to train in, one of `Name`; None: it is to be measured.
 
     `auto` is measured on GPUs of compute capability 8 or higher and on CPUs with AMX or AVX512-BF16. Elsewhere it is
     "32-true", as on mps: emulated bf16 is slower than float32.
@@ -157,9 +160,9 @@ def resolve_precision(precision: str | int, accelerator: str = "auto") -> Name |
     if str(precision).startswith("16"):
         raise UserError(
             f"trainer.precision={precision}: float16 would need scaled losses, which the training steps do not have; "
-            f"give {LOW} (any processor, and GPUs from compute capability 8), {FULL} or auto"
+            f"give {LOW} or {TRAINED} (any processor, and GPUs from compute capability 8), {FULL} or auto"
         )
-    raise UserError(f"trainer.precision={precision} is not known; give auto, {LOW} or {FULL}")
+    raise UserError(f"trainer.precision={precision} is not known; give auto, {LOW}, {TRAINED} or {FULL}")
 
 
 def precision_plugin(precision: str | int, accelerator: str = "auto") -> tuple[OwnLayers, list[pl.Callback]]:

@@ -32,5 +32,12 @@ def test_tokens_are_read_at_even_distances_of_depth(blocks):
     assert max(b - a for a, b in itertools.pairwise(places)) <= -(-blocks // 4)
 
 
+def test_maps_with_a_border_around_them_are_left_out():
+    net = layers(("a", (8, 32, 32)), ("b", (8, 16, 16)), ("c", (8, 8, 8)), ("d", (8, 4, 4)))
+    padded = {name: Layer(name, shape, "ZeroPad2d", name) for name, shape in (("pad", (8, 11, 11)), ("end", (8, 6, 6)))}
+    order = ["a", "b", "pad", "c", "d", "end", OUTPUT]
+    assert spread_maps({name: (net | padded)[name] for name in order}) == ["a", "b", "c", "d"]
+
+
 def test_a_network_without_maps_has_none():
     assert spread_maps(layers(("fc", (20,)))) == []

@@ -61,6 +61,17 @@ def test_layers_of_networks_compute_in_low_precision_and_give_float32(lowered):
         torch.testing.assert_close(activations[layer], values, rtol=0.05, atol=0.05 * float(values.abs().max()))
 
 
+def test_fixed_networks_may_stay_in_float32():
+    images = torch.rand(2, 3, 32, 32)
+    net, generator = FeatureNet(network(), InputSpace(size=(32, 32)), "net"), UpconvGenerator((16,), 32, width=0.05)
+    seen, drawn = computed_in(net.network), computed_in(generator)
+    with low_precision(torch.bfloat16, fixed=False):
+        net(images, ["6"])
+        generator(torch.rand(2, 16))
+    assert set(seen) == {torch.float32}
+    assert set(drawn) == {torch.bfloat16}
+
+
 def test_everything_else_is_float32_and_the_same(lowered):
     torch.manual_seed(0)
     images, others = torch.rand(4, 3, 24, 24), torch.rand(4, 3, 24, 24)

@@ -53,6 +53,17 @@ def test_each_image_is_seen_in_the_same_views_in_every_epoch_and_these_differ():
     assert sum(torch.equal(seen[2 * i], seen[2 * i + 1]) for i in range(COUNT)) < COUNT / 2
 
 
+def test_a_single_view_is_the_image_without_augmentation_in_every_epoch():
+    images, net = data(), network()
+    cache = open_code_cache(images, 1, FixedNetworks(net, "3", None, LAYERS), LAYERS)
+    stream = Stream(images.views, images.seed)
+    for n in range(3 * COUNT):
+        image, (_, row) = stream[n]
+        assert torch.equal(image, images.train_source.whole(row)[0])
+        expected = net(image[None].float().div(255), ["3"])["3"]
+        torch.testing.assert_close(cache(torch.tensor([row]))[0], expected)
+
+
 @pytest.mark.parametrize("own_comparator", [False, True])
 def test_what_is_read_is_what_the_networks_compute(own_comparator):
     images, net = data(), network()

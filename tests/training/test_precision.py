@@ -20,7 +20,14 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize(
     ("asked", "name"),
-    [("32-true", "32-true"), (32, "32-true"), ("32", "32-true"), ("bf16", "bf16-mixed"), ("bf16-mixed", "bf16-mixed")],
+    [
+        ("32-true", "32-true"),
+        (32, "32-true"),
+        ("32", "32-true"),
+        ("bf16", "bf16-mixed"),
+        ("bf16-mixed", "bf16-mixed"),
+        ("bf16-trained", "bf16-trained"),
+    ],
 )
 def test_lightnings_names_are_known(asked, name):
     assert resolve_precision(asked) == name
@@ -58,31 +65,38 @@ def test_lightning_trains_in_it_and_validates_in_float32():
         assert rule._layer_dtype is None
 
 
-class Clock:
-    """Says how long passes take, by the precision in which they run; counts them."""
+FULL, LOW, TRAINED = (None, True), (torch.bfloat16, True), (torch.bfloat16, False)
 
-    def __init__(self, full: float, low: float, first: float = 0.0) -> None:
-        self.times, self.first, self.order = {None: full, torch.bfloat16: low}, first, []
+
+class Clock:
+    """Says how long passes take, by the precision in which they run; counts them.
+
+    trained: in bf16 with encoder and comparator in float32.
+    """
+
+    def __init__(self, full: float, low: float, trained: float = 9.0, first: float = 0.0) -> None:
+        self.times, self.first, self.order = {FULL: full, LOW: low, TRAINED: trained}, first, []
 
     def __call__(self, passes, device):
         passes()
-        name = rule._layer_dtype
+        name = (rule._layer_dtype, rule._layer_dtype is None or rule._fixed_too)
         self.order.append(name)
         return self.times[name] + (self.first if self.order.count(name) == 1 else 0.1 * len(self.order))
 
 
 def test_precisions_are_measured_in_turn_and_the_first_pass_does_not_count():
-    clock = Clock(1.0, 2.0, first=100.0)
-    full, low = fastest(lambda: None, CPU, clock)
-    assert clock.order == [None, torch.bfloat16] * (1 + precision.ROUNDS)
-    assert (full, low) == pytest.approx((1.3, 2.4))  # the least of the others
+    clock = Clock(1.0, 2.0, 3.0, first=100.0)
+    times = fastest(lambda: None, CPU, clock)
+    assert clock.order == [FULL, LOW, TRAINED] * (1 + precision.ROUNDS)
+    assert list(times) == ["32-true", "bf16-mixed", "bf16-trained"]
+    assert list(times.values()) == pytest.approx([1.4, 2.5, 3.6])  # the least of the others
 
 
 def test_a_slow_network_is_measured_once_in_each(monkeypatch):
     monkeypatch.setattr(precision, "SECONDS", 0.0)
-    clock = Clock(1.0, 2.0, first=100.0)
-    assert fastest(lambda: None, CPU, clock) == (101.0, 102.0)
-    assert len(clock.order) == 2
+    clock = Clock(1.0, 2.0, 3.0, first=100.0)
+    assert list(fastest(lambda: None, CPU, clock).values()) == [101.0, 102.0, 103.0]
+    assert len(clock.order) == 3
 
 
 def test_of_several_processes_the_slowest_counts_and_all_end_together(monkeypatch):
@@ -91,31 +105,37 @@ def test_of_several_processes_the_slowest_counts_and_all_end_together(monkeypatc
     def all_reduce(tensor, operation):
         assert operation == torch.distributed.ReduceOp.MAX
         reduced.append(tensor.clone())
-        tensor.copy_(torch.maximum(tensor, torch.tensor([3.0, 1.0]) if tensor.ndim else torch.tensor(1.0)))
+        tensor.copy_(torch.maximum(tensor, torch.tensor([3.0, 1.0, 4.0]) if tensor.ndim else torch.tensor(1.0)))
 
     monkeypatch.setattr(precision, "processes", lambda: (1, 2))
     monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
-    clock = Clock(1.0, 2.0)
-    assert fastest(lambda: None, CPU, clock) == (3.0, 2.0)
-    assert len(clock.order) == 2  # the other process was late
+    clock = Clock(1.0, 2.0, 3.0)
+    assert fastest(lambda: None, CPU, clock) == {"32-true": 3.0, "bf16-mixed": 2.0, "bf16-trained": 4.0}
+    assert len(clock.order) == 3  # the other process was late
     assert len(reduced) == 2
 
 
 @pytest.mark.parametrize(
-    ("full", "low", "chosen"), [(1.0, 0.5, "bf16-mixed"), (0.5, 1.0, "32-true"), (1, 1, "32-true")]
+    ("full", "low", "trained", "chosen"),
+    [
+        (1.0, 0.5, 9.0, "bf16-mixed"),
+        (0.5, 1.0, 9.0, "32-true"),
+        (1, 1, 1, "32-true"),
+        (2.0, 3.0, 1.0, "bf16-trained"),
+    ],
 )
-def test_the_faster_one_is_chosen_and_measuring_changes_nothing(caplog, full, low, chosen):
+def test_the_faster_one_is_chosen_and_measuring_changes_nothing(caplog, full, low, trained, chosen):
     caplog.set_level(logging.INFO)
     torch.manual_seed(0)
     module = Classification(mini_resnet(classes=4), Learning(torch.optim.SGD, lambda optimizer: None, accumulate=2))
     batch = torch.rand(4, 3, 64, 64), torch.arange(4)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     state = torch.get_rng_state()
-    callback = MeasuredPrecision(OwnLayers(None), Clock(full, low))
+    callback = MeasuredPrecision(OwnLayers(None), Clock(full, low, trained))
     callback.on_train_batch_start(None, module, batch, 0)
     assert callback.plugin.precision == chosen
     assert f"Training in {chosen}: forward and backward passes of a batch take" in caplog.text
-    assert "trainer.precision=32-true or bf16-mixed sets it" in caplog.text
+    assert "trainer.precision=32-true, bf16-mixed or bf16-trained sets it" in caplog.text
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
     assert all(parameter.grad is None for parameter in module.parameters())
