@@ -49,6 +49,8 @@ class KeptTrainings:
         self, config: Mapping[str, Any], encoder: FeatureNet, priors: Sequence[Prior], device: torch.device
     ) -> None:
         self.config, self.encoder, self.given, self.device = config, encoder, list(priors), device
+        self.encoder_steps: int = config["encoder_steps"]
+        self.prior_steps: int = config["prior_steps"]
 
     def prior(
         self,
@@ -66,7 +68,7 @@ class KeptTrainings:
             for prior in self.given:
                 if self.encoder.layer(prior.layer).name == layer and prior.encoder_is(self.encoder):
                     return prior
-        steps = steps or self.config["prior_steps"]
+        steps = steps or self.prior_steps
         encoder = dict(self.config["encoder"]) | {"layer": asked if layer is None else layer}
         if weights is not None:
             encoder |= {"weights": weights, "classes": "auto", "labels": None}
@@ -86,7 +88,7 @@ class KeptTrainings:
         snapshots: Sequence[int] = (),
     ) -> Trained:
         """Returns a network that was fitted to the images."""
-        steps = steps or self.config["encoder_steps"]
+        steps = steps or self.encoder_steps
         chooses = any(setting.startswith("encoder=") for setting in settings)
         values = self._values(["task=encoder", *self.config["encoder_settings"], *settings], seed, steps)
         own = {"seed": seed, "weights": None, "classes": "data", "labels": None}

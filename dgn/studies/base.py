@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from dgn.am.setting import resized
 from dgn.studies.lab import Lab
 from dgn.studies.verdicts import Statement
 
@@ -104,3 +106,10 @@ class Study(ABC):
     @abstractmethod
     def statements(self, numbers: Numbers) -> list[Statement]:
         """Returns the parts of the claim, from the numbers of all seeds: the rule of the verdict."""
+
+
+def side_by_side(name: str, columns: Mapping[str, Tensor], rows: Sequence[str], caption: str) -> Figure:
+    """Returns a figure of columns of images, each (rows, 3, h, w), all resized to the largest."""
+    size = max((images.shape[-2], images.shape[-1]) for images in columns.values())
+    sized = [resized(images.float(), size) for images in columns.values()]
+    return Figure(name, torch.stack(sized, 1).flatten(0, 1), list(rows), list(columns), caption)

@@ -11,6 +11,7 @@ from dgn.am.method import Method
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.language import parse_units
 from dgn.am.preferred import Preferred
+from dgn.am.starts import Starts
 from dgn.data.datamodule import ImageData
 from dgn.data.reference import Reference
 from dgn.errors import UserError
@@ -28,7 +29,15 @@ from dgn.visualization.starts import near_real, start_images
 
 
 class Trainings(Protocol):
-    """Trains networks as train.py does, keeps them, and resumes what was interrupted."""
+    """Trains networks as train.py does, keeps them, and resumes what was interrupted.
+
+    Attributes:
+        encoder_steps: the steps of a classifier's training.
+        prior_steps: the steps of a prior's training.
+    """
+
+    encoder_steps: int
+    prior_steps: int
 
     def prior(
         self,
@@ -206,6 +215,11 @@ class Lab:
             places = start_images(target, objectives, self.reference)
             starts = near_real(target, approach.prior, places, settings.shifted_seeds, self.reference)
         return search(approach, target, objectives, settings, self.data, starts).preferred
+
+    def search_from(self, starts: Starts, objectives: Sequence[Objective], seeds: Sequence[int], prior: Prior) -> Preferred:
+        """Searches preferred images that start at given codes: those of each objective, by the seed."""
+        approach = Approach(self.methods("dgn_am_short", self.budget.steps), prior, "", "facets")
+        return search(approach, self.target, objectives, SearchSettings(list(seeds)), self.data, starts).preferred
 
     def verdicts(self, images: Tensor, wanted: Sequence[Sequence[str]], judge: FeatureNet | None = None) -> list[Verdict]:
         """Returns the judge's verdict on each image; wanted: the labels that each may have."""

@@ -9,7 +9,7 @@ import torch
 from dgn.data.modified import alter
 from dgn.metrics.kinds import KindJudge, fit_kind_judge
 from dgn.metrics.repetition import repetition
-from dgn.studies.base import Figure, Measurement, Numbers, Study
+from dgn.studies.base import Measurement, Numbers, Study, side_by_side
 from dgn.studies.lab import Lab
 from dgn.studies.verdicts import Statement, statement
 
@@ -40,22 +40,18 @@ class Layers(Study):
         objectives = lab.units()
         judge = _whole_or_shuffled(lab, self.shuffled_images)
         numbers: dict[str, float] = {"judge of coherence/accuracy": judge.accuracy}
-        columns = []
+        columns: dict[str, torch.Tensor] = {}
         for kind, layers in (("map", convolutional), ("vector", connected)):
             of_kind = []
             for layer in layers:
                 found = lab.search(objectives, seed, lab.trainings.prior(layer))
                 numbers |= _scores(layer, found.images, judge) | {f"{layer}/recognized": lab.recognized(found)}
-                columns.append((layer, found.images))
+                columns[layer] = found.images
                 of_kind.append(found.images)
             numbers |= _scores(f"{kind} codes", torch.cat(of_kind), judge)
         numbers |= _scores("real images", lab.real("val")[0], judge)
-        images = torch.stack([images for _, images in columns], 1).flatten(0, 1)
-        figure = Figure(
-            "layers", images, [o.label for o in objectives], [name for name, _ in columns],
-            "Preferred images of the same units through priors of different layers.",
-        )  # fmt: skip
-        return Measurement(numbers, [figure])
+        caption = "Preferred images of the same units through priors of different layers."
+        return Measurement(numbers, [side_by_side("layers", columns, [o.label for o in objectives], caption)])
 
     def statements(self, numbers: Numbers) -> list[Statement]:
         return [
