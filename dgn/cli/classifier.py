@@ -33,8 +33,8 @@ def fit_classifier(
 ) -> Path:
     """Fits config.encoder to config.data; returns the path of encoder.safetensors.
 
-    Writes encoder.safetensors (weights, labels, config and metrics), metrics.json and the checkpoint into the folder, and
-    snapshots/STEP.safetensors after each of config.snapshots.
+    Writes encoder.safetensors (weights, labels, config and metrics), metrics.json, the checkpoint, and after each step
+    of config.snapshots snapshots/STEP.safetensors into the folder.
 
     Args:
         config: The config of task=encoder.

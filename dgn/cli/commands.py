@@ -1,4 +1,4 @@
-"""The programs dgn-train, dgn-visualize, dgn-compare, dgn-study and dgn-toolbox; train.py and the others call the same."""
+"""The programs dgn-train, dgn-visualize, ...; train.py and the other files at the top of a checkout call the same."""
 
 from pathlib import Path
 

@@ -52,6 +52,12 @@ class KeptTrainings:
         self.encoder_steps: int = config["encoder_steps"]
         self.prior_steps: int = config["prior_steps"]
 
+    def given_for(self, layer: str) -> Prior | None:
+        """Returns the prior of `prior=` that inverts a layer of the encoder; None if there is none."""
+        name = self.encoder.layer(layer).name
+        inverting = [p for p in self.given if p.encoder_is(self.encoder) and self.encoder.layer(p.layer).name == name]
+        return inverting[0] if inverting else None
+
     def prior(
         self,
         layer: str | None = None,
@@ -63,13 +69,13 @@ class KeptTrainings:
     ) -> Prior:
         """Returns a prior; one of `prior=` if it is the encoder's, and nothing but the layer is asked for."""
         asked = self.config["encoder"]["layer"] if layer is None else layer
-        layer = self.encoder.layer(self.encoder.code_layer() if asked == "auto" else asked).name
-        if not settings and data is None and weights is None:
-            for prior in self.given:
-                if self.encoder.layer(prior.layer).name == layer and prior.encoder_is(self.encoder):
-                    return prior
-        steps = steps or self.prior_steps
-        encoder = dict(self.config["encoder"]) | {"layer": asked if layer is None else layer}
+        plain_prior = not settings and data is None and weights is None
+        given = self.given_for(self.encoder.code_layer() if asked == "auto" else asked)
+        if given is not None and plain_prior and steps is None:
+            return given
+        is_own = layer is None and plain_prior
+        steps = steps or (self.config["own_prior_steps"] if is_own else self.prior_steps)
+        encoder = {**self.config["encoder"], "layer": asked}
         if weights is not None:
             encoder |= {"weights": weights, "classes": "auto", "labels": None}
         values = self._values(["task=prior", "code_model=none", *self.config["prior_settings"], *settings], seed, steps)

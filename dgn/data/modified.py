@@ -97,7 +97,9 @@ def of_classes(data: ImageData, part: int, parts: int = 2) -> ImageData:
     """
     kept = [i for i in range(len(data.classes)) if i % parts == part]
     if not kept:
-        raise UserError(f"part {part} of {parts} of {len(data.classes)} classes is empty; give images with more classes")
+        raise UserError(
+            f"part {part} of {parts} of {len(data.classes)} classes is empty; give images with more classes"
+        )
     names = tuple(data.classes[i] for i in kept)
     return _with(data, lambda source: _OfClasses(source, kept), names)
 
@@ -131,7 +133,8 @@ def _with(data: ImageData, wrap: Callable[[Any], Dataset], classes: Sequence[str
     sources: list[Any] = [wrap(data.train_source), wrap(data.val_source)]
     for source in sources:
         source.classes = tuple(classes)
-    return ImageData(*sources, data.image_size, data.batch_size, data.num_workers, len(data.val_indices), data.seed)
+    size, batch, workers = data.image_size, data.batch_size, data.num_workers
+    return ImageData(sources[0], sources[1], size, batch, workers, len(data.val_indices), data.seed)
 
 
 class _Changed(Dataset):

@@ -1,7 +1,7 @@
 """A classifier of kinds of images, such as whole and shuffled ones, on a network's features at coarse positions.
 
-Features of several layers are averaged over a grid of 4 x 4 positions, so that the classifier sees what is where, and fine
-detail as well as content. It is a logistic regression, whose accuracy on held-out images shows how reliable it is.
+Features of several layers are averaged over a grid of 4 x 4 positions, so that the classifier sees what is where, and
+fine detail as well as content. It is a logistic regression, whose accuracy on held-out images shows how reliable it is.
 """
 
 from collections.abc import Mapping

@@ -31,9 +31,10 @@ class Architectures(Study):
     source = "DGN-AM 3.3"
     claim = "The more a network differs from the encoder of the prior, the worse are its pictures."
     measured = (
-        "For every target: the distance from the encoder, 1 minus linear CKA of the features that enter the classifier, "
-        "over real images; the Frechet distance of its preferred images from real images of the same classes in the "
-        "judge's features; and the share recognized. Over targets, the rank correlation of distance with each."
+        "For every target: the distance from the encoder, 1 minus linear CKA of the features that enter the "
+        "classifier, over real images; the Frechet distance of its preferred images from real images of the same "
+        "classes in the judge's features; and the share recognized. Over targets, the rank correlation of distance "
+        "with each."
     )
 
     def measure(self, lab: Lab, seed: int) -> Measurement:

@@ -26,9 +26,10 @@ class Canonical(Study):
     source = "DGN-AM S5"
     claim = "Pictures from unusual views reflect the unit: units that have seen varied poses give varied poses."
     measured = (
-        "A network with twice the classes: upright, and the same turned by 0, 90, 180 or 270 degrees at random. A judge of "
-        "poses, fitted to real images turned by each, names the pose of every picture. Turned: the share of pictures that "
-        "are not upright (0 and 3/4 in the data). Spread: the entropy of the poses in bits (0 and 2 in the data)."
+        "A network with twice the classes: upright, and the same turned by 0, 90, 180 or 270 degrees at random. A "
+        "judge of poses, fitted to real images turned by each, names the pose of every picture. Turned: the share of "
+        "pictures that are not upright (0 and 3/4 in the data). Spread: the entropy of the poses in bits (0 and 2 in "
+        "the data)."
     )
 
     def measure(self, lab: Lab, seed: int) -> Measurement:
@@ -42,7 +43,7 @@ class Canonical(Study):
         numbers |= {"upright classes/turned in the data": 0.0, "varied classes/turned in the data": 0.75}
         numbers |= {"upright classes/spread in the data": 0.0, "varied classes/spread in the data": 2.0}
         numbers["judge of poses/accuracy"] = judge.accuracy
-        columns = {}
+        columns: dict[str, Tensor] = {}
         for name, images in (("upright", upright), ("varied", varied)):
             columns |= {f"{name} · {i + 1}": images[i :: self.per_unit] for i in range(self.per_unit)}
         caption = "Preferred images of classes seen upright, and of the same classes seen in any pose."
@@ -69,7 +70,7 @@ def _pose_judge(lab: Lab, count: int) -> KindJudge:
     for split in ("train", "val"):
         images = lab.real(split)[0][:count]
         sets.append({pose: torch.rot90(images, turns, (2, 3)) for turns, pose in enumerate(_POSES)})
-    return fit_kind_judge(lab.judge, *sets)
+    return fit_kind_judge(lab.judge, sets[0], sets[1])
 
 
 def _entropy(names: list[str]) -> float:

@@ -27,21 +27,22 @@ class Datasets(Study):
     source = "DGN-AM 3.2"
     claim = "A prior generalizes to networks of the same architecture that were trained on other data."
     measured = (
-        "An encoder and a prior see every other class only. Targets of the same architecture: that encoder itself (own "
-        "data); a network trained on the other classes; one trained on outline drawings of all classes. Recognized: the "
-        "share of pictures whose class is the judge's first (the judge is trained on all classes, in the regular style). "
-        "By chance: the share of pictures of the same target that the judge takes for the class of another unit."
+        "An encoder and a prior see every other class only. Targets of the same architecture: that encoder itself "
+        "(own data); a network trained on the other classes; one trained on outline drawings of all classes. "
+        "Recognized: the share of pictures whose class is the judge's first (the judge is trained on all classes, in "
+        "the regular style). By chance: the share of pictures of the same target that the judge takes for the class "
+        "of another unit."
     )
 
     def measure(self, lab: Lab, seed: int) -> Measurement:
         own = lab.trainings.classifier(data=_HALF)
         prior = lab.trainings.prior(data=_HALF, weights=own.path)
-        targets = {"own data": (own.net, None)}
+        targets: dict[str, tuple[FeatureNet, FeatureNet | None]] = {"own data": (own.net, None)}
         targets["other classes"] = (lab.trainings.classifier(data=_OTHER_HALF).net, None)
         targets["outline drawings"] = (lab.trainings.classifier(data=_OUTLINES).net, None)
         for name, settings in (self.others or {}).items():
-            target, judge = (lab.trainings.classifier(data=settings, seed=n).net for n in range(2))
-            targets[name] = (target, judge)  # type: ignore[assignment]
+            nets = [lab.trainings.classifier(data=settings, seed=n).net for n in range(2)]
+            targets[name] = (nets[0], nets[1])
         numbers: dict[str, float] = {}
         columns: dict[str, Tensor] = {}
         rows: list[str] = []
@@ -54,7 +55,9 @@ class Datasets(Study):
             rows = [f"{row} · {label}" for row, label in zip(rows, labels, strict=False)] if rows else labels
         shown = min(len(images) for images in columns.values())
         columns = {name: images[:shown] for name, images in columns.items()}
-        caption = "Preferred images through one prior, of targets trained on its data and on others (classes by column)."
+        caption = (
+            "Preferred images through one prior, of targets trained on its data and on others (classes by column)."
+        )
         return Measurement(numbers, [side_by_side("datasets", columns, rows[:shown], caption)])
 
     def statements(self, numbers: Numbers) -> list[Statement]:
@@ -77,9 +80,7 @@ class Datasets(Study):
         return statements
 
 
-def _scores(
-    lab: Lab, images: Tensor, objectives: list[Objective], judge: FeatureNet | None
-) -> dict[str, float]:
+def _scores(lab: Lab, images: Tensor, objectives: list[Objective], judge: FeatureNet | None) -> dict[str, float]:
     """Returns the shares of images recognized as their own class, and as that of another unit."""
     wanted = [o.wanted for o in objectives]
     own = lab.verdicts(images, wanted, judge)
@@ -87,5 +88,3 @@ def _scores(
     for shift in range(1, len(wanted)):
         by_chance += [bool(v.top(1)) for v in lab.verdicts(images, [*wanted[shift:], *wanted[:shift]], judge)]
     return {"recognized": share([bool(v.top(1)) for v in own]), "by chance": share(by_chance)}
-
-

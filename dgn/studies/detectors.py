@@ -25,7 +25,7 @@ _SHOWN = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Detectors(Study):
-    """Keys: the layer, a map ("auto": the target's deepest main one), how many of its units, images with known parts."""
+    """Keys: the layer, a map ("auto": the target's deepest main one), the number of its units, images with parts."""
 
     layer: str = "auto"
     count: int = 24
@@ -36,11 +36,11 @@ class Detectors(Study):
     claim = "Object detectors emerge in hidden units, and pictures show what they detect."
     varies = "which units are taken, and the noise in which searches start"
     measured = (
-        "Where things and their halves are is known exactly for doodles; for other images, the whole image of a class counts "
-        "as its part. Every unit is named by the part with which its activation (the highest 5%) overlaps most. Detectors: "
-        "the share of units with an overlap of at least 0.04, and the mean overlap, also of the same network with random "
-        "weights. Names from pictures: the judge's label of the preferred image; agreement is how often it is the class of "
-        "the part, and by chance is the same with the names exchanged among the units."
+        "Where things and their halves are is known exactly for doodles; for other images, the whole image of a class "
+        "counts as its part. Every unit is named by the part with which its activation (the highest 5%) overlaps "
+        "most. Detectors: the share of units with an overlap of at least 0.04, and the mean overlap, also of the same "
+        "network with random weights. Names from pictures: the judge's label of the preferred image; agreement is how "
+        "often it is the class of the part, and by chance is the same with the names exchanged among the units."
     )
 
     def measure(self, lab: Lab, seed: int) -> Measurement:
@@ -68,11 +68,11 @@ class Detectors(Study):
         notes = describe_units(NoteSettings(3, True), lab.target, objectives[:_SHOWN], lab.reference)
         for n in range(3):
             columns[f"real {n + 1}"] = torch.stack([_masked(notes[str(o)].real[n]) for o in objectives[:_SHOWN]])
-        best = overlaps["trained"].amax(1).tolist()
-        rows = [f"{u} {n} ({v:.2f})" for u, n, v in zip(units[:_SHOWN], by_overlap, best, strict=False)]
+        overlap = overlaps["trained"].amax(1).tolist()
+        rows = [f"{u} {n} ({v:.2f})" for u, n, v in zip(units[:_SHOWN], by_overlap, overlap, strict=False)]
         caption = (
-            "Units with the part that they overlap with most; their preferred image; real images that excite them most, "
-            "dimmed where the unit does not respond."
+            "Units with the part that they overlap with most; their preferred image; real images that excite them "
+            "most, dimmed where the unit does not respond."
         )
         return Measurement(numbers, [side_by_side("detectors", columns, rows, caption)])
 
@@ -124,5 +124,3 @@ def _masked(image: object) -> Tensor:
     picture: Tensor = image.image.float()  # type: ignore[attr-defined]
     mask = image.mask  # type: ignore[attr-defined]
     return picture if mask is None else picture * (0.25 + 0.75 * mask.float())
-
-

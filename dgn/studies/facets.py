@@ -10,6 +10,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from dgn.am.objectives.algebra import Objective
+from dgn.data.reference import Reference
 from dgn.metrics.facet_count import facet_count
 from dgn.metrics.features import extract_features
 from dgn.metrics.top_images import TopImages, at_input, crop, top_images
@@ -22,6 +23,7 @@ from dgn.visualization.settings import FacetSettings
 from dgn.visualization.unit_notes import single_unit
 
 _SIDE = 64
+_OF_CLASS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +41,14 @@ class Facets(Study):
     varies = "which units of a layer are taken, and the clustering"
     measured = (
         "For every unit, the parts of real images (at its receptive field) that excite it most. Facets: the number of "
-        "clusters among these parts in the judge's features, by the gap statistic. Spread: the mean distance between two "
-        "of the parts in these features, relative to that of two parts of the layer at random."
+        "clusters among these parts in the judge's features, by the gap statistic. Spread: the mean distance between "
+        "two of the parts in these features, relative to that of two parts of the layer at random."
     )
 
     def measure(self, lab: Lab, seed: int) -> Measurement:
-        layers = [*lab.maps(), *lab.vectors(), lab.target.class_layer()] if isinstance(self.layers, str) else self.layers
+        layers = (
+            [*lab.maps(), *lab.vectors(), lab.target.class_layer()] if isinstance(self.layers, str) else self.layers
+        )
         numbers: dict[str, float] = {}
         curve: list[float] = []
         images = lab.real("train")[0]
@@ -77,12 +81,16 @@ class Facets(Study):
     def _shown(self, lab: Lab, seed: int) -> Figure:
         """Returns preferred images of class units, one from each of two facets, and the facets' mean images."""
         objectives, prior = lab.units(count=4), lab.trainings.prior()
-        facets = find_unit_facets(FacetSettings(2, seed=seed), lab.target, objectives, lab.reference)
+        reference = Reference(lab.data, max(lab.budget.images, _OF_CLASS * len(lab.data.classes)))
+        facets = find_unit_facets(FacetSettings(2, seed=seed), lab.target, objectives, reference)
         starts = starts_in_facets(facets, prior)
         columns: dict[str, Tensor] = {}
         for n in range(2):
             found = [lab.search_from(starts, [o], [n], prior).images[0] for o in objectives]
-            real = [facets[o].images[facets[o].clustering.facets[n % len(facets[o].clustering.facets)].members[0]] for o in objectives]
+            real = [
+                facets[o].images[facets[o].clustering.facets[n % len(facets[o].clustering.facets)].members[0]]
+                for o in objectives
+            ]
             columns |= {f"facet {n + 1} · real": torch.stack(real), f"facet {n + 1} · preferred": torch.stack(found)}
         caption = "Two facets of class units: the most typical real image, and the search from the facet's mean code."
         return side_by_side("facets", columns, [o.label for o in objectives], caption)
@@ -114,5 +122,3 @@ def _correlations(numbers: Numbers, figure: str) -> np.ndarray:
         x, y = ([numbers(f"{row}/{name}")[i] for row in numbers.rows] for name in ("depth", figure))
         values.append(float(spearmanr(x, y).statistic) if len(set(y)) > 1 else 0.0)
     return np.array(values)
-
-

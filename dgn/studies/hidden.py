@@ -35,10 +35,10 @@ class Hidden(Study):
     claim = "DGN-AM and multifaceted feature visualization agree on what a hidden unit detects, in every layer."
     varies = "which units are shown, and the noise in which searches start"
     measured = (
-        "Units of every layer, shown at the size of their receptive field. 2AFC: how often a unit's picture tells which of "
-        "two real images excites it more, by the judge's features (0.5 is chance). Agreement: the mean rank correlation, "
-        "over the layer's units, of the activations by the pictures of both methods for the same unit, minus that for "
-        "different units of the layer: both pictures excite the layer in the same way."
+        "Units of every layer, shown at the size of their receptive field. 2AFC: how often a unit's picture tells "
+        "which of two real images excites it more, by the judge's features (0.5 is chance). Agreement: the mean rank "
+        "correlation, over the layer's units, of the activations by the pictures of both methods for the same unit, "
+        "minus that for different units of the layer: both pictures excite the layer in the same way."
     )
 
     def measure(self, lab: Lab, seed: int) -> Measurement:
@@ -61,7 +61,7 @@ class Hidden(Study):
             first, second = (_activations(lab.target, images.images, layer) for images in found.values())
             numbers[f"{layer}/agreement"] = _agreement(first, second)
             rows += [str(unit) for unit in units]
-        figures = [name for name in ("agreement", *(f"2AFC {name}" for name in columns))]
+        figures = ["agreement", *(f"2AFC {name}" for name in columns)]
         layers = list(dict.fromkeys(name.rpartition("/")[0] for name in numbers))
         numbers |= {f"all layers/{f}": float(np.nanmean([numbers[f"{row}/{f}"] for row in layers])) for f in figures}
         chosen = list(range(0, len(rows), max(1, self.per_layer // 2)))
@@ -116,6 +116,6 @@ def _activations(target: FeatureNet, images: Tensor, layer: str) -> np.ndarray:
 def _agreement(first: np.ndarray, second: np.ndarray) -> float:
     """Returns the mean rank correlation of equal rows minus that of different rows; NaN for a single row."""
     ranks = [values.argsort(1).argsort(1).astype(float) for values in (first, second)]
-    correlations = np.corrcoef(*ranks)[: len(first), len(first) :]
+    correlations = np.corrcoef(ranks[0], ranks[1])[: len(first), len(first) :]
     same = np.eye(len(first), dtype=bool)
     return float(correlations[same].mean() - correlations[~same].mean()) if len(first) > 1 else float("nan")

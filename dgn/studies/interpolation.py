@@ -26,11 +26,11 @@ class Interpolation(Study):
     claim = "Codes between those of two images decode to meaningful pictures, and differences of codes carry classes."
     varies = "which images are taken"
     measured = (
-        "Pairs of held-out images of different classes. Codes at even distances between the two are decoded; pixels are "
-        "mixed in the same proportions. Recognized: the share of the pictures in between whose first label by the judge is "
-        "one of the two classes. Naturalness: the Frechet distance of the pictures in between from real images. "
-        "Arithmetic: the code of an image, minus the mean code of its class, plus that of another class; the share that "
-        "the judge recognizes as the other class, and the same of pixels."
+        "Pairs of held-out images of different classes. Codes at even distances between the two are decoded; pixels "
+        "are mixed in the same proportions. Recognized: the share of the pictures in between whose first label by the "
+        "judge is one of the two classes. Naturalness: the Frechet distance of the pictures in between from real "
+        "images. Arithmetic: the code of an image, minus the mean code of its class, plus that of another class; the "
+        "share that the judge recognizes as the other class, and the same of pixels."
     )
 
     def measure(self, lab: Lab, seed: int) -> Measurement:
@@ -88,7 +88,10 @@ class Interpolation(Study):
         results = {}
         for name, own, of_class in (("codes", prior.encode(first).cpu(), codes), ("pixels", first, images)):
             moved = torch.stack(
-                [x - of_class[known == a].mean(0) + of_class[known == b].mean(0) for x, (a, b) in zip(own, classes, strict=True)]
+                [
+                    x - of_class[known == a].mean(0) + of_class[known == b].mean(0)
+                    for x, (a, b) in zip(own, classes, strict=True)
+                ]
             )
             low, high = prior.bounds()
             pictures = prior.decode(torch.clamp(moved.to(prior.device), low, high)).cpu() if name == "codes" else moved
@@ -106,7 +109,7 @@ def _of_two_classes(order: list[int], labels: list[int], count: int) -> list[tup
 def _between(prior: Prior, first: Tensor, second: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
     """Returns pictures between pairs of images, (pairs, shares, 3, H, W), from mixed codes and from mixed pixels."""
     codes = [prior.encode(images) for images in (first, second)]
-    decoded = [prior.decode(torch.lerp(*codes, float(value))).cpu() for value in shares]
+    decoded = [prior.decode(torch.lerp(codes[0], codes[1], float(value))).cpu() for value in shares]
     mixed = [torch.lerp(first, second, float(value)) for value in shares]
     return torch.stack(decoded, 1), torch.stack(mixed, 1)
 

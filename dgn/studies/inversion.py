@@ -17,7 +17,7 @@ _SHOWN = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Inversion(Study):
-    """Keys: layers ("own": that of the study's prior), losses as shares of the gradient by name, steps (null: as priors)."""
+    """Keys: layers ("own": that of the study's prior), losses as shares of the gradient by name, steps, images."""
 
     losses: Mapping[str, Mapping[str, float]]
     layers: Sequence[str] | str = "own"
@@ -27,15 +27,15 @@ class Inversion(Study):
     title = "Inversion: what each loss contributes"
     source = "DeePSiM, the ablation"
     claim = (
-        "The image loss alone gives blurred pictures, the feature loss alone gives pictures with wrong detail, and all three "
-        "together give the most natural ones."
+        "The image loss alone gives blurred pictures, the feature loss alone gives pictures with wrong detail, and "
+        "all three together give the most natural ones."
     )
     varies = "the training of every generator"
     measured = (
-        "A generator for every layer and sum of losses. On held-out images: PSNR; sharpness, the mean size of the pixels' "
-        "differences relative to that of the images; distance, the mean distance to the image in the judge's features, "
-        "relative to that of two different images; Frechet, the distance of all reconstructions from the images in these "
-        "features."
+        "A generator for every layer and sum of losses. On held-out images: PSNR; sharpness, the mean size of the "
+        "pixels' differences relative to that of the images; distance, the mean distance to the image in the judge's "
+        "features, relative to that of two different images; Frechet, the distance of all reconstructions from the "
+        "images in these features."
     )
 
     def measure(self, lab: Lab, seed: int) -> Measurement:

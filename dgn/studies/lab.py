@@ -39,6 +39,10 @@ class Trainings(Protocol):
     encoder_steps: int
     prior_steps: int
 
+    def given_for(self, layer: str) -> Prior | None:
+        """Returns the prior of a layer that was given; None if there is none."""
+        ...
+
     def prior(
         self,
         layer: str | None = None,
@@ -53,7 +57,8 @@ class Trainings(Protocol):
         Args:
             layer: the layer.
             seed: of the training.
-            steps: of the training; None: `prior_steps`.
+            steps: of the training; None: `own_prior_steps` of the config for the encoder's own layer, else `prior_steps`.
+                A prior that was given takes the place of a training if this is None.
             settings: further settings in the syntax of train.py.
             data: the settings of other images than the study's, with `dgn.data.modified`.
             weights: a file with other weights of the encoder.
@@ -153,7 +158,9 @@ class Lab:
     def judge(self) -> FeatureNet:
         """The judge. Raises UserError if there is none."""
         if self._judge is None:
-            raise UserError("this study needs a judge, a network with the same labels as the target: name one, judge=...")
+            raise UserError(
+                "this study needs a judge, a network with the same labels as the target: name one, judge=..."
+            )
         return self._judge
 
     @property
@@ -216,12 +223,16 @@ class Lab:
             starts = near_real(target, approach.prior, places, settings.shifted_seeds, self.reference)
         return search(approach, target, objectives, settings, self.data, starts).preferred
 
-    def search_from(self, starts: Starts, objectives: Sequence[Objective], seeds: Sequence[int], prior: Prior) -> Preferred:
+    def search_from(
+        self, starts: Starts, objectives: Sequence[Objective], seeds: Sequence[int], prior: Prior
+    ) -> Preferred:
         """Searches preferred images that start at given codes: those of each objective, by the seed."""
         approach = Approach(self.methods("dgn_am_short", self.budget.steps), prior, "", "facets")
         return search(approach, self.target, objectives, SearchSettings(list(seeds)), self.data, starts).preferred
 
-    def verdicts(self, images: Tensor, wanted: Sequence[Sequence[str]], judge: FeatureNet | None = None) -> list[Verdict]:
+    def verdicts(
+        self, images: Tensor, wanted: Sequence[Sequence[str]], judge: FeatureNet | None = None
+    ) -> list[Verdict]:
         """Returns the judge's verdict on each image; wanted: the labels that each may have."""
         return judge_images(judge or self.judge, images, wanted)
 

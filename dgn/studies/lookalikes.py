@@ -24,10 +24,10 @@ class Lookalikes(Study):
     source = "DGN-AM S8"
     claim = "Maximizing the softmax probability instead of the logit makes pictures of similar classes distinguishable."
     measured = (
-        "The pairs of classes to whose images the target gives the most of each other's probability. For both classes of "
-        "a pair, pictures that maximize the logit and pictures that maximize the log of the softmax probability. Margin: "
-        "the judge's log-odds of the class against its look-alike. Told apart: the share of pictures with a positive "
-        "margin. Difference: the mean absolute difference of the two classes' pixels from the same noise."
+        "The pairs of classes to whose images the target gives the most of each other's probability. For both classes "
+        "of a pair, pictures that maximize the logit and pictures that maximize the log of the softmax probability. "
+        "Margin: the judge's log-odds of the class against its look-alike. Told apart: the share of pictures with a "
+        "positive margin. Difference: the mean absolute difference of the two classes' pixels from the same noise."
     )
 
     def measure(self, lab: Lab, seed: int) -> Measurement:
@@ -97,7 +97,10 @@ def _margins(lab: Lab, images: torch.Tensor, pairs: Sequence[Sequence[Objective]
     own = judge_images(lab.judge, images, [(pair[0],) for pair in labels])
     others = judge_images(lab.judge, images, [(pair[1],) for pair in labels])
     least = 1e-9
-    return [float(np.log((a.wanted or 0) + least) - np.log((b.wanted or 0) + least)) for a, b in zip(own, others, strict=True)]
+    return [
+        float(np.log((a.wanted or 0) + least) - np.log((b.wanted or 0) + least))
+        for a, b in zip(own, others, strict=True)
+    ]
 
 
 def _label(objective: Objective) -> str:

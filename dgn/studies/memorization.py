@@ -23,8 +23,8 @@ class Memorization(Study):
     source = "DGN-AM S22"
     claim = "Preferred images are no copies: they are no nearer to training images than held-out real images are."
     measured = (
-        "The Euclidean distance to the nearest training image of the class, in pixels and in the codes of eight layers, "
-        "of preferred images and of held-out real images of the same classes; their ratio."
+        "The Euclidean distance to the nearest training image of the class, in pixels and in the codes of eight "
+        "layers, of preferred images and of held-out real images of the same classes; their ratio."
     )
 
     def measure(self, lab: Lab, seed: int) -> Measurement:
@@ -32,8 +32,13 @@ class Memorization(Study):
         found = lab.search(objectives, seed, lab.trainings.prior())
         labels = [class_index(o, lab.data.classes) for o in objectives]
         real, real_labels = lab.real("val")
-        own = {label: torch.nonzero(real_labels == label).flatten().tolist() for label in set(labels) if label is not None}
-        held_out = [own[label][seed % len(own[label])] if own.get(label) else seed for label in labels]  # type: ignore[index]
+        own = {
+            label: torch.nonzero(real_labels == label).flatten().tolist() for label in set(labels) if label is not None
+        }
+        held_out = []
+        for label in labels:
+            places = own.get(label, []) if label is not None else []
+            held_out.append(places[seed % len(places)] if places else seed)
         reference = Reference(lab.data, lab.budget.images)
         training = TrainingImages(reference, self.of_class)
         layers = code_spaces(lab.target)

@@ -22,7 +22,15 @@ class Methods(Study):
     """Keys: the method of the claim, the others, their steps (null: their own), pictures of each unit, 2AFC tasks."""
 
     ours: str = "dgn_am_short"
-    others: Sequence[str] = ("dgn_am", "simonyan2013", "yosinski2015", "mahendran2015", "mfv2016", "olah2017", "maco2023")
+    others: Sequence[str] = (
+        "dgn_am",
+        "simonyan2013",
+        "yosinski2015",
+        "mahendran2015",
+        "mfv2016",
+        "olah2017",
+        "maco2023",
+    )
     steps: int | None = None
     per_unit: int = 2
     tasks: int = 10
@@ -31,16 +39,18 @@ class Methods(Study):
     source = "DGN-AM S17"
     claim = "The pictures of DGN-AM are the most recognizable and the most natural of all methods."
     measured = (
-        "Every method shows the same units from noise. Recognized: the share whose class is the judge's first; probability: "
-        "what the judge gives to the class. Percentile: of the activation among real images. Frechet and KID: distances "
-        "from real images of the same classes in the judge's features. Diversity: between pictures of a unit, relative to "
-        "real images. 2AFC: how often the pictures tell which of two real images excites the unit more, by the judge's "
-        "features (0.5 is chance). The row of real images is measured by the same code."
+        "Every method shows the same units from noise. Recognized: the share whose class is the judge's first; "
+        "probability: what the judge gives to the class. Percentile: of the activation among real images. Frechet and "
+        "KID: distances from real images of the same classes in the judge's features. Diversity: between pictures of "
+        "a unit, relative to real images. 2AFC: how often the pictures tell which of two real images excites the unit "
+        "more, by the judge's features (0.5 is chance). The row of real images is measured by the same code."
     )
 
     def measure(self, lab: Lab, seed: int) -> Measurement:
         objectives, prior = lab.units(), lab.trainings.prior()
-        scorer = Scorer(lab.target, lab.judge, lab.reference, lab.data.classes, lab.reference.held_out(lab.budget.images))
+        scorer = Scorer(
+            lab.target, lab.judge, lab.reference, lab.data.classes, lab.reference.held_out(lab.budget.images)
+        )
         sets: dict[str, Preferred] = {}
         for method in (self.ours, *self.others):
             sets[method] = lab.search(

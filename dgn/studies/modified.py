@@ -25,12 +25,13 @@ class Modified(Study):
 
     title = "Modified classes: the neuron's preference, or the prior's?"
     source = "DGN-AM 3.5, S19 to S21"
-    claim = "Pictures show what a neuron prefers, not what the prior knows: units of modified classes give modified pictures."
+    claim = "Pictures show what a neuron prefers and not what the prior knows: units of modified classes give modified ones."
     measured = (
-        "A network with twice the classes: of the images as they are, and of the same images modified. The prior has seen no "
-        "modified image. A classifier of real images, regular against modified, judges the preferred images of both kinds of "
-        "units: the share that it takes for modified. The prior's own rate is the same share of its reconstructions of "
-        "regular images; that of its reconstructions of modified images says what the prior can paint at all."
+        "A network with twice the classes: of the images as they are, and of the same images modified. The prior has "
+        "seen no modified image. A classifier of real images, regular against modified, judges the preferred images "
+        "of both kinds of units: the share that it takes for modified. The prior's own rate is the same share of its "
+        "reconstructions of regular images; that of its reconstructions of modified images says what the prior can "
+        "paint at all."
     )
 
     def measure(self, lab: Lab, seed: int) -> Measurement:
@@ -85,7 +86,7 @@ def kind_judge(lab: Lab, modification: str, count: int) -> KindJudge:
     for split in ("train", "val"):
         images = lab.real(split)[0][:count]
         sets.append({"regular": images, modification: alter(images, modification)})
-    return fit_kind_judge(lab.judge, *sets)
+    return fit_kind_judge(lab.judge, sets[0], sets[1])
 
 
 def search_both(

@@ -23,9 +23,9 @@ class Pairs(Study):
     source = "DGN-AM S8, S12"
     claim = "A picture for two units at once shows both: both classes are recognized."
     measured = (
-        "For all pairs of units, the search maximizes the sum of the two. The judge's probabilities of both classes; the "
-        "smaller of them; whether both classes are among its first few labels. The same of pictures for one of the two "
-        "units, which are what the pair is compared with."
+        "For all pairs of units, the search maximizes the sum of the two. The judge's probabilities of both classes; "
+        "the smaller of them; whether both classes are among its first few labels. The same of pictures for one of "
+        "the two units, which are what the pair is compared with."
     )
 
     def measure(self, lab: Lab, seed: int) -> Measurement:

@@ -174,6 +174,8 @@ def _as_dict(statement: Statement) -> dict[str, Any]:
     ends = (None, None, None) if estimate is None else (estimate.value, estimate.low, estimate.high)
     values = [value if math.isfinite(value) else None for value in statement.values]
     found = dict(zip(("value", "low", "high"), ends, strict=True))
-    return {"text": statement.text, "quantity": statement.quantity, "values": values} | found | {
-        "outcome": statement.outcome
-    }
+    return (
+        {"text": statement.text, "quantity": statement.quantity, "values": values}
+        | found
+        | {"outcome": statement.outcome}
+    )

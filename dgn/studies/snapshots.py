@@ -31,9 +31,10 @@ class Snapshots(Study):
     claim = "Pictures become better as validation accuracy rises, and features appear from the low layers up."
     varies = "the training of the target and the noise in which searches start"
     measured = (
-        "A target is trained, and its weights are kept at points of the training (at the first it is underfitted); another "
-        "is overfitted, to few images. Recognized: the share of preferred images whose class is the judge's first. Layers: "
-        "linear CKA of every layer with itself at the end; the point at which a layer first reaches the given CKA."
+        "A target is trained, and its weights are kept at points of the training (at the first it is underfitted); "
+        "another is overfitted, to few images. Recognized: the share of preferred images whose class is the judge's "
+        "first. Layers: linear CKA of every layer with itself at the end; the point at which a layer first reaches "
+        "the given CKA."
     )
 
     def measure(self, lab: Lab, seed: int) -> Measurement:
@@ -53,7 +54,10 @@ class Snapshots(Study):
         curves = self._layers(list(nets.values())[: len(steps)], real)
         for depth, (layer, values) in enumerate(curves.items()):
             reached = next(i for i, value in enumerate(values) if value >= self.close or i == len(values) - 1)
-            numbers |= {f"layer {layer}/depth": float(depth), f"layer {layer}/formed at": steps[reached] / max(1, steps[-1])}
+            numbers |= {
+                f"layer {layer}/depth": float(depth),
+                f"layer {layer}/formed at": steps[reached] / max(1, steps[-1]),
+            }
         rows = [objective.label for objective in lab.units()]
         caption = "Preferred images at points of the training, and of an overfitted network."
         figure = replace(side_by_side("snapshots", columns, rows, caption), moves=True)
@@ -68,7 +72,7 @@ class Snapshots(Study):
         return [
             statement(
                 "Pictures are better when validation accuracy is higher.",
-                "rank correlation of accuracy and share recognized over the points of training and the overfitted network",
+                "rank correlation of accuracy and share recognized, over snapshots and the overfitted network",
                 _correlation(numbers, [*steps, _OVERFITTED], "accuracy", "recognized"),
             ),
             statement(
@@ -89,7 +93,7 @@ class Snapshots(Study):
 
     def _layers(self, nets: Sequence[FeatureNet], images: Tensor) -> dict[str, Sequence[float]]:
         """Returns for each layer CKA of every net with the last."""
-        curves = {}
+        curves: dict[str, Sequence[float]] = {}
         for layer in code_spaces(nets[-1]):
             features = [extract_features(net, images, layer) for net in nets]
             curves[layer] = [linear_cka(own, features[-1]) for own in features]

@@ -29,7 +29,9 @@ def log_study(makers: Sequence[Any], config: Mapping[str, Any], evidence: Eviden
             picture = read_image(folder / figure["file"]).float() / 255
             log_pictures(loggers, f"{evidence.name}/{figure['name']}", [picture], [figure["caption"]], 0)
         metrics = {
-            f"{evidence.name}/{row}/{name}": values[0] for row, cells in evidence.table for name, values in cells.items()
+            f"{evidence.name}/{row}/{name}": values[0]
+            for row, cells in evidence.table
+            for name, values in cells.items()
         }
         for logger in loggers:
             logger.log_metrics(metrics, 0)
