@@ -58,6 +58,7 @@ def run(config: Mapping[str, Any], folder: Path) -> Path:
 def _run_all(collection: Collection, overrides: Sequence[str], config: Mapping[str, Any], folder: Path) -> Path:
     """Runs every study of a collection with the same settings, and writes the report after each."""
     others = [o for o in overrides if o.split("=")[0] not in ("study", "resume", "logger")]
+    others = [o for o in others if not o.startswith("study.")]  # keys of the collection
     found: list[Evidence | Failed] = []
     for name in collection.studies:
         values = plain(compose("study", [*others, f"study={name}"])) | {"threads": config["threads"]}

@@ -84,19 +84,21 @@ class Interpolation(Study):
         images, known = lab.real("train")
         codes = torch.cat([prior.encode(part) for part in images.split(64)]).cpu()
         classes = [[int(labels[i]) for i in pair] for pair in pairs]
-        wanted = [(lab.data.classes[b],) for _, b in classes]
+        seen = set(known.tolist())
+        rows = [n for n, (a, b) in enumerate(classes) if {a, b} <= seen]  # of others there is no mean
+        wanted = [(lab.data.classes[classes[n][1]],) for n in rows]
+        low, high = prior.bounds()
         results = {}
         for name, own, of_class in (("codes", prior.encode(first).cpu(), codes), ("pixels", first, images)):
-            moved = torch.stack(
-                [
-                    x - of_class[known == a].mean(0) + of_class[known == b].mean(0)
-                    for x, (a, b) in zip(own, classes, strict=True)
-                ]
-            )
-            low, high = prior.bounds()
-            pictures = prior.decode(torch.clamp(moved.to(prior.device), low, high)).cpu() if name == "codes" else moved
-            verdicts = judge_images(lab.judge, pictures.clamp(0, 1), wanted)
-            results[f"{name}/arithmetic"] = share([bool(verdict.top(1)) for verdict in verdicts])
+            means = {label: of_class[known == label].mean(0) for label in {label for n in rows for label in classes[n]}}
+            moved = [own[n] - means[classes[n][0]] + means[classes[n][1]] for n in rows]
+            recognized: list[bool] = []
+            if moved:
+                made = torch.stack(moved)
+                if name == "codes":
+                    made = prior.decode(torch.clamp(made.to(prior.device), low, high)).cpu()
+                recognized = [bool(verdict.top(1)) for verdict in judge_images(lab.judge, made.clamp(0, 1), wanted)]
+            results[f"{name}/arithmetic"] = share(recognized)
         return results
 
 

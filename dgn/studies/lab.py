@@ -57,8 +57,8 @@ class Trainings(Protocol):
         Args:
             layer: the layer.
             seed: of the training.
-            steps: of the training; None: `own_prior_steps` of the config for the encoder's own layer, else `prior_steps`.
-                A prior that was given takes the place of a training if this is None.
+            steps: of the training; None: `own_prior_steps` of the config for the encoder's own layer, else
+                `prior_steps`. A prior that was given takes the place of a training if this is None.
             settings: further settings in the syntax of train.py.
             data: the settings of other images than the study's, with `dgn.data.modified`.
             weights: a file with other weights of the encoder.
