@@ -75,7 +75,8 @@ class KeptTrainings:
             return given
         is_own = layer is None and plain_prior
         steps = steps or (self.config["own_prior_steps"] if is_own else self.prior_steps)
-        encoder = {**self.config["encoder"], "layer": asked}
+        name = asked if layer is None else self.encoder.layer(layer).name  # one training for a layer's two names
+        encoder = {**self.config["encoder"], "layer": name}
         if weights is not None:
             encoder |= {"weights": weights, "classes": "auto", "labels": None}
         values = self._values(["task=prior", "code_model=none", *self.config["prior_settings"], *settings], seed, steps)

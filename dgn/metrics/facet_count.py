@@ -12,8 +12,9 @@ _REFERENCES = 5
 def facet_count(features: Tensor, most: int = 6, seed: int = 0) -> int:
     """Returns the number of clusters among features (N, d), 1 to `most` (Tibshirani, Walther & Hastie 2001).
 
-    The smallest k with Gap(k) >= Gap(k + 1) - s(k + 1), where Gap(k) is the mean log within-cluster sum of squares of
-    data drawn uniformly in the box of the principal components, minus that of the data.
+    Gap(k) is the mean log within-cluster sum of squares of data drawn uniformly in the box of the principal components,
+    minus that of the data. The result is the smallest k whose gap is within a standard error of the largest gap. (The
+    paper's rule, the first k with Gap(k) >= Gap(k + 1) - s(k + 1), finds one cluster where three are equally far apart.)
 
     Args:
         features: (N, d).
@@ -34,10 +35,8 @@ def facet_count(features: Tensor, most: int = 6, seed: int = 0) -> int:
         logs = np.array([_log_within(reference, k, seed) for reference in uniform])
         gaps.append(logs.mean() - _log_within(data, k, seed))
         spreads.append(logs.std() * (1 + 1 / _REFERENCES) ** 0.5)
-    for k in range(1, most):
-        if gaps[k - 1] >= gaps[k] - spreads[k]:
-            return k
-    return most
+    best = int(np.argmax(gaps))
+    return 1 + next(k for k, gap in enumerate(gaps) if gap >= gaps[best] - spreads[best])
 
 
 def _log_within(data: np.ndarray, k: int, seed: int) -> float:
