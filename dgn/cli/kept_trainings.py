@@ -27,6 +27,7 @@ from dgn.prior import Prior
 from dgn.runs.folders import METRICS, result
 from dgn.runs.ranks import alone
 from dgn.studies.lab import Trained
+from dgn.studies.page import minutes
 from dgn.training.snapshots import snapshot
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class KeptTrainings:
         self.config, self.encoder, self.given, self.device = config, encoder, list(priors), device
         self.encoder_steps: int = config["encoder_steps"]
         self.prior_steps: int = config["prior_steps"]
+        self.used: list[str] = []
 
     def given_for(self, layer: str) -> Prior | None:
         """Returns the prior of `prior=` that inverts a layer of the encoder; None if there is none."""
@@ -72,6 +74,7 @@ class KeptTrainings:
         plain_prior = not settings and data is None and weights is None
         given = self.given_for(self.encoder.code_layer() if asked == "auto" else asked)
         if given is not None and plain_prior and steps is None:
+            self._note(describe_prior(given))
             return given
         is_own = layer is None and plain_prior
         steps = steps or (self.config["own_prior_steps"] if is_own else self.prior_steps)
@@ -160,7 +163,25 @@ class KeptTrainings:
                 except Interrupted as error:
                     message = "stopped during a training, which goes on when the same study is started again"
                     raise Interrupted(error.signal, message) from None
+        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        what = f"prior of {values['encoder'].get('layer')}" if kind == "prior" else "classifier"
+        self._note(f"{what}, seed {values['seed']}: {steps} steps in {minutes(metrics['fit_seconds'])}")
         return path
+
+    def _note(self, text: str) -> None:
+        if text not in self.used:
+            self.used.append(text)
+
+
+def describe_prior(prior: Prior) -> str:
+    """Returns in words which training made a prior, and what it took."""
+    metrics, command = prior.about.get("metrics") or {}, prior.about.get("command")
+    text = f"{Path(prior.source).name}, the prior of {prior.layer}"
+    if command:
+        text += f" that `{command}` makes"
+    if "steps" in metrics:
+        text += f": {metrics['steps']} steps in {minutes(metrics.get('fit_seconds', 0.0))}"
+    return text
 
 
 _WITHOUT_EFFECT = ("resume", "threads", "logger", "metric", "comparison", "checkpoint", "runs", "callbacks")

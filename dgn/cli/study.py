@@ -61,15 +61,13 @@ def _run_all(collection: Collection, overrides: Sequence[str], config: Mapping[s
     others = [o for o in others if not o.startswith("study.")]  # keys of the collection
     found: list[Evidence | Failed] = []
     for name in collection.studies:
-        values = plain(compose("study", [*others, f"study={name}"])) | {"threads": config["threads"]}
-        values["logger"] = config["logger"] if name == collection.studies[-1] else {}
-        again = _command([f"study={name}", *others])
+        mine = [f"study={name}", *collection.settings.get(name, []), *others]
+        values = plain(compose("study", mine)) | {"threads": config["threads"], "logger": config["logger"]}
+        again = _command(mine)
         try:
-            study = instantiate(values["study"], _convert_="all")
-            _run_one(name, study, values, folder / name, again)
-            evidence = read_evidence(folder / name)
-            assert evidence is not None  # written by `_run_one`
-            found.append(evidence)
+            if collection.run:
+                _run_one(name, instantiate(values["study"], _convert_="all"), values, folder / name, again)
+            found.append(read_evidence(folder / name) or Failed(name, "it was not run yet", again))
         except UserError as error:
             log.error("study=%s: %s", name, error)
             found.append(Failed(name, str(error), again))

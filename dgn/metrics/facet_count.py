@@ -14,7 +14,7 @@ def facet_count(features: Tensor, most: int = 6, seed: int = 0) -> int:
 
     Gap(k) is the mean log within-cluster sum of squares of data drawn uniformly in the box of the principal components,
     minus that of the data. The result is the smallest k whose gap is within a standard error of the largest gap. (The
-    paper's rule, the first k with Gap(k) >= Gap(k + 1) - s(k + 1), finds one cluster where three are equally far apart.)
+    paper's rule, the first k with Gap(k) >= Gap(k + 1) - s(k + 1), finds one cluster where three are equally far.)
 
     Args:
         features: (N, d).

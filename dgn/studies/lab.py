@@ -34,10 +34,12 @@ class Trainings(Protocol):
     Attributes:
         encoder_steps: the steps of a classifier's training.
         prior_steps: the steps of a prior's training.
+        used: what was trained, or was kept or given and used, in words.
     """
 
     encoder_steps: int
     prior_steps: int
+    used: list[str]
 
     def given_for(self, layer: str) -> Prior | None:
         """Returns the prior of a layer that was given; None if there is none."""

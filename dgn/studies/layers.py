@@ -29,11 +29,12 @@ class Layers(Study):
         "repeat patches."
     )
     measured = (
-        "Repetition: the highest peak of the autocorrelation of the edges at shifts of an eighth of the side or more, "
-        "after averaging to 16 x 16 pixels. (A first version without averaging, on which the lattice of dots that short "
-        "trainings leave has most effect, came to the same.) Coherence: the probability, by a classifier of real images "
-        "and of real images with shuffled quarters, that the picture is not shuffled. Recognized: the share of pictures "
-        "whose class is the judge's first. The row of real images has the same measures of held-out images."
+        "Repetition: the highest peak of the autocorrelation of the edges at shifts of an eighth of the side or "
+        "more, after averaging to 16 x 16 pixels. (A first version without averaging, on which the lattice of dots "
+        "that short trainings leave has most effect, came to the same.) Coherence: the probability, by a classifier "
+        "of real images and of real images with shuffled quarters, that the picture is not shuffled. Recognized: the "
+        "share of pictures whose class is the judge's first. The row of real images has the same measures of "
+        "held-out images."
     )
 
     def measure(self, lab: Lab, seed: int) -> Measurement:

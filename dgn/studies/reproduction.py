@@ -33,7 +33,8 @@ interval of its mean over seeds is above 0, fails if it is below, and is unclear
 statements hold, holds in part if some do, and does not hold if none does. The rule of each study stands in its file
 under `dgn/studies`. Nothing was tuned until a claim held. The networks here are small and their trainings short, so a
 claim that does not hold here may hold for the paper's. The time of a study is that of its seeds on a shared machine,
-including what it trained first; later studies use the same networks again.
+where other jobs ran, including what it trained first; networks that were trained before are used again. Its section
+says what was trained and how long that took.
 
 | study | claim | verdict | seeds | time |
 |---|---|---|---|---|
@@ -76,6 +77,8 @@ def _section(evidence: Evidence, folder: Path, document: Path) -> str:
         lines.append("| " + " | ".join(_cell(str(cell)) for cell in cells) + " |")
     parts.append("\n".join(lines))
     parts.append(f"Verdict: **{evidence.verdict}**, {len(evidence.seeds)} seeds, {minutes(evidence.seconds)}.")
+    if evidence.trainings:
+        parts.append(f"Trained, in this run or before: {'; '.join(evidence.trainings)}.")
     for figure in evidence.figures[:1]:
         path = document.with_suffix("") / f"{evidence.name}.jpg"
         _write_picture(folder / evidence.name / figure["file"], path)

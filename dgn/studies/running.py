@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Evidence:
         seconds: of all seeds, without what was trained earlier.
         settings: of the run, as text by key.
         command: that makes it.
+        trainings: what was trained for it, in this run or before, and what that took.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Evidence:
     seconds: float
     settings: dict[str, Any]
     command: str
+    trainings: list[str] = field(default_factory=list)
 
     def save(self, folder: Path) -> None:
         """Writes evidence.json."""
@@ -107,6 +109,7 @@ def run_study(
             torch.manual_seed(seed)
             measurement = study.measure(lab, seed)
             kept = _keep(measurement, folder, i == 0) | {"key": key, "seconds": time.perf_counter() - began}
+            kept["trainings"] = list(lab.trainings.used)
             write_whole(path, json.dumps(kept, indent=1) + "\n")
         results.append(kept)
     numbers = Numbers([result["numbers"] for result in results])
@@ -128,6 +131,7 @@ def run_study(
         seconds=round(sum(result["seconds"] for result in results), 1),
         settings=dict(settings),
         command=command,
+        trainings=list(dict.fromkeys(text for result in results for text in result.get("trainings", []))),
     )
 
 
