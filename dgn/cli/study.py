@@ -60,18 +60,20 @@ def _run_all(collection: Collection, overrides: Sequence[str], config: Mapping[s
     others = [o for o in overrides if o.split("=")[0] not in ("study", "resume", "logger")]
     others = [o for o in others if not o.startswith("study.")]  # keys of the collection
     found: list[Evidence | Failed] = []
+    whole = _command([o for o in overrides if not o.startswith("study.run=")])
     for name in collection.studies:
         mine = [f"study={name}", *collection.settings.get(name, []), *others]
         values = plain(compose("study", mine)) | {"threads": config["threads"], "logger": config["logger"]}
         again = _command(mine)
+        study = instantiate(values["study"], _convert_="all")
         try:
             if collection.run:
-                _run_one(name, instantiate(values["study"], _convert_="all"), values, folder / name, again)
-            found.append(read_evidence(folder / name) or Failed(name, "it was not run yet", again))
+                _run_one(name, study, values, folder / name, again)
+            found.append(read_evidence(folder / name) or Failed(name, study.claim, "it was not run yet", again))
         except UserError as error:
             log.error("study=%s: %s", name, error)
-            found.append(Failed(name, str(error), again))
-        write_report(found, folder, Path(collection.document), _command(overrides))
+            found.append(Failed(name, study.claim, str(error), again))
+        write_report(found, folder, Path(collection.document), whole)
     return Path(collection.document)
 
 

@@ -11,22 +11,30 @@ from dgn.studies.page import ends, minutes
 from dgn.studies.running import Evidence
 from dgn.studies.verdicts import LEAST
 
-_WIDTH = 760  # of the report's pictures, in pixels
+_WIDTH = 560  # of the report's pictures, in pixels
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A study that could not run: its name, why, and its command."""
+    """A study that did not run.
+
+    Attributes:
+        name: its name.
+        claim: the claim that it tests.
+        error: why it did not run.
+        command: that runs it.
+    """
 
     name: str
+    claim: str
     error: str
     command: str
 
 
 _HEAD = """# The papers' experiments, and what they give here
 
-Made by `{command}` from the evidence of each study; do not edit it by hand. `docs/studies.md` explains how to run a
-study, also with ImageNet and published weights, and how verdicts are reached.
+Made by `{command}` from the evidence of each study; do not edit it by hand.
+`docs/studies.md` explains how to run a study, also with ImageNet and published weights, and how verdicts are reached.
 
 Every verdict follows from statements, each a quantity that is above 0 if it is true. A statement holds if the 95%
 interval of its mean over seeds is above 0, fails if it is below, and is unclear otherwise. The claim holds if all
@@ -58,14 +66,14 @@ def write_report(found: Sequence[Evidence | Failed], folder: Path, document: Pat
 
 def _row(found: Evidence | Failed) -> str:
     if isinstance(found, Failed):
-        return f"| [{found.name}](#{found.name}) | – | did not run | – | – |\n"
+        return f"| [{found.name}](#{found.name}) | {_cell(found.claim)} | did not run | – | – |\n"
     few = "" if len(found.seeds) >= LEAST else f" (fewer than {LEAST}: no verdict is possible)"
     cells = (f"[{found.name}](#{found.name})", found.claim, f"**{found.verdict}**", f"{len(found.seeds)}{few}")
     return f"| {' | '.join(map(_cell, cells))} | {minutes(found.seconds)} |\n"
 
 
 def _failed(found: Failed) -> str:
-    return f"## {found.name}\n\nDid not run: {found.error}\n\n```\n{found.command}\n```\n\n"
+    return f"## {found.name}\n\n{found.claim}\n\nDid not run: {found.error}\n\n```\n{found.command}\n```\n\n"
 
 
 def _section(evidence: Evidence, folder: Path, document: Path) -> str:
@@ -98,4 +106,4 @@ def _write_picture(source: Path, path: Path) -> None:
         if small.width > _WIDTH:
             small = small.resize((_WIDTH, round(small.height * _WIDTH / small.width)), Image.Resampling.LANCZOS)
         with written_aside(path) as aside:
-            small.save(aside, format="JPEG", quality=80)
+            small.save(aside, format="JPEG", quality=72)
