@@ -165,7 +165,9 @@ class KeptTrainings:
                     raise Interrupted(error.signal, message) from None
         metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
         what = f"prior of {values['encoder'].get('layer')}" if kind == "prior" else "classifier"
-        self._note(f"{what}, seed {values['seed']}: {steps} steps in {minutes(metrics['fit_seconds'])}")
+        kinds = [str(values["data"][key]) for key in ("modification", "part") if key in values["data"]]
+        of = f" ({', '.join(kinds)} of {str(values['data']['_target_']).rpartition('.')[2]})" if kinds else ""
+        self._note(f"{what}{of}, seed {values['seed']}: {steps} steps in {minutes(metrics['fit_seconds'])}")
         return path
 
     def _note(self, text: str) -> None:
