@@ -19,7 +19,7 @@ FLOORS = (
     {"metrics", "report", "attribution"},
     {"inspection"},
     {"visualization"},
-    {"toolbox"},
+    {"studies", "toolbox"},
     {"cli"},
     {"methods"},
 )

@@ -21,6 +21,7 @@ from dgn.networks.zoo import save_network
 from dgn.runs.folders import ENCODER, METRICS
 from dgn.training.classification import Classification
 from dgn.training.fitting import fit, format_metrics
+from dgn.training.snapshots import Snapshots
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,8 @@ def fit_classifier(
 ) -> Path:
     """Fits config.encoder to config.data; returns the path of encoder.safetensors.
 
-    Writes encoder.safetensors (weights, labels, config and metrics), metrics.json and the checkpoint into the folder.
+    Writes encoder.safetensors (weights, labels, config and metrics), metrics.json, the checkpoint, and after each step
+    of config.snapshots snapshots/STEP.safetensors into the folder.
 
     Args:
         config: The config of task=encoder.
@@ -55,7 +57,8 @@ def fit_classifier(
     module = Classification(net, run.learning, label_smoothing, augmentation)
     path = folder / ENCODER
     with running(run) as (loggers, interruption):
-        trainer = make_trainer(run, loggers, interruption)
+        steps = config.get("snapshots") or []  # configs saved by earlier versions have none
+        trainer = make_trainer(run, loggers, interruption, [Snapshots(net, steps, folder)] if steps else [])
         log.info("Fitting %s to %d images of %d classes", net.name, len(data.train_source), len(data.classes))
         metrics = fit(trainer, module, data, folder)
         metrics["parameters"] = sum(p.numel() for p in net.parameters())

@@ -1,4 +1,4 @@
-"""The programs dgn-train, dgn-visualize, dgn-compare and dgn-toolbox; train.py and the others call the same."""
+"""The programs dgn-train, dgn-visualize, ...; train.py and the other files at the top of a checkout call the same."""
 
 from pathlib import Path
 
@@ -72,3 +72,11 @@ def toolbox(config: DictConfig) -> None:
     values = plain(config)
     check_complete(values, "toolbox")
     serve(values, given_overrides(), Path(HydraConfig.get().runtime.output_dir))
+
+
+@entry_point("study")
+def study(config: DictConfig) -> None:
+    """Runs or resumes a study, and prints the path of its page."""
+    from dgn.cli.study import run
+
+    print(run(plain(config), Path(HydraConfig.get().runtime.output_dir)))

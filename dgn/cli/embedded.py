@@ -62,7 +62,7 @@ _WITHOUT_EFFECT = (
     "task", "resume", "threads", "logger", "metric", "comparison",
     "comparator", "generator", "discriminator", "loss", "adversarial", "code_noise", "comparator_shift",
     "progressive", "fan_in_limit",
-    "ema_decay", "statistics", "export", "code_model",
+    "ema_decay", "statistics", "export", "code_model", "snapshots",
 )  # fmt: skip
 """Keys that a classifier's weights do not depend on: where metrics go and what follows from them, where the task's
 function is, and what only the training of a prior uses."""

@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-_FILES = ("train.py", "visualize.py", "compare.py", "toolbox.py")
+_FILES = ("train.py", "visualize.py", "compare.py", "toolbox.py", "study.py")
 _STARTED_AS = "DGN_STARTED_AS"
 
 
@@ -21,7 +21,7 @@ def command(name: str, *arguments: str) -> str:
     That is `python visualize.py` (with its folder) after `python train.py`; else `dgn-visualize`, which every
     installation has.
 
-    name: train, visualize, compare or toolbox.
+    name: train, visualize, compare, study or toolbox.
     arguments: In the syntax of Hydra (`override`), not quoted for the shell.
     """
     started_as = Path(os.environ.get(_STARTED_AS, sys.argv[0]))

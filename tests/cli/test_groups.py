@@ -10,7 +10,7 @@ from dgn.cli import config, config_folders, embedded
 from dgn.cli.config import compose, plain
 from dgn.cli.config_folders import package_configs
 
-COMMANDS = ("train", "visualize", "compare", "toolbox")
+COMMANDS = ("train", "visualize", "compare", "study", "toolbox")
 
 
 def groups_of(command: str) -> list[str]:
@@ -87,6 +87,7 @@ def test_every_key_that_the_help_names_is_one_of_a_leaf(command):
         ),
         *(("visualize", name) for name in ("logger", "similarity")),
         ("compare", "logger"),
+        ("study", "study"),
     ],
 )
 def test_the_help_names_every_leaf_of_a_group_with_few(command, group):

@@ -56,7 +56,7 @@ def draw(seed: int, split: str, index: int, size: int = 64) -> Doodle:
     _check(split, size)
     if index < 0:
         raise UserError(f"doodle {index}: the index must be 0 or more")
-    label, facet, dice = _begin(seed, split, index)
+    label, facet, dice = begin(seed, split, index)
     picture = plan(CLASSES[label], facet, dice)
     return Doodle(paint(picture, size), label, facet, picture.factors)
 
@@ -92,13 +92,13 @@ class Doodles(torch.utils.data.Dataset):
 
     def describe(self, index: int) -> dict:
         """Returns label, class, facet and factors of a picture, without painting it."""
-        label, facet, dice = _begin(self.seed, self.split, self._at(index))
+        label, facet, dice = begin(self.seed, self.split, self._at(index))
         factors = plan(CLASSES[label], facet, dice).factors
         return {"label": label, "class": CLASSES[label], "facet": facet, "factors": factors}
 
     def facets(self) -> list[str]:
         """Returns the facet of every picture, in order. Takes tens of microseconds per picture."""
-        return [_begin(self.seed, self.split, index)[1] for index in range(self.size)]
+        return [begin(self.seed, self.split, index)[1] for index in range(self.size)]
 
     def _at(self, index: int) -> int:
         if not -self.size <= index < self.size:
@@ -106,8 +106,8 @@ class Doodles(torch.utils.data.Dataset):
         return int(index) % self.size
 
 
-def _begin(seed: int, split: str, index: int) -> tuple[int, str, Dice]:
-    """Returns the label, the facet, and the dice for the rest of the picture."""
+def begin(seed: int, split: str, index: int) -> tuple[int, str, Dice]:
+    """Returns the label, the facet, and the dice for the rest of the picture, for `dgn.data.doodles.plan.plan`."""
     # Philox computes random numbers from (key, counter): every picture has its own part of its split's stream.
     key = np.array([seed % 2**64, SPLITS.index(split)], dtype=np.uint64)
     stretch = np.array([0, 0, index, 0], dtype=np.uint64)

@@ -57,6 +57,11 @@ def paint(plan: Composition, size: int) -> np.ndarray:
     return image
 
 
+def silhouette(plan: Composition, size: int) -> np.ndarray:
+    """Returns how much the thing covers each pixel, (size, size) float32 in [0, 1]."""
+    return _rasterize(plan, size)[3]
+
+
 def _rasterize(plan: Composition, size: int) -> np.ndarray:
     """(4, size, size) float32 in [0, 1]: red, green and blue, each times cover, and cover.
 
