@@ -11,7 +11,7 @@ from dgn.networks.precision import full_precision
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random rotation, scale, shift, mirroring, blur and color changes of a classifier's training images.
+    """Random rotation, scale, shift, mirroring, blur, color changes and erasing of a classifier's training images.
 
     All random numbers are drawn from torch's global generator. Pixels from outside the image are reflected.
 
@@ -23,6 +23,8 @@ class Augmentation:
         blur: Largest standard deviation in pixels; an image is blended at random with its blurred version.
         light: Each color channel is multiplied by a factor from 1 - light to 1 + light, and an offset from
             -light / 2 to light / 2 is added.
+        erase: Side of a square at a random place, as a fraction of the image's, that is replaced by grey (cutout,
+            DeVries & Taylor 2017). At the border, part of it lies outside.
     """
 
     rotation: float = 0.0
@@ -31,6 +33,7 @@ class Augmentation:
     mirror: bool = False
     blur: float = 0.0
     light: float = 0.0
+    erase: float = 0.0
 
     @full_precision
     def __call__(self, images: Tensor) -> Tensor:
@@ -43,6 +46,8 @@ class Augmentation:
         if self.light:
             gain = 1 + self._uniform(images, self.light, (len(images), 3, 1, 1))
             images = images * gain + self._uniform(images, self.light / 2, (len(images), 3, 1, 1))
+        if self.erase:
+            images = images.masked_fill(self._square(images), 0.5)
         return images.clamp(0, 1).contiguous(memory_format=torch.channels_last)
 
     def _moved(self, images: Tensor) -> Tensor:
@@ -58,6 +63,16 @@ class Augmentation:
         rows = [torch.stack([cos * sign, -sin, across], 1), torch.stack([sin * sign, cos, down], 1)]
         grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
         return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+    def _square(self, images: Tensor) -> Tensor:
+        """Returns where a square of each image lies (N, 1, H, W); its centre is uniform over the pixels."""
+        inside = []
+        for side in images.shape[-2:]:
+            places = torch.arange(side, device=images.device)
+            length = round(self.erase * side)
+            first = torch.randint(side, (len(images), 1), device=images.device) - length // 2
+            inside.append((places >= first) & (places < first + length))
+        return (inside[0][:, :, None] & inside[1][:, None, :])[:, None]
 
     @staticmethod
     def _uniform(images: Tensor, reach: float, shape: tuple[int, ...]) -> Tensor:

@@ -59,3 +59,13 @@ def test_draws_are_seeded(images):
     every = Augmentation(15, 0.2, 0.1, True, 2, 0.2)
     first, second = (torch.manual_seed(3) and every(images) for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_a_square_is_erased(images):
+    """Its side is the fraction of each side of the image, except at the border; its place is drawn for each image."""
+    torch.manual_seed(0)
+    erased = (Augmentation(erase=0.25)(images.repeat(20, 1, 1, 1)) - images.repeat(20, 1, 1, 1)).abs().amax(1) > 0
+    heights, widths = erased.any(2).sum(1), erased.any(1).sum(1)
+    assert (int(heights.max()), int(widths.max())) == (24 // 4, 20 // 4)
+    assert torch.equal(erased.sum((1, 2)), heights * widths)
+    assert len(erased.unique(dim=0)) > 80
