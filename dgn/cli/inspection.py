@@ -13,7 +13,8 @@ from dgn.am.objectives.language import parse_units
 from dgn.cli.roles import load_priors, load_target, open_data, read_search, read_units
 from dgn.cli.run_command import gallery_command
 from dgn.cli.stages import read_methods
-from dgn.data.datamodule import ImageData
+from dgn.data.datamodule import ImageData, samples_of
+from dgn.data.display import showing
 from dgn.data.reference import Reference
 from dgn.errors import UserError
 from dgn.files import write_whole
@@ -59,6 +60,15 @@ class _Inputs:
         count = self.config["reference_images"]
         return Reference(self.data, count) if self.data is not None and count else None
 
+    @property
+    def channels(self) -> int | None:
+        """The number of channels that image files are read as; None: RGB."""
+        if self.data is not None:
+            channels = self.data.channels
+        else:
+            channels = self.priors[0].image_shape[0] if self.priors else self.target.input_space.image_channels
+        return None if channels == 3 else channels
+
     def page(self, title: str) -> tuple[str, str, dict[str, Any]]:
         """Returns a page's title, command and settings."""
         return self.config["title"] or title, self.command, {**self.config, "target": self.target.name}
@@ -90,14 +100,16 @@ def inspect(config: Mapping[str, Any], overrides: Sequence[str], folder: Path, d
     priors = load_priors(config, device)
     data = open_data(priors[0] if priors else None, config.get("data"))
     target = load_target(config["target"], priors, device, data)
-    return _VIEWS[view](_Inputs(config, overrides, folder, command, target, priors, data))
+    inputs = _Inputs(config, overrides, folder, command, target, priors, data)
+    with showing(config["show"]["channels"], samples_of(data)):
+        return _VIEWS[view](inputs)
 
 
 def _image(inputs: _Inputs) -> Path:
     config, target = inputs.config, inputs.target
     settings = _read_attribution_settings(config)
     methods = {name: instantiate(method) for name, method in (config["attributions"] or {}).items()}
-    subjects = read_subjects(_read_images(config["image"]), max(target.probe_size))
+    subjects = read_subjects(_read_images(config["image"]), max(target.probe_size), inputs.channels)
     explained, notes = explain_images(target, subjects, methods, settings)
     title, command, shown = inputs.page(f"What {target.name} sees")
     channels = _read_channels(config)

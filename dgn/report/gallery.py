@@ -7,6 +7,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from dgn.data.exact import write_exact
 from dgn.data.images import pictures
 from dgn.files import write_whole, written_aside
 from dgn.report import units as grouping
@@ -49,7 +50,7 @@ def write_gallery(
         folder: the run folder.
         rows: one per image. Rows with the same objective form a unit, in the order of their first row; its page shows
             them in columns by method and prior.
-        images: float (len(rows), 3, H, W) in image space, or one (3, H, W) for each row, of any sizes.
+        images: float (len(rows), C, H, W) in image space, or one (C, H, W) for each row, of any sizes.
         settings: any nesting of mappings and lists; shown, and written to results.json.
         title: the title of the run.
         command: the command that reproduces the run, ready to be copied.
@@ -127,6 +128,7 @@ def _write_image(folder: Path, row: Row, image: Tensor) -> str:
     """Writes the image, and a thumbnail if it is large; returns the path of the picture for the overview."""
     (picture,) = pictures(image[None])
     write_whole(folder / row.image, png(picture))
+    write_exact(image, folder / row.image)
     if picture.width <= 256:
         return row.image
     thumb = f"thumbs/{row.image.rpartition('.')[0].removeprefix('images/')}.webp"
