@@ -157,7 +157,7 @@ def _tensor(array: np.ndarray, values: Sequence[float] | None) -> Tensor:
     """uint8 (C, H, W) of an image of any type."""
     if values is not None:
         low, high = float(values[0]), float(values[1])
-        scaled = (array.astype(np.float64) - low) * (255 / (high - low))
+        scaled = (array.astype(np.float64) - low) * 255 / (high - low)
         if not np.isfinite(scaled).all():
             raise ValueError("it has values that are not finite")
         array = np.round(scaled).clip(0, 255).astype(np.uint8)

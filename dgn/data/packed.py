@@ -133,7 +133,8 @@ class InMemory(Stored):
     """The images of a folder (or any Pictures), decoded once and held in memory.
 
     They take N * C * H * W bytes, which forked workers share. Every image is scaled by the folder's transform (Train-
-    or EvalTransform) and center-cropped once, with the border that crops of a smaller image need; `folder.transform` is applied to the result at every access.
+    or EvalTransform) and center-cropped once, with the border that crops of a smaller image need; `folder.transform` is
+    applied to the result at every access.
     `progress(done, total)` is called after every file.
 
     Raises:

@@ -76,7 +76,7 @@ def test_wrong_channels_are_named_with_the_next_step(tmp_path):
         read_image(tmp_path / "b.png", channels=4)
     with pytest.raises(UserError, match=r"cifar10 has 3 channels \(RGB\), and data.channels=4 asks for 4"):
         with_channels(torch.zeros(1, 3, 2, 2, dtype=torch.uint8), 4, "cifar10")
-    with pytest.raises(UserError, match="data.channels=0: give a number"):
+    with pytest.raises(UserError, match=r"data.channels=0: give a number"):
         ImageFolder(tmp_path, image_size=4, channels=0)
     with pytest.raises(UserError, match=r"data.values=\[5, 1\]: give the values of black and white"):
         ImageFolder(tmp_path, image_size=4, channels=1, values=[5, 1])

@@ -22,7 +22,8 @@ CODE = """
 from torch import nn
 
 def of(channels):
-    return nn.Sequential(nn.Conv2d(channels, 4, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    return nn.Sequential(nn.Conv2d(channels, 4, 3, 2), nn.ReLU(), *pooled)
 
 class Own(nn.Module):  # makes its own input of RGB
     def __init__(self):
