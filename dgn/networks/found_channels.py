@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dgn.data.channels import in_words
+from dgn.errors import UserError
 from dgn.networks.inputs import InputSpace
 
 
@@ -36,10 +38,21 @@ def with_found_channels(
         network: The module.
         given: The settings of the space that the user has given.
         data_channels: The number of channels of the data, if they are known.
+
+    Raises:
+        UserError: If `mean` or `std` are of another number of channels than the network takes.
     """
-    if {"channels", "channel_order"} & given.keys() or space.channels != 3:
+    if {"channels", "channel_order"} & given.keys():
         return space
     channels = first_channels(network)
+    if space.channels != 3:
+        numbers = {"mean", "std"} & given.keys()
+        if numbers and channels not in (None, space.channels) and not _runs(network, space):
+            raise UserError(
+                f"{' and '.join(sorted(numbers))} of {in_words(space.channels)} do not suit a network that takes "
+                f"{in_words(channels or 3)}; give one number for each of its channels"
+            )
+        return space
     if channels is None:
         bands = space.bands
         channels = data_channels if bands is None else len(bands)
@@ -50,10 +63,10 @@ def with_found_channels(
 
 @torch.no_grad()
 def _runs(network: nn.Module, space: InputSpace) -> bool:
-    """Whether the network runs on RGB images."""
+    """Whether the network runs on images of the space's channels."""
     for size in (space.size or (224, 224), (64, 64)):
         parameter = next(network.parameters(), torch.zeros(()))
-        images = torch.zeros(2, 3, *size, dtype=parameter.dtype, device=parameter.device)
+        images = torch.zeros(2, space.channels, *size, dtype=parameter.dtype, device=parameter.device)
         mode = network.training
         try:
             network.train(False)(images)
