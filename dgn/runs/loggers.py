@@ -19,7 +19,6 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 
-from dgn.data.display import as_rgb
 from dgn.errors import UserError
 from dgn.runs import wandb as wandb_runs
 from dgn.runs.ranks import rank
@@ -133,8 +132,7 @@ _CHECKS: dict[Callable[..., Any], Callable[..., None]] = {wandb_logger: wandb_ru
 def log_pictures(
     loggers: Sequence[Logger], key: str, images: Sequence[Tensor], captions: Sequence[str], step: int | None = None
 ) -> None:
-    """Logs images (C, H, W) in image space, with one caption each, through every logger that accepts images."""
-    images = [as_rgb(image[None])[0] for image in images]
+    """Logs images (3, H, W) in image space, with one caption each, through every logger that accepts images."""
     for logger in loggers:
         if isinstance(logger, WandbRun):
             logger.log_image(key, list(images), step=step, caption=list(captions))
