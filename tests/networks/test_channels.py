@@ -14,6 +14,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
 from dgn.networks.generator_kinds import build_generator
 from dgn.networks.inputs import InputSpace
+from dgn.networks.laboratory import BlackBox, Canvas, FunctionScorer
 from dgn.networks.modulated import ModulatedGenerator
 from dgn.networks.usable import check
 from dgn.networks.zoo import build, mini_caffenet, mini_resnet
@@ -149,3 +150,10 @@ def test_searches_of_images_have_the_targets_channels():
         encoded = parametrization.images(parametrization.encode(real))
         assert encoded.shape == real.shape
     torch.testing.assert_close(Pixels(setting).images(Pixels(setting).encode(real)), real)
+
+
+def test_a_black_box_is_given_all_channels_and_pictures_are_as_shown():
+    net = BlackBox(FunctionScorer(lambda images: images[:, 3].mean((1, 2)), ["score"], "f"))
+    images = torch.rand(2, 4, 6, 5)
+    assert torch.allclose(net(images, ["score"])["score"][:, 0], images[:, 3].mean((1, 2)))
+    assert torch.equal(Canvas().show(images), images[:, :3])
