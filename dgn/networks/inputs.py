@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dgn.data.channels import in_words, luminance
 from dgn.errors import UserError
+from dgn.networks.input_checks import check_bands, check_choice, formatted, is_number
 from dgn.networks.precision import full_precision
 
 ORDERS = ("RGB", "BGR", "grey", "as_is")
@@ -52,30 +53,34 @@ class InputSpace:
     bands: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        _check_choice("channel_order", self.channel_order, ORDERS)
-        _check_choice("fit", self.fit, ("resize", "crop"))
-        _check_choice("interpolation", self.interpolation, ("bilinear", "bicubic"))
+        check_choice("channel_order", self.channel_order, ORDERS)
+        check_choice("fit", self.fit, ("resize", "crop"))
+        check_choice("interpolation", self.interpolation, ("bilinear", "bicubic"))
         for key in ("mean", "std"):
             value = getattr(self, key)
-            numbers = isinstance(value, Sequence) and all(map(_is_number, value))
+            numbers = isinstance(value, Sequence) and all(map(is_number, value))
             if self.channel_order == "grey":
                 if not numbers or isinstance(value, str) or not value or len(set(value)) > 1:
-                    raise UserError(f"{key}={_format(value)} of a grey network needs one number: {key}=[0.5]")
+                    raise UserError(f"{key}={formatted(value)} of a grey network needs one number: {key}=[0.5]")
                 object.__setattr__(self, key, tuple(value[:1]))
             elif not numbers or (self.channel_order != "as_is" and len(value) != 3):
-                raise UserError(f"{key}={_format(value)} needs three numbers, one a channel: {key}=[0.5,0.5,0.5]")
+                raise UserError(f"{key}={formatted(value)} needs three numbers, one a channel: {key}=[0.5,0.5,0.5]")
         if len(self.mean) != len(self.std) or not self.mean:
-            raise UserError(f"mean={_format(self.mean)} and std={_format(self.std)}: give one number a channel to both")
-        self._check_bands()
-        if not _is_number(self.value_range):
+            raise UserError(
+                f"mean={formatted(self.mean)} and std={formatted(self.std)}: give one number a channel to both"
+            )
+        check_bands(self.bands, self.channel_order, self.channels)
+        if not is_number(self.value_range):
             raise UserError(f"value_range={self.value_range} must be a number: 1 or 255")
         if self.size is not None and (isinstance(self.size, str) or len(self.size) != 2):
-            raise UserError(f"input_size={_format(self.size)} needs a side, or height and width: input_size=[240,320]")
+            raise UserError(
+                f"input_size={formatted(self.size)} needs a side, or height and width: input_size=[240,320]"
+            )
         if min(self.std) <= 0 or self.value_range <= 0:
             raise UserError(f"std={list(self.std)} and value_range={self.value_range} must be positive")
         for key, sides in (("input_size", self.size or ()), ("resize", () if self.resize is None else (self.resize,))):
             if not all(isinstance(side, int) and side > 0 for side in sides):
-                raise UserError(f"{key}={_format(sides)} must be whole numbers of pixels, at least 1")
+                raise UserError(f"{key}={formatted(sides)} must be whole numbers of pixels, at least 1")
 
     @property
     def channels(self) -> int:
@@ -234,7 +239,7 @@ class InputSpace:
         count = images.shape[1]
         if self.bands is not None:
             if max(self.bands) >= count:
-                raise UserError(f"bands={_format(self.bands)}: the images have {in_words(count)}, 0 .. {count - 1}")
+                raise UserError(f"bands={formatted(self.bands)}: the images have {in_words(count)}, 0 .. {count - 1}")
             images = images[:, list(self.bands)]
         seen = images.shape[1]
         if self.channel_order in ("RGB", "BGR") and seen == 1:
@@ -245,18 +250,6 @@ class InputSpace:
             f"images of {in_words(seen)} do not enter a network that takes {in_words(self.channels)}: choose which of "
             f"them it sees with bands=[...] of the network's keys ({self.channels} indices), or take another network"
         )
-
-    def _check_bands(self) -> None:
-        if self.bands is None:
-            return
-        if not self.bands or not all(isinstance(i, int) and not isinstance(i, bool) and i >= 0 for i in self.bands):
-            raise UserError(f"bands={_format(self.bands)}: give indices of channels, counted from 0: bands=[3,2,1]")
-        enough = {self.channels, 1} if self.channel_order in ("RGB", "BGR") else {self.channels}
-        if len(self.bands) not in enough | ({3} if self.channel_order == "grey" else set()):
-            raise UserError(
-                f"bands={_format(self.bands)} names {len(self.bands)} channels, and the network takes "
-                f"{in_words(self.channels)}; give as many"
-            )
 
     def _sized(self, images: Tensor) -> Tensor:
         if self.size is None or tuple(images.shape[-2:]) == self.size:
@@ -292,17 +285,3 @@ def _per_channel(values: Sequence[float], like: Tensor) -> Tensor:
     A tensor created from a list would be copied from the host, which synchronizes with the GPU at every step.
     """
     return torch.cat([like.new_full((1, 1, 1), value) for value in values])
-
-
-def _check_choice(key: str, value: str, right: tuple[str, ...]) -> None:
-    if value not in right:
-        raise UserError(f"{key}={value!r} must be one of {', '.join(right)}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _format(value: Any) -> str:
-    """Formats a value as on a command line."""
-    return f"[{','.join(map(str, value))}]" if isinstance(value, list | tuple) else str(value)

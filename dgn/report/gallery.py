@@ -42,9 +42,8 @@ def write_gallery(
 ) -> Path:
     """Writes the results of a run into `folder` and returns the path of its index.html.
 
-    It writes the images at their rows' `image`, real images under real/, results.csv, results.json,
-    contact_sheet.png, comparison.png if there are several methods or priors, a page for each unit under units/, and
-    last index.html, so that everything it shows exists.
+    It writes the images at their rows' `image`, real images under real/, results.csv, results.json, contact_sheet.png,
+    comparison.png if there are several methods or priors, a page for each unit, and last index.html, which shows them.
 
     Args:
         folder: the run folder.
@@ -52,8 +51,7 @@ def write_gallery(
             them in columns by method and prior.
         images: float (len(rows), C, H, W) in image space, or one (C, H, W) for each row, of any sizes.
         settings: any nesting of mappings and lists; shown, and written to results.json.
-        title: the title of the run.
-        command: the command that reproduces the run, ready to be copied.
+        title, command: the title of the run, and the command that reproduces it, ready to be copied.
         summary: the sentence under the title; None: composed from the rows and the target, prior and steps of
             `settings`.
         traces: one per row: curve, nearest real images, film, receptive field.
