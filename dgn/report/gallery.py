@@ -50,10 +50,10 @@ def write_gallery(
         rows: one per image. Rows with the same objective form a unit, in the order of their first row; its page shows
             them in columns by method and prior.
         images: float (len(rows), C, H, W) in image space, or one (C, H, W) for each row, of any sizes.
-        settings: any nesting of mappings and lists; shown, and written to results.json.
-        title, command: the title of the run, and the command that reproduces it, ready to be copied.
-        summary: the sentence under the title; None: composed from the rows and the target, prior and steps of
-            `settings`.
+        settings: any nesting of mappings and lists.
+        title: the title of the run.
+        command: the command that reproduces the run, ready to be copied.
+        summary: the sentence under the title; None: composed from the rows and target, prior and steps in `settings`.
         traces: one per row: curve, nearest real images, film, receptive field.
         units: {a row's `objective`: real images that excite it, and its facets}.
         comparison: the table of methods and priors.
