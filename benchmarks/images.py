@@ -23,9 +23,9 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision import transforms
 
-from dgn.data.datamodule import collate
 from dgn.data.image_folder import ImageFolder
 from dgn.data.images import jpeg_decoder
+from dgn.data.loading import collate
 from dgn.data.packed import InMemory, PackedImages, pack
 from dgn.data.transforms import EvalTransform
 

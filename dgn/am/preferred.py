@@ -11,6 +11,7 @@ from torch import Tensor
 from dgn.am.objectives.algebra import Objective
 from dgn.am.outcomes import Outcome
 from dgn.am.setting import resized
+from dgn.data.exact import write_exact
 from dgn.data.images import save_png
 from dgn.files import image_name
 
@@ -77,10 +78,14 @@ class Preferred:
         return torch.stack(values).float() if values else torch.empty(0)
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Writes every image as a PNG named by its objective and seed; returns the paths."""
+        """Writes every image as a PNG named by its objective and seed; returns the paths.
+
+        Beside it stands an array of the same name (.npy) if the image has other channels than grey and RGB.
+        """
         paths = [Path(folder) / image_name(str(o), s) for o, s in zip(self.objectives, self.seeds, strict=True)]
         for image, path in zip(self.images, paths, strict=True):
             save_png(image, path)
+            write_exact(image, path)
         return paths
 
 

@@ -28,11 +28,12 @@ class Setting:
         prior: for methods that search its codes.
         canvas_size: height and width of the images of pixel methods, or one number for both; None: the target's
             input size.
-        images: maps a count to batches (N, 3, h, w) of at most that many real images in image space, for methods
+        images: maps a count to batches (N, C, h, w) of at most that many real images in image space, for methods
             that measure them.
         begin: the start: "noise", "sample", or images (M, 3, h, w) or anything `as_images` accepts, where seed s
             starts from image s modulo M; or `Starts`, one set for each objective.
         code_prior: loads the prior over codes.
+        image_channels: number of channels of the images of pixel methods; None: the prior's, else the target's.
     """
 
     target: FeatureNet
@@ -41,6 +42,7 @@ class Setting:
     images: Callable[[int], Iterator[Tensor]] | None = None
     begin: str | Tensor | Starts = "noise"
     code_prior: Callable[[], CodePrior] | None = None
+    image_channels: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.begin, str) and self.begin not in ("noise", "sample"):
@@ -63,6 +65,15 @@ class Setting:
             return self.canvas_size, self.canvas_size
         sides: Any = self.canvas_size or self.target.input_space.size or (224, 224)  # a config's are a list
         return tuple(sides)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the images of pixel methods."""
+        if self.image_channels is not None:
+            return self.image_channels
+        if self.prior is not None:
+            return self.prior.image_shape[0]
+        return self.target.input_space.image_channels
 
     def codes(self) -> Prior:
         """Returns the prior. Raises UserError if there is none."""
@@ -95,7 +106,7 @@ class Setting:
     def first_images(
         self, seeds: Sequence[int], size: tuple[int, int], objectives: Sequence[Objective] = ()
     ) -> Tensor | None:
-        """Returns the start images that `begin` defines, one for each seed and objective, (N, 3, *size).
+        """Returns the start images that `begin` defines, one for each seed and objective, (N, C, *size).
 
         They are the given images, or for "sample" real images drawn by the seeds; None for "noise", for which each
         method has its own start.
@@ -113,7 +124,7 @@ class Setting:
 
 
 def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resizes images (N, 3, h, w) to (N, 3, *size), bilinear with antialiasing, in [0, 1]."""
+    """Resizes images (N, C, h, w) to (N, C, *size), bilinear with antialiasing, in [0, 1]."""
     if tuple(images.shape[-2:]) == tuple(size):
         return images
     return F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)

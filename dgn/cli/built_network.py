@@ -8,6 +8,7 @@ from hydra.utils import instantiate
 
 from dgn.data.datamodule import ImageData
 from dgn.data.imagenet import are_imagenets, class_names
+from dgn.data.size import image_size as as_size
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.layers import OUTPUT
@@ -19,7 +20,7 @@ _ROLE_KEYS = ("layer", "layers", "trunk")
 def built_network(
     settings: Mapping[str, Any],
     data: ImageData | None = None,
-    image_size: int | None = None,
+    image_shape: tuple[int, int, int] | None = None,
     classes: Sequence[str] = (),
 ) -> FeatureNet:
     """Returns the FeatureNet of the settings of an encoder, comparator, target or judge, whose weights exist already.
@@ -29,7 +30,7 @@ def built_network(
     Args:
         settings: The network's part of the config.
         data: Provides the classes and the image size if neither the settings, the weights nor the network define them.
-        image_size: The image size in pixels, if it is not that of the data.
+        image_shape: (channels, height, width) of the images, if it is not that of the data.
         classes: The classes, if there are no data.
 
     Raises:
@@ -37,9 +38,11 @@ def built_network(
     """
     arguments = {key: value for key, value in settings.items() if key not in _ROLE_KEYS}
     classes = list(classes if data is None else data.classes)
-    if image_size is None and data is not None:
-        image_size = data.image_size
-    from_data: dict[str, Any] = {"data_size": image_size, "data_classes": classes}
+    if image_shape is None and data is not None:
+        image_shape = data.image_shape
+    from_data: dict[str, Any] = {"data_size": None, "data_classes": classes}
+    if image_shape is not None:
+        from_data |= {"data_size": as_size(image_shape[1:]), "data_channels": image_shape[0]}
     as_data = settings.get("classes") == "data"
     if as_data:
         if not classes:

@@ -30,11 +30,13 @@ from dgn.cli.run_folders import locate_runs, make_entry
 from dgn.cli.run_names import name_runs, read_settings
 from dgn.cli.stages import read_method
 from dgn.data.datamodule import ImageData
+from dgn.data.display import showing
 from dgn.devices import select_device
 from dgn.errors import UserError
 from dgn.metrics.ranking import RankingMetrics
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
+from dgn.report.run_comparison import Entry
 from dgn.runs.folders import RESULTS
 from dgn.runs.loggers import check as check_loggers
 from dgn.runs.programs import command
@@ -72,7 +74,20 @@ def compare(config: Mapping[str, Any], folder: Path) -> Path:
     if any(searches) and not all(searches):
         raise UserError("runs of train.py and of visualize.py cannot be compared with each other; name one kind")
     device = select_device(config["device"])
-    if all(searches):
+    with showing(config["show"]["channels"]):
+        return _write_comparison(config, folder, asked, entries, all(searches), device)
+
+
+def _write_comparison(
+    config: Mapping[str, Any],
+    folder: Path,
+    asked: PriorComparison,
+    entries: list[Entry],
+    searches: bool,
+    device: torch.device,
+) -> Path:
+    """Compares searches, or priors; returns the page's path."""
+    if searches:
         page, titles = compare_searches(entries, partial(_make_search_metrics, config, device), folder)
     else:
         page, titles = compare_priors(entries, asked, partial(_make_task, config, device), device, folder)

@@ -62,7 +62,7 @@ _WITHOUT_EFFECT = (
     "task", "resume", "threads", "logger", "metric", "comparison",
     "comparator", "generator", "discriminator", "loss", "adversarial", "code_noise", "comparator_shift",
     "progressive", "fan_in_limit",
-    "ema_decay", "statistics", "export", "code_model", "snapshots",
+    "ema_decay", "statistics", "export", "code_model", "snapshots", "show",
 )  # fmt: skip
 """Keys that a classifier's weights do not depend on: where metrics go and what follows from them, where the task's
 function is, and what only the training of a prior uses."""
@@ -72,7 +72,10 @@ function is, and what only the training of a prior uses."""
 def _recipe(name: str) -> dict[str, Any]:
     """The settings that an embedded network's weights depend on."""
     config = _config(name)
-    return {"doodles": VERSION} | {k: v for k, v in plain(config).items() if k not in _WITHOUT_EFFECT}
+    values = {k: v for k, v in plain(config).items() if k not in _WITHOUT_EFFECT}
+    # Keys of later versions that are not set here: weights of before stay valid.
+    values["encoder"] = {k: v for k, v in values["encoder"].items() if k not in ("channels", "bands")}
+    return {"doodles": VERSION} | values
 
 
 def _config(recipe: str) -> DictConfig:

@@ -13,7 +13,8 @@ from dgn.cli.roles import load_priors, load_target, logger_makers, open_data, re
 from dgn.cli.run_command import gallery_command
 from dgn.cli.stages import read_methods
 from dgn.cli.stopped import VisualizationRun, saying_how_to_resume
-from dgn.data.datamodule import ImageData
+from dgn.data.datamodule import ImageData, samples_of
+from dgn.data.display import showing
 from dgn.data.reference import Reference
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
@@ -73,6 +74,15 @@ class _Inputs:
         count = self.config["reference_images"]
         return Reference(self.data, count) if self.data is not None and count else None
 
+    @property
+    def channels(self) -> int | None:
+        """The number of channels that image files are read as; None: RGB."""
+        if self.data is not None:
+            channels = self.data.channels
+        else:
+            channels = self.priors[0].image_shape[0] if self.priors else self.target.input_space.image_channels
+        return None if channels == 3 else channels
+
     def page(self, title: str) -> tuple[str, str, dict[str, Any]]:
         """Returns a page's title, command and settings."""
         return self.config["title"] or title, self.command, {**self.config, "target": self.target.name}
@@ -106,9 +116,10 @@ def inspect(config: Mapping[str, Any], run: VisualizationRun, folder: Path, devi
     run.record(config, [prior.source for prior in priors])
     data = open_data(priors[0] if priors else None, config.get("data"))
     target = load_target(config["target"], priors, device, data)
-    with saying_how_to_resume(folder):
-        page, shown = _VIEWS[view](_Inputs(config, run.overrides, folder, command, target, priors, data))
-    log_view(logger_makers(config["logger"]), config, folder, shown)
+    inputs = _Inputs(config, run.overrides, folder, command, target, priors, data)
+    with saying_how_to_resume(folder), showing(config["show"]["channels"], samples_of(data)):
+        page, shown = _VIEWS[view](inputs)
+        log_view(logger_makers(config["logger"]), config, folder, shown)
     return page
 
 
@@ -116,7 +127,7 @@ def _image(inputs: _Inputs) -> tuple[Path, LoggedView]:
     config, target = inputs.config, inputs.target
     settings = _read_attribution_settings(config)
     methods = {name: instantiate(method) for name, method in (config["attributions"] or {}).items()}
-    subjects = read_subjects(_read_images(config["image"]), max(target.probe_size))
+    subjects = read_subjects(_read_images(config["image"]), max(target.probe_size), inputs.channels)
     explained, notes = explain_images(target, subjects, methods, settings, inputs.kept)
     title, command, shown = inputs.page(f"What {target.name} sees")
     channels = _read_channels(config)

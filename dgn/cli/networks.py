@@ -12,6 +12,7 @@ from dgn.cli.built_network import built_network
 from dgn.cli.config import keys_without_value
 from dgn.cli.embedded import embedded_weights
 from dgn.data.datamodule import ImageData
+from dgn.data.size import image_size, sides
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.layers import Layer
@@ -21,7 +22,7 @@ from dgn.runs.ranks import interactive
 def network(
     settings: Mapping[str, Any],
     data: ImageData | None = None,
-    image_size: int | None = None,
+    image_shape: tuple[int, int, int] | None = None,
     classes: Sequence[str] = (),
 ) -> FeatureNet:
     """Returns the FeatureNet of the settings of an encoder, comparator, target or judge.
@@ -31,12 +32,12 @@ def network(
     Args:
         settings: The network's part of the config.
         data: Provides the classes and the image size if neither the settings, the weights nor the network define them.
-        image_size: The image size in pixels, if it is not that of the data.
+        image_shape: (channels, height, width) of the images, if it is not that of the data.
         classes: The classes, if there are no data.
     """
     if settings.get("weights") == "embedded":
         settings = {**settings, "weights": str(embedded_weights(settings["_target_"]))}
-    return built_network(settings, data, image_size, classes)
+    return built_network(settings, data, image_shape, classes)
 
 
 def asked_to_list(config: Mapping[str, Any], *roles: str) -> str | None:
@@ -61,12 +62,18 @@ def list_layers(config: Mapping[str, Any], role: str) -> None:
     settings = without_weights(config[role] if config[role].get("_target_") else config["encoder"])
     data = config["data"]
     try:
-        net = network(settings, image_size=data.get("image_size"))
+        net = network(settings, image_shape=_shape(data))
     except UserError:
         if keys_without_value(data):
             raise
         net = network(settings, instantiate(data))  # the network may need the classes of the data
     print_layers(net, role)
+
+
+def _shape(data: Mapping[str, Any]) -> tuple[int, int, int] | None:
+    """The shape of the images of a config's data, as far as it says it without being opened."""
+    size = data.get("image_size")
+    return None if size is None else (data.get("channels") or 3, *sides(image_size(size)))
 
 
 def without_weights(settings: Mapping[str, Any]) -> Mapping[str, Any]:

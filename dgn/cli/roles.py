@@ -113,18 +113,18 @@ def with_named_targets(
 
 def _named_target(settings: Mapping[str, Any], priors: Sequence[Prior], data: ImageData | None) -> FeatureNet:
     """Makes the network of `target=`, with the settings of a prior's encoder if it is that network."""
-    size = priors[0].image_size if priors else None
+    shape = priors[0].image_shape if priors else None
     classes: Sequence[str] = ()
     if data is None and priors:
         classes = (priors[0].about.get("data") or {}).get("classes") or ()
     for prior in priors:
         filled, keys = with_remembered(settings, prior.about["encoder"]["spec"])
         if keys:
-            target = network(filled, data, size, classes)
+            target = network(filled, data, shape, classes)
             if prior.encoder_is(target):
                 log.info("target: %s as for the prior, whose encoder it is", ", ".join(keys))
                 return target
-    return network(settings, data, size, classes)
+    return network(settings, data, shape, classes)
 
 
 def read_units(units: Any, target: FeatureNet) -> str | list[Any]:
@@ -177,7 +177,7 @@ def load_judge(
         data: the real images.
     """
     if settings.get("_target_"):
-        judge = network(settings, data, prior.image_size if prior else None)
+        judge = network(settings, data, prior.image_shape if prior else None)
         judge.classes_at = settings.get("layer")
     elif settings.get("auto") and data is not None and data.judge is not None:
         judge = network(data.judge)
@@ -206,7 +206,7 @@ def load_similarity(
     if settings.get("_target_") is None:
         return None
     if settings.get("net") is not None:
-        net = placed(network(settings["net"], image_size=prior.image_size if prior else None), target.device)
+        net = placed(network(settings["net"], image_shape=prior.image_shape if prior else None), target.device)
         similarity = instantiate({key: value for key, value in settings.items() if key != "net"}, net=net)
     elif settings.get("_partial_"):
         if judge is None:

@@ -19,7 +19,9 @@ from dgn.cli.run_settings import open_training_data
 from dgn.cli.run_start import start
 from dgn.cli.trainer import make_trainer, running, stopping
 from dgn.data.cache import code_views
-from dgn.data.datamodule import ImageData
+from dgn.data.datamodule import ImageData, samples_of
+from dgn.data.display import showing
+from dgn.data.size import written
 from dgn.files import write_whole
 from dgn.networks.generator_base import Generator
 from dgn.prior.code_model import CodeModel
@@ -67,7 +69,8 @@ def fit_prior(config: Mapping[str, Any], folder: Path) -> Path:
     report_accuracy("encoder", networks.encoder, data, folder)
     if networks.own_comparator is not None:
         report_accuracy("comparator", networks.own_comparator, data, folder)
-    return _train(training, data, networks, began)
+    with showing(config["show"]["channels"], samples_of(data)):
+        return _train(training, data, networks, began)
 
 
 def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, began: float) -> Path:
@@ -80,7 +83,7 @@ def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, be
         initialize = partial(_initialize, training.generator_init, named_code(run.config))
         architectures = replace(architectures, initialize=initialize)
     module = build_inversion(
-        architectures, training.inversion, networks, data.image_size, codes, scales, about, training.carries_encoder
+        architectures, training.inversion, networks, data.image_shape, codes, scales, about, training.carries_encoder
     )
     views = code_views(run.config["data"].get("cache", "none"))
     if views:
@@ -93,8 +96,8 @@ def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, be
     with running(run) as (loggers, interruption):
         trainer = make_trainer(run, loggers, interruption, [Reconstructions(run.folder, shown)])
         log.info(
-            "Training a prior: inverting %s of %s (code %s) at %d px, %d steps of %d images, %s",
-            networks.layer, networks.encoder.name, "x".join(map(str, codes.mean.shape)), data.image_size,
+            "Training a prior: inverting %s of %s (code %s) at %s px, %d steps of %d images, %s",
+            networks.layer, networks.encoder.name, "x".join(map(str, codes.mean.shape)), written(data.image_size),
             run.max_steps, data.step_size, getattr(trainer.precision_plugin, "words", trainer.precision),
         )  # fmt: skip
         metrics = fit(trainer, module, data, run.folder)

@@ -30,7 +30,8 @@ from dgn.cli.roles import (
 from dgn.cli.run_command import gallery_command
 from dgn.cli.stages import read_methods
 from dgn.cli.stopped import begin_or_resume, forget, keeping_what_was_found
-from dgn.data.datamodule import ImageData
+from dgn.data.datamodule import ImageData, samples_of
+from dgn.data.display import showing
 from dgn.data.reference import Reference
 from dgn.devices import select_device
 from dgn.errors import UserError
@@ -74,7 +75,8 @@ def visualize(config: Mapping[str, Any], folder: Path) -> Path | None:
     if config["units"] in (None, "none"):
         use_threads(config["threads"])
         (prior, *_) = load_priors(config, device) or [load_prior(None, device, code=named_code(config))]
-        return write_samples(prior, _SAMPLES * len(read_seeds(config["seeds"])), config["seed"], folder)
+        with showing(config["show"]["channels"]):
+            return write_samples(prior, _SAMPLES * len(read_seeds(config["seeds"])), config["seed"], folder)
     asked = read_visualization(config)
     config = {**config, "threads": use_threads(config["threads"])}
     inputs = _load_inputs(config, run.overrides, asked, device)
@@ -83,10 +85,11 @@ def visualize(config: Mapping[str, Any], folder: Path) -> Path | None:
     if inputs.judge is not None:
         report_accuracy("judge", inputs.judge, inputs.data, folder)
     command = gallery_command(run.overrides)
-    with keeping_what_was_found(asked, inputs, folder, config, command):
-        page, rows = make_gallery(asked, inputs, folder, config, command)
-    sources = {prior.source for prior in inputs.priors}
-    log_gallery(logger_makers(config["logger"]), config, folder, rows, sources.pop() if len(sources) == 1 else None)
+    with showing(config["show"]["channels"], samples_of(inputs.data)):
+        with keeping_what_was_found(asked, inputs, folder, config, command):
+            page, rows = make_gallery(asked, inputs, folder, config, command)
+        sources = {prior.source for prior in inputs.priors}
+        log_gallery(logger_makers(config["logger"]), config, folder, rows, sources.pop() if len(sources) == 1 else None)
     forget(folder)
     return page
 

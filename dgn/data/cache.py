@@ -69,7 +69,9 @@ def cached(source: Pictures | Stored, cache: str) -> Pictures | Stored:
     if cache == "none" or isinstance(source, Stored):
         return source
     size, workers = source.transform.resize, processors()
-    about = f"{len(source)} pictures of {source.where} at {size} x {size} ({len(source) * 3 * size**2 / 2**30:.1f} GiB)"
+    height, width = source.transform.extent
+    gib = len(source) * source.channels * height * width / 2**30
+    about = f"{len(source)} pictures of {source.where} at {height} x {width} ({gib:.1f} GiB)"
     if cache == "ram":
         log.info("Decoding %s into memory, once", about)
         with shown_progress("Decoding images into memory, once for each run", len(source)) as progress:

@@ -1,23 +1,24 @@
 """Images for training and validation, in an order that is a pure function of the seed.
 
-A source is a dataset of (uint8 (3, H, W) RGB, label) with `classes`. If it has `sample(index, generator)`, that method
+A source is a dataset of (uint8 (C, H, W), label) with `classes`. If it has `sample(index, generator)`, that method
 returns an augmented view drawn from the generator. The n-th sample of the training stream, including its augmentation,
 depends only on (seed, n): workers, interruptions and the number of processes do not change it.
 """
 
 import itertools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset
 
 from dgn.data.imagenet import readable
-from dgn.data.loading import Loader
+from dgn.data.loading import Loader, collate
+from dgn.data.size import ImageSize, sides
 from dgn.data.views import FixedViews
 from dgn.errors import UserError
 
@@ -25,10 +26,10 @@ log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
-    """Images, uint8 (3, H, W) RGB, with labels.
+    """Images, uint8 (C, H, W), with labels.
 
-    It may have `classes`, the labels' names; `labels`, the label of every image (`layer_labels`); `sample`; and
-    `whole(index)`, the image without augmentation.
+    It may have `channels`, their number (else they are RGB); `classes`, the labels' names; `labels`, the label of every
+    image (`layer_labels`); `sample`; and `whole(index)`, the image without augmentation.
     """
 
     def __len__(self) -> int: ...
@@ -37,11 +38,11 @@ class Source(Protocol):
 
 
 class ImageData(pl.LightningDataModule):
-    """Batches (images, labels): images float (N, 3, image_size, image_size) in image space, labels int64 (N,).
+    """Batches (images, labels): images float (N, *image_shape) in image space, labels int64 (N,).
 
     Args:
         train, val: The sources.
-        image_size: Side of the sources' images in pixels.
+        image_size: Side of the sources' images in pixels, or (height, width).
         batch_size: Training batch size, over all processes.
         num_workers: Number of worker processes; 0 reads in the training process.
         val_images: Number of validation images that are used, always the same ones.
@@ -68,7 +69,7 @@ class ImageData(pl.LightningDataModule):
         self,
         train: Source,
         val: Source,
-        image_size: int,
+        image_size: ImageSize,
         batch_size: int = 64,
         num_workers: int = 0,
         val_images: int = 512,
@@ -83,10 +84,16 @@ class ImageData(pl.LightningDataModule):
                 raise UserError(f"the {name} set holds no images")
         self.train_source, self.val_source = train, val
         self.image_size, self.batch_size, self.num_workers = image_size, batch_size, num_workers
+        self.channels: int = getattr(train, "channels", 3)
         self.seed = seed
         self.val_indices = _some(len(val), val_images)
         self.classes: tuple[str, ...] = readable(getattr(train, "classes", ()))
         self._reported_bad: set[tuple[str, int]] = set()
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of the images."""
+        return (self.channels, *sides(self.image_size))
 
     @property
     def step_size(self) -> int:
@@ -187,6 +194,11 @@ class ImageData(pl.LightningDataModule):
         )
 
 
+def samples_of(data: ImageData | None, count: int = 256) -> Callable[[], Iterator[Tensor]] | None:
+    """Returns a function that reads batches (N, C, H, W) of the first `count` images; None without data."""
+    return None if data is None else lambda: (images for images, _ in data.real_images(count))
+
+
 class Stream(Dataset):
     """An endless shuffled stream over a source: sample n is a function of (seed, n).
 
@@ -253,20 +265,8 @@ def layer_labels(source: Source) -> Tensor | None:
     return torch.as_tensor(known, dtype=torch.int64)
 
 
-def collate(samples: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
-    """Collates samples: images uint8 (N, 3, H, W), labels int64 (N,).
-
-    Decoders return channels-last images; these keep their memory format, which makes the copies faster.
-    """
-    if samples[0][0].ndim != 3 or samples[0][0].stride(0) != 1:
-        images, labels = default_collate(list(samples))
-        return images, labels
-    images, labels = default_collate([(image.permute(1, 2, 0), label) for image, label in samples])
-    return images.permute(0, 3, 1, 2), labels
-
-
 def to_image_space(images: Tensor) -> Tensor:
-    """uint8 (N, 3, H, W) -> float in [0, 1], channels last in memory (the layout convolutions are fastest in)."""
+    """uint8 (N, C, H, W) -> float in [0, 1], channels last in memory (the layout convolutions are fastest in)."""
     return images.to(memory_format=torch.channels_last).float().div_(255)
 
 

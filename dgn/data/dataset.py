@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from dgn.data.channels import RGB, ReadForm
 from dgn.data.images import read_image
 from dgn.data.transforms import Transform, generator_for
 from dgn.errors import UserError
@@ -36,9 +37,12 @@ class Pictures(Dataset):
     Args:
         labels: int64 (N,); -1: none.
         classes: Names of the labels.
-        transform: Converts an image to (3, image_size, image_size).
+        transform: Converts an image to (C, H, W), the crop.
         where: Name of the dataset in messages ("the folder a/b").
     """
+
+    form: ReadForm = RGB
+    """What files are read as."""
 
     def __init__(self, labels: np.ndarray, classes: Sequence[str], transform: Transform, where: str) -> None:
         self.labels, self.classes, self.transform = torch.from_numpy(labels), tuple(classes), transform
@@ -51,11 +55,16 @@ class Pictures(Dataset):
 
     @abstractmethod
     def read(self, index: int) -> Tensor:
-        """Reads image `index`, uint8 (3, H, W). Raises UserError if it cannot be read."""
+        """Reads image `index`, uint8 (C, H, W). Raises UserError if it cannot be read."""
 
     @abstractmethod
     def fingerprint(self) -> str:
         """Returns a hash that changes if an image is added, removed or changed."""
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of the images."""
+        return self.form.channels or 3
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,7 +74,7 @@ class Pictures(Dataset):
         return self.sample(index, generator_for(self.transform))
 
     def sample(self, index: int, generator: np.random.Generator | None) -> tuple[Tensor, int]:
-        """Image, uint8 (3, image_size, image_size), and label; `generator` makes the transform's choices.
+        """Image, uint8 (C, H, W), and label; `generator` makes the transform's choices.
 
         Raises UserError once more than 1% of the pictures were found unreadable.
         """
@@ -128,10 +137,16 @@ class ImageFiles(Pictures):
     """Pictures in files. root: their folder; names: of the files, relative to it (or absolute)."""
 
     def __init__(
-        self, root: Path, names: Sequence[str], labels: np.ndarray, classes: Sequence[str], transform: Transform
+        self,
+        root: Path,
+        names: Sequence[str],
+        labels: np.ndarray,
+        classes: Sequence[str],
+        transform: Transform,
+        form: ReadForm = RGB,
     ) -> None:
         super().__init__(labels, classes, transform, str(root))
-        self.root = root
+        self.root, self.form = root, form
         # One array and not a list of str: a million objects would be copied into every worker, as each
         # touch of a reference count dirties its page.
         self._names = np.array([os.fsencode(name) for name in names])
@@ -144,7 +159,9 @@ class ImageFiles(Pictures):
         return str(self.path(index))
 
     def read(self, index: int) -> Tensor:
-        return read_image(self.path(index), getattr(self.transform, "resize", None))
+        return read_image(
+            self.path(index), getattr(self.transform, "resize", None), self.form.channels, self.form.values
+        )
 
     def sides(self, index: int) -> tuple[int, int]:
         try:
@@ -159,8 +176,10 @@ class ImageFiles(Pictures):
         return [self.path(i) for i in self.bad]
 
     def fingerprint(self) -> str:
-        """Returns a hash of the names, sizes and modification times of all files."""
+        """Returns a hash of the names, sizes and modification times of all files, and of what they are read as."""
         digest = hashlib.sha256(str(self.root.resolve()).encode())
+        if self.form != RGB:
+            digest.update(f"{self.form};".encode())
         for index, label in enumerate(self.labels.tolist()):
             digest.update(self._names[index])
             try:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from dgn.data.channels import RGB, ReadForm
 from dgn.data.dataset import Pictures
 from dgn.data.hub import unreachable
 from dgn.data.images import decode_image, read_image
@@ -42,7 +43,9 @@ class HuggingFace(Pictures):
         subset: str | None = None,
         image_column: str | None = None,
         label_column: str | None = None,
+        form: ReadForm = RGB,
     ) -> None:
+        self.form = form
         rows = _load(root, split, subset)
         self.image_column = image_column or _only_image_column(rows, root)
         if self.image_column not in rows.column_names:
@@ -71,11 +74,13 @@ class HuggingFace(Pictures):
         if not stored or not (stored.get("bytes") or stored.get("path")):
             raise UserError(f"cannot read image {self.name(index)}: the row holds none; fix or remove it")
         if stored.get("bytes"):
-            return decode_image(np.frombuffer(bytearray(stored["bytes"]), np.uint8), self.name(index), short_side)
-        return read_image(stored["path"], short_side)
+            data = np.frombuffer(bytearray(stored["bytes"]), np.uint8)
+            return decode_image(data, self.name(index), short_side, self.form.channels, self.form.values)
+        return read_image(stored["path"], short_side, self.form.channels, self.form.values)
 
     def fingerprint(self) -> str:
-        return f"{self._rows._fingerprint} {self.image_column} {self.where}"
+        form = "" if self.form == RGB else f" {self.form}"
+        return f"{self._rows._fingerprint} {self.image_column} {self.where}{form}"
 
 
 def _load(root: str | Path, split: str, subset: str | None) -> Any:

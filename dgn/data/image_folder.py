@@ -1,14 +1,17 @@
 """A folder of pictures as a dataset: one subfolder per class, or no classes at all."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from dgn.data.bands import ARRAYS
+from dgn.data.channels import ReadForm
 from dgn.data.dataset import ImageFiles
 from dgn.data.images import EXTENSIONS
+from dgn.data.size import ImageSize
 from dgn.data.transforms import EvalTransform, TrainTransform, Transform
 from dgn.errors import UserError
 
@@ -32,8 +35,9 @@ class ImageFolder(ImageFiles):
         val_fraction: Share of the files of `root` held out for validation.
         seed: Seed of that choice.
         layout: "classes", "flat", or "auto": flat if images lie directly in `root`, else classes.
-        transform: Converts an image to (3, image_size, image_size). None: TrainTransform(image_size, resize, mirror,
-            square) for "train", EvalTransform(image_size, resize, square) for the others.
+        transform: Converts an image to (C, H, W). None: TrainTransform(image_size, resize, mirror, square) for "train",
+            EvalTransform(image_size, resize, square) for the others.
+        channels, values: See `ReadForm`.
 
     Raises:
         UserError: If a folder is missing, contains no image or mixes both layouts, or if validation has classes that
@@ -45,7 +49,7 @@ class ImageFolder(ImageFiles):
         root: str | Path,
         split: Split = "train",
         *,
-        image_size: int,
+        image_size: ImageSize,
         resize: int | None = None,
         mirror: bool = True,
         square: bool = False,
@@ -54,22 +58,25 @@ class ImageFolder(ImageFiles):
         seed: int = 0,
         layout: Layout = "auto",
         transform: Transform | None = None,
+        channels: int | None = None,
+        values: Sequence[float] | None = None,
     ) -> None:
+        form = ReadForm(channels, values)
         if split not in ("train", "val", "all"):
             raise UserError(f"no split {split!r}; choose train, val or all")
         folder = Path(root)
-        classes, names, labels = _scan(folder, layout)
+        classes, names, labels = _scan(folder, layout, form)
         if val_root is None:
             kept = split_indices(len(names), split, val_fraction, seed)
             names, labels = [names[i] for i in kept], labels[kept]
         elif split == "val":
             folder = Path(val_root)
-            names, labels = _scan_validation(folder, classes)
+            names, labels = _scan_validation(folder, classes, form)
         elif split == "all":
             raise UserError("split all means one folder; leave out val_root, or choose train or val")
         if transform is None and split == "train":
             transform = TrainTransform(image_size, resize, mirror, square)
-        super().__init__(folder, names, labels, classes, transform or EvalTransform(image_size, resize, square))
+        super().__init__(folder, names, labels, classes, transform or EvalTransform(image_size, resize, square), form)
 
 
 def split_indices(count: int, split: Split, val_fraction: float, seed: int) -> np.ndarray:
@@ -96,11 +103,11 @@ def split_indices(count: int, split: Split, val_fraction: float, seed: int) -> n
     return chosen
 
 
-def _scan(root: Path, layout: Layout) -> tuple[tuple[str, ...], list[str], np.ndarray]:
+def _scan(root: Path, layout: Layout, form: ReadForm) -> tuple[tuple[str, ...], list[str], np.ndarray]:
     """Classes, names relative to `root` in sorted order, and labels int64."""
     if layout not in ("auto", "classes", "flat"):
         raise UserError(f"no layout {layout!r}; choose auto, classes or flat")
-    names = _pictures(root)
+    names = _pictures(root, EXTENSIONS if form.channels is None else (*EXTENSIONS, *ARRAYS))
     loose = [name for name in names if os.sep not in name]
     if layout == "auto" and loose and len(loose) < len(names):
         raise UserError(
@@ -117,8 +124,8 @@ def _scan(root: Path, layout: Layout) -> tuple[tuple[str, ...], list[str], np.nd
     return tuple(classes.tolist()), names, labels.astype(np.int64)
 
 
-def _scan_validation(root: Path, classes: tuple[str, ...]) -> tuple[list[str], np.ndarray]:
-    val_classes, names, labels = _scan(root, "classes" if classes else "flat")
+def _scan_validation(root: Path, classes: tuple[str, ...], form: ReadForm) -> tuple[list[str], np.ndarray]:
+    val_classes, names, labels = _scan(root, "classes" if classes else "flat", form)
     unknown = sorted(set(val_classes) - set(classes))
     if unknown:
         raise UserError(
@@ -129,19 +136,20 @@ def _scan_validation(root: Path, classes: tuple[str, ...]) -> tuple[list[str], n
     return names, place[labels] if classes else labels
 
 
-def _pictures(root: Path) -> list[str]:
+def _pictures(root: Path, extensions: tuple[str, ...]) -> list[str]:
     if not root.is_dir():
         raise UserError(f"no folder {root}; check the path")
     try:
-        names = sorted(_walk(root, "", (os.path.realpath(root),)))
+        names = sorted(_walk(root, "", (os.path.realpath(root),), extensions))
     except OSError as error:
         raise UserError(f"cannot list {error.filename}: {error.strerror}; check its permissions") from None
     if not names:
-        raise UserError(f"no pictures in {root} (looked for {' '.join(EXTENSIONS)}); check the path")
+        hint = "" if ARRAYS[0] in extensions else "; arrays (.npy, .npz) are images with data.channels=C"
+        raise UserError(f"no pictures in {root} (looked for {' '.join(extensions)}); check the path{hint}")
     return names
 
 
-def _walk(folder: str | Path, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
+def _walk(folder: str | Path, prefix: str, above: tuple[str, ...], extensions: tuple[str, ...]) -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
@@ -149,6 +157,6 @@ def _walk(folder: str | Path, prefix: str, above: tuple[str, ...]) -> Iterator[s
             if entry.is_dir():
                 real = os.path.realpath(entry.path)
                 if real not in above:  # a link to a parent folder would recurse forever
-                    yield from _walk(entry.path, f"{prefix}{entry.name}{os.sep}", (*above, real))
-            elif entry.name.lower().endswith(EXTENSIONS):
+                    yield from _walk(entry.path, f"{prefix}{entry.name}{os.sep}", (*above, real), extensions)
+            elif entry.name.lower().endswith(extensions):
                 yield prefix + entry.name

@@ -1,11 +1,12 @@
-"""Image files in and out of image space: RGB, channels first.
+"""Image files in and out of image space: channels first, RGB unless data say otherwise.
 
 `read_image` is the only reader of image files (datasets, real images for comparison, nearest neighbours), so that a
 file gives the same tensor everywhere. `as_images` converts images in memory, in any common form.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import numpy as np
 import PIL
 import torch
 import torchvision
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from dgn.data.bands import decode_bands, is_array
+from dgn.data.display import as_rgb
+from dgn.data.pillow import open_image, rgb
 from dgn.errors import UserError
 from dgn.files import written_aside
 
@@ -27,13 +31,16 @@ except ImportError:  # torchvision 0.29 announced that a later one drops it
     decode_jpeg = None
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
-
-# Only these, because Pillow left to itself also opens EPS (by running Ghostscript) and forty more.
-_PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _JPEG_MAGIC = b"\xff\xd8\xff"
+_FEW = 4  # more channels than these are recognized by their place alone
 
 
-def read_image(path: str | Path, short_side: int | None = None) -> Tensor:
+def read_image(
+    path: str | Path,
+    short_side: int | None = None,
+    channels: int | None = None,
+    values: Sequence[float] | None = None,
+) -> Tensor:
     """Reads an image file: uint8 (3, H, W), RGB, rotated by its EXIF orientation.
 
     Grayscale, palette, CMYK and 1-bit files become RGB; 16 bits are scaled to 8, and so are grey floating-point TIFFs,
@@ -47,6 +54,10 @@ def read_image(path: str | Path, short_side: int | None = None) -> Tensor:
     come at 1/2, 1/4 or 1/8 of its size, never less than twice `short_side`: a 12-megapixel photograph in a
     third of the time, and after the antialiased resize 47 dB from the same picture read whole.
 
+    With `channels`, uint8 (channels, H, W): 1 is grey, of any picture; 2 and 4 are grey and RGB with their alpha
+    channel as it is; any other number is that of an array (.npy, .npz) or of a TIFF's bands or pages. `values` are then
+    the file's values of black and white (`dgn.data.bands`). None is RGB, of pictures alone.
+
     Raises UserError, naming the file and the reason, where it is missing, a folder, corrupt or truncated, of
     another format, or of float or 32-bit values outside these ranges.
     """
@@ -58,18 +69,30 @@ def read_image(path: str | Path, short_side: int | None = None) -> Tensor:
         raise UserError(f"{path} is a folder, not an image file; give the path of one image") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from None
-    return decode_image(data, path, short_side)
+    return decode_image(data, path, short_side, channels, values)
 
 
-def decode_image(data: np.ndarray, name: str | Path, short_side: int | None = None) -> Tensor:
+def decode_image(
+    data: np.ndarray,
+    name: str | Path,
+    short_side: int | None = None,
+    channels: int | None = None,
+    values: Sequence[float] | None = None,
+) -> Tensor:
     """Like `read_image`, from a file's content, uint8 (bytes,). name: the file's name in messages."""
+    if channels is not None and (channels != 3 or values is not None or is_array(data) or _is_tiff(data)):
+        with _told(data, name):
+            return decode_bands(data, channels, values)
     if data[:3].tobytes() == _JPEG_MAGIC and decode_jpeg is not None and not _worth_scaling(data, short_side):
         try:
             # CMYK and YCCK included: torchvision takes them as Adobe's inverted inks, exactly as Pillow does.
             return decode_jpeg(torch.from_numpy(data), mode="RGB", apply_exif_orientation=True)
         except RuntimeError:
             pass  # Pillow reads a few more (or says in a user's words what is wrong)
-    return _read_with_pillow(data, name, short_side)
+    with _told(data, name), open_image(data) as image:
+        if short_side is not None:
+            image.draft(None, (2 * short_side, 2 * short_side))
+        return torch.from_numpy(rgb(image)).permute(2, 0, 1)
 
 
 def jpeg_decoder() -> str:
@@ -86,13 +109,14 @@ def as_images(images: Any) -> Tensor:
     """Converts images in memory to image space. Differentiable.
 
     Args:
-        images: A tensor (N, 3, H, W); an array (N, 3, H, W), (N, H, W, 3) or, for one image, (H, W, 3); a Pillow
-            image; or a list of Pillow images, of arrays (H, W, 3) or (3, H, W), or of tensors (3, H, W), all of one
-            size. uint8 values are 0..255, floats 0..1.
+        images: A tensor (N, C, H, W); an array (N, C, H, W), (N, H, W, C) or, for one image, (H, W, C); a Pillow
+            image; or a list of Pillow images, of arrays (H, W, C) or (C, H, W), or of tensors (C, H, W), all of one
+            size. Channels are last where the last side is at most 4 and the one in their place is not. uint8 values are
+            0..255, floats 0..1.
 
     Returns:
-        Float (N, 3, H, W), RGB. A floating-point tensor of this shape is returned unchanged; anything that is not a
-        tensor becomes float32.
+        Float (N, C, H, W); Pillow images are RGB. A floating-point tensor of this shape is returned unchanged; anything
+        that is not a tensor becomes float32.
 
     Raises:
         UserError: For anything else.
@@ -100,7 +124,7 @@ def as_images(images: Any) -> Tensor:
     if isinstance(images, Tensor):
         return _in_unit_range(_checked_batch(images))
     if isinstance(images, Image.Image):
-        return as_images(_rgb(images)[None])
+        return as_images(rgb(images)[None])
     if isinstance(images, np.ndarray):
         return _of_array(images)
     if isinstance(images, list | tuple):
@@ -112,30 +136,31 @@ def as_images(images: Any) -> Tensor:
             raise UserError(f"images of several sizes ({', '.join(sizes[:4])}) cannot form a batch; resize them")
         return torch.cat([single.float() for single in singles])
     raise UserError(
-        f"a {type(images).__name__} is not an image; give a tensor (N, 3, H, W), an array (N, H, W, 3), or Pillow "
+        f"a {type(images).__name__} is not an image; give a tensor (N, C, H, W), an array (N, H, W, C), or Pillow "
         "images (a file: PIL.Image.open)"
     )
 
 
 def save_png(image: Tensor, path: str | Path) -> None:
-    """Writes `image`, float (3, H, W) in [0, 1], as an 8-bit PNG, atomically.
+    """Writes `image`, float (C, H, W) in [0, 1], as an 8-bit PNG, atomically.
 
-    Values outside [0, 1] are clamped. Missing parent folders are created. Raises UserError if that or the
-    writing fails.
+    Images that are not RGB are written as they are shown (`dgn.data.display`). Values outside [0, 1] are clamped.
+    Missing parent folders are created. Raises UserError if that or the writing fails.
     """
-    levels = image.detach().float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    levels = as_rgb(image.detach()[None])[0].float().clamp(0, 1).mul(255).round().to(torch.uint8)
     array = levels.permute(1, 2, 0).cpu().numpy()
     with written_aside(path) as aside:
         Image.fromarray(array).save(aside, format="PNG")
 
 
 def image_grid(images: Tensor, columns: int | None = None, padding: int = 2, background: float = 1.0) -> Tensor:
-    """Lays `images`, float (N, 3, H, W), out in rows of `columns`, N >= 1; returns float (3, H', W').
+    """Lays `images`, float (N, C, H, W), out in rows of `columns`, N >= 1; returns float (3, H', W').
 
     Image i stands in row i // columns. `columns` defaults to the smallest number that makes the grid no
     taller than wide. `padding` pixels of the gray value `background` surround every image, and fill the empty
     cells of the last row.
     """
+    images = as_rgb(images)
     count, channels, height, width = images.shape
     columns = min(columns or int(np.ceil(count**0.5)), count)
     rows = -(-count // columns)
@@ -147,14 +172,19 @@ def image_grid(images: Tensor, columns: int | None = None, padding: int = 2, bac
 
 
 def _of_array(array: np.ndarray) -> Tensor:
-    if array.ndim == 3 and array.shape[2] == 3 and array.shape[0] != 3:
+    if array.ndim == 3 and _channels_last(array.shape):
         array = array[None]
-    if array.ndim == 4 and array.shape[3] == 3 and array.shape[1] != 3:
+    if array.ndim == 4 and _channels_last(array.shape[1:]):
         array = array.transpose(0, 3, 1, 2)
     images = _in_unit_range(_checked_batch(torch.from_numpy(np.array(array, order="C"))))
     if images.numel() and float(images.max()) > 2:
         raise UserError(f"images have values up to {float(images.max()):g}; floats are 0..1: divide them by 255")
     return images.float()
+
+
+def _channels_last(shape: Sequence[int]) -> bool:
+    """Whether the last of an image's three sides must be its channels: there are few, and the first is larger."""
+    return shape[2] <= _FEW < shape[0]
 
 
 def _single(image: Any) -> Tensor:
@@ -169,15 +199,13 @@ def _single(image: Any) -> Tensor:
 
 def _checked_batch(images: Tensor) -> Tensor:
     shape = tuple(images.shape)
-    if images.ndim == 4 and shape[1] == 3:
+    if images.ndim == 4 and not _channels_last(shape[1:]):
         return images
-    if images.ndim == 3 and 3 in (shape[0], shape[2]):
-        raise UserError(f"images of shape {shape} are not a batch (N, 3, H, W); for one image give image[None]")
-    if images.ndim == 4 and shape[3] == 3:
-        raise UserError(f"images of shape {shape} have their channels last; give images.permute(0, 3, 1, 2)")
     if images.ndim == 4:
-        raise UserError(f"images of shape {shape} have {shape[1]} channels; images here have 3 (RGB): (N, 3, H, W)")
-    raise UserError(f"images of shape {shape} are not a batch of images (N, 3, H, W)")
+        raise UserError(f"images of shape {shape} have their channels last; give images.permute(0, 3, 1, 2)")
+    if images.ndim == 3:
+        raise UserError(f"images of shape {shape} are not a batch (N, C, H, W); for one image give image[None]")
+    raise UserError(f"images of shape {shape} are not a batch of images (N, C, H, W)")
 
 
 def _in_unit_range(images: Tensor) -> Tensor:
@@ -201,19 +229,22 @@ def _worth_scaling(jpeg: np.ndarray, short_side: int | None) -> bool:
     if short_side is None or jpeg.size < 2 * short_side**2:
         return False
     try:
-        with Image.open(io.BytesIO(jpeg.data), formats=_PILLOW_FORMATS) as image:
+        with open_image(jpeg) as image:
             return min(image.size) >= 4 * short_side
     except Exception:  # read_image reports the reason
         return False
 
 
-def _read_with_pillow(data: np.ndarray, name: str | Path, short_side: int | None) -> Tensor:
+def _is_tiff(data: np.ndarray) -> bool:
+    return data[:2].tobytes() in (b"II", b"MM")
+
+
+@contextmanager
+def _told(data: np.ndarray, name: str | Path) -> Iterator[None]:
+    """Converts what a decoder raises, which may be anything for foreign bytes, to one line that names the file."""
     try:
-        with Image.open(io.BytesIO(data.data), formats=_PILLOW_FORMATS) as image:
-            if short_side is not None:
-                image.draft(None, (2 * short_side, 2 * short_side))
-            return torch.from_numpy(_rgb(image)).permute(2, 0, 1)
-    except Exception as error:  # foreign bytes: a decoder may raise anything at all
+        yield
+    except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         if isinstance(error, UnidentifiedImageError):
             reason = "not an image of a known format" if data.size else "the file is empty"
@@ -221,49 +252,14 @@ def _read_with_pillow(data: np.ndarray, name: str | Path, short_side: int | None
         raise UserError(f"cannot read image {name}: {reason}; fix or remove it (readable: {known})") from None
 
 
-def _rgb(image: Image.Image) -> np.ndarray:
-    """uint8 (H, W, 3) of an opened Pillow image, upright."""
-    image.load()
-    image = _upright(image)
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        gray = _eight_bits(np.asarray(image))
-        return np.repeat(gray[:, :, None], 3, axis=2)
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    return np.array(image.convert("RGB"))
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # invalid metadata does not make the image unreadable
-        return image
-
-
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Pillow clips these modes when it converts them, so they are scaled here to 0 .. 255.
-
-    Whole numbers are of 0 .. 65535. Floating-point numbers have no range of their own: it is the smallest of 0 .. 1,
-    0 .. 255 and 0 .. 65535 that holds all of the picture.
-    """
-    tops = (1, 255, 65535) if values.dtype.kind == "f" else (65535,)
-    low, high = values.min(), values.max()  # NaN where any value is
-    slack = 1e-4  # relative tolerance for rounding
-    top = next((top for top in tops if high <= (1 + slack) * top), None)
-    if top is None or low < -slack * top:
-        known = ", ".join(f"0 .. {top}" for top in tops)
-        raise ValueError(f"{values.dtype} values from {low:g} to {high:g} are in no known range ({known})")
-    return np.round(values.astype(np.float64) * (255 / top)).clip(0, 255).astype(np.uint8)
-
-
 def reconstruction_grid(real: Tensor, reconstructed: Tensor, columns: int = 8) -> Tensor:
     """Real images over their reconstructions: each row of `columns` real ones stands on the row of theirs.
 
-    real, reconstructed: float (N, 3, H, W) in image space, N >= 1; values outside [0, 1] are clamped. Returns
+    real, reconstructed: float (N, C, H, W) in image space, N >= 1; values outside [0, 1] are clamped. Returns
     float (3, H', W'), white between: a thin line between a picture and its reconstruction and between
     neighbours, three times as much between one pair of rows and the next. Places left over are white.
     """
+    real, reconstructed = as_rgb(real), as_rgb(reconstructed)
     count, channels, height, width = real.shape
     columns = min(columns, count)
     rows = -(-count // columns)
@@ -278,7 +274,11 @@ def reconstruction_grid(real: Tensor, reconstructed: Tensor, columns: int = 8) -
 
 
 def pictures(images: Tensor) -> Iterator[Image.Image]:
-    """Float (N, 3, H, W) in image space, on any device -> N pictures of 8 bits; values outside [0, 1] are clamped."""
+    """Float (N, C, H, W) in image space, on any device -> N pictures of 8 bits; values outside [0, 1] are clamped.
+
+    Images that are not RGB are as they are shown (`dgn.data.display`).
+    """
     for batch in images.split(64):  # in batches: one at a time takes longer than writing the files
-        levels = batch.detach().float().clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).contiguous().cpu()
+        shown = as_rgb(batch.detach()).float().clamp(0, 1)
+        levels = shown.mul(255).round().byte().permute(0, 2, 3, 1).contiguous().cpu()
         yield from map(Image.fromarray, levels.numpy())

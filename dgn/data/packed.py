@@ -2,20 +2,16 @@
 
     python -m dgn.data.packed --root FOLDER --size 256 --out FILE
 
-The file is a safetensors file (`labels` int64 (N,), `images` uint8 (N, 3, S, S), classes in its metadata) which
+The file is a safetensors file (`labels` int64 (N,), `images` uint8 (N, C, H, W), classes in its metadata) which
 is memory-mapped: reading an image takes the same time for any N, and the system caches pages that were read.
 """
 
 import argparse
 import copy
-import json
-import math
 import os
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,21 +19,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from dgn.data.channels import check_channels, in_words
 from dgn.data.dataset import Pictures, map_in_threads
 from dgn.data.image_folder import ImageFolder, Split, split_indices
+from dgn.data.packed_file import map_file, pack
+from dgn.data.size import ImageSize, image_size, scaled, sides, written
 from dgn.data.transforms import PAPER_RATIO, EvalTransform, StoredTransform, TrainTransform, Transform, generator_for
 from dgn.errors import UserError
-from dgn.files import written_aside
 from dgn.runs.threads import processors
 
-_FORMAT = "dgn.packed.1"
+__all__ = ["InMemory", "PackedImages", "Stored", "main", "pack", "squares"]
 
 
 class Stored(Dataset):
     """A dataset of decoded images in one tensor.
 
     Attributes:
-        images: uint8 (M, 3, H, W).
+        images: uint8 (M, C, H, W).
         labels: int64 (N,).
         classes: Names of the labels.
         transform: See `Pictures`.
@@ -59,6 +57,11 @@ class Stored(Dataset):
         self.images, self.labels, self.classes, self.transform = images, labels, tuple(classes), transform
         self._rows = np.arange(len(images)) if rows is None else rows
 
+    @property
+    def channels(self) -> int:
+        """The number of channels of the images."""
+        return self.images.shape[1]
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -71,7 +74,7 @@ class Stored(Dataset):
         return [self.sample(index, generator) for index in indices]
 
     def sample(self, index: int, generator: np.random.Generator | None) -> tuple[Tensor, int]:
-        """Image, uint8 (3, image_size, image_size), and label; `generator` makes the transform's choices."""
+        """Image, uint8 (C, H, W), and label; `generator` makes the transform's choices."""
         return self.transform(self.images[self._rows[index]], generator), int(self.labels[index])
 
     def whole(self, index: int) -> tuple[Tensor, int]:
@@ -87,6 +90,7 @@ class PackedImages(Stored):
     """The images of a file written by `pack`, with the classes and labels of the packed folder.
 
     split, val_fraction, seed: as in ImageFolder; a file of a whole folder gives the same split as the folder.
+    channels: the number that is expected; None: the file's.
     transform: by default TrainTransform(image_size, resize, mirror) for "train" and EvalTransform(image_size,
     resize) for the others.
 
@@ -99,21 +103,17 @@ class PackedImages(Stored):
         path: str | Path,
         split: Split = "train",
         *,
-        image_size: int,
+        image_size: ImageSize,
         resize: int | None = None,
         mirror: bool = True,
         val_fraction: float = 0.05,
         seed: int = 0,
         transform: Transform | None = None,
+        channels: int | None = None,
     ) -> None:
         self.path = Path(path)
-        images, labels, classes = _map(self.path)
-        stored = images.shape[-1]
-        if max(image_size, resize or 0) > stored:
-            raise UserError(
-                f"{path} holds pictures of {stored} x {stored}, too small for image_size {image_size} and "
-                f"resize {resize}; pack it again with --size {max(round(image_size * PAPER_RATIO), resize or 0)}"
-            )
+        images, labels, classes = map_file(self.path)
+        _check_fits(self.path, images, image_size, resize, channels)
         if transform is None and split == "train":
             transform = TrainTransform(image_size, resize, mirror)
         rows = split_indices(len(labels), split, val_fraction, seed)
@@ -126,15 +126,15 @@ class PackedImages(Stored):
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
-        self.images = _map(self.path)[0]
+        self.images = map_file(self.path)[0]
 
 
 class InMemory(Stored):
     """The images of a folder (or any Pictures), decoded once and held in memory.
 
-    They take N * 3 * resize^2 bytes, which forked workers share. Every image is scaled by the folder's transform
-    (Train- or EvalTransform) and center-cropped once, with the border that crops of a smaller image need;
-    `folder.transform` is applied to the result at every access.
+    They take N * C * H * W bytes, which forked workers share. Every image is scaled by the folder's transform (Train-
+    or EvalTransform) and center-cropped once, with the border that crops of a smaller image need; `folder.transform` is
+    applied to the result at every access.
     `progress(done, total)` is called after every file.
 
     Raises:
@@ -142,14 +142,14 @@ class InMemory(Stored):
     """
 
     def __init__(self, folder: Pictures, workers: int = 4, progress: Callable[[int, int], None] | None = None) -> None:
-        size = folder.transform.resize
-        bytes_needed = len(folder) * 3 * size**2
+        height, width = folder.transform.extent
+        bytes_needed = len(folder) * folder.channels * height * width
         if bytes_needed > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
             raise UserError(
-                f"{len(folder)} pictures of {size} x {size} need {bytes_needed / 2**30:.1f} GiB, more than this "
+                f"{len(folder)} pictures of {height} x {width} need {bytes_needed / 2**30:.1f} GiB, more than this "
                 "machine's memory; pack them into a file (data.cache=disk, or python -m dgn.data.packed)"
             )
-        images = torch.empty(len(folder), 3, size, size, dtype=torch.uint8)
+        images = torch.empty(len(folder), folder.channels, height, width, dtype=torch.uint8)
         super().__init__(images, folder.labels.clone(), folder.classes, folder.transform)
         for i, (image, label) in enumerate(map_in_threads(squares(folder).__getitem__, len(folder), workers)):
             self.images[i], self.labels[i] = image, label
@@ -158,98 +158,26 @@ class InMemory(Stored):
 
 
 def squares(folder: Pictures) -> Pictures:
-    """The images as they are stored: squares of the size that the folder's transform cuts its crops from."""
+    """The images as they are stored: of the extent that the folder's transform cuts its crops from."""
     stored, transform = copy.copy(folder), folder.transform
     stored.transform = StoredTransform(transform.image_size, transform.resize, transform.square)
     return stored
 
 
-def pack(
-    dataset: Any,
-    path: str | Path,
-    workers: int = 4,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Writes all samples of `dataset`, (uint8 (3, S, S), label) each, to `path`, atomically.
-
-    `dataset.classes` is stored too. `workers` threads read a few samples ahead of the writing. `progress(done, total)`
-    is called after every sample.
-
-    Raises:
-        UserError: If the disk is full or not writable, or reading `dataset` fails.
-    """
-    count, shape = len(dataset), tuple(dataset[0][0].shape)
-    header = _header(count, shape, dataset.classes)
-    labels = np.empty(count, dtype="<i8")
-    with written_aside(path) as aside:
-        needed, free = len(header) + count * (8 + math.prod(shape)), shutil.disk_usage(aside.parent).free
-        if needed > free:
-            raise UserError(
-                f"{path} would take {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free there; choose "
-                "another disk or a smaller size"
-            )
-        with open(aside, "wb") as file:
-            file.write(header)
-            file.seek(labels.nbytes, os.SEEK_CUR)  # known last, stored first so that they are aligned
-            for i, (image, label) in enumerate(map_in_threads(dataset.__getitem__, count, workers)):
-                if tuple(image.shape) != shape:
-                    raise ValueError(f"sample {i} has the shape {tuple(image.shape)}, the first had {shape}")
-                labels[i] = label
-                file.write(image.numpy().tobytes())
-                if progress:
-                    progress(i + 1, count)
-            file.seek(len(header))
-            file.write(labels.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-
-
-def _header(count: int, shape: tuple[int, ...], classes: Sequence[str]) -> bytes:
-    labels = 8 * count
-    fields = {
-        "__metadata__": {"format": _FORMAT, "classes": json.dumps(list(classes))},
-        "labels": {"dtype": "I64", "shape": [count], "data_offsets": [0, labels]},
-        "images": {
-            "dtype": "U8",
-            "shape": [count, *shape],
-            "data_offsets": [labels, labels + count * math.prod(shape)],
-        },
-    }
-    text = json.dumps(fields).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text
-
-
-def _map(path: Path) -> tuple[Tensor, np.ndarray, tuple[str, ...]]:
-    """Maps a file: images uint8 (N, 3, S, S), labels int64 (N,), and classes."""
-    foreign = UserError(f"{path} is not a file of packed pictures; make one with python -m dgn.data.packed")
-    try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= size - 8:
-                raise foreign
-            header = file.read(length)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; make it with python -m dgn.data.packed") from None
-    try:
-        fields = json.loads(header)
-        if fields["__metadata__"]["format"] != _FORMAT:
-            raise foreign
-        classes = tuple(json.loads(fields["__metadata__"]["classes"]))
-        count, channels, height, width = fields["images"]["shape"]
-        shape = (channels, height, width)
-        if header != _header(count, shape, classes)[8:]:
-            raise foreign
-    except (ValueError, KeyError, TypeError):
-        raise foreign from None
-    whole = 8 + length + count * (8 + math.prod(shape))
-    if size != whole:
-        raise UserError(f"{path} is damaged: {size} bytes where {whole} were written; pack it again")
-    # "c" (copy on write): torch requires writable memory; the file is not changed.
-    labels = np.memmap(path, "<i8", "c", 8 + length, (count,))
-    images = np.memmap(path, np.uint8, "c", 8 + length + labels.nbytes, (count, *shape))
-    return torch.from_numpy(images), labels, classes
+def _check_fits(path: Path, images: Tensor, size: ImageSize, resize: int | None, channels: int | None) -> None:
+    """Raises UserError if a file's images are too small, or of another number of channels."""
+    stored, wanted = images.shape[-2:], scaled(size, resize or min(sides(size)))
+    if stored[0] < wanted[0] or stored[1] < wanted[1]:
+        height, width = scaled(size, max(round(min(sides(size)) * PAPER_RATIO), resize or 0))
+        raise UserError(
+            f"{path} holds pictures of {stored[0]} x {stored[1]}, too small for image_size {written(size)} and "
+            f"resize {resize}; pack it again with --size {height if height == width else f'{height}x{width}'}"
+        )
+    if channels not in (None, images.shape[1]):
+        raise UserError(
+            f"{path} holds pictures of {in_words(images.shape[1])}, and data.channels={channels}; set "
+            f"data.channels={images.shape[1]}, or pack it again with --channels {channels}"
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -258,21 +186,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--root", required=True, help="folder: ROOT/CLASS/** or pictures without classes")
     parser.add_argument("--val-root", help="pack this folder, with the classes of --root as labels")
     parser.add_argument("--out", required=True, help="file to write")
-    parser.add_argument("--size", type=int, default=256, help="side of the stored squares (default: 256)")
+    parser.add_argument("--size", default="256", help="side of the stored squares, or HEIGHTxWIDTH (default: 256)")
+    parser.add_argument("--channels", type=int, help="number of channels, for all but RGB pictures (docs/channels.md)")
+    parser.add_argument("--values", type=float, nargs=2, help="the files' values of black and white (docs/channels.md)")
     parser.add_argument("--square", action="store_true", help="squeeze to a square and don't cut the middle out")
     parser.add_argument("--layout", default="auto", help="auto, classes or flat (default: auto)")
     parser.add_argument("--workers", type=int, default=processors(), help="threads (default: one a core)")
     options = parser.parse_args(arguments)
     try:
+        size = _read_size(options.size)
+        check_channels(options.channels, "--channels")
         folder = ImageFolder(
             options.root,
             "val" if options.val_root else "all",
-            image_size=options.size,
-            resize=options.size,
+            image_size=size,
+            resize=min(sides(size)),
             square=options.square,
             val_root=options.val_root,
             layout=options.layout,
-            transform=EvalTransform(options.size, options.size, options.square),
+            transform=EvalTransform(size, min(sides(size)), options.square),
+            channels=options.channels,
+            values=options.values,
         )
         columns = (TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns) as bar:
@@ -281,9 +215,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    size = os.path.getsize(options.out) / 2**20
-    print(f"{options.out}: {len(folder)} pictures, {len(folder.classes)} classes, {size:.0f} MiB", end="")
+    mib = os.path.getsize(options.out) / 2**20
+    print(f"{options.out}: {len(folder)} pictures, {len(folder.classes)} classes, {mib:.0f} MiB", end="")
     print(f"; {len(folder.bad_files)} files could not be read" if folder.bad_files else "")
+
+
+def _read_size(text: str) -> ImageSize:
+    """Reads `256` or `240x320`."""
+    numbers = text.split("x")
+    return image_size([int(number) if number.isdecimal() else 0 for number in numbers], "--size")
 
 
 if __name__ == "__main__":

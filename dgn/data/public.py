@@ -16,6 +16,7 @@ import torch
 import torchvision.datasets
 from torchvision.datasets import imagenet as _imagenet
 
+from dgn.data.channels import RGB, ReadForm, with_channels
 from dgn.data.dataset import ImageFiles
 from dgn.data.image_folder import ImageFolder
 from dgn.data.packed import Stored
@@ -51,6 +52,17 @@ PUBLIC: dict[str, PublicSet] = {
         "CIFAR100",
         ("train", "test"),
         "cifar-100-python.tar.gz, or the folder cifar-100-python from it (https://www.cs.toronto.edu/~kriz/cifar.html)",
+    ),
+    "mnist": PublicSet(
+        "MNIST",
+        ("train", "test"),
+        "the folder MNIST/raw with its four files (train-images-idx3-ubyte.gz, ...; http://yann.lecun.com/exdb/mnist)",
+    ),
+    "fashion_mnist": PublicSet(
+        "FashionMNIST",
+        ("train", "test"),
+        "the folder FashionMNIST/raw with its four files (train-images-idx3-ubyte.gz, ...; "
+        "https://github.com/zalandoresearch/fashion-mnist)",
     ),
     "stl10": PublicSet(
         "STL10",
@@ -95,6 +107,7 @@ def public_split(
     root: str | Path | None = None,
     download: bool = True,
     options: Mapping[str, Any] | None = None,
+    form: ReadForm = RGB,
 ) -> Stored | ImageFiles:
     """Loads one split of a public dataset, with the names of its classes.
 
@@ -107,6 +120,7 @@ def public_split(
         root: Folder of the dataset; None: `data` in the cache folder.
         download: Whether to download missing files.
         options: Further arguments of torchvision's class.
+        form: What images are read as. Decoded data sets of no number of channels keep their own.
 
     Raises:
         UserError: If the dataset, split or option does not exist, or if the dataset is neither in the root nor can be
@@ -122,8 +136,9 @@ def public_split(
         raise UserError(f"{name} has no data.options.{wrong[0]}; options: {', '.join(known.options) or 'none'}")
     root = cache_dir() / "data" if root is None else Path(root).expanduser()
     if name == "imagenet":
-        return _imagenet_split(root, split, transform)
-    chosen: dict[str, Any] = {"train": split == "train"} if name.startswith("cifar") else {"split": split}
+        return _imagenet_split(root, split, transform, form)
+    as_flag = name.startswith("cifar") or name in _GREY
+    chosen: dict[str, Any] = {"train": split == "train"} if as_flag else {"split": split}
     if name in ("flowers102", "imagenette", "places365"):
         chosen["loader"] = str  # load paths instead of images
     make = getattr(torchvision.datasets, known.kind)
@@ -138,14 +153,21 @@ def public_split(
     classes = [_readable(label) for label in getattr(dataset, "classes", ())]
     if hasattr(dataset, "loader"):
         names, labels = zip(*(dataset[i] for i in range(len(dataset))), strict=True)
-        return ImageFiles(root, [os.path.relpath(path, root) for path in names], np.array(labels), classes, transform)
+        files = [os.path.relpath(path, root) for path in names]
+        return ImageFiles(root, files, np.array(labels), classes, transform, form)
     labels = dataset.labels if name == "stl10" else dataset.targets
-    images = dataset.data if name == "stl10" else dataset.data.transpose(0, 3, 1, 2)
+    images = dataset.data[:, None] if name in _GREY else dataset.data
+    images = images if name in ("stl10", *_GREY) else images.transpose(0, 3, 1, 2)
     stored = torch.from_numpy(np.ascontiguousarray(images))
+    if form.channels is not None:
+        stored = with_channels(stored, form.channels, name)
     return Stored(stored, torch.from_numpy(np.asarray(labels, dtype=np.int64)), classes, transform)
 
 
-def _imagenet_split(root: Path, split: str, transform: Transform) -> ImageFiles:
+_GREY = ("mnist", "fashion_mnist")
+
+
+def _imagenet_split(root: Path, split: str, transform: Transform, form: ReadForm) -> ImageFiles:
     """Loads ImageNet's folders; torchvision checks and unpacks the archives first if the folders are missing."""
     if not (root / split).is_dir():
         archive = root / f"ILSVRC2012_img_{split}.tar"
@@ -154,6 +176,7 @@ def _imagenet_split(root: Path, split: str, transform: Transform) -> ImageFiles:
         with _told("imagenet", root):
             torchvision.datasets.ImageNet(root, split)
     sizes: dict[str, Any] = dict(image_size=transform.image_size, layout="classes", transform=transform)
+    sizes |= dict(channels=form.channels, values=form.values)
     if split == "val" and (root / "train").is_dir():  # labelled as the training classes are
         folder = ImageFolder(root / "train", "val", val_root=root / "val", **sizes)
     else:

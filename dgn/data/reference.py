@@ -1,5 +1,6 @@
 """Real images for comparison with preferred images, accessed by their place in the training stream."""
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,14 +23,14 @@ class Reference:
     Attributes:
         count: the number of images.
         classes: the names of their labels.
-        image_size: their side in pixels.
+        image_shape: (channels, height, width) of the images.
     """
 
     def __init__(self, data: ImageData, count: int, split: str = "train") -> None:
         self._data, self._split = data, split
         self.count = min(count, len(data.train_source if split == "train" else data.val_source))
-        self.classes, self.image_size = tuple(data.classes), data.image_size
-        self._keeps = self.count * 3 * data.image_size**2 <= _KEPT
+        self.classes, self.image_shape = tuple(data.classes), data.image_shape
+        self._keeps = self.count * math.prod(data.image_shape) <= _KEPT
         self._images: Tensor | None = None
         self._labels = torch.empty(0, dtype=torch.long)
         self._all_labels = data.labels() if split == "train" else None

@@ -6,7 +6,8 @@ import numpy as np
 
 from dgn.data.dataset import Pictures
 from dgn.data.packed import Stored
-from dgn.data.transforms import Transform, scaled_side
+from dgn.data.size import written
+from dgn.data.transforms import Transform, scaled_sides
 from dgn.errors import UserError
 
 _SAMPLED = 16
@@ -34,20 +35,28 @@ def _range(sizes: Sequence[tuple[int, int]]) -> str:
 
 
 def _scaling(sizes: Sequence[tuple[int, int]], transform: Transform) -> str:
-    size, resize = transform.image_size, transform.resize
-    sides = [min(pair) for pair in sizes]
-    scaled = [scaled_side(side, size, resize) for side in sides]
+    size, resize = min(transform.sides), transform.resize
+    sides = [_relative_side(height, width, transform) for height, width in sizes]
+    scaled = [scaled_sides(height, width, transform) for height, width in sizes]
     parts = []
     for count, what in (
         (sum(side > resize for side in sides), f"reduced to a short side of {resize}"),
         (sum(size <= side <= resize for side in sides), "not resized"),
-        (sum(side < size for side in sides), f"enlarged to {size}"),
+        (sum(side < size for side in sides), f"enlarged to {written(transform.image_size)}"),
     ):
         if count:
             parts.append(what if count == len(sides) else f"{count} of them {what}")
-    border = -(-(resize - min(scaled)) // 2)
-    crops = f"training crops of {size} px"
+    short = min(_relative_side(height, width, transform) for height, width in scaled)
+    border = int(-(-(resize - short) // 2))
+    crops = f"training crops of {written(transform.image_size)} px"
     if border > 0:
         crops += f", where pictures are smaller than {resize} from a reflected border of up to {border}"
-    whole = "whole pictures" if max(scaled) == size else f"the middle {size} px"
+    largest = max(_relative_side(height, width, transform) for height, width in scaled)
+    whole = "whole pictures" if largest <= size else f"the middle {written(transform.image_size)} px"
     return f"{'; '.join(parts)}; {crops}; statistics and measures see {whole}"
+
+
+def _relative_side(height: int, width: int, transform: Transform) -> float:
+    """The short side, in pixels, of the part of an image that has the crop's shape."""
+    tall, wide = transform.extent
+    return min(height * transform.resize / tall, width * transform.resize / wide)

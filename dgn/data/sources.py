@@ -2,23 +2,22 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from dgn.data.cache import cached, image_cache
+from dgn.data.cache import image_cache
+from dgn.data.common_settings import Common
 from dgn.data.datamodule import ImageData
-from dgn.data.dataset import Pictures
 from dgn.data.doodles import CLASSES, VERSION, Doodles
 from dgn.data.huggingface import HuggingFace
 from dgn.data.image_folder import ImageFolder, split_indices
 from dgn.data.loading import Loader
 from dgn.data.packed import PackedImages, Stored, pack
 from dgn.data.public import PUBLIC, public_split
-from dgn.data.sizes import describe_scaling
-from dgn.data.transforms import EvalTransform, TrainTransform
+from dgn.data.size import ImageSize
+from dgn.data.transforms import EvalTransform
 from dgn.errors import UserError
 from dgn.files import cache_dir
 from dgn.runs.progress import announced
@@ -50,6 +49,8 @@ def doodles(
             keep them in memory; "none": draw an image at every access. True and False mean "disk" and "none".
         seed: See `ImageData`.
     """
+    if not isinstance(image_size, int):
+        raise UserError(f"data.image_size={image_size}: doodles are squares; give one side")
     if isinstance(cache, bool):
         cache = "disk" if cache else "none"
     cache = image_cache(cache)
@@ -62,53 +63,9 @@ def doodles(
     return data
 
 
-@dataclass(frozen=True)
-class Common:
-    """The parameters that `image_folder`, `public` and `huggingface` share, as keywords.
-
-    Args:
-        image_size: Side of the images in pixels.
-        resize: Short side to which larger images are resized before cropping; None: image_size * 256 / 227, as in the
-            paper. Smaller images are not enlarged for it (`dgn.data.transforms`).
-        mirror: Whether half of the training images are mirrored.
-        square: Whether images are squeezed to resize x resize, as in Caffe's own ImageNet recipe.
-        cache: See `dgn.data.cache.cached`.
-        batch_size: See `ImageData`.
-        num_workers: See `ImageData`.
-        val_images: Number of validation images that are used.
-        seed: See `ImageData`.
-    """
-
-    image_size: int
-    resize: int | None = None
-    mirror: bool = True
-    square: bool = False
-    cache: str = "none"
-    batch_size: int = 64
-    num_workers: int = 2
-    val_images: int = 512
-    seed: int = 0
-
-    @property
-    def training(self) -> TrainTransform:
-        """The paper's augmentation."""
-        return TrainTransform(self.image_size, self.resize, self.mirror, self.square)
-
-    @property
-    def evaluation(self) -> EvalTransform:
-        """The center crop."""
-        return EvalTransform(self.image_size, self.resize, self.square)
-
-    def data(self, train: Pictures | Stored, val: Pictures | Stored) -> ImageData:
-        """Returns the images of two splits, decoded as `cache` says, and logs how they are scaled and cropped."""
-        log.info("%s", describe_scaling(train))
-        train, val = cached(train, self.cache), cached(val, self.cache)
-        return ImageData(train, val, self.image_size, self.batch_size, self.num_workers, self.val_images, self.seed)
-
-
 def image_folder(
     root: str | Path,
-    image_size: int,
+    image_size: ImageSize,
     val_root: str | Path | None = None,
     val_fraction: float = 0.05,
     layout: str = "auto",
@@ -130,8 +87,9 @@ def image_folder(
     if Path(root).is_file():
         return shared.data(*_packed(Path(root), val_root, val_fraction, shared))
     crops: dict[str, Any] = dict(
-        image_size=image_size, resize=shared.resize, mirror=shared.mirror, square=shared.square
+        image_size=shared.image_size, resize=shared.resize, mirror=shared.mirror, square=shared.square
     )
+    crops |= dict(channels=shared.channels, values=shared.values)
     splits: dict[str, Any] = dict(val_root=val_root, val_fraction=val_fraction, layout=layout, seed=0)
     train, val = (ImageFolder(root, split, **crops, **splits) for split in ("train", "val"))
     return shared.data(train, val)
@@ -142,19 +100,21 @@ def _packed(
 ) -> tuple[PackedImages, PackedImages]:
     """Returns the splits of a packed file, or of two."""
     crops: dict[str, Any] = dict(image_size=common.image_size, resize=common.resize, mirror=common.mirror, seed=0)
+    crops["channels"] = common.channels
     if val_root is None:
         train, val = (PackedImages(root, split, val_fraction=val_fraction, **crops) for split in ("train", "val"))
         return train, val
     transform = EvalTransform(common.image_size, common.resize)
     whole = PackedImages(
-        val_root, "all", image_size=common.image_size, val_fraction=val_fraction, transform=transform, seed=0
-    )
+        val_root, "all", val_fraction=val_fraction, transform=transform,
+        image_size=common.image_size, channels=common.channels,
+    )  # fmt: skip
     return PackedImages(root, "train", val_fraction=0.0, **crops), whole
 
 
 def public(
     name: str,
-    image_size: int,
+    image_size: ImageSize,
     root: str | Path | None = None,
     train_split: str | None = None,
     val_split: str | None = None,
@@ -176,14 +136,14 @@ def public(
     """
     shared = Common(image_size, **common)
     first, second = PUBLIC[name].splits[:2] if name in PUBLIC else ("", "")
-    train = public_split(name, train_split or first, shared.training, root, download, options)
-    val = public_split(name, val_split or second, shared.evaluation, root, download, options)
+    train = public_split(name, train_split or first, shared.training, root, download, options, shared.form)
+    val = public_split(name, val_split or second, shared.evaluation, root, download, options, shared.form)
     return shared.data(train, val)
 
 
 def huggingface(
     root: str | Path,
-    image_size: int,
+    image_size: ImageSize,
     subset: str | None = None,
     train_split: str = "train",
     val_split: str | None = None,
@@ -208,7 +168,8 @@ def huggingface(
     if root is None:
         raise UserError("data.root is not given; name the data set: data.root=NAME, a folder or a parquet file")
     shared = Common(image_size, **common)
-    columns = dict(subset=subset, image_column=image_column, label_column=label_column)
+    columns: dict[str, Any] = dict(subset=subset, image_column=image_column, label_column=label_column)
+    columns["form"] = shared.form
     train = HuggingFace(root, train_split, shared.training, **columns)
     val = HuggingFace(root, val_split or train_split, shared.evaluation, **columns)
     if val_split is None:

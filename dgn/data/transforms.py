@@ -1,4 +1,4 @@
-"""Transforms of images before they enter a network: scaling, then a square crop.
+"""Transforms of images before they enter a network: scaling, then a crop.
 
 No image is enlarged to be cropped. Of an image whose short side is less than `resize`, crops come from the image with a
 reflected border; an image smaller than the crop is enlarged to it, once.
@@ -11,14 +11,26 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
+from dgn.data.size import ImageSize, scaled, sides
 from dgn.errors import UserError
 
 
 class Transform(Protocol):
-    """Converts an image, uint8 (3, H, W), to (3, image_size, image_size). generator: None uses torch's."""
+    """Converts an image, uint8 (C, H, W), to a crop (C, *sides). generator: None uses torch's.
 
-    image_size: int
+    Attributes:
+        image_size: Side of the crop in pixels, or (height, width).
+        sides: Height and width of the crop.
+        resize: The short side to which larger images are scaled.
+        extent: Height and width that scaled images cover, from which the crop is cut: `sides` enlarged to the short
+            side `resize`.
+        square: Whether images are scaled to `extent`, whatever their aspect ratio.
+    """
+
+    image_size: ImageSize
+    sides: tuple[int, int]
     resize: int
+    extent: tuple[int, int]
     square: bool
 
     def __call__(self, image: Tensor, generator: np.random.Generator | None = None) -> Tensor: ...
@@ -36,27 +48,30 @@ _LONGEST = 8
 
 
 class TrainTransform:
-    """The paper's augmentation: scale to `resize`, cut a random square of `image_size`, mirror half of them.
+    """The paper's augmentation: scale to `resize`, cut a random crop of `image_size`, mirror half of them.
 
-    Called with an image, uint8 (3, H, W), and a random generator, it returns uint8 (3, image_size, image_size),
-    possibly a view. The same generator state gives the same pixels. Scaling is bilinear and antialiased. Of an image
-    more than eight times as long as wide, the middle is used.
+    Called with an image, uint8 (C, H, W), and a random generator, it returns uint8 (C, *sides), possibly a view. The
+    same generator state gives the same pixels. Scaling is bilinear and antialiased. Of an image more than eight times
+    as long as wide, the middle is used.
 
     Args:
-        image_size: Side of the crop in pixels.
+        image_size: Side of the crop in pixels, or (height, width).
         resize: The short side to which larger images are scaled, in pixels; None: image_size * 256 / 227, the paper's
             ratio. Images with a shorter side keep their size (those below image_size are enlarged to image_size), and
-            are extended to `resize` by reflection.
+            are extended to `resize` by reflection. For crops that are no squares, images are scaled to cover `extent`.
         mirror: Whether to mirror half of the images.
-        square: Whether to scale to a square, whatever the aspect ratio.
+        square: Whether to scale to a square (to `extent`), whatever the aspect ratio.
 
     Raises:
         UserError: If `resize` is less than `image_size`.
     """
 
-    def __init__(self, image_size: int, resize: int | None = None, mirror: bool = True, square: bool = False) -> None:
-        self.image_size = image_size
+    def __init__(
+        self, image_size: ImageSize, resize: int | None = None, mirror: bool = True, square: bool = False
+    ) -> None:
+        self.image_size, self.sides = image_size, sides(image_size)
         self.resize = _resize(image_size, resize)
+        self.extent = scaled(image_size, self.resize)
         self.mirror = mirror
         self.square = square
 
@@ -64,11 +79,11 @@ class TrainTransform:
         generator = generator or _torchs_generator()
         image = _scaled_with_border(image, self)
         height, width = image.shape[-2:]
-        top = generator.integers(height - self.image_size + 1)
-        left = generator.integers(width - self.image_size + 1)
+        top = generator.integers(height - self.sides[0] + 1)
+        left = generator.integers(width - self.sides[1] + 1)
         # Drawn with or without `mirror`, so that turning it off leaves the crops where they were.
         mirrored = generator.random() < 0.5
-        image = image[:, top : top + self.image_size, left : left + self.image_size]
+        image = image[:, top : top + self.sides[0], left : left + self.sides[1]]
         return image.flip(-1) if self.mirror and mirrored else image
 
     def evaluation(self) -> "EvalTransform":
@@ -78,26 +93,27 @@ class TrainTransform:
 class EvalTransform:
     """The scale of TrainTransform and the center crop; ignores the generator.
 
-    Of an image of image_size x image_size, that is the image itself.
+    Of an image of the crop's size, that is the image itself.
     """
 
-    def __init__(self, image_size: int, resize: int | None = None, square: bool = False) -> None:
-        self.image_size = image_size
+    def __init__(self, image_size: ImageSize, resize: int | None = None, square: bool = False) -> None:
+        self.image_size, self.sides = image_size, sides(image_size)
         self.resize = _resize(image_size, resize)
+        self.extent = scaled(image_size, self.resize)
         self.square = square
 
     def __call__(self, image: Tensor, generator: np.random.Generator | None = None) -> Tensor:
-        return _middle(_scaled_with_border(image, self), self.image_size, self.image_size)
+        return _middle(_scaled_with_border(image, self), *self.sides)
 
     def evaluation(self) -> "EvalTransform":
         return self
 
 
 class StoredTransform(EvalTransform):
-    """What a cache stores of an image: the square of `resize`, with its border, from which the crops are cut."""
+    """What a cache stores of an image: `extent`, with its border, from which the crops are cut."""
 
     def __call__(self, image: Tensor, generator: np.random.Generator | None = None) -> Tensor:
-        return _middle(_scaled_with_border(image, self), self.resize, self.resize)
+        return _middle(_scaled_with_border(image, self), *self.extent)
 
 
 def generator_for(transform: Transform) -> np.random.Generator | None:
@@ -111,34 +127,42 @@ def _torchs_generator() -> np.random.Generator:
     return np.random.default_rng(int(torch.randint(2**63 - 1, ())))
 
 
-def _resize(image_size: int, resize: int | None) -> int:
-    if image_size < 1:
+def _resize(image_size: ImageSize, resize: int | None) -> int:
+    side = min(sides(image_size))
+    if side < 1:
         raise UserError(f"image_size {image_size} must be at least 1")
     if resize is None:
-        return round(image_size * PAPER_RATIO)
-    if resize < image_size:
-        raise UserError(
-            f"resize {resize} is smaller than the crop, image_size {image_size}; give resize >= {image_size}"
-        )
+        return round(side * PAPER_RATIO)
+    if resize < side:
+        raise UserError(f"resize {resize} is smaller than the crop, image_size {image_size}; give resize >= {side}")
     return resize
 
 
-def scaled_side(side: int, image_size: int, resize: int) -> int:
-    """Returns the short side that an image with the short side `side` is scaled to, in pixels."""
-    return min(max(side, image_size), resize)
+def scaled_sides(height: int, width: int, transform: Transform) -> tuple[int, int]:
+    """Returns height and width that an image is scaled to, in pixels, before a border is added where it is too small.
+
+    Of its two sides, the one that is shorter in relation to the transform's extent is the extent's or, in a smaller
+    image, its own, but at least the crop's.
+    """
+    rows, columns = transform.extent
+    if height * columns <= width * rows:
+        new = min(max(height, transform.sides[0]), rows)
+        # Rounded as torchvision does.
+        return new, round(new * columns / rows) if transform.square else int(new * width / height)
+    new = min(max(width, transform.sides[1]), columns)
+    return round(new * rows / columns) if transform.square else int(new * height / width), new
 
 
 def _scaled_with_border(image: Tensor, transform: Transform) -> Tensor:
-    """The image from which crops are cut: both sides are at least transform.resize."""
-    side = scaled_side(min(image.shape[-2:]), transform.image_size, transform.resize)
-    if transform.square:
-        image = functional.resize(image, [side, side], antialias=True)
-    else:
+    """The image from which crops are cut: it covers at least transform.extent."""
+    if not transform.square:
         longest = _LONGEST * min(image.shape[-2:])
-        image = functional.resize(_middle(image, longest, longest), [side], antialias=True)
-    for axis in (-2, -1):
-        if image.shape[axis] < transform.resize:
-            image = image.index_select(axis, _reflected(image.shape[axis], transform.resize))
+        image = _middle(image, longest, longest)
+    height, width = scaled_sides(image.shape[-2], image.shape[-1], transform)
+    image = functional.resize(image, [height, width], antialias=True)
+    for axis, wanted in ((-2, transform.extent[0]), (-1, transform.extent[1])):
+        if image.shape[axis] < wanted:
+            image = image.index_select(axis, _reflected(image.shape[axis], wanted))
     return image
 
 

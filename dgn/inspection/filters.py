@@ -15,7 +15,8 @@ class Filters:
 
     Attributes:
         layer: The module's name.
-        images: (filters, 3, h, w), RGB; grey is 0, and each filter has its own contrast.
+        images: (filters, C, h, w), of the network's channels, RGB if it sees that; grey is 0, and each filter has its
+            own contrast.
         norms: (filters,), their norms.
     """
 
@@ -25,7 +26,7 @@ class Filters:
 
 
 def first_filters(net: FeatureNet) -> Filters:
-    """Returns the filters of the first module that a colour image enters.
+    """Returns the filters of the first module that an image enters.
 
     Raises:
         UserError: If it is not a convolution, as in networks that cut images into patches by themselves.
@@ -34,15 +35,15 @@ def first_filters(net: FeatureNet) -> Filters:
         if not layer.plain:
             continue
         module = net.network.get_submodule(layer.module)
-        if isinstance(module, nn.Conv2d) and module.in_channels == 3:
+        if isinstance(module, nn.Conv2d) and module.in_channels == net.input_space.channels:
             return _filters(name, module.weight.detach().float().cpu(), net)
         if isinstance(module, nn.Conv2d | nn.Linear):
             break
-    raise UserError(f"{net.name} has no first layer with filters of three colours; nothing can be shown as pictures")
+    raise UserError(f"{net.name} has no first layer with filters of its channels; nothing can be shown as pictures")
 
 
 def _filters(name: str, weight: Tensor, net: FeatureNet) -> Filters:
-    std = torch.tensor(net.input_space.std).view(3, 1, 1)
+    std = torch.tensor(net.input_space.std).view(-1, 1, 1)
     weight = weight * net.input_space.value_range / std  # what the filter does to image space
     if net.input_space.channel_order == "BGR":
         weight = weight.flip(1)

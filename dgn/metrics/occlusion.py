@@ -67,7 +67,7 @@ def discrepancy(
     height, width = images.shape[-2:]
     patch, stride = _checked(height, width, patch, stride)
     corners = [(y, x) for y in starts(height, patch, stride) for x in starts(width, patch, stride)]
-    noise = torch.rand((len(corners), 3, patch, patch), generator=torch.Generator().manual_seed(seed))
+    noise = torch.rand((len(corners), images.shape[1], patch, patch), generator=torch.Generator().manual_seed(seed))
     jobs = [
         (n, i)
         for n, (top, left, bottom, right) in enumerate(regions or [(0, 0, height, width)] * len(images))

@@ -79,10 +79,9 @@ def at_input(net: FeatureNet, images: Any) -> Tensor:
 
     Args:
         net: the network.
-        images: (N, 3, H, W) in image space, or anything that `as_images` accepts.
+        images: (N, C, H, W) in image space, or anything that `as_images` accepts.
     """
-    space = net.input_space
-    return space.leave(space.enter(as_images(images))).clamp(0, 1)
+    return net.input_space.seen(as_images(images)).clamp(0, 1)
 
 
 def uncut_region(

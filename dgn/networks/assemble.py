@@ -1,7 +1,7 @@
 """The assembly of a module and its weights into a FeatureNet."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from dgn.data.imagenet import readable
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.foreign_code import prepared
+from dgn.networks.found_channels import with_found_channels
 from dgn.networks.inputs import InputSpace
 from dgn.networks.network_settings import NetworkSettings, State, labels_beside
 from dgn.networks.weights.load import load_state_dict
@@ -66,16 +67,21 @@ def assemble(
         raise UserError(f"classes={classes!r}: give a number, auto, or data for as many as the data have")
 
     own_space = space.overridden(**settings.space)
+    # Lazy modules get the number of channels of their first input.
+    lazy_channels = own_space.channels if own_space.channels != 3 else settings.data_channels or 3
 
     def built(classes: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            return prepared(make(classes), own_space.size or (224, 224))
+            return prepared(make(classes), own_space.size or (224, 224), lazy_channels)
 
     if counts_classes and not headless:
         module, classes, labels = _with_classes(builder, settings, state, built, classes, labels)
     else:
         module = built(classes)
+    own_space = with_found_channels(own_space, module, settings.space, settings.data_channels)
+    if own_space.channels != 3:
+        settings = replace(settings, channels=own_space.channels)  # for the spec: nothing is to be found again
     labels = () if headless else _class_labels(builder, labels, published, classes)
     if state is not None:
         allowed = dict(allow_missing=settings.allow_missing, allow_unexpected=settings.allow_unexpected)

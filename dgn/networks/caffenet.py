@@ -43,15 +43,15 @@ MINI = CaffeNetSizes(
 )
 
 
-def caffenet_layers(sizes: CaffeNetSizes, classes: int) -> nn.Sequential:
+def caffenet_layers(sizes: CaffeNetSizes, classes: int, channels: int = 3) -> nn.Sequential:
     """The layers in Caffe's order and names.
 
-    Input: (N, 3, 227, 227) for FULL, (N, 3, 64, 64) for MINI; output: class probabilities (N, classes).
+    Input: (N, channels, 227, 227) for FULL, (N, channels, 64, 64) for MINI; output: class probabilities (N, classes).
     """
     c1, c2, c3, c4, c5 = sizes.channels
     features = c5 * sizes.pooled_side**2
     named: list[tuple[str, nn.Module]] = [
-        ("conv1", nn.Conv2d(3, c1, sizes.first_kernel, sizes.first_stride, sizes.first_padding)),
+        ("conv1", nn.Conv2d(channels, c1, sizes.first_kernel, sizes.first_stride, sizes.first_padding)),
         ("relu1", nn.ReLU()),
         ("pool1", nn.MaxPool2d(3, 2, ceil_mode=True)),
         ("norm1", LocalResponseNorm()),

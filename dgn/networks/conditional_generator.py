@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dgn.data.size import ImageSize
 from dgn.errors import UserError
 from dgn.networks.custom_generator import CustomGenerator
 
@@ -19,8 +20,8 @@ class ConditionalGenerator(CustomGenerator):
 
     Args:
         code_shape: (units,), of noise and class together; that of the noise if the class is given.
-        image_size, model, args, values, normalize_codes, width: As in `CustomGenerator`; the module maps noise
-            (N, *noise_shape) and class vectors (N, D) to images.
+        image_size, model, args, values, normalize_codes, width, channels: As in `CustomGenerator`; the module maps
+            noise (N, *noise_shape) and class vectors (N, D) to images.
         noise_shape: The shape of the noise.
         softmax: Whether the class vector is the softmax of the code's units.
         class_vector: One class vector that is always given, (D,); the code is the noise alone.
@@ -31,7 +32,7 @@ class ConditionalGenerator(CustomGenerator):
     def __init__(
         self,
         code_shape: Sequence[int],
-        image_size: int,
+        image_size: ImageSize,
         model: str | None = None,
         args: Mapping[str, Any] | None = None,
         values: Sequence[float] = (0.0, 1.0),
@@ -40,6 +41,7 @@ class ConditionalGenerator(CustomGenerator):
         noise_shape: Sequence[int] = (),
         softmax: bool = False,
         class_vector: Sequence[float] | None = None,
+        channels: int = 3,
     ) -> None:
         self.noise_shape, self.softmax = tuple(int(n) for n in noise_shape), softmax
         self.given_class = None if class_vector is None else [float(value) for value in class_vector]
@@ -47,7 +49,7 @@ class ConditionalGenerator(CustomGenerator):
         units = math.prod(code_shape)
         if (units == self.noise_units) != (class_vector is not None) or units < self.noise_units:
             raise UserError(f"a code of {units} units does not hold noise of {self.noise_units} units and a class")
-        super().__init__(code_shape, image_size, model, args, values, normalize_codes, width)
+        super().__init__(code_shape, image_size, model, args, values, normalize_codes, width, channels)
 
     @property
     def module_code_shape(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from dgn.data.size import sides
 from dgn.errors import UserError
 from dgn.networks.assemble import arguments, assemble
 from dgn.networks.featurenet import FeatureNet
@@ -25,12 +26,12 @@ from dgn.networks.own_modules import OwnModules
 def custom(model: str | None = None, args: Mapping[str, Any] | None = None, **settings: Any) -> FeatureNet:
     """Builds a network from the user's own code.
 
-    By default the network's input is image space: RGB, 0..1, mean 0, std 1, at the size of the data's images if data
-    are given, else at any size.
+    By default the network's input is image space: 0..1, mean 0, std 1, at the size of the data's images if data are
+    given, else at any size; RGB, or as many channels as its first convolution takes.
 
     Args:
         model: `package.module:callable` or `path/to/file.py:callable`, relative to the working directory: a function
-            or class that returns an nn.Module, or the module itself. The module takes (N, 3, H, W).
+            or class that returns an nn.Module, or the module itself. The module takes (N, channels, H, W).
         args: Arguments of the callable.
         settings: Fields of `NetworkSettings`.
 
@@ -39,7 +40,7 @@ def custom(model: str | None = None, args: Mapping[str, Any] | None = None, **se
     """
     given = NetworkSettings.from_keywords("custom", ("model", "args"), settings)
     if given.input_size is None and given.data_size is not None:
-        given = replace(given, input_size=given.data_size)
+        given = replace(given, input_size=sides(given.data_size))
     if not model:
         raise UserError("which network? give model=package.module:callable or model=path/to/file.py:callable")
     args = arguments(args)

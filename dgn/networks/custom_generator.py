@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dgn.data.size import ImageSize
 from dgn.errors import UserError
 from dgn.networks.assemble import arguments
 from dgn.networks.custom import absolute, make_module
@@ -27,11 +28,11 @@ class CustomGenerator(Generator):
     """A generator of the user's own code.
 
     Args:
-        code_shape, image_size, normalize_codes: As in `Generator`.
+        code_shape, image_size, normalize_codes, channels: As in `Generator`.
         model: `package.module:callable` or `path/to/file.py:callable`, relative to the working directory. The callable
             returns an nn.Module that maps float32 codes (N, *code_shape) to float32 images
-            (N, 3, image_size, image_size). It gets `code_shape`, `image_size` and `width` if it has parameters of these
-            names.
+            (N, channels, height, width). It gets `code_shape`, `image_size` (a number, or height and width), `channels`
+            and `width` if it has parameters of these names.
         args: Further arguments of the callable, plain values.
         values: The module's values of black and of white.
         width: A size of the network, for the callable.
@@ -46,14 +47,15 @@ class CustomGenerator(Generator):
     def __init__(
         self,
         code_shape: Sequence[int],
-        image_size: int,
+        image_size: ImageSize,
         model: str | None = None,
         args: Mapping[str, Any] | None = None,
         values: Sequence[float] = (0.0, 1.0),
         normalize_codes: bool = True,
         width: float | None = None,
+        channels: int = 3,
     ) -> None:
-        super().__init__(code_shape, image_size, space_of_values(values), normalize_codes)
+        super().__init__(code_shape, image_size, space_of_values(values, channels), normalize_codes, channels)
         if not model:
             raise UserError(
                 "generator=custom: which generator? give generator.model=package.module:callable or "
@@ -61,11 +63,12 @@ class CustomGenerator(Generator):
             )
         self.model, self.args, self.width = absolute(model), arguments(args), width
         self.values = [float(value) for value in values]
-        self.uncropped_size = image_size
-        offered = {"code_shape": self.module_code_shape, "image_size": image_size, "width": width}
+        self.uncropped_size = self.image_size
+        offered = {"code_shape": self.module_code_shape, "image_size": self.image_size, "width": width}
+        offered["channels"] = channels
         with torch.device("cpu"), torch.inference_mode(False):  # own code may read files, and compute
             self.network = make_module(self.model, self.args, offered)
-            check_module(self.network, self.model, self._example(), image_size, self.values)
+            check_module(self.network, self.model, self._example(), self.image_shape, self.values)
 
     @property
     def own_code(self) -> str:
@@ -91,16 +94,21 @@ class CustomGenerator(Generator):
         return (torch.randn(2, *self.code_shape, generator=torch.Generator().manual_seed(0)),)
 
 
-def space_of_values(values: Sequence[float]) -> InputSpace:
+def space_of_values(values: Sequence[float], channels: int = 3) -> InputSpace:
     """Returns the space of images whose black and white are these two values. Raises UserError for other values."""
     if isinstance(values, str) or len(values) != 2 or not float(values[0]) < float(values[1]):
         raise UserError(f"values={values}: give the values of black and white: [0,1], [-1,1] or [0,255]")
     scale = 1.0 / (float(values[1]) - float(values[0]))
-    return InputSpace(mean=(-float(values[0]) * scale,) * 3, std=(scale,) * 3)
+    order = "RGB" if channels == 3 else "as_is"
+    return InputSpace(mean=(-float(values[0]) * scale,) * channels, std=(scale,) * channels, channel_order=order)
 
 
 def check_module(
-    network: nn.Module, model: str, inputs: Sequence[Tensor], image_size: int | None, values: Sequence[float]
+    network: nn.Module,
+    model: str,
+    inputs: Sequence[Tensor],
+    image_shape: tuple[int, int, int] | None,
+    values: Sequence[float],
 ) -> int:
     """Checks a module by one pass over two codes, in evaluation mode.
 
@@ -108,11 +116,11 @@ def check_module(
         network: The module.
         model: Its name in messages.
         inputs: What it is called with; the first are two codes.
-        image_size: The side that its images must have, in pixels; None: any.
+        image_shape: (channels, height, width) that its images must have; None: RGB squares of any side.
         values: Its values of black and white.
 
     Returns:
-        The side of its images in pixels.
+        The height of its images in pixels.
 
     Raises:
         UserError: If it fails, or its images have another shape, dtype or range, or no gradient.
@@ -132,9 +140,10 @@ def check_module(
     if images.dtype != torch.float32:
         kind = str(images.dtype).removeprefix("torch.")
         raise UserError(f"{model} gives images of {kind}; they must be float32 (.float() at its end)")
-    given, size = "x".join(map(str, images.shape)), image_size or images.shape[-1]
-    if images.shape != (2, 3, size, size):
-        raise UserError(f"{model} gives {given} for two codes of {shape}; their images must be 2x3x{size}x{size}")
+    given, wanted = "x".join(map(str, images.shape)), image_shape or (3, images.shape[-1], images.shape[-1])
+    if images.shape != (2, *wanted):
+        expected = "x".join(map(str, wanted))
+        raise UserError(f"{model} gives {given} for two codes of {shape}; their images must be 2x{expected}")
     low, high = (float(value) for value in images.detach().aminmax())
     black, white = (float(value) for value in values)
     margin = _BEYOND * (white - black)
@@ -144,7 +153,7 @@ def check_module(
             "say what they are with values=[0,255] or values=[-1,1], or check its weights"
         )
     _check_trainable(network, model, images, codes)
-    return int(size)
+    return wanted[1]
 
 
 def _check_trainable(network: nn.Module, model: str, images: Tensor, codes: Tensor) -> None:

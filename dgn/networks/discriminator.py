@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from dgn.data.size import ImageSize, sides
 from dgn.errors import UserError
 from dgn.networks.critic import Critic
 from dgn.networks.dropout import SharedDropout
@@ -32,11 +33,12 @@ class Discriminator(Critic):
     Weights use MSRA initialization, scaled by 0.1 for the first convolution and the fully connected layers.
 
     Args:
-        image_size: Side of the images in pixels.
+        image_size: Side of the images in pixels, or (height, width).
         plan: The architecture up to `fc 2`; None: `auto_plan`.
         width: Scales the automatic plan; 1 is the published size.
         code_shape: Shape of the codes to condition on; None: D sees only the image.
         code_units: Units of the two fully connected layers on the code.
+        image_channels: Number of channels of the images.
 
     Raises:
         UserError: If the plan is not that of a discriminator.
@@ -44,16 +46,17 @@ class Discriminator(Critic):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         plan: str | None = None,
         width: float = 1.0,
         code_shape: Sequence[int] | None = None,
         code_units: tuple[int, int] = (1024, 512),
+        image_channels: int = 3,
     ) -> None:
         super().__init__()
-        self.plan = plan or auto_plan(image_size, width)
+        self.plan = plan or auto_plan(min(sides(image_size)), width)
         steps = parse_plan(self.plan)
-        shape: tuple[int, ...] = (3, image_size, image_size)
+        shape: tuple[int, ...] = (image_channels, *sides(image_size))
         if steps[-1].kind != "fc" or steps[-1].width != 2:
             raise UserError(f"discriminator's plan ends in `{self.plan.split(', ')[-1]}`; it must end in `fc 2`")
         self.image_layers, self.judgement = nn.Sequential(), nn.Sequential()
@@ -86,7 +89,7 @@ class Discriminator(Critic):
         self._initialize()
 
     def seen(self, images: Tensor, features: Mapping[str, Tensor]) -> list[Tensor]:
-        """Returns what D sees of images (N, 3, S, S): the images."""
+        """Returns what D sees of images (N, C, H, W): the images."""
         return [images]
 
     def judge(
@@ -103,7 +106,7 @@ class Discriminator(Critic):
         """Computes logits.
 
         Args:
-            images: (N, 3, S, S) in image space.
+            images: (N, C, H, W) in image space.
             codes: (N, *code_shape); required if D is conditioned.
 
         Returns:
@@ -129,16 +132,18 @@ class Discriminator(Critic):
 
 
 def conv_discriminator(
-    image_size: int,
+    image_size: ImageSize,
     code_shape: Sequence[int],
     comparator: FeatureNet,
     plan: str | None = None,
     width: float = 1.0,
     conditional: bool = False,
     code_units: tuple[int, int] = (1024, 512),
+    image_channels: int = 3,
 ) -> Discriminator:
     """Builds the discriminator of `discriminator=conv`; `comparator` is not used. See `Discriminator`."""
-    return Discriminator(image_size, plan, width, tuple(code_shape) if conditional else None, code_units)
+    code = tuple(code_shape) if conditional else None
+    return Discriminator(image_size, plan, width, code, code_units, image_channels)
 
 
 def auto_plan(image_size: int, width: float = 1.0) -> str:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from dgn.data.size import ImageSize
 from dgn.errors import UserError
 from dgn.networks.critic import Critic
 from dgn.networks.featurenet import FeatureNet
@@ -31,6 +32,7 @@ class FeatureDiscriminator(Critic):
         seed: The seed of the fixed projections.
         pixels: The channels of a further head, on patches of pixels; 0: none. The features of C leave out part of what
             images consist of.
+        image_channels: The number of channels of the images.
 
     Attributes:
         layers: The names of the layers.
@@ -46,6 +48,7 @@ class FeatureDiscriminator(Critic):
         channels: int = 32,
         seed: int = 0,
         pixels: int = 0,
+        image_channels: int = 3,
     ) -> None:
         super().__init__()
         if not feature_shapes:
@@ -62,7 +65,7 @@ class FeatureDiscriminator(Critic):
             self.projections.append(_Projection(units, channels, random))
             side = min(shape[1:]) if len(shape) == 3 else 1
             self.heads.append(_Head(channels, side, code_shape))
-        self.patches = _PatchHead(pixels) if pixels else None
+        self.patches = _PatchHead(pixels, image_channels) if pixels else None
 
     def seen(self, images: Tensor, features: Mapping[str, Tensor]) -> list[Tensor]:
         """Returns what D sees of images: their features (N, ...) at D's layers, then the images if a head sees them."""
@@ -155,9 +158,9 @@ class _Head(nn.Module):
 class _PatchHead(nn.Module):
     """Scores of overlapping patches of 18x18 pixels (PatchGAN, Isola et al. 2017), three convolutions of stride 2."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, image_channels: int) -> None:
         super().__init__()
-        sizes = ((3, channels, 4), (channels, 2 * channels, 4), (2 * channels, 4 * channels, 3))
+        sizes = ((image_channels, channels, 4), (channels, 2 * channels, 4), (2 * channels, 4 * channels, 3))
         self.layers = nn.Sequential()
         for before, after, kernel in sizes:
             self.layers.append(spectral_norm(nn.Conv2d(before, after, kernel, 2, 1)))
@@ -165,7 +168,7 @@ class _PatchHead(nn.Module):
         self.layers.append(spectral_norm(nn.Conv2d(4 * channels, 1, 1)))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps images (N, 3, H, W) in image space to scores (N, patches)."""
+        """Maps images (N, C, H, W) in image space to scores (N, patches)."""
         with own_layers(images.device):
             scores = self.layers(4 * images - 2)
         return at_least_float32(scores.flatten(1))
@@ -179,7 +182,7 @@ def _as_map(features: Tensor) -> Tensor:
 
 
 def feature_discriminator(
-    image_size: int,
+    image_size: ImageSize,
     code_shape: Sequence[int],
     comparator: FeatureNet,
     layers: Sequence[str] | str = "auto",
@@ -187,11 +190,12 @@ def feature_discriminator(
     conditional: bool = True,
     seed: int = 0,
     pixels: int = 0,
+    image_channels: int = 3,
 ) -> FeatureDiscriminator:
     """Builds the discriminator of `discriminator=features`.
 
     Args:
-        image_size: The side of the images in pixels (not used: features are those of the images as C sees them).
+        image_size: The size of the images in pixels (not used: features are those of the images as C sees them).
         code_shape: The shape of the codes.
         comparator: C.
         layers: The layers of C; "auto": up to three maps of different sizes
@@ -200,10 +204,12 @@ def feature_discriminator(
         conditional: Whether the heads see the code.
         seed: The seed of the fixed projections.
         pixels: The channels of the head on pixels; 0: none.
+        image_channels: The number of channels of the images.
     """
     if isinstance(layers, str):
         names = comparator.several_layers(3) if layers == "auto" else [layers]
     else:
         names = list(layers)
     shapes = {name: comparator.layer(name).shape for name in names}
-    return FeatureDiscriminator(shapes, tuple(code_shape) if conditional else None, channels, seed, pixels)
+    code = tuple(code_shape) if conditional else None
+    return FeatureDiscriminator(shapes, code, channels, seed, pixels, image_channels)

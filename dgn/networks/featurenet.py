@@ -5,7 +5,6 @@ Encoder E, comparator C, target Phi and judge are all FeatureNets, so a network 
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,11 +18,12 @@ from dgn.errors import UserError
 from dgn.networks import landmarks, module_facts
 from dgn.networks.capture import capture
 from dgn.networks.dictionaries import Dictionaries
-from dgn.networks.foreign_code import TorchScript, prepared, why_it_fails
+from dgn.networks.foreign_code import TorchScript, prepared
 from dgn.networks.inputs import InputSpace
 from dgn.networks.layer_names import SCRIPT, LayerNames
 from dgn.networks.layers import OUTPUT, Layer, probe
 from dgn.networks.precision import own_layers
+from dgn.networks.probing import run_on_noise
 from dgn.networks.receptive.field import ReceptiveField
 from dgn.networks.receptive.tracing import receptive_fields
 
@@ -38,7 +38,7 @@ class FeatureNet(nn.Module):
     (N, height, width, channels), as in Swin and ConvNeXt, are permuted. `dgn.networks.layers` documents layer names.
 
     Args:
-        network: Any module that takes (N, 3, H, W). It is frozen and stays in evaluation mode.
+        network: Any module that takes (N, channels, H, W). It is frozen and stays in evaluation mode.
         input_space: Conversion from image space to the network's input.
         name: Name of the network in messages.
         labels: Class names in order, if there are any. A repeated name gets its class number appended:
@@ -71,7 +71,7 @@ class FeatureNet(nn.Module):
     ) -> None:
         super().__init__()
         self.probe_size = input_space.size or (probe_size, probe_size)
-        network = prepared(network, self.probe_size)
+        network = prepared(network, self.probe_size, input_space.channels)
         self.network = TorchScript(network) if isinstance(network, torch.jit.ScriptModule) else network
         self.input_space = input_space
         self.name = name
@@ -114,7 +114,7 @@ class FeatureNet(nn.Module):
         """Computes the activations of layers, and stops at the deepest of them.
 
         Args:
-            images: (N, 3, H, W) in image space, or anything that `as_images` accepts.
+            images: (N, C, H, W) in image space, or anything that `as_images` accepts.
             layers: Names of layers.
             half: Whether the network's input, and so its maps, have half their side.
 
@@ -142,7 +142,7 @@ class FeatureNet(nn.Module):
         """
         if self._layers is None:
             height, width = self.probe_size
-            self._layers = probe(self.network, self._run_probe, square=height == width)
+            self._layers = probe(self.network, partial(run_on_noise, self), square=height == width)
         return self._layers
 
     def layer(self, name: str) -> Layer:
@@ -151,7 +151,7 @@ class FeatureNet(nn.Module):
         `images` are the images themselves.
         """
         if name == IMAGES:
-            return Layer(IMAGES, (3, *self.probe_size), "Images", IMAGES)
+            return Layer(IMAGES, (self.input_space.image_channels, *self.probe_size), "Images", IMAGES)
         self.dictionaries.open(name, self, self.device)
         names = self._names()
         layer = names.find(name)
@@ -259,7 +259,7 @@ class FeatureNet(nn.Module):
         The fields of all layers are computed in one forward pass at the first call.
         """
         if self._fields is None:
-            self._fields = receptive_fields(self.network, self.layers(), self._run_probe, self.probe_size)
+            self._fields = receptive_fields(self.network, self.layers(), partial(run_on_noise, self), self.probe_size)
         name, names = self.layer(layer).name, self._names()
         field = self._fields[names.source(name)]
         return field.of_all() if field is not None and names.is_pooled(name) else field
@@ -273,29 +273,13 @@ class FeatureNet(nn.Module):
 
     def _run(self, inputs: Tensor, wanted: set[str]) -> dict[str, Tensor]:
         layers = [self.layers()[name] for name in wanted]
-        captured = capture(self.network, layers, lambda: self._call(inputs))
+        captured = capture(self.network, layers, lambda: self.run(inputs))
         for name in sorted(wanted):
             if name not in captured:
                 raise UserError(f"{self.name} did not reach layer {name!r} with these images; name another layer")
         return {layer.name: layer.arrange(captured[layer.name], len(inputs)).to(inputs.dtype) for layer in layers}
 
-    def _call(self, inputs: Tensor) -> None:
-        """Runs the network on its own inputs (N, 3, H, W), in its dtype or in the run's low precision."""
+    def run(self, inputs: Tensor) -> None:
+        """Runs the network on its own inputs (N, channels, H, W), in its dtype or in the run's low precision."""
         with own_layers(inputs.device, self.dtype, fixed=True):
             self.network(inputs.to(self.dtype))
-
-    @torch.inference_mode(False)
-    @torch.no_grad()
-    def _run_probe(self, count: int = 2, larger: int = 0) -> None:
-        """Runs the network on `count` of two probe images, `larger` pixels larger than its own size."""
-        height, width = self.probe_size
-        noise = torch.rand(2, 3, height + larger, width + 2 * larger, generator=torch.Generator().manual_seed(0))
-        images = noise[:count].to(self.device)
-        space = replace(self.input_space, size=None) if larger else self.input_space
-        try:
-            self._call(space.enter(images))
-        except Exception as error:  # user code can raise anything
-            if larger:
-                return  # the layers before the error have been recorded
-            reason = why_it_fails(self.name, self.probe_size, error, lambda inputs: self._call(inputs.to(self.device)))
-            raise UserError(reason) from error

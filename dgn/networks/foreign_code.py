@@ -8,13 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dgn.data.channels import in_words
 from dgn.errors import UserError, first_line
 
 _SIZES = (224, 32, 64, 128, 28, 96, 256, 227, 299, 384, 48, 8, 16, 112, 160, 192, 240, 288, 320, 448, 512)
 """Image sides to try with a network that fails, most common first."""
+_CHANNELS = (1, 3, 4, 2, 6, 5, 8, 10, 12, 13)
+"""Numbers of channels to try then."""
 
 
-def why_it_fails(name: str, size: tuple[int, int], error: Exception, run: Callable[[Tensor], Any]) -> str:
+def why_it_fails(
+    name: str, size: tuple[int, int], error: Exception, run: Callable[[Tensor], Any], channels: int = 3
+) -> str:
     """Explains in one line, with the next step, why a network cannot be run on images of its size.
 
     Args:
@@ -22,20 +27,23 @@ def why_it_fails(name: str, size: tuple[int, int], error: Exception, run: Callab
         size: Height and width of the images, in pixels.
         error: The exception that was raised.
         run: Runs the network on its own input (N, channels, height, width).
+        channels: The number of channels of that input.
     """
     height, width = size
     failure = f"{name} cannot be run on images of {height}x{width} pixels"
     reasons = set()
     for side in _SIZES:
-        other = _reason(run, 3, side, side)
+        other = _reason(run, channels, side, side)
         if other is None:
             return f"{failure} ({format_error(error)}) but on {side}x{side}: set input_size={side}"
         reasons.add(other)
-    for channels in (1, 4, 2, 6):
-        if any(_reason(run, channels, *size) is None for size in ((height, width), (28, 28))):
+    for other_channels in _CHANNELS:
+        if other_channels == channels:
+            continue
+        if any(_reason(run, other_channels, *size) is None for size in ((height, width), (28, 28))):
             return (
-                f"{name} takes images of {channels} channel{'s' * (channels > 1)}, and images here have 3 (RGB): "
-                + ("set channel_order=grey" if channels == 1 else "put it into a module that makes its input of RGB")
+                f"{name} takes images of {in_words(other_channels)}, and those that enter have {in_words(channels)}: "
+                f"set channels={other_channels}"
             )
     if len(reasons) > 1:  # the error depends on the size
         return f"{failure}: its own code raises {format_error(error)}; set input_size= to its size, or fix it"
@@ -80,7 +88,7 @@ def _reason(run: Callable[[Tensor], Any], channels: int, height: int, width: int
     return None
 
 
-def prepared(network: nn.Module, size: tuple[int, int]) -> nn.Module:
+def prepared(network: nn.Module, size: tuple[int, int], channels: int = 3) -> nn.Module:
     """Prepares a network for a FeatureNet and freezes it.
 
     Removes the wrappers of torch.compile and DataParallel, which change layer names. Initializes lazy modules with a
@@ -89,6 +97,7 @@ def prepared(network: nn.Module, size: tuple[int, int]) -> nn.Module:
     Args:
         network: The module.
         size: Height and width of the images of the dry run, in pixels.
+        channels: Their number of channels.
 
     Returns:
         The network, frozen.
@@ -100,7 +109,7 @@ def prepared(network: nn.Module, size: tuple[int, int]) -> nn.Module:
         network = network._orig_mod if isinstance(network, torch._dynamo.OptimizedModule) else network.module
     with torch.inference_mode(False), torch.no_grad():
         if _is_lazy(network):
-            _dry_run(network, size)
+            _dry_run(network, size, channels)
         for module in network.modules():
             for name, parameter in list(module.named_parameters(recurse=False)):
                 if parameter.is_inference():
@@ -117,9 +126,9 @@ def _is_lazy(network: nn.Module) -> bool:
     return any(nn.parameter.is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers()))
 
 
-def _dry_run(network: nn.Module, size: tuple[int, int]) -> None:
+def _dry_run(network: nn.Module, size: tuple[int, int], channels: int) -> None:
     try:
-        network.train(False)(torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)))
+        network.train(False)(torch.rand(2, channels, *size, generator=torch.Generator().manual_seed(0)))
     except Exception as error:  # user code can raise anything
         raise UserError(
             f"lazy modules get their shapes in a first run, and that fails on images of {size[0]}x{size[1]} pixels: "

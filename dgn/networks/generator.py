@@ -10,6 +10,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from dgn.data.channels import in_words
+from dgn.data.size import ImageSize
+from dgn.data.size import image_size as as_size
 from dgn.errors import UserError
 from dgn.networks.code_layouts import Grid, Reshape, Resize
 from dgn.networks.doubling import Doubling, half_upconvolution
@@ -30,11 +33,12 @@ class UpconvGenerator(Generator):
 
     Args:
         code_shape: Shape of one code: (units,), (channels, height, width) or (tokens, units).
-        image_size: Side of the square images in pixels; larger outputs of the plan are center-cropped.
-        plan: The architecture; None: `auto_plan(code_shape, image_size, width, upconvolution)`.
+        image_size: Side of square images in pixels, or (height, width); larger outputs of the plan are center-cropped.
+        plan: The architecture; None: `auto_plan(code_shape, image_size, width, upconvolution, channels)`.
         width: Scales channels and units of the automatic plan; 1 is the published size.
         output_space, normalize_codes: As in `Generator`.
         upconvolution: "learned" or "interpolated", for the automatic plan.
+        channels: Number of channels of the images.
 
     Raises:
         UserError: If plan, code shape and image size do not match.
@@ -45,17 +49,18 @@ class UpconvGenerator(Generator):
     def __init__(
         self,
         code_shape: Sequence[int],
-        image_size: int,
+        image_size: ImageSize,
         plan: str | None = None,
         width: float = 1.0,
         output_space: InputSpace | Mapping[str, Any] | None = None,
         normalize_codes: bool = True,
         upconvolution: str = "learned",
+        channels: int = 3,
     ) -> None:
-        super().__init__(code_shape, image_size, output_space, normalize_codes)
-        self.plan = plan or auto_plan(self.code_shape, image_size, width, upconvolution)
+        super().__init__(code_shape, image_size, output_space, normalize_codes, channels)
+        self.plan = plan or auto_plan(self.code_shape, self.image_size, width, upconvolution, channels)
         steps, shape = parse_plan(self.plan), self.code_shape
-        self.uncropped_size = _final_side(steps, shape, image_size)
+        self.uncropped_size = _final_size(steps, shape, self.image_shape)
         last = max(i for i, step in enumerate(steps) if step.has_weights)
         self.layers = nn.Sequential()
         for i, step in enumerate(steps):
@@ -105,13 +110,16 @@ class UpconvGenerator(Generator):
         return [layer for layer in layers[first:] if hasattr(layer, "weight")]
 
 
-def published_generator(layer: str, code_shape: Sequence[int] | None = None, image_size: int = 227) -> UpconvGenerator:
+def published_generator(
+    layer: str, code_shape: Sequence[int] | None = None, image_size: ImageSize = 227, channels: int = 3
+) -> UpconvGenerator:
     """The published generator of a CaffeNet layer: 256 px (240 for norm1 and norm2), centre-cropped to 227.
 
     Args:
         layer: A key of `PUBLISHED`.
         code_shape: Shape of the encoder's codes, checked against the published shape.
         image_size: Side of the data's images in pixels; must be 227.
+        channels: Number of channels of the data's images; must be 3.
 
     Raises:
         UserError: If the layer has no published generator, or shape or size differ from the published ones.
@@ -124,6 +132,8 @@ def published_generator(layer: str, code_shape: Sequence[int] | None = None, ima
             f"the published generator of {layer} takes codes {'x'.join(map(str, published_shape))}, and the encoder's "
             f"are {'x'.join(map(str, code_shape))}; choose encoder=caffenet, or generator=upconv"
         )
+    if channels != 3:
+        raise UserError(f"the published generators make RGB images, not of {in_words(channels)}; give generator=upconv")
     if image_size != 227:
         raise UserError(f"the published generators make images of 227 px, not {image_size}; set data.image_size=227")
     std = (255.0,) * 3 if plan.endswith("tanh") else (1.0,) * 3
@@ -141,17 +151,18 @@ def _keeps_side(layer: nn.Module) -> bool:
     return isinstance(layer, nn.LeakyReLU | nn.Tanh | nn.Sigmoid)
 
 
-def _final_side(steps: Sequence[PlanStep], shape: tuple[int, ...], image_size: int) -> int:
+def _final_size(steps: Sequence[PlanStep], shape: tuple[int, ...], image_shape: tuple[int, int, int]) -> ImageSize:
     if not any(step.has_weights for step in steps):
         raise UserError("a generator's plan needs at least one of `fc`, `conv` and `up`")
     for step in steps:
         shape = shape_after(step, shape)
-    if len(shape) != 3 or shape[0] != 3 or shape[1] != shape[2] or shape[1] < image_size:
+    channels, height, width = image_shape
+    if len(shape) != 3 or shape[0] != channels or shape[1] < height or shape[2] < width:
         raise UserError(
-            f"generator's plan ends in {'x'.join(map(str, shape))}; it must end in 3 channels of at least "
-            f"{image_size}x{image_size}, the image's size"
+            f"generator's plan ends in {'x'.join(map(str, shape))}; it must end in {channels} "
+            f"{'channel' if channels == 1 else 'channels'} of at least {height}x{width}, the image's size"
         )
-    return shape[1]
+    return as_size(shape[1:])
 
 
 def _modules(step: PlanStep, before: tuple[int, ...], after: tuple[int, ...], bias: bool) -> list[nn.Module]:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dgn.data.size import ImageSize, sides
+from dgn.data.size import image_size as as_size
 from dgn.devices import double
 from dgn.networks.inputs import InputSpace
 from dgn.networks.precision import own_layers
@@ -20,35 +22,43 @@ class Generator(nn.Module, ABC):
 
     Args:
         code_shape: Shape of one code: (units,), (channels, height, width) or (tokens, units).
-        image_size: Side of the square images in pixels; larger raw images are center-cropped.
+        image_size: Side of square images in pixels, or (height, width); larger raw images are center-cropped.
         output_space: Conversion from raw images to image space.
         normalize_codes: Whether to subtract each unit's mean and scale the code to unit scale before the first layer
             (set by `set_code_statistics`). The paper uses raw codes; normalization lets one training configuration
             work for the codes of any network.
+        channels: Number of channels of the images.
 
     Attributes:
         kind: The name of the kind in `spec`.
-        uncropped_size: Side of the raw images in pixels.
+        uncropped_size: Side of the raw images in pixels, or (height, width).
+        image_shape: (channels, height, width) of the images.
     """
 
     kind: ClassVar[str]
-    uncropped_size: int
+    uncropped_size: ImageSize
     code_mean: Tensor
     code_scale: Tensor
 
     def __init__(
         self,
         code_shape: Sequence[int],
-        image_size: int,
+        image_size: ImageSize,
         output_space: InputSpace | Mapping[str, Any] | None = None,
         normalize_codes: bool = True,
+        channels: int = 3,
     ) -> None:
         super().__init__()
         self.code_shape = tuple(int(n) for n in code_shape)
-        self.image_size = image_size
+        self.image_size: ImageSize = as_size(image_size)
+        self.channels = channels
+        self.image_shape = (channels, *sides(self.image_size))
         if isinstance(output_space, Mapping):
             output_space = InputSpace.from_dict(output_space)
-        self.output_space = output_space or InputSpace(mean=(0.5,) * 3, std=(0.25,) * 3)
+        order = "RGB" if channels == 3 else "as_is"
+        self.output_space = output_space or InputSpace(
+            mean=(0.5,) * channels, std=(0.25,) * channels, channel_order=order
+        )
         # Image = mean + std * raw, so "leave" of a space whose own range is image space's.
         self.normalize_codes = normalize_codes
         self.register_buffer("code_mean", torch.zeros(self.code_shape))
@@ -56,7 +66,7 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def raw(self, codes: Tensor) -> Tensor:
-        """Normalized codes (N, *code_shape) -> the last layer's output (N, 3, uncropped_size, uncropped_size)."""
+        """Normalized codes (N, *code_shape) -> the last layer's output (N, channels, *uncropped_size)."""
 
     @abstractmethod
     def architecture(self) -> dict[str, Any]:
@@ -67,18 +77,20 @@ class Generator(nn.Module, ABC):
         return F.avg_pool2d(self.raw(codes), 2)
 
     def forward(self, codes: Tensor, half: bool = False) -> Tensor:
-        """codes: (N, *code_shape) -> images (N, 3, image_size, image_size) in image space, not clamped.
+        """codes: (N, *code_shape) -> images (N, *image_shape) in image space, not clamped.
 
         With half, images of half the side (`dgn.training.progressive`).
         """
-        if half and (self.uncropped_size - self.image_size) % 4:  # the crop would fall between two pixels of the half
-            return F.avg_pool2d(self(codes), 2)
-        images, size = self.uncropped(codes, half), self.image_size // 2 if half else self.image_size
-        edge = (images.shape[-1] - size) // 2
-        return images[..., edge : edge + size, edge : edge + size]
+        wanted, whole = sides(self.image_size), sides(self.uncropped_size)
+        if half and any((a - b) % 4 for a, b in zip(whole, wanted, strict=True)):
+            return F.avg_pool2d(self(codes), 2)  # the crop would fall between two pixels of the half
+        images = self.uncropped(codes, half)
+        height, width = (side // 2 for side in wanted) if half else wanted
+        top, left = (images.shape[-2] - height) // 2, (images.shape[-1] - width) // 2
+        return images[..., top : top + height, left : left + width]
 
     def uncropped(self, codes: Tensor, half: bool = False) -> Tensor:
-        """Like `forward`, before the center crop: (N, 3, uncropped_size, uncropped_size)."""
+        """Like `forward`, before the center crop: (N, channels, *uncropped_size)."""
         codes = self.normalized(codes)
         with own_layers(codes.device):
             raw = self.raw_half(codes) if half else self.raw(codes)
@@ -114,10 +126,12 @@ class Generator(nn.Module, ABC):
 
     def spec(self) -> dict[str, Any]:
         """Returns plain values from which `dgn.networks.generator_kinds.build_generator` builds the same network."""
+        size = self.image_size
         return dict(
             kind=self.kind,
             code_shape=list(self.code_shape),
-            image_size=self.image_size,
+            image_size=size if isinstance(size, int) else list(size),
+            **({} if self.channels == 3 else {"channels": self.channels}),  # RGB is the default of older files
             output_space=self.output_space.to_dict(),
             normalize_codes=self.normalize_codes,
             **self.architecture(),

@@ -6,6 +6,7 @@ The published plans are those of DeePSiM (Dosovitskiy & Brox 2016, supplement); 
 import math
 from collections.abc import Sequence
 
+from dgn.data.size import ImageSize, doublings, sides
 from dgn.errors import UserError
 from dgn.networks.plan import parse_plan, scaled, shape_after
 
@@ -36,16 +37,23 @@ as in the published generator of fc6."""
 UPCONVOLUTIONS = ("learned", "interpolated", "smooth")
 
 
-def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, upconvolution: str = "learned") -> str:
+def auto_plan(
+    code_shape: Sequence[int],
+    image_size: ImageSize,
+    width: float = 1.0,
+    upconvolution: str = "learned",
+    channels: int = 3,
+) -> str:
     """Makes a plan that follows the published generators' pattern, for any code and image size.
 
     Vectors (and maps of one position) start in three fully connected layers and a reshape to a 4x4 .. 7x7 map;
     maps in three convolutions that bring them to a side from which doublings reach the image; tokens in a
-    reshape to their grid first. The side doubles until it is at least the image's; the rest is cropped.
+    reshape to their grid first. The side doubles until it is at least the image's; the rest is cropped. Of images that
+    are no squares, that holds for the short side, and the long side starts from what the same doublings need.
 
     Args:
         code_shape: (units,), (channels, height, width) or (tokens, units).
-        image_size: Side of the images in pixels.
+        image_size: Side of the images in pixels, or (height, width).
         width: Scales channels and units; 1 is the published size.
         upconvolution: How the side doubles. "learned": as published, by 4x4 upconvolutions of stride 2, with 3x3
             convolutions between them. "interpolated": nearest-neighbour doubling and a 3x3 convolution (Odena et al.
@@ -54,6 +62,7 @@ def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, up
             pattern with bilinear doublings (Zhang 2019, "Making convolutional networks shift-invariant again"; Karras
             et al. 2020, "StyleGAN2"): repeated pixels have frequencies beyond the smaller map's, which a trained
             generator uses for a lattice of dots in place of detail.
+        channels: Number of channels of the images.
 
     Raises:
         UserError: If `upconvolution` is none of these, or `width` is not a positive number.
@@ -62,33 +71,45 @@ def auto_plan(code_shape: Sequence[int], image_size: int, width: float = 1.0, up
         raise UserError(f"generator.upconvolution={upconvolution!r}: give {' or '.join(UPCONVOLUTIONS)}")
     shape = tuple(code_shape)
     steps: list[str] = []
+    short = min(sides(image_size))
 
     if len(shape) == 2:
         side = math.isqrt(shape[0])
         steps.append(f"grid {side}x{side}")
         shape = shape_after(parse_plan(steps[0])[0], shape)
     if len(shape) == 1 or max(shape[1:]) == 1:
-        side = smallest_start(image_size)
+        side = smallest_start(short)
+        tall, wide = start_sides(side, image_size)
         steps += [f"fc {scaled(4096, width)}"] * 2
-        steps += [f"fc {scaled(256, width) * side * side}", f"reshape {scaled(256, width)}x{side}x{side}"]
+        steps += [f"fc {scaled(256, width) * tall * wide}", f"reshape {scaled(256, width)}x{tall}x{wide}"]
     else:
-        side = _largest_start(min(shape[1:]), image_size)
-        steps += _to_side(shape, side, scaled(512, width))
-    while side < image_size:
+        side = _largest_start(min(shape[1:]), short)
+        steps += _to_sides(shape, start_sides(side, image_size), scaled(512, width))
+    while side < short:
         side *= 2
         up, conv = _channels(side)
         if upconvolution == "interpolated":
             steps.append(f"double {channels_at(side, width)}")
         elif upconvolution == "smooth":
-            steps += _smooth_steps(side, image_size, width)
-        elif side >= image_size:
-            steps.append("up 3")
+            steps += _smooth_steps(side, short, width, channels)
+        elif side >= short:
+            steps.append(f"up {channels}")
         else:
             steps.append(f"up {scaled(up, width)}")
             steps += [f"conv {scaled(conv, width)}"] * bool(conv)
-    if steps[-1] not in ("up 3", "double 3", "conv 3"):
-        steps.append("conv 3")
+    if steps[-1] not in (f"up {channels}", f"double {channels}", f"conv {channels}"):
+        steps.append(f"conv {channels}")
     return ", ".join(steps)
+
+
+def start_sides(side: int, image_size: ImageSize) -> tuple[int, int]:
+    """Returns height and width of the map from which doublings reach an image, if its short side is `side`."""
+    height, width = sides(image_size)
+    ups = math.ceil(math.log2(max(1, min(height, width) / side)))
+    if height == width:
+        return side, side
+    tall, wide = doublings(image_size, ups)
+    return (side, wide) if height < width else (tall, side)
 
 
 def smallest_start(image_size: int) -> int:
@@ -108,10 +129,10 @@ def channels_at(side: int, width: float) -> int:
     return scaled(conv or up, width)
 
 
-def _smooth_steps(side: int, image_size: int, width: float) -> list[str]:
+def _smooth_steps(side: int, image_size: int, width: float, image_channels: int) -> list[str]:
     """The steps that reach maps of `side`: as published, the largest map is the image itself."""
     if side >= image_size:
-        return ["double 3"]
+        return [f"double {image_channels}"]
     channels = channels_at(side, width)
     return [f"smooth {channels}"] + [f"conv {channels}"] * bool(_channels(side)[1])
 
@@ -128,12 +149,12 @@ def _largest_start(side: int, image_size: int) -> int:
     return math.ceil(image_size / 2**ups)
 
 
-def _to_side(shape: tuple[int, ...], side: int, channels: int) -> list[str]:
-    """Three convolutions from a map to one of the given side: padded, or shrinking by 1 or 2 each."""
+def _to_sides(shape: tuple[int, ...], sides: tuple[int, int], channels: int) -> list[str]:
+    """Three convolutions from a map to one of the given sides: padded, or shrinking by 1 or 2 each."""
     _, height, width = shape
-    if height != width or height - side > 6:
-        return [f"conv {channels}", f"resize {side}x{side}", f"conv {channels}", f"conv {channels}"]
-    surplus, steps = height - side, []
+    if height != width or sides[0] != sides[1] or height - sides[0] > 6:
+        return [f"conv {channels}", f"resize {sides[0]}x{sides[1]}", f"conv {channels}", f"conv {channels}"]
+    surplus, steps = height - sides[0], []
     for _ in range(3):
         shrink = min(2, surplus)
         surplus -= shrink

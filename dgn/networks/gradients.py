@@ -257,7 +257,7 @@ def _watch(net: FeatureNet, images: Tensor) -> list[_Event]:
             events.append(_Event(name, kind, not entering, attached, grad_mode(), tensors[0]))
 
     with watched(net.network, note):
-        net._call(net.input_space.enter(images))
+        net.run(net.input_space.enter(images))
     return events
 
 

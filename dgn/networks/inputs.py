@@ -1,7 +1,7 @@
 """Conversion from image space to a network's own input, and back.
 
-Image space is RGB, float, [0, 1], NCHW, everywhere. The conventions of a network's training (size, mean and standard
-deviation, channel order, 0..1 or 0..255) are used only here.
+Image space is float, [0, 1], NCHW, everywhere, RGB unless the data have other channels. The conventions of a network's
+training (size, mean and standard deviation, channel order, 0..1 or 0..255) are used only here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dgn.data.channels import in_words, luminance
 from dgn.errors import UserError
+from dgn.networks.input_checks import check_bands, check_choice, formatted, is_number
 from dgn.networks.precision import full_precision
 
-_LUMINANCE = (0.299, 0.587, 0.114)
+ORDERS = ("RGB", "BGR", "grey", "as_is")
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,17 @@ class InputSpace:
 
     Attributes:
         size: Height and width of the network's input, in pixels; None accepts any size without resizing.
-        mean, std: Per channel, in the network's channel order and value range; one number for grey.
-        channel_order: "RGB", "BGR", or "grey": one channel, the luminance of RGB (ITU-R BT.601, as Pillow's).
+        mean, std: Per channel, in the network's channel order and value range; one number for grey. There are as many
+            channels as numbers.
+        channel_order: "RGB", "BGR", "grey": one channel, of grey images, or the luminance of RGB (ITU-R BT.601, as
+            Pillow's); or "as_is": the images' channels, whatever they are.
         value_range: The network's value for 1.0 in image space: 1.0 or 255.0.
         fit: How images of another size are fitted to `size`: "resize" (the whole image, antialiased) or "crop" (the
             centre; the paper's 256 -> 227; images smaller than `size` are resized).
         resize: With fit="crop", the short side in pixels to which images are resized before the crop, as in the
             evaluation of published networks (224 of 256); None crops without resizing.
         interpolation: "bilinear" or "bicubic".
+        bands: Indices of the images' channels that the network sees, in this order; None: all.
 
     Raises:
         UserError: If a value is invalid.
@@ -45,39 +50,62 @@ class InputSpace:
     fit: str = "resize"
     resize: int | None = None
     interpolation: str = "bilinear"
+    bands: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        _check_choice("channel_order", self.channel_order, ("RGB", "BGR", "grey"))
-        _check_choice("fit", self.fit, ("resize", "crop"))
-        _check_choice("interpolation", self.interpolation, ("bilinear", "bicubic"))
+        check_choice("channel_order", self.channel_order, ORDERS)
+        check_choice("fit", self.fit, ("resize", "crop"))
+        check_choice("interpolation", self.interpolation, ("bilinear", "bicubic"))
         for key in ("mean", "std"):
             value = getattr(self, key)
-            numbers = isinstance(value, Sequence) and all(map(_is_number, value))
+            numbers = isinstance(value, Sequence) and all(map(is_number, value))
             if self.channel_order == "grey":
                 if not numbers or isinstance(value, str) or not value or len(set(value)) > 1:
-                    raise UserError(f"{key}={_format(value)} of a grey network needs one number: {key}=[0.5]")
+                    raise UserError(f"{key}={formatted(value)} of a grey network needs one number: {key}=[0.5]")
                 object.__setattr__(self, key, tuple(value[:1]))
-            elif not numbers or len(value) != 3:
-                raise UserError(f"{key}={_format(value)} needs three numbers, one a channel: {key}=[0.5,0.5,0.5]")
-        if not _is_number(self.value_range):
+            elif not numbers or (self.channel_order != "as_is" and len(value) != 3):
+                raise UserError(f"{key}={formatted(value)} needs three numbers, one a channel: {key}=[0.5,0.5,0.5]")
+        if len(self.mean) != len(self.std) or not self.mean:
+            raise UserError(
+                f"mean={formatted(self.mean)} and std={formatted(self.std)}: give one number a channel to both"
+            )
+        check_bands(self.bands, self.channel_order, self.channels)
+        if not is_number(self.value_range):
             raise UserError(f"value_range={self.value_range} must be a number: 1 or 255")
         if self.size is not None and (isinstance(self.size, str) or len(self.size) != 2):
-            raise UserError(f"input_size={_format(self.size)} needs a side, or height and width: input_size=[240,320]")
+            raise UserError(
+                f"input_size={formatted(self.size)} needs a side, or height and width: input_size=[240,320]"
+            )
         if min(self.std) <= 0 or self.value_range <= 0:
             raise UserError(f"std={list(self.std)} and value_range={self.value_range} must be positive")
         for key, sides in (("input_size", self.size or ()), ("resize", () if self.resize is None else (self.resize,))):
             if not all(isinstance(side, int) and side > 0 for side in sides):
-                raise UserError(f"{key}={_format(sides)} must be whole numbers of pixels, at least 1")
+                raise UserError(f"{key}={formatted(sides)} must be whole numbers of pixels, at least 1")
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of the network's input."""
+        return len(self.mean)
+
+    @property
+    def image_channels(self) -> int:
+        """The number of channels of images that enter (for grey: RGB, although grey images enter too)."""
+        if self.bands is not None:
+            return max(self.bands) + 1
+        return self.channels if self.channel_order == "as_is" else 3
 
     @full_precision
     def enter(self, images: Tensor) -> Tensor:
-        """Image space (N, 3, H, W) -> the network's input, float32 (float64 stays). Differentiable.
+        """Image space (N, C, H, W) -> the network's input, float32 (float64 stays). Differentiable.
 
-        It is (N, 3, *size), or (N, 1, *size) for grey.
+        It is (N, channels, *size). Grey images enter an RGB network too, and RGB images a grey one.
+
+        Raises:
+            UserError: If the images have another number of channels.
         """
-        images = self._sized(images)
+        images = self._sized(self._selected(images))
         if self.channel_order == "grey":
-            images = (images * _per_channel(_LUMINANCE, images)).sum(1, keepdim=True)
+            images = luminance(images)
         if self.channel_order == "BGR":
             images = images.flip(1)
         mean, std = self._constants(images)
@@ -85,12 +113,36 @@ class InputSpace:
 
     @full_precision
     def leave(self, inputs: Tensor) -> Tensor:
-        """The network's input (N, 3 or 1, H, W) -> image space; the size stays. Differentiable, not clamped."""
+        """The network's input (N, channels, H, W) -> image space; the size stays. Differentiable, not clamped.
+
+        Grey becomes RGB. Channels of the images that the network does not see (`bands`) are left out.
+        """
         mean, std = self._constants(inputs)
         images = (inputs * std + mean) / self.value_range
         if self.channel_order == "grey":
             return images.expand(-1, 3, -1, -1)
         return images.flip(1) if self.channel_order == "BGR" else images
+
+    def seen(self, images: Tensor) -> Tensor:
+        """Returns images as the network sees them, still in image space, (N, C, *size): resized, and grey if it is."""
+        if self.bands is not None:
+            return self._sized(images)
+        return self.leave(self.enter(images))[:, : images.shape[1]]
+
+    def zero(self, channels: int) -> Tensor:
+        """Returns the image, (1, channels, 1, 1) in [0, 1], that the network sees as zero; mid-grey where it sees none.
+
+        Args:
+            channels: The number of channels of the images.
+        """
+        image = self.leave(torch.zeros(1, self.channels, 1, 1)).clamp(0, 1)
+        if self.bands is not None:
+            whole = torch.full((1, channels, 1, 1), 0.5)
+            whole[:, list(self.bands)] = image[:, : len(self.bands)]
+            return whole
+        if image.shape[1] == channels:
+            return image
+        return image.mean(1, keepdim=True).expand(-1, channels, -1, -1).clone()
 
     def visible_part(self, region: Sequence[float], image_size: tuple[int, int]) -> tuple[float, float, float, float]:
         """Maps a region of the network's input to the same region of an image.
@@ -125,8 +177,13 @@ class InputSpace:
         value_range: float | None = None,
         fit: str | None = None,
         resize: int | None = None,
+        channels: int | None = None,
+        bands: Sequence[int] | None = None,
     ) -> "InputSpace":
         """Returns a copy with all values replaced that are not None.
+
+        With another number of channels, by `channels` or by numbers of `mean` and `std`, what is not given is the mean
+        over the channels that there were.
 
         The arguments are the keys shared by encoder, comparator, target and judge. If `resize` is None, it is scaled
         with the input size.
@@ -139,9 +196,10 @@ class InputSpace:
         given: dict[str, Any] = dict(
             size=input_size, mean=mean, std=std, channel_order=channel_order, value_range=value_range
         )
-        given |= dict(fit=fit, resize=resize)
+        given |= dict(fit=fit, resize=resize, bands=bands)
         given = {k: tuple(v) if isinstance(v, Sequence) and not isinstance(v, str) else v for k, v in given.items()}
-        values: dict[str, Any] = {**asdict(self), **{k: v for k, v in given.items() if v is not None}}
+        given = {k: v for k, v in given.items() if v is not None}
+        values: dict[str, Any] = {**asdict(self), **self._of_channels(channels, given), **given}
         return InputSpace(**values)
 
     def halved(self) -> "InputSpace":
@@ -159,7 +217,39 @@ class InputSpace:
             raise UserError(f"{dict(values)} does not describe an input space: {error}") from None
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        values = asdict(self)
+        return {key: value for key, value in values.items() if key != "bands" or value is not None}
+
+    def _of_channels(self, channels: int | None, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Mean, std and order of another number of channels, as far as they are not given."""
+        numbers = [len(given[key]) for key in ("mean", "std") if isinstance(given.get(key), tuple)]
+        order = given.get("channel_order")
+        wanted = channels or (numbers[0] if numbers and order not in ("RGB", "BGR", "grey") else self.channels)
+        if order == "grey" and channels is None:
+            wanted = 1
+        elif order in ("RGB", "BGR"):
+            wanted = 3
+        if wanted == self.channels:
+            return {}
+        one = {key: (sum(getattr(self, key)) / self.channels,) * wanted for key in ("mean", "std")}
+        return one | {"channel_order": {1: "grey", 3: "RGB"}.get(wanted, "as_is")}
+
+    def _selected(self, images: Tensor) -> Tensor:
+        """The images' channels that the network sees, as many as its order takes."""
+        count = images.shape[1]
+        if self.bands is not None:
+            if max(self.bands) >= count:
+                raise UserError(f"bands={formatted(self.bands)}: the images have {in_words(count)}, 0 .. {count - 1}")
+            images = images[:, list(self.bands)]
+        seen = images.shape[1]
+        if self.channel_order in ("RGB", "BGR") and seen == 1:
+            return images.expand(-1, 3, -1, -1)
+        if seen == self.channels or (self.channel_order == "grey" and seen == 3):
+            return images
+        raise UserError(
+            f"images of {in_words(seen)} do not enter a network that takes {in_words(self.channels)}: choose which of "
+            f"them it sees with bands=[...] of the network's keys ({self.channels} indices), or take another network"
+        )
 
     def _sized(self, images: Tensor) -> Tensor:
         if self.size is None or tuple(images.shape[-2:]) == self.size:
@@ -195,17 +285,3 @@ def _per_channel(values: Sequence[float], like: Tensor) -> Tensor:
     A tensor created from a list would be copied from the host, which synchronizes with the GPU at every step.
     """
     return torch.cat([like.new_full((1, 1, 1), value) for value in values])
-
-
-def _check_choice(key: str, value: str, right: tuple[str, ...]) -> None:
-    if value not in right:
-        raise UserError(f"{key}={value!r} must be one of {', '.join(right)}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _format(value: Any) -> str:
-    """Formats a value as on a command line."""
-    return f"[{','.join(map(str, value))}]" if isinstance(value, list | tuple) else str(value)

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from dgn.data.size import ImageSize
 from dgn.networks.autoencoders import FAMILIES, buffer_shapes, decoder_part, empty_model, model_config, split_config
 from dgn.networks.generator_base import Generator
 
@@ -13,7 +14,7 @@ class LatentDecoder(Generator):
     """The decoder of one of Diffusers' autoencoders; its codes are what the class's `decode` takes.
 
     Args:
-        code_shape, image_size: As in `Generator`.
+        code_shape, image_size, channels: As in `Generator`.
         name: The class, a key of `dgn.networks.autoencoders.FAMILIES`.
         config: Its configuration.
         buffers: {name: shape} of the buffers that the configuration determines.
@@ -29,15 +30,16 @@ class LatentDecoder(Generator):
     def __init__(
         self,
         code_shape: Sequence[int],
-        image_size: int,
+        image_size: ImageSize,
         name: str,
         config: Mapping[str, Any],
         buffers: Mapping[str, Sequence[int]],
         normalize_codes: bool = False,
         model: nn.Module | None = None,
+        channels: int = 3,
     ) -> None:
         given = FAMILIES.get(name)
-        super().__init__(code_shape, image_size, given.space if given else None, normalize_codes)
+        super().__init__(code_shape, image_size, given.space if given else None, normalize_codes, channels)
         self.name, self.config = name, split_config(name, config) if given else {}
         self.buffer_shapes = {key: list(shape) for key, shape in buffers.items()}
         self.uncropped_size = image_size

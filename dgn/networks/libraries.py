@@ -265,7 +265,7 @@ def _no_long_waits() -> Iterator[None]:
 
 def _timm_space(config: Mapping[str, Any]) -> InputSpace:
     _, height, width = config["input_size"]
-    three = len(config["mean"]) == 3  # a model of other channels is refused where it is run (dgn.networks.usable)
+    three = len(config["mean"]) == 3  # other channels are found when it is made (dgn.networks.found_channels)
     crop = config["crop_mode"] == "center" and config["crop_pct"]
     return InputSpace(
         size=(height, width),

@@ -14,10 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dgn.data.size import ImageSize, sides
+from dgn.data.size import image_size as as_size
 from dgn.networks.code_layouts import Grid, Reshape, Resize
 from dgn.networks.doubling import Doubling
 from dgn.networks.generator_base import Generator
-from dgn.networks.generator_plans import channels_at, nearest_start, smallest_start
+from dgn.networks.generator_plans import channels_at, nearest_start, smallest_start, start_sides
 from dgn.networks.inputs import InputSpace
 from dgn.networks.plan import scaled
 
@@ -37,7 +39,7 @@ class ModulatedGenerator(Generator):
     - Tokens: the patches are such a map; the embedding is of their mean and the other tokens (class token).
 
     Args:
-        code_shape, image_size, output_space, normalize_codes: As in `Generator`.
+        code_shape, image_size, output_space, normalize_codes, channels: As in `Generator`.
         width: Scales channels and units; 1 is the size of the published upconvolutional networks.
         noise: Whether every block adds noise (one value a position, scaled for each channel) to its output, for what
             the code does not say (Karras et al. 2019, "StyleGAN"). It is drawn anew in training. In evaluation mode it
@@ -52,15 +54,16 @@ class ModulatedGenerator(Generator):
     def __init__(
         self,
         code_shape: Sequence[int],
-        image_size: int,
+        image_size: ImageSize,
         width: float = 1.0,
         output_space: InputSpace | Mapping[str, Any] | None = None,
         normalize_codes: bool = True,
         noise: bool = False,
+        channels: int = 3,
     ) -> None:
-        super().__init__(code_shape, image_size, output_space, normalize_codes)
+        super().__init__(code_shape, image_size, output_space, normalize_codes, channels)
         self.width, self.noise = width, noise
-        units, channels = scaled(4096, width), scaled(256, width)
+        units, features, short = scaled(4096, width), scaled(256, width), min(sides(self.image_size))
         self.layout = CodeLayout(self.code_shape)
         self.embedding = nn.Sequential(
             nn.Linear(self.layout.embedded_units, units), nn.LeakyReLU(SLOPE),
@@ -68,22 +71,24 @@ class ModulatedGenerator(Generator):
         )  # fmt: skip
         self.start: nn.Sequential
         if self.layout.map_shape is None:
-            side = smallest_start(image_size)
-            self.start = nn.Sequential(nn.Linear(units, channels * side * side), Reshape((channels, side, side)))
+            side = smallest_start(short)
+            tall, wide = start_sides(side, self.image_size)
+            self.start = nn.Sequential(nn.Linear(units, features * tall * wide), Reshape((features, tall, wide)))
         else:
-            side = nearest_start(math.sqrt(math.prod(self.layout.map_shape[1:])), image_size)
-            channels = channels_at(side, width)
-            self.start = nn.Sequential(Resize(side, side), nn.Conv2d(self.layout.map_shape[0], channels, 3, padding=1))
+            side = nearest_start(math.sqrt(math.prod(self.layout.map_shape[1:])), short)
+            tall, wide = start_sides(side, self.image_size)
+            features = channels_at(side, width)
+            self.start = nn.Sequential(Resize(tall, wide), nn.Conv2d(self.layout.map_shape[0], features, 3, padding=1))
         self.blocks = nn.ModuleDict()
-        while side < image_size:
-            side *= 2
+        while side < short:
+            side, tall, wide = 2 * side, 2 * tall, 2 * wide
             after = channels_at(side, width)
             # Named by the power of 2, so that a block has the same name in generators of other sizes.
-            self.blocks[f"{2 ** round(math.log2(side))}"] = Block(units, channels, after, side, noise)
-            channels = after
-        self.uncropped_size = side
-        self.last = nn.Conv2d(channels, 3, 3, padding=1)
-        self.last_modulation = Modulation(units, channels)
+            self.blocks[f"{2 ** round(math.log2(side))}"] = Block(units, features, after, (tall, wide), noise)
+            features = after
+        self.uncropped_size = as_size([tall, wide])
+        self.last = nn.Conv2d(features, channels, 3, padding=1)
+        self.last_modulation = Modulation(units, features)
         self.apply(_initialize)
 
     def raw(self, codes: Tensor) -> Tensor:
@@ -159,17 +164,17 @@ class Modulation(nn.Module):
 
 
 class Block(nn.Module):
-    """Doubles the side: x (N, in, S, S) -> (N, out, 2S, 2S), side = 2S.
+    """Doubles the sides: x (N, in, H, W) -> (N, out, 2H, 2W), sides = (2H, 2W).
 
     The sum of two paths: modulation, leaky ReLU, doubling and 3x3 convolution; and a 1x1 convolution, doubled.
     """
 
-    def __init__(self, units: int, in_channels: int, out_channels: int, side: int, noise: bool) -> None:
+    def __init__(self, units: int, in_channels: int, out_channels: int, sides: tuple[int, int], noise: bool) -> None:
         super().__init__()
         self.modulation = Modulation(units, in_channels)
         self.doubling = Doubling(in_channels, out_channels)
         self.skip = nn.Conv2d(in_channels, out_channels, 1, bias=False)
-        self.noise = NoiseInput(out_channels, side) if noise else None
+        self.noise = NoiseInput(out_channels, sides) if noise else None
 
     def forward(self, x: Tensor, embedding: Tensor, half: bool = False) -> Tensor:
         """With half, the means of 2x2 positions of the output."""
@@ -190,10 +195,10 @@ class NoiseInput(nn.Module):
 
     fixed: Tensor
 
-    def __init__(self, channels: int, side: int) -> None:
+    def __init__(self, channels: int, sides: tuple[int, int]) -> None:
         super().__init__()
         self.strength = nn.Parameter(torch.zeros(channels, 1, 1))
-        self.register_buffer("fixed", torch.randn(1, 1, side, side))
+        self.register_buffer("fixed", torch.randn(1, 1, *sides))
 
     def forward(self, x: Tensor) -> Tensor:
         # One map for the whole batch of a step, so that it does not depend on how the batch is split.

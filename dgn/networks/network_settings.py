@@ -10,6 +10,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from dgn.data.channels import check_channels
+from dgn.data.size import ImageSize
 from dgn.errors import UserError
 from dgn.networks.weights.read import named_blobs, read_weights
 
@@ -28,9 +30,12 @@ class NetworkSettings:
             from the data (`data_classes`).
         labels: Class names, or a text file with one name per line. None: same order of sources as `classes`.
         seed: Seed of the random weights.
-        input_size, mean, std, channel_order, value_range, fit, resize: Overrides of the network's own `InputSpace`.
+        input_size, mean, std, channel_order, value_range, fit, resize, bands: Overrides of the network's own
+            `InputSpace`.
+        channels: Number of channels of the network's input; None: found (`dgn.networks.found_channels`).
         data_classes: Class names of the data, used if settings, weights and network do not define them.
         data_size: Image size of the data in pixels, used likewise.
+        data_channels: Number of channels of the data, used likewise.
     """
 
     weights: str | None = None
@@ -47,8 +52,11 @@ class NetworkSettings:
     value_range: float | None = None
     fit: str | None = None
     resize: int | None = None
+    channels: int | None = None
+    bands: Sequence[int] | None = None
     data_classes: Sequence[str] = ()
-    data_size: int | None = None
+    data_size: ImageSize | None = None
+    data_channels: int | None = None
 
     @classmethod
     def from_keywords(cls, builder: str, own: Sequence[str], given: Mapping[str, Any]) -> "NetworkSettings":
@@ -67,12 +75,13 @@ class NetworkSettings:
             if key not in known:
                 near = difflib.get_close_matches(key, [*own, *known], 1)
                 hint = f" (did you mean {near[0]}?)" if near else ""
-                raise UserError(f"{builder} has no setting {key}{hint}; settings: {', '.join((*own, *known[:-2]))}")
+                raise UserError(f"{builder} has no setting {key}{hint}; settings: {', '.join((*own, *_public(known)))}")
         values = {key: value for key, value in given.items() if value is not None}
         if not isinstance(values.get("seed", 0), int):
             raise UserError(f"seed={values['seed']} must be a whole number")
         if values.get("classes") == "auto":
             del values["classes"]
+        check_channels(values.get("channels"), "channels")
         for key in ("allow_missing", "allow_unexpected"):
             if isinstance(values.get(key), str):
                 values[key] = [values[key]]
@@ -81,7 +90,7 @@ class NetworkSettings:
     @property
     def space(self) -> dict[str, Any]:
         """The overrides of the input space that are set."""
-        keys = ("input_size", "mean", "std", "channel_order", "value_range", "fit", "resize")
+        keys = ("input_size", "mean", "std", "channel_order", "value_range", "fit", "resize", "channels", "bands")
         return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
 
     def given_labels(self) -> tuple[str, ...]:
@@ -102,6 +111,10 @@ class NetworkSettings:
     def read(self, caffe: Callable[..., State] = named_blobs) -> State | None:
         """Reads the weights file; returns None if `weights` is None. caffe: see `read_weights`."""
         return None if self.weights is None else read_weights(self.weights, self.container, caffe)
+
+
+def _public(names: Sequence[str]) -> list[str]:
+    return [name for name in names if not name.startswith("data_")]
 
 
 def labels_beside(weights: str | Path | None) -> tuple[str, ...]:

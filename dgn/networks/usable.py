@@ -21,6 +21,7 @@ from dgn.networks.foreign_code import format_error
 from dgn.networks.gradients import LostGradient, lost
 from dgn.networks.layers import iterate_tensors, watched
 from dgn.networks.named_networks import NamedNetworks
+from dgn.networks.probing import noise_images
 
 log = logging.getLogger(__name__)
 
@@ -130,8 +131,7 @@ _PASSED: WeakKeyDictionary[FeatureNet, set[tuple[str, bool]]] = WeakKeyDictionar
 
 
 def _images(net: FeatureNet, count: int) -> Tensor:
-    noise = torch.rand(2, 3, *net.probe_size, generator=torch.Generator().manual_seed(1))
-    return noise[:count].to(net.device)
+    return noise_images(net, 2, seed=1)[:count]
 
 
 def _activations(net: FeatureNet, images: Tensor, layers: Sequence[str], role: str) -> dict[str, Tensor]:
@@ -193,7 +193,7 @@ def _first_not_finite(net: FeatureNet, images: Tensor) -> str:
             modules.append(name)
 
     with torch.no_grad(), watched(net.network, note):
-        net._call(net.input_space.enter(images))
+        net.run(net.input_space.enter(images))
     return modules[0] if modules else ""
 
 

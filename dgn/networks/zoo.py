@@ -22,6 +22,7 @@ from dgn.networks.autoencoders import autoencoder
 from dgn.networks.caffenet import FULL, MINI, RECTIFIED, caffenet_layers
 from dgn.networks.custom import own_code
 from dgn.networks.featurenet import FeatureNet
+from dgn.networks.found_channels import stored_channels
 from dgn.networks.inputs import InputSpace
 from dgn.networks.libraries import timm, torchvision
 from dgn.networks.network_settings import NetworkSettings
@@ -37,9 +38,10 @@ def mini_caffenet(classes: int | str | None = None, **settings: Any) -> FeatureN
         settings: Fields of `NetworkSettings`.
     """
     given = NetworkSettings.from_keywords("mini_caffenet", (), settings | {"classes": classes})
-    space = InputSpace(size=(64, 64), mean=(0.5,) * 3, std=(0.25,) * 3)
     state = given.read(caffenet_state)
-    return assemble("mini_caffenet", given, lambda n: caffenet_layers(MINI, n), space, state, aliases=RECTIFIED)
+    space = _mini_space(given, stored_channels(state, "conv1.weight"))
+    make = lambda n: caffenet_layers(MINI, n, space.channels)  # noqa: E731
+    return assemble("mini_caffenet", given, make, space, state, aliases=RECTIFIED)
 
 
 def caffenet(classes: int | str | None = None, **settings: Any) -> FeatureNet:
@@ -67,9 +69,10 @@ def mini_resnet(classes: int | str | None = None, width: int = 32, **settings: A
         settings: Fields of `NetworkSettings`.
     """
     given = NetworkSettings.from_keywords("mini_resnet", ("width",), settings | {"classes": classes})
-    space = InputSpace(size=(64, 64), mean=(0.5,) * 3, std=(0.25,) * 3)
-    make = lambda n: _resnet_layers(width, n)  # noqa: E731
-    return assemble("mini_resnet", given, make, space, given.read(), {"width": width})
+    state = given.read()
+    space = _mini_space(given, stored_channels(state, "conv1.weight"))
+    make = lambda n: _resnet_layers(width, n, space.channels)  # noqa: E731
+    return assemble("mini_resnet", given, make, space, state, {"width": width})
 
 
 BUILDERS: dict[str, Callable[..., FeatureNet]] = {
@@ -144,7 +147,14 @@ def save_network(net: FeatureNet, path: str | Path, about: Mapping[str, Any] | N
     write_whole(path, save(tensors, metadata=header))
 
 
-def _resnet_layers(width: int, classes: int) -> nn.Sequential:
+def _mini_space(given: NetworkSettings, stored: int | None) -> InputSpace:
+    """The input of the small networks: 64 px, and the channels of the settings, the weights or the data; else RGB."""
+    bands = None if given.bands is None else len(given.bands)
+    channels = given.channels or stored or bands or given.data_channels or 3
+    return InputSpace(size=(64, 64), mean=(0.5,) * 3, std=(0.25,) * 3).overridden(channels=channels)
+
+
+def _resnet_layers(width: int, classes: int, image_channels: int = 3) -> nn.Sequential:
     def block(channels: int, wider: int, stride: int) -> BasicBlock:
         shortcut = None
         if channels != wider:
@@ -152,7 +162,7 @@ def _resnet_layers(width: int, classes: int) -> nn.Sequential:
         return BasicBlock(channels, wider, stride, shortcut)
 
     layers = nn.Sequential()
-    layers.add_module("conv1", nn.Conv2d(3, width, 5, 2, 2, bias=False))
+    layers.add_module("conv1", nn.Conv2d(image_channels, width, 5, 2, 2, bias=False))
     layers.add_module("bn1", nn.BatchNorm2d(width))
     layers.add_module("relu", nn.ReLU())
     layers.add_module("maxpool", nn.MaxPool2d(3, 2, 1))

@@ -8,7 +8,10 @@ from typing import Any
 
 from torchvision.utils import make_grid
 
+from dgn.data.channels import in_words
+from dgn.data.display import as_rgb
 from dgn.data.images import save_png
+from dgn.data.size import written
 from dgn.data.sources import describe
 from dgn.networks.zoo import named
 from dgn.prior.generator_prior import Prior
@@ -32,7 +35,7 @@ def write_card(path: Path, folder: Path, repository: str, code: Sequence[str] = 
     """Writes the README.md of a prior for the hub, and its images, to the folder. `code`: as of `Prior.load`."""
     prior = Prior.load(path, code=code)
     samples = prior.decode(prior.sample(8))
-    save_png(make_grid(samples, nrow=8, padding=2, pad_value=1.0), folder / "samples.png")
+    save_png(make_grid(as_rgb(samples), nrow=8, padding=2, pad_value=1.0), folder / "samples.png")
     drawn = "Codes drawn unit by unit, decoded: not what real images look like, but what units hold"
     if prior.code_model is not None:
         drawn = "Codes drawn from the prior's code model, decoded"
@@ -71,6 +74,9 @@ def card(prior: Prior, title: str, where: str, pictures: Sequence[tuple[str, str
     found = json.dumps(where) if shared else f"find_prior({json.dumps(where)})"
     config = {key: value for key, value in about.get("config", {}).items() if key not in _PRIVATE}
     count = f"{training['images']} images, " if "images" in training else ""
+    channels, height, width = prior.image_shape
+    shape, kind = f"(4, {channels}, {height}, {width})", "RGB" if channels == 3 else in_words(channels)
+    images = f"{written(prior.image_size)} px" + ("" if channels == 3 else f", {in_words(channels)}")
     lines = [
         "---",
         "library_name: dgn",
@@ -81,7 +87,7 @@ def card(prior: Prior, title: str, where: str, pictures: Sequence[tuple[str, str
         f"A generator prior: {_painted(about)}; searched, it shows what the units of a network prefer to see "
         "([Nguyen et al. 2016](https://arxiv.org/abs/1605.09304)).",
         "",
-        f"- codes: {code}; images: {prior.image_size} px",
+        f"- codes: {code}; images: {images}",
         *_networks(prior),
         f"- images it was trained on: {count}{describe(data)}",
         f"- training: {training.get('steps', '?')} steps",
@@ -103,7 +109,7 @@ def card(prior: Prior, title: str, where: str, pictures: Sequence[tuple[str, str
             f"""{imported}
 
 prior = Prior.load({found}{loading})
-images = prior.decode(prior.sample(4))  # (4, 3, {prior.image_size}, {prior.image_size}), RGB in [0, 1]""",
+images = prior.decode(prior.sample(4))  # {shape}, {kind} in [0, 1]""",
             "python",
         ),
         "",

@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dgn.data.images import as_images
+from dgn.data.size import ImageSize
 from dgn.devices import moved
 from dgn.errors import Unavailable, UserError, first_line
 from dgn.files import write_whole
@@ -78,8 +79,14 @@ class Prior:
         return self.generator.code_shape
 
     @property
-    def image_size(self) -> int:
+    def image_size(self) -> ImageSize:
+        """The side of its images in pixels, or (height, width)."""
         return self.generator.image_size
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of its images."""
+        return self.generator.image_shape
 
     @property
     def device(self) -> torch.device:
@@ -95,7 +102,7 @@ class Prior:
         return self
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (N, *code_shape) -> images (N, 3, image_size, image_size) in image space, in [0, 1].
+        """Codes (N, *code_shape) -> images (N, *image_shape) in image space, in [0, 1].
 
         Differentiable; a black or white pixel passes the gradient that leads back from it (`dgn.prior.clamping`).
         """
@@ -151,7 +158,7 @@ class Prior:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in image space, or what `as_images` takes -> codes (N, *code_shape).
+        """Images (N, C, H, W) in image space, or what `as_images` takes -> codes (N, *code_shape).
 
         Works where the encoder is available.
         """

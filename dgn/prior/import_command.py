@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from dgn.data.size import written
 from dgn.errors import UserError
 from dgn.networks.autoencoders import FAMILIES
 from dgn.prior.decoders import RAE, import_autoencoder
@@ -141,6 +142,6 @@ def _described(prior: Prior) -> str:
     parameters = sum(p.numel() for p in prior.generator.parameters())
     return (
         f"{prior.about['training']['published']}: {parameters:,} parameters, code "
-        f"{'x'.join(map(str, prior.code_shape))}, images of {prior.image_size} px; bounds {codes}: "
+        f"{'x'.join(map(str, prior.code_shape))}, images of {written(prior.image_size)} px; bounds {codes}: "
         f"{float(low.min()):.3g} .. {float(high.max()):.3g}"
     )

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dgn.data.display import as_rgb
 from dgn.data.images import image_grid, pictures
 from dgn.files import write_whole
 from dgn.report.pages import render, write_assets
@@ -49,7 +50,7 @@ class EmbeddingShown:
 def write_embedding(folder: Path, shown: EmbeddingShown, title: str, command: str, settings: Mapping[str, Any]) -> Path:
     """Writes grid.png, thumbs.png, embedding.csv and index.html; returns the page's path."""
     write_assets(folder)
-    thumbs = F.interpolate(shown.images.float(), (_THUMB, _THUMB), mode="bilinear", antialias=True).clamp(0, 1)
+    thumbs = F.interpolate(as_rgb(shown.images.float()), (_THUMB, _THUMB), mode="bilinear", antialias=True).clamp(0, 1)
     columns = int(shown.cells[:, 1].max()) + 1
     rows = int(shown.cells[:, 0].max()) + 1
     laid = torch.ones(rows * columns, 3, _THUMB, _THUMB)

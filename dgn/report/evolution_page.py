@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dgn.data.display import as_rgb
 from dgn.files import write_whole
 from dgn.report.curves import HEIGHT, WIDTH, chart
 from dgn.report.pages import render, write_assets
@@ -112,5 +113,5 @@ def _pictures(entries: Sequence[tuple[float, int, Tensor]]) -> list[tuple[str, s
 
 def _data_uri(image: Tensor) -> str:
     data = io.BytesIO()
-    Image.fromarray(image.permute(1, 2, 0).numpy()).save(data, format="PNG")
+    Image.fromarray(as_rgb(image[None])[0].permute(1, 2, 0).numpy()).save(data, format="PNG")
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()

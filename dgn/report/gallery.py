@@ -7,6 +7,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from dgn.data.exact import write_exact
 from dgn.data.images import pictures
 from dgn.files import write_whole, written_aside
 from dgn.report import units as grouping
@@ -44,20 +45,18 @@ def write_gallery(
 ) -> Path:
     """Writes the results of a run into `folder` and returns the path of its index.html.
 
-    It writes the images at their rows' `image`, real images under real/, results.csv, results.json,
-    contact_sheet.png, comparison.png if there are several methods or priors, a page for each unit under units/, and
-    last index.html, so that everything it shows exists.
+    It writes the images at their rows' `image`, real images under real/, results.csv, results.json, contact_sheet.png,
+    comparison.png if there are several methods or priors, a page for each unit, and last index.html, which shows them.
 
     Args:
         folder: the run folder.
         rows: one per image. Rows with the same objective form a unit, in the order of their first row; its page shows
             them in columns by method and prior.
-        images: float (len(rows), 3, H, W) in image space, or one (3, H, W) for each row, of any sizes.
-        settings: any nesting of mappings and lists; shown, and written to results.json.
+        images: float (len(rows), C, H, W) in image space, or one (C, H, W) for each row, of any sizes.
+        settings: any nesting of mappings and lists.
         title: the title of the run.
         command: the command that reproduces the run, ready to be copied.
-        summary: the sentence under the title; None: composed from the rows and the target, prior and steps of
-            `settings`.
+        summary: the sentence under the title; None: composed from the rows and target, prior and steps in `settings`.
         traces: one per row: curve, nearest real images, film, receptive field.
         units: {a row's `objective`: real images that excite it, and its facets}.
         comparison: the table of methods and priors.
@@ -131,6 +130,7 @@ def _write_image(folder: Path, row: Row, image: Tensor) -> str:
     """Writes the image, and a thumbnail if it is large; returns the path of the picture for the overview."""
     (picture,) = pictures(image[None])
     write_whole(folder / row.image, png(picture))
+    write_exact(image, folder / row.image)
     if picture.width <= 256:
         return row.image
     thumb = f"thumbs/{row.image.rpartition('.')[0].removeprefix('images/')}.webp"

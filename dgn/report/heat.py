@@ -6,6 +6,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dgn.data.display import as_rgb
+
 _AMOUNT = (
     (0.985, 0.985, 0.975),
     (0.99, 0.88, 0.66),
@@ -35,7 +37,8 @@ def coloured(values: Tensor) -> Tensor:
 
 
 def overlaid(image: Tensor, values: Tensor) -> Tensor:
-    """Returns an image (3, H, W) in grey with a map (H, W) over it in colours, opaque where the map is large."""
+    """Returns an image (C, H, W) in grey with a map (H, W) over it in colours, opaque where the map is large."""
+    image = as_rgb(image[None])[0]
     grey = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1).mul(image).sum(0, keepdim=True).expand_as(image)
     opacity = scaled(values).abs().sqrt().mul(0.85)[None]
     return (1 - opacity) * (0.25 + 0.75 * grey) + opacity * coloured(values)
@@ -48,10 +51,11 @@ def as_picture(attributions: Tensor) -> Tensor:
 
 
 def transparent(image: Tensor, values: Tensor) -> bytes:
-    """Returns a PNG of an image (3, H, W) that is opaque where a map (H, W) is large and transparent where it is not.
+    """Returns a PNG of an image (C, H, W) that is opaque where a map (H, W) is large and transparent where it is not.
 
     Negative values are transparent, as 0 is.
     """
+    image = as_rgb(image[None])[0]
     alpha = scaled(values.clamp_min(0)).clamp(0, 1)
     levels = torch.cat([image, alpha[None]]).mul(255).round().clamp(0, 255).byte().permute(1, 2, 0)
     file = io.BytesIO()

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from dgn.data.display import as_rgb
 from dgn.data.images import pictures
 from dgn.files import write_whole
 from dgn.report.contents import Box, RealImage
@@ -105,7 +106,8 @@ def field(box: Box | None, image: Tensor) -> tuple[float, float, float, float] |
 
 
 def dimmed(image: Tensor, mask: Tensor) -> Tensor:
-    """Returns image (3, H, W) with the parts outside the mask (H', W'), 0 .. 1, grey and dark."""
+    """Returns image (C, H, W), as it is shown, with the parts outside the mask (H', W'), 0 .. 1, grey and dark."""
+    image = as_rgb(image[None])[0]
     mask = mask.detach().float().clamp(0, 1).cpu()[None, None]
     if mask.shape[-2:] != image.shape[-2:]:
         mask = F.interpolate(mask, image.shape[-2:], mode="bilinear", antialias=True)

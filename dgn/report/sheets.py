@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dgn.data.display import as_rgb
 from dgn.networks.dictionaries.name import abbreviated
 from dgn.report.comparison_figure import save_comparison_figure
 from dgn.report.contact_sheet import save_contact_sheet
@@ -39,9 +40,10 @@ def write_figure(
     """Writes the first units' images by each method and prior, preceded by the real images that excite them most."""
     units = units[: IN_FIGURE[0]]
     shown = [i for i in range(len(columns)) if any(unit.shots_in(i) for unit in units)]
+    images = as_rgb(images)
     table = [[[images[shot.place] for shot in unit.shots_in(i)] for i in shown] for unit in units]
     titles = [columns[i].title for i in shown]
-    real = [[image.image for image in notes.get(unit.objective, UnitNotes()).real] for unit in units]
+    real = [[as_rgb(image.image[None])[0] for image in notes.get(unit.objective, UnitNotes()).real] for unit in units]
     if any(real):
         table = [[top_images, *cells] for top_images, cells in zip(real, table, strict=True)]
         titles = ["real images", *titles]

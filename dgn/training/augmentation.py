@@ -44,8 +44,8 @@ class Augmentation:
             share = torch.rand(len(images), 1, 1, 1, device=images.device)
             images = torch.lerp(images, blurred(images, self.blur), share)
         if self.light:
-            gain = 1 + self._uniform(images, self.light, (len(images), 3, 1, 1))
-            images = images * gain + self._uniform(images, self.light / 2, (len(images), 3, 1, 1))
+            gain = 1 + self._uniform(images, self.light, (*images.shape[:2], 1, 1))
+            images = images * gain + self._uniform(images, self.light / 2, (*images.shape[:2], 1, 1))
         if self.erase:
             images = images.masked_fill(self._square(images), 0.5)
         return images.clamp(0, 1).contiguous(memory_format=torch.channels_last)

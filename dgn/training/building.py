@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dgn.data.datamodule import ImageData
+from dgn.data.size import image_size
 from dgn.networks.critic import Critic
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator_base import Generator
@@ -27,8 +28,8 @@ class Architectures:
     """How G and D are made.
 
     Attributes:
-        make_generator: (code_shape, image_size) -> G.
-        make_discriminator: (image_size, code_shape, comparator) -> D.
+        make_generator: (code_shape, image_size) -> G; also `channels`, where they are not RGB.
+        make_discriminator: (image_size, code_shape, comparator) -> D; also `image_channels`, likewise.
         initialize: Changes the first weights of G, as `generator.init` does; None: they stay random.
     """
 
@@ -41,7 +42,7 @@ def build_inversion(
     architectures: Architectures,
     settings: InversionSettings,
     fixed: FixedNetworks,
-    image_size: int,
+    image_shape: tuple[int, int, int],
     codes: UnitStatistics,
     scales: Mapping[str, float],
     about: Mapping[str, Any],
@@ -55,23 +56,27 @@ def build_inversion(
         architectures: How G and D are made.
         settings: How they are trained.
         fixed: E and C.
-        image_size: The side of the images in pixels.
+        image_shape: (channels, height, width) of the images.
         codes: The statistics of the codes.
         scales: {comparator layer: factor} (`dgn.training.losses.feature_scales`).
         about: The metadata of the prior.
         carries_encoder: Whether the prior contains the weights of E (`carried_tensors`).
     """
     code_shape = tuple(codes.mean.shape)
-    generator = architectures.make_generator(code_shape=code_shape, image_size=image_size)
+    size, channels = image_size(image_shape[1:]), image_shape[0]
+    further: dict[str, dict[str, int]] = {"G": {}, "D": {}}
+    if channels != 3:  # not asked of what makes RGB images alone
+        further = {"G": {"channels": channels}, "D": {"image_channels": channels}}
+    generator = architectures.make_generator(code_shape=code_shape, image_size=size, **further["G"])
     if architectures.initialize is not None:
         architectures.initialize(generator)
     discriminator = architectures.make_discriminator(
-        image_size=image_size, code_shape=code_shape, comparator=fixed.comparator
+        image_size=size, code_shape=code_shape, comparator=fixed.comparator, **further["D"]
     )
     halves: Mapping[str, float] = {}
     if settings.progressive.used:
         halves = half_factors(
-            fixed.comparator, fixed.comparator_layers, image_size, discriminator, torch.zeros(code_shape)
+            fixed.comparator, fixed.comparator_layers, image_shape, discriminator, torch.zeros(code_shape)
         )
     for net in (generator, discriminator):
         net.to(memory_format=torch.channels_last)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dgn.data.size import ImageSize, image_size, sides, written
 from dgn.errors import UserError
 from dgn.networks.critic import Critic
 from dgn.networks.featurenet import FeatureNet
@@ -62,22 +63,26 @@ class Progressive:
             return False
         return _full_steps(since + 1, length) == _full_steps(since, length)
 
-    def words(self, side: int, max_steps: int) -> str:
-        """Describes the course of a run with images of this side in pixels, for the log."""
+    def words(self, size: ImageSize, max_steps: int) -> str:
+        """Describes the course of a run with images of this size in pixels, for the log."""
         first, last = (round(part * max_steps) for part in (self.until, self.until + self.ramp))
         between = f", both sides in turn until step {last}" if last > first else ""
-        return f"progressive: losses, C and D at {side // 2} px until step {first}{between}, then at {side} px"
+        half = [side // 2 for side in sides(size)]
+        return (
+            f"progressive: losses, C and D at {written(image_size(half))} px until step {first}{between}, then at "
+            f"{written(size)} px"
+        )
 
 
 def halved(images: Tensor) -> Tensor:
-    """Images (N, 3, S, S) -> (N, 3, S / 2, S / 2): the means of 2x2 pixels."""
+    """Images (N, C, H, W) -> (N, C, H / 2, W / 2): the means of 2x2 pixels."""
     return F.avg_pool2d(images, 2)
 
 
 def half_factors(
     net: FeatureNet,
     layers: Sequence[str],
-    image_size: int,
+    image_shape: tuple[int, int, int],
     discriminator: Critic | None = None,
     code: Tensor | None = None,
 ) -> dict[str, float]:
@@ -88,7 +93,7 @@ def half_factors(
     Args:
         net: C.
         layers: The layers of the feature loss.
-        image_size: The side of the images in pixels.
+        image_shape: (channels, height, width) of the images.
         discriminator: D, which is tried too.
         code: A code (*code_shape), for D.
 
@@ -97,9 +102,10 @@ def half_factors(
     """
     layers = list(dict.fromkeys([*layers, *(discriminator.layers if discriminator else ())]))
     off = "give progressive.until=0, which trains at the full side from the start"
-    if image_size % 2:
-        raise UserError(f"progressive.until: images of {image_size} px cannot be halved; {off}")
-    images = torch.rand(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(1)).to(net.device)
+    if any(side % 2 for side in image_shape[1:]):
+        size = written(image_size(image_shape[1:]))
+        raise UserError(f"progressive.until: images of {size} px cannot be halved; {off}")
+    images = torch.rand(2, *image_shape, generator=torch.Generator().manual_seed(1)).to(net.device)
     refusal = f"progressive.until: {net.name} does not take images of half the side"
     with torch.no_grad():
         full = net(images, layers)

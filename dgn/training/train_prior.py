@@ -130,7 +130,7 @@ def _train(
         torch.manual_seed(settings.learning.seed)
         trainer = make_trainer()
         about = about_prior(networks, data, trainer.max_steps)
-        module = build_inversion(architectures, settings, networks, data.image_size, codes, scales, about)
+        module = build_inversion(architectures, settings, networks, data.image_shape, codes, scales, about)
         module.keep_codes(code_model.codes if code_model is not None else 0)
         try:
             trainer.fit(module, data)

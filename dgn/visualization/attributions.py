@@ -149,7 +149,7 @@ def _maps(
         except UserError as error:
             left_out[name] = str(error)
             continue
-        colours = attributed[0].cpu() if method.colour and attributed.shape[1] == 3 else None
+        colours = attributed[0].cpu() if method.colour and attributed.shape[1] == image.shape[0] else None
         maps[name] = reduced(attributed, method.channels)[0].cpu(), colours
     return maps
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from rich.progress import track
 from torch import Tensor
@@ -15,8 +16,9 @@ from dgn.am.preferred import joined
 from dgn.am.setting import Setting
 from dgn.am.starts import Starts
 from dgn.data.datamodule import ImageData
-from dgn.data.images import read_image
+from dgn.data.exact import read_exact
 from dgn.networks.featurenet import FeatureNet
+from dgn.prior import Prior
 from dgn.prior.location import load_code_prior
 from dgn.runs.progress import announced
 from dgn.runs.ranks import interactive
@@ -117,7 +119,7 @@ def _search(
     began = time.perf_counter()
     begin: str | Tensor | Starts = approach.start if starts is None else starts
     if isinstance(begin, str) and begin not in ("noise", "sample"):
-        begin = read_image(begin).unsqueeze(0).float().div(255)
+        begin = read_start(begin, target, approach.prior, data)
     setting = Setting(
         target,
         approach.prior,
@@ -125,6 +127,7 @@ def _search(
         _image_batches(data),
         begin,
         lambda: load_code_prior(settings.code_prior, setting.codes()),
+        None if approach.prior is not None or data is None else _searched_channels(target, data),
     )
     stages = approach.started_method.stages(setting)
     start = _start_in_words(approach, starts, stages[0])
@@ -152,6 +155,22 @@ def _start_in_words(approach: Approach, starts: Starts | Tensor | None, first: S
     if approach.start == "noise" and starts is None:
         return getattr(first.parametrization, "own_start", "noise")
     return approach.start
+
+
+def _searched_channels(target: FeatureNet, data: ImageData) -> int:
+    """The number of channels of images that are searched without a prior: the data's, if the target takes them."""
+    space = target.input_space
+    fits = data.channels == space.image_channels or space.bands is not None or (space.channels, data.channels) == (1, 1)
+    return data.channels if fits else space.image_channels
+
+
+def read_start(path: str, target: FeatureNet, prior: Prior | None, data: ImageData | None) -> Tensor:
+    """Reads the image of start=PATH, (1, C, H, W), of the channels of the prior, else of the data or the target."""
+    if prior is not None:
+        channels = prior.image_shape[0]
+    else:
+        channels = target.input_space.image_channels if data is None else _searched_channels(target, data)
+    return read_exact(Path(path), None if channels == 3 else channels)[None]
 
 
 def _image_batches(data: ImageData | None) -> Callable[[int], Iterator[Tensor]] | None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dgn.am.setting import resized
-from dgn.data.images import read_image
+from dgn.data.exact import read_exact
 from dgn.metrics.ranking import RankingMetrics
 from dgn.report.run_comparison import BETTER, Entry, count_by_status, write_comparison
 from dgn.runs.folders import RESULTS
@@ -80,8 +80,8 @@ def _measure(entry: Entry, results: Mapping[str, Any], yardstick: RankingMetrics
 
 
 def _read_images(paths: Sequence[Path]) -> Tensor:
-    """Reads images as (N, 3, H, W), resized to the largest, as methods may paint at several sizes."""
-    images = [read_image(path).float() / 255 for path in paths]
+    """Reads images as (N, C, H, W), resized to the largest, as methods may paint at several sizes."""
+    images = [read_exact(path) for path in paths]
     height, width = (max(image.shape[axis] for image in images) for axis in (-2, -1))
     return torch.cat([resized(image[None], (height, width)) for image in images])
 

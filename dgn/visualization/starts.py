@@ -1,6 +1,7 @@
 """start=real: each search starts near real images that excite its unit."""
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 
@@ -96,7 +97,7 @@ def near_real(
     shape = tuple(prior.code_shape) if prior is not None else target.layer(target.code_layer()).shape
     room = max(1, _MEMORY // (4 * prod(shape)))
     places = {objective: list(own)[:room] for objective, own in places.items()}
-    together = len(places) if prior is not None else _MEMORY // (12 * reference.image_size**2 * len(seeds))
+    together = len(places) if prior is not None else _MEMORY // (4 * math.prod(reference.image_shape) * len(seeds))
     for objectives in _groups(places, room, max(1, together)):
         codes = _codes(target, prior, reference, {place for o in objectives for place in places[o]})
         averaged = {o: _averaged(torch.stack([codes[p] for p in places[o]]), seeds) for o in objectives}

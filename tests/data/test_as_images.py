@@ -57,10 +57,10 @@ def test_values_within_the_bounds_are_not_changed_and_gradients_pass():
 @pytest.mark.parametrize(
     ("images", "says"),
     [
-        (EXPECTED[0], "(3, 8, 6) are not a batch (N, 3, H, W); for one image give image[None]"),
+        (EXPECTED[0], "(3, 8, 6) are not a batch (N, C, H, W); for one image give image[None]"),
         (EXPECTED[0].numpy(), "for one image give image[None]"),
         (torch.from_numpy(LEVELS), "channels last; give images.permute(0, 3, 1, 2)"),
-        (EXPECTED[:, :1], "have 1 channels; images here have 3 (RGB)"),
+        (torch.from_numpy(LEVELS)[:, :, :, :1], "channels last; give images.permute(0, 3, 1, 2)"),
         (EXPECTED[0, 0], "(8, 6) are not a batch of images"),
         (EXPECTED.mul(255).long(), "torch.int64 have an unknown range; give uint8"),
         (LEVELS.astype(np.float32), "values up to 255; floats are 0..1: divide them by 255"),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dgn.data.datamodule import ImageData, StepBatches, Stream, collate, to_image_space
+from dgn.data.datamodule import ImageData, StepBatches, Stream, to_image_space
+from dgn.data.loading import collate
 from dgn.errors import UserError
 
 

@@ -45,7 +45,7 @@ def test_a_prior_and_a_preferred_image_for_a_network_of_an_unusual_kind(kind, fo
         assert net.class_layer() == classes
     config = compose("train", [*TINY, "encoder=custom", f"encoder.model={OWN}:{kind}"])
     prior = Prior.load(fit_prior(plain(config), folder / "run"))
-    encoder = network(plain(config.encoder), image_size=64)
+    encoder = network(plain(config.encoder), image_shape=(3, 64, 64))
     prior.offer(encoder)
     preferred = dgn_am(prior, parse_units(unit, prior.encoder_net()), seeds=[0], steps=3)
     assert preferred.images.shape == (1, 3, 64, 64)

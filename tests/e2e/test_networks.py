@@ -118,7 +118,7 @@ def test_codes_that_are_not_rectified_are_bounded_on_both_sides_and_constant_uni
     assert (prior.statistics.std[::2] == 0).all()
     torch.testing.assert_close(low[::2], high[::2])
     assert (low[1::2] < prior.statistics.mean[1::2]).all()
-    prior.offer(network(plain(config.encoder), image_size=32))
+    prior.offer(network(plain(config.encoder), image_shape=(3, 32, 32)))
     preferred = dgn_am(prior, parse_units("3:0", prior.encoder_net()), seeds=[0, 1], steps=2)
     assert preferred.images.isfinite().all()
 

@@ -47,7 +47,7 @@ def test_a_grey_network_is_a_target_like_any_other(tmp_path):
 
 def test_what_is_wrong_is_said_with_the_next_step(tmp_path):
     (tmp_path / "nets.py").write_text(CODE)
-    with pytest.raises(UserError, match=r"takes images of 1 channel, .* have 3 \(RGB\): set channel_order=grey"):
-        custom(f"{tmp_path / 'nets.py'}:make", input_size=12).layers()
+    with pytest.raises(UserError, match=r"takes images of 1 channel \(grey\), .* 3 channels \(RGB\): set channels=1"):
+        custom(f"{tmp_path / 'nets.py'}:make", input_size=12, channel_order="RGB").layers()
     with pytest.raises(UserError, match=r"mean=\[0.1,0.2,0.3\] of a grey network needs one number: mean=\[0.5\]"):
         InputSpace(mean=(0.1, 0.2, 0.3), channel_order="grey")

@@ -103,7 +103,7 @@ def test_without_timm_the_package_to_install_is_reported(monkeypatch):
         ({"weights": "missing.pth"}, "missing.pth"),
         ({"args": {"depth": 3}}, "depth"),
         ({"wieghts": None}, "did you mean weights"),
-        ({"mean": [1, 2]}, "three numbers"),
+        ({"mean": [1, 2]}, "mean of 2 channels do not suit a network that takes 3 channels (RGB)"),
         ({"mean": 0.5}, "three numbers"),
         ({"input_size": [1, 2, 3]}, "height and width"),
         ({"resize": 0}, "resize"),

@@ -47,7 +47,7 @@ def test_a_block_is_its_formula():
     The linear layer of the modulation counts for a tenth.
     """
     torch.manual_seed(0)
-    block = Block(5, 3, 4, side=8, noise=False)
+    block = Block(5, 3, 4, sides=(8, 8), noise=False)
     for parameter in block.parameters():
         parameter.data.normal_(0, 0.5)
     x, embedding = torch.randn(2, 3, 4, 4), torch.randn(2, 5)

@@ -190,7 +190,7 @@ def test_the_size_is_given_where_size_is_the_cause():
 
 def test_the_number_of_channels_is_reported_if_it_is_the_cause():
     grey = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
-    with pytest.raises(UserError, match=r"takes images of 1 channel, and images here have 3"):
+    with pytest.raises(UserError, match=r"takes images of 1 channel \(grey\), and those that enter have 3"):
         net_of(grey).layers()
 
 

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from dgn.data.cache import VIEWS, code_views
-from dgn.data.datamodule import ImageData, Stream, collate
+from dgn.data.datamodule import ImageData, Stream
+from dgn.data.loading import collate
 from dgn.data.packed import Stored
 from dgn.data.transforms import EvalTransform, TrainTransform
 from dgn.errors import UserError

@@ -86,7 +86,7 @@ def test_c_sees_half_of_its_own_size_and_positions_count_alike():
     seen = net(images, ["output:input", "pool5"], half=True)
     assert seen["output:input"].shape[-2:] == (32, 32)  # not enlarged to the 64 pixels of its input
     torch.testing.assert_close(seen["output:input"], 4 * images - 2)
-    assert half_factors(net, ["norm2", "pool5"], 64) == {"norm2": 4.0, "pool5": 4.0}
+    assert half_factors(net, ["norm2", "pool5"], (3, 64, 64)) == {"norm2": 4.0, "pool5": 4.0}
     cropped = InputSpace((224, 224), fit="crop", resize=256).halved()
     assert (cropped.size, cropped.resize) == ((112, 112), 128)
 
@@ -113,7 +113,7 @@ class FixedPositions(nn.Module):
 )
 def test_what_has_no_half_is_refused_in_one_line(net, layers, size, words):
     with pytest.raises(UserError, match=words) as refused:
-        half_factors(net, layers, size)
+        half_factors(net, layers, (3, size, size))
     assert "progressive.until=0" in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -122,6 +122,6 @@ def test_a_discriminator_that_has_no_map_at_half_the_side_is_refused():
     net = mini_caffenet(classes=4)
     judge = Discriminator(64, "conv 4 k9 s4 p0, conv 4 k9 s1 p0, average, fc 2")
     with pytest.raises(UserError, match="D does not take images of half the side"):
-        half_factors(net, ["pool5"], 64, judge, torch.zeros(6))
+        half_factors(net, ["pool5"], (3, 64, 64), judge, torch.zeros(6))
     heads = FeatureDiscriminator({"conv3": (96, 8, 8), "pool5": (64, 4, 4)}, (6,), channels=4, pixels=4)
-    assert set(half_factors(net, ["norm2"], 64, heads, torch.zeros(6))) == {"norm2", "conv3", "pool5"}
+    assert set(half_factors(net, ["norm2"], (3, 64, 64), heads, torch.zeros(6))) == {"norm2", "conv3", "pool5"}

@@ -115,7 +115,8 @@ def _file_values(source: str, shape: tuple[int, ...], layer: str, target: Featur
             actual = f"{values.dtype} {'x'.join(map(str, values.shape))}"
             raise UserError(f"{source} holds {actual}; {layer} needs {'x'.join(map(str, shape))} numbers")
         return torch.from_numpy(values.astype(np.float32)).view(shape)
-    image = read_image(source).unsqueeze(0).float().div(255)
+    channels = target.input_space.image_channels
+    image = read_image(source, channels=None if channels in (1, 3) else channels).unsqueeze(0).float().div(255)
     with torch.no_grad():
         code = target(image.to(target.device), [layer])[layer][0].cpu()
     if tuple(code.shape) != shape:

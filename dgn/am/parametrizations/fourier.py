@@ -18,14 +18,15 @@ IMAGENET_COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03)
 
 
 class Fourier:
-    """Real and imaginary parts of the spectrum of each decorrelated colour, (N, 3, H, W // 2 + 1, 2).
+    """Real and imaginary parts of the spectrum of each decorrelated colour, (N, C, H, W // 2 + 1, 2).
 
     Each frequency is scaled by 1 / f; a sigmoid maps the result into [0, 1].
 
     Args:
         setting: the target and the image size.
         noise: standard deviation of the start.
-        colours: "imagenet" (the published matrix) or "measured" (from the setting's real images).
+        colours: "imagenet" (the published matrix) or "measured" (from the setting's real images). ImageNet's matrix
+            is of RGB: other channels are measured where real images are known, else taken as they are.
         scale: factor of the image's sides relative to the setting's size.
     """
 
@@ -37,7 +38,12 @@ class Fourier:
             raise UserError(f"method.parametrization.colours={colours!r}: give imagenet or measured")
         self.setting, self.noise = setting, noise
         self.size = (round(setting.size[0] * scale), round(setting.size[1] * scale))
-        if colours == "imagenet":
+        if colours == "imagenet" and setting.channels != 3:
+            if setting.channels == 1 or setting.images is None:
+                basis = IMAGENET_COLOURS[0][0] * torch.eye(setting.channels)  # as grey has in ImageNet
+            else:
+                basis = colour_statistics(setting.real_images(500, "the covariance of channels"))[1]
+        elif colours == "imagenet":
             basis = torch.tensor(IMAGENET_COLOURS)
         else:
             basis = colour_statistics(setting.real_images(500, "the covariance of colours"))[1]
@@ -51,7 +57,7 @@ class Fourier:
         images = self.setting.first_images(seeds, self.size, objectives)
         if images is not None:
             return self.encode(images)
-        shape = (3, self.size[0], self.size[1] // 2 + 1, 2)
+        shape = (self.setting.channels, self.size[0], self.size[1] // 2 + 1, 2)
         noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds])
         return self.noise * noise.to(self.setting.device)
 
@@ -67,7 +73,7 @@ class Fourier:
 
 
 class Phase:
-    """Phases only, (N, 3, H, W // 2 + 1), of the spectrum of each decorrelated colour (Fel et al. 2023, "MACO").
+    """Phases only, (N, C, H, W // 2 + 1), of the spectrum of each decorrelated colour (Fel et al. 2023, "MACO").
 
     The magnitudes are the average over real images, measured from the setting's images, and stay fixed.
 
@@ -87,7 +93,7 @@ class Phase:
         why = "the magnitude of this method's spectrum"
         self.mean, basis = colour_statistics(setting.real_images(measured, why))
         self.basis, self.inverse = basis, torch.linalg.inv(basis)
-        total, count = torch.zeros(3, self.size[0], self.size[1] // 2 + 1), 0
+        total, count = torch.zeros(len(basis), self.size[0], self.size[1] // 2 + 1), 0
         for batch in setting.real_images(measured, why, self.size):
             total += torch.fft.rfft2(self._plane(batch.cpu().float())).abs().sum(0)
             count += len(batch)
@@ -121,12 +127,12 @@ def radial_frequencies(size: tuple[int, int]) -> Tensor:
 
 
 def colour_statistics(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Returns the mean colour (3,) and a basis B (3, 3) over all pixels of batches (N, 3, H, W).
+    """Returns the mean colour (C,) and a basis B (C, C) over all pixels of batches (N, C, H, W).
 
     B B' is the covariance of the colours, so that in colours = mean + B c the c are uncorrelated with unit variance.
     B = V sqrt(Lambda), with V the principal axes.
     """
-    count, total, products = 0, torch.zeros(3, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64)
+    count, total, products = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     for batch in batches:
         pixels = batch.detach().cpu().double().movedim(1, 0).flatten(1)
         count, total, products = count + pixels.shape[1], total + pixels.sum(1), products + pixels @ pixels.T

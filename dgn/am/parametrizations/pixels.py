@@ -49,7 +49,7 @@ class Pixels:
         self.setting, self.noise, self.base = setting, noise, base
         self.nearest, self.looked_at = nearest, looked_at
         self.size = (round(setting.size[0] * scale), round(setting.size[1] * scale))
-        self.zero = setting.target.input_space.leave(torch.zeros(1, 3, 1, 1, device=setting.device)).clamp(0, 1)
+        self.zero = setting.target.input_space.zero(setting.channels).to(setting.device)
         self.bounds = (-self.zero, 1 - self.zero)
         self._means: dict[Objective, Tensor] = {}
 
@@ -62,7 +62,7 @@ class Pixels:
         images = self.setting.first_images(seeds, self.size, objectives)
         if images is not None:
             return self.encode(images)
-        shape = (3, *self.size)
+        shape = (self.setting.channels, *self.size)
         noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds])
         return self._bases(objectives, len(seeds)) + self.noise * self.unit * noise.to(self.setting.device)
 
@@ -79,7 +79,7 @@ class Pixels:
         if self.base == "mean":
             self._measure([o for o in dict.fromkeys(objectives) if o not in self._means])
             return torch.cat([self._means[o] for o in objectives]).to(self.setting.device)
-        zero = torch.zeros(count, 3, *self.size, device=self.setting.device)
+        zero = torch.zeros(count, self.setting.channels, *self.size, device=self.setting.device)
         return zero if self.base == "zero" else zero + float(self.base.split()[1]) / 255 - self.zero
 
     def _measure(self, objectives: Sequence[Objective]) -> None:
@@ -88,7 +88,7 @@ class Pixels:
         why = "the mean image that this method starts from"
         values = objective_values(self.setting.target, objectives, self.setting.real_images(self.looked_at, why))
         best = values.topk(min(self.nearest, len(values)), dim=0).indices
-        sums = torch.zeros(len(objectives), 3, *self.size)
+        sums = torch.zeros(len(objectives), self.setting.channels, *self.size)
         seen = 0
         for batch in self.setting.real_images(self.looked_at, why, self.size):
             chosen = torch.nn.functional.one_hot(best.T, len(values))[:, :, seen : seen + len(batch)].sum(1).float()

@@ -37,7 +37,7 @@ class Scorer(Protocol):
     def repeatable(self) -> bool: ...
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Returns the scores, (N, channels), float, NaN where there is none, of images (N, 3, H, W) in [0, 1]."""
+        """Returns the scores, (N, channels), float, NaN where there is none, of images (N, C, H, W) in [0, 1]."""
 
 
 class BlackBox(FeatureNet):
@@ -53,7 +53,7 @@ class BlackBox(FeatureNet):
     may_miss_images = True
 
     def __init__(self, scorer: Scorer) -> None:
-        super().__init__(nn.Identity(), InputSpace(), scorer.name, labels=scorer.channels, classes_at=SCORES)
+        super().__init__(nn.Identity(), _AllChannels(), scorer.name, labels=scorer.channels, classes_at=SCORES)
         self.scorer, self.repeatable = scorer, scorer.repeatable
         self._layers = {SCORES: Layer(SCORES, (len(scorer.channels),), "Scores", SCORES)}
 
@@ -82,6 +82,16 @@ class BlackBox(FeatureNet):
                 f"{(len(inputs), len(self.labels))}"
             )
         return {SCORES: moved(scores.float(), inputs.device)}
+
+
+class _AllChannels(InputSpace):
+    """Images as they are, of whatever channels."""
+
+    def enter(self, images: Tensor) -> Tensor:
+        return images
+
+    def seen(self, images: Tensor) -> Tensor:
+        return images
 
 
 def channel_names(scores: int | Sequence[str]) -> tuple[str, ...]:

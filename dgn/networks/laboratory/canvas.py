@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dgn.data.display import as_rgb
 from dgn.errors import UserError
 
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's conversion to grey
@@ -56,7 +57,8 @@ class Canvas:
         return (self.size, self.size) if isinstance(self.size, int) else tuple(self.size)
 
     def show(self, images: Tensor) -> Tensor:
-        """Returns what is presented of images (N, 3, h, w) in [0, 1]: (N, 3, H, W)."""
+        """Returns what is presented of images (N, C, h, w) in [0, 1], as they are shown: (N, 3, H, W)."""
+        images = as_rgb(images)
         if self.grey:
             images = _luminance(images).expand_as(images)
         if self.image is not None:

@@ -17,8 +17,8 @@ class FunctionScorer:
     """Scores images by a function.
 
     Args:
-        function: takes images, a tensor (N, 3, H, W) of RGB in [0, 1], and gives scores (N,) or (N, channels): a
-            tensor, an array or a list. NaN: no score.
+        function: takes images, a tensor (N, C, H, W) in [0, 1], RGB unless the prior's have other channels, and gives
+            scores (N,) or (N, channels): a tensor, an array or a list. NaN: no score.
         channels: names of the scores.
         name: the function's name.
     """
