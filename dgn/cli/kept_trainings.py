@@ -120,7 +120,7 @@ class KeptTrainings:
 
     def _load(self, encoder: Mapping[str, Any], path: Path, images: ImageData) -> FeatureNet:
         loaded = {**encoder, "weights": str(path), "classes": "auto"}
-        return placed(network(loaded, image_size=images.image_size), self.device)
+        return placed(network(loaded, image_shape=images.image_shape), self.device)
 
     def _values(self, overrides: Sequence[str], seed: int, steps: int) -> dict[str, Any]:
         """Returns the config of a training; its encoder and images are set by the caller."""

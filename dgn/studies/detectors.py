@@ -96,7 +96,7 @@ class Detectors(Study):
             for images, labels in Reference(lab.data, self.images)():
                 yield images, torch.ones(len(images), 1, 8, 8, dtype=torch.bool), labels[:, None].clamp(min=0)
             return
-        size = lab.data.image_size
+        size = lab.data.image_shape[-1]  # doodles are square
         doodles = Doodles("val", size, self.images, int(lab.data_settings.get("world", 0)))
         for start in range(0, self.images, 64):
             indices = range(start, min(start + 64, self.images))

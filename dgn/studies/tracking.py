@@ -24,7 +24,7 @@ def log_study(makers: Sequence[Any], config: Mapping[str, Any], evidence: Eviden
         return
     with logged(makers, config) as loggers:
         rows = [[evidence.verdict, *(statement[name] for name in _COLUMNS)] for statement in evidence.statements]
-        log_table(loggers, f"{evidence.name}/statements", ["verdict", *_COLUMNS], rows, None)
+        log_table(loggers, f"{evidence.name}/statements", ["verdict", *_COLUMNS], rows, ())
         for figure in evidence.figures:
             picture = read_image(folder / figure["file"]).float() / 255
             log_pictures(loggers, f"{evidence.name}/{figure['name']}", [picture], [figure["caption"]], 0)
