@@ -54,7 +54,10 @@ def main() -> None:
 
 
 def table(outcomes: list[Outcome]) -> str:
-    lines = ["| | inputs | one clear line | read | anything else | longest | most memory |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| | inputs | one clear line | read | anything else | longest | most memory |",
+        "|---|---|---|---|---|---|---|",
+    ]
     kinds = [kind for kind in KINDS if any(outcome.kind == kind for outcome in outcomes)]
     for kind in [*kinds, "all"]:
         these = [outcome for outcome in outcomes if kind in (outcome.kind, "all")]

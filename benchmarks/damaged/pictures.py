@@ -52,6 +52,7 @@ def _huge(ending: str, random: Random) -> bytes:
     """A small file that says it is a picture of billions of pixels."""
     wide, high = random.choice(((65500, 65500), (30000, 30000), (2**31 - 1, 2**31 - 1), (16000, 12000), (1, 2**30)))
     if ending == "png":
+
         def chunk(name: bytes, data: bytes) -> bytes:
             return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 

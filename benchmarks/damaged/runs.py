@@ -112,7 +112,7 @@ def _compared(run: Path, gallery: bool) -> None:
     name_runs([location.name for location in runs] * 2, settings * 2)
     if entries[0].status == "finished":
         config = plain(compose("compare", [])) | {"runs": [str(run)], "judge": {"_target_": None}, "device": "cpu"}
-        with mock.patch("dgn.cli.compare.load_judge", lambda *_, **__: None):
+        with mock.patch("dgn.cli.compare.load_judge", return_value=None):
             compare(config, run.parent / "comparison")
 
 
@@ -207,8 +207,9 @@ def _answers(folder: Path, random: Random) -> Case:
 def _error(random: Random) -> Exception:
     return random.choice((
         _Answer("502 Bad Gateway\n<html>"), ValueError(""), ConnectionError("reset"), TimeoutError(), KeyError("x"),
-        OSError(28, "No space left on device"), RuntimeError("\n\n  two\nlines"), UnicodeDecodeError("utf-8", b"", 0, 1, "x"),
-        json.JSONDecodeError("x", "doc", 0), AttributeError("'NoneType' object has no attribute 'x'"), RecursionError(),
+        OSError(28, "No space left on device"), RuntimeError("\n\n  two\nlines"), RecursionError(),
+        UnicodeDecodeError("utf-8", b"", 0, 1, "x"),
+        json.JSONDecodeError("x", "doc", 0), AttributeError("'NoneType' object has no attribute 'x'"),
     ))  # fmt: skip
 
 
@@ -232,7 +233,7 @@ def _hub_answer(folder: Path, random: Random, name: str) -> Case:
     def read() -> None:
         with (
             mock.patch.object(huggingface_hub, "hf_hub_download", download),
-            mock.patch("dgn.prior.hub.unreachable", lambda: None),
+            mock.patch("dgn.prior.hub.unreachable", return_value=None),
         ):
             fetch(name)
             Prior.load(name)
@@ -261,8 +262,8 @@ def _wandb_answer(folder: Path, random: Random, name: str) -> Case:
 
     def read() -> None:
         with (
-            mock.patch.object(wandb, "Api", lambda **_: SimpleNamespace(artifact=artifact)),
-            mock.patch("dgn.prior.hub.cache_dir", lambda: folder / "cache"),
+            mock.patch.object(wandb, "Api", return_value=SimpleNamespace(artifact=artifact)),
+            mock.patch("dgn.prior.hub.cache_dir", return_value=folder / "cache"),
         ):
             Prior.load(name)
 

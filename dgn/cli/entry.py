@@ -28,7 +28,7 @@ from dgn.cli.error_messages import explain, explain_launch, wrong_kind
 from dgn.cli.multirun import watching
 from dgn.cli.names import with_names
 from dgn.cli.renamed import refuse_former_targets
-from dgn.errors import NOTHING_SAVED, Interrupted, OtherRun, UserError
+from dgn.errors import NOTHING_SAVED, Interrupted, OtherRun, UserError, one_line
 from dgn.files import write_whole
 from dgn.runs.folders import FAILED
 from dgn.runs.memory import keep_freed_memory
@@ -222,10 +222,10 @@ def _ending(error: BaseException, name: str) -> tuple[str, int]:
     while ours is not None and not isinstance(ours, UserError):
         ours = ours.__cause__ or ours.__context__  # Hydra wraps exceptions
     if ours is None:
-        return f"error: {explain(error, name)}", 2
+        return f"error: {one_line(explain(error, name))}", 2
     error = ours
-    # An exception of a data worker contains the worker's traceback; its last line is the message.
-    return f"error: {str(error).strip().splitlines()[-1].removeprefix('dgn.errors.UserError: ')}", 2
+    # An exception of a data worker contains the worker's traceback; the message is at its end.
+    return f"error: {one_line(str(error).rpartition('dgn.errors.UserError: ')[2])}", 2
 
 
 def _end(message: str, status: int) -> None:

@@ -5,6 +5,7 @@ file gives the same tensor everywhere. `as_images` converts images in memory, in
 """
 
 import io
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ except ImportError:  # torchvision 0.29 announced that a later one drops it
     decode_jpeg = None
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+
+MOST_PIXELS = 128_000_000
+"""The largest image that is read, in pixels: about 2 GiB while it is decoded."""
 
 # Only these, because Pillow left to itself also opens EPS (by running Ghostscript) and forty more.
 _PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -63,6 +67,7 @@ def read_image(path: str | Path, short_side: int | None = None) -> Tensor:
 
 def decode_image(data: np.ndarray, name: str | Path, short_side: int | None = None) -> Tensor:
     """Like `read_image`, from a file's content, uint8 (bytes,). name: the file's name in messages."""
+    _check_pixels(data, name)
     if data[:3].tobytes() == _JPEG_MAGIC and decode_jpeg is not None and not _worth_scaling(data, short_side):
         try:
             # CMYK and YCCK included: torchvision takes them as Adobe's inverted inks, exactly as Pillow does.
@@ -194,6 +199,24 @@ def _tiny_jpeg() -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (8, 8), "gray").save(file, "JPEG")
     return file.getvalue()
+
+
+def _check_pixels(data: np.ndarray, name: str | Path) -> None:
+    """Raises UserError for a picture of more than MOST_PIXELS: a header of a few bytes can state billions."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of half of what Pillow refuses
+            with Image.open(io.BytesIO(data.data), formats=_PILLOW_FORMATS) as image:
+                pixels = image.width * image.height
+    except Image.DecompressionBombError:
+        pixels = MOST_PIXELS + 1
+    except Exception:  # the decoder reports the reason
+        return
+    if pixels > MOST_PIXELS:
+        raise UserError(
+            f"cannot read image {name}: it is damaged, or has more than {MOST_PIXELS // 10**6} megapixels; make it "
+            "smaller, or remove it"
+        )
 
 
 def _worth_scaling(jpeg: np.ndarray, short_side: int | None) -> bool:

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgn.devices import double
-from dgn.networks.inputs import InputSpace
+from dgn.errors import UserError
+from dgn.networks.inputs import LARGEST_SIDE, InputSpace
 from dgn.networks.precision import own_layers
 
 
@@ -45,6 +46,8 @@ class Generator(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.code_shape = tuple(int(n) for n in code_shape)
+        if type(image_size) is not int or not 0 < image_size <= LARGEST_SIDE:
+            raise UserError(f"images of {image_size} pixels: give a whole number from 1 to {LARGEST_SIDE}")
         self.image_size = image_size
         if isinstance(output_space, Mapping):
             output_space = InputSpace.from_dict(output_space)

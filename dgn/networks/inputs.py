@@ -15,6 +15,8 @@ from torch import Tensor
 from dgn.errors import UserError
 from dgn.networks.precision import full_precision
 
+LARGEST_SIDE = 8192
+"""The largest side of an image that a network takes or gives, in pixels; far above any, and far below all memory."""
 _LUMINANCE = (0.299, 0.587, 0.114)
 
 
@@ -66,8 +68,8 @@ class InputSpace:
         if min(self.std) <= 0 or self.value_range <= 0:
             raise UserError(f"std={list(self.std)} and value_range={self.value_range} must be positive")
         for key, sides in (("input_size", self.size or ()), ("resize", () if self.resize is None else (self.resize,))):
-            if not all(isinstance(side, int) and side > 0 for side in sides):
-                raise UserError(f"{key}={_format(sides)} must be whole numbers of pixels, at least 1")
+            if not all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in sides):
+                raise UserError(f"{key}={_format(sides)} must be whole numbers of pixels, from 1 to {LARGEST_SIDE}")
 
     @full_precision
     def enter(self, images: Tensor) -> Tensor:
@@ -194,7 +196,7 @@ def _per_channel(values: Sequence[float], like: Tensor) -> Tensor:
 
     A tensor created from a list would be copied from the host, which synchronizes with the GPU at every step.
     """
-    return torch.cat([like.new_full((1, 1, 1), value) for value in values])
+    return torch.cat([like.new_full((1, 1, 1), float(value)) for value in values])
 
 
 def _check_choice(key: str, value: str, right: tuple[str, ...]) -> None:
@@ -203,7 +205,8 @@ def _check_choice(key: str, value: str, right: tuple[str, ...]) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether it is a finite number that float32 can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e38
 
 
 def _format(value: Any) -> str:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dgn.errors import UserError
-from dgn.networks.weights.paths import weights_file
+from dgn.networks.weights.paths import check_archive, weights_file
 from dgn.networks.weights.state_dict import open_containers, read_checkpoint
 from dgn.networks.weights.text import listed, short
 
@@ -98,6 +98,7 @@ def _read_numpy(path: Path, start: bytes) -> DictionaryFile:
             array = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
             arrays = {"array": array}
         else:
+            check_archive(path)
             with zipfile.ZipFile(path) as archive:
                 size = sum(entry.file_size for entry in archive.infolist())
             if size > _LARGEST_ARCHIVE:

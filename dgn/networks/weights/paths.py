@@ -1,5 +1,6 @@
 """Checks a weights file before it is parsed, for all readers."""
 
+import zipfile
 from pathlib import Path
 
 from dgn.errors import UserError
@@ -35,3 +36,27 @@ def weights_file(path: str | Path) -> Path:
         if start.lstrip().startswith(magic):
             raise UserError(f"{path} is {description}")
     return path
+
+
+def check_archive(path: Path) -> None:
+    """Checks what a zip archive says of its contents, before memory is taken for them. Other files pass.
+
+    Raises:
+        UserError: If they would be over a hundred times as large as the file, as no numbers are.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            stated = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # the reader reports it
+    if stated > max(_ANY_ARCHIVE, 100 * path.stat().st_size):
+        raise UserError(
+            f"{path} is damaged or hostile: {path.stat().st_size / 2**20:.1f} MiB that would become "
+            f"{stated / 2**30:.1f} GiB; fetch or save it again"
+        )
+
+
+_ANY_ARCHIVE = 2**28
+"""Bytes to which any archive may grow."""
