@@ -66,15 +66,15 @@ def run_one(kind: str, number: int, seed: int, folder: Path) -> Outcome:
     here = Path.cwd()
     os.chdir(place)
     verdict, message, before, began = "read", "", 0, time.perf_counter()
+    case = KINDS[kind](place, random)
+    around = _listed(folder)
     try:
-        case = KINDS[kind](place, random)
-        around = _listed(folder)
         _forget_peak()
         before, began = _memory("VmRSS"), time.perf_counter()
         case.read()
     except UserError as error:
         message = _ending(error, "train")[0].removeprefix("error: ")
-        named = any(name[:200] in message for name in case.named)
+        named = any(name[:150] in message for name in case.named)
         clear = named and "\n" not in message and message.isprintable() and 10 < len(message) < LONGEST
         verdict = "error" if clear else "unclear"
     except Exception as error:

@@ -62,6 +62,8 @@ def read_image(path: str | Path, short_side: int | None = None) -> Tensor:
         raise UserError(f"{path} is a folder, not an image file; give the path of one image") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from None
+    except ValueError as error:  # a zero byte in the path
+        raise UserError(f"cannot read image {str(path)!r}: {error}; check the path") from None
     return decode_image(data, path, short_side)
 
 

@@ -130,7 +130,7 @@ def _training_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     numbers = {key: value for key, value in metrics.items() if key.startswith("val/")}
     numbers["seconds"] = metrics.get("total_seconds", metrics.get("fit_seconds"))
     numbers["parameters"] = metrics.get("generator_parameters", metrics.get("parameters"))
-    return {key: value for key, value in numbers.items() if value is not None}
+    return {key: value for key, value in numbers.items() if isinstance(value, int | float)}
 
 
 def _leave_out(entry: Entry, error: UserError) -> None:

@@ -105,6 +105,8 @@ def _read_numpy(path: Path, start: bytes) -> DictionaryFile:
                 raise UserError(f"{path} holds {size / 2**30:.0f} GiB; an .npz of at most 16 GiB is read")
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
+                if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+                    raise ValueError("an entry is no array")
     except UserError:
         raise
     # Damaged files raise many exceptions: zlib's, the tokenizer's (numpy parses the header of .npy as Python), ...
