@@ -25,6 +25,7 @@ from dgn.cli.arguments import hydra_arguments
 from dgn.cli.config import register_resolvers
 from dgn.cli.config_folders import package_configs, prepare_hydra
 from dgn.cli.error_messages import explain, explain_launch, wrong_kind
+from dgn.cli.machine_failures import machine_failure
 from dgn.cli.multirun import watching
 from dgn.cli.names import with_names
 from dgn.cli.renamed import refuse_former_targets
@@ -127,7 +128,9 @@ class _CommandLine:
 
     def _job_failed(self, error: Exception, folder: Path) -> None:
         """Stores an error to be printed at the end, because Hydra would add a line of its own; raises a bug."""
-        failure = error if isinstance(error, UserError) else wrong_kind(self.name) or error
+        failure: Exception = error
+        if not isinstance(error, UserError):
+            failure = machine_failure(error, self.name, folder) or wrong_kind(self.name) or error
         if not self.several and not isinstance(failure, _EXPECTED):
             self.bugs.append(error)
             raise error

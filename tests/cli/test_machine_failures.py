@@ -1,0 +1,49 @@
+"""What ends a run that is not its own fault gets one line and a way on."""
+
+import errno
+
+import pytest
+import torch
+
+from dgn.cli.machine_failures import machine_failure
+
+
+@pytest.fixture
+def begun(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "x/last.ckpt"),
+            "No space left on device (x/last.ckpt); free",
+        ),
+        (OSError(errno.EROFS, "Read-only file system"), "Read-only file system; free some space, or choose another"),
+        (OSError(errno.ESTALE, "Stale file handle"), "Stale file handle"),
+        (torch.OutOfMemoryError("CUDA out of memory.\nTried"), "smaller batches with data.batch_size=N accumulate=M"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "memory ran out (DefaultCPUAllocator"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "take fewer with data.num_workers=N"),
+        (RuntimeError("a process ended without a word (exit statuses 0: -9)"), "exit statuses 0: -9"),
+    ],
+)
+def test_the_machine_is_named_and_the_next_step(error, said, begun):
+    message = str(machine_failure(error, "train", begun))
+    assert said in message
+    assert message.endswith(f"resume with: python train.py resume={begun}") or "dgn-train resume=" in message
+    assert "\n" not in message
+
+
+def test_causes_count_and_other_errors_are_left_alone(tmp_path):
+    try:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as full:
+            raise RuntimeError("failed writing file") from full
+    except RuntimeError as error:
+        assert "nothing was saved yet" in str(machine_failure(error, "train", tmp_path))
+    assert machine_failure(KeyError("x"), "train", tmp_path) is None
+    assert machine_failure(RuntimeError("shapes do not match"), "train", tmp_path) is None
