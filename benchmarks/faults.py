@@ -219,7 +219,11 @@ def full_disk() -> None:
 def jumping_clock() -> None:
     """A clock that jumps an hour back and forth."""
     real, chance = time.time, random.Random(0)
-    mock.patch("time.time", lambda: real() + chance.choice((-3600, 0, 3600))).start()
+
+    def jumping() -> float:
+        return real() + chance.choice((-3600, 0, 3600))
+
+    mock.patch("time.time", jumping).start()
 
 
 def stalling_share() -> None:
@@ -255,11 +259,19 @@ def no_memory() -> None:
     """A training step that runs out of memory."""
     from dgn.training.inversion import Inversion
 
-    mock.patch.object(Inversion, "training_step", side_effect=torch.OutOfMemoryError("CUDA out of memory")).start()
+    step = Inversion.training_step
+
+    def limited(self: Inversion, *arguments: object) -> None:
+        if self.global_step >= 10:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        step(self, *arguments)
+
+    Inversion.training_step = limited
 
 
 def faults(scratch: Path) -> None:
     """Runs a short training under each fault, and prints its last line."""
+    ended(begin(run("prior", scratch / "warm", Path()), scratch / "warm.log"))  # the images are in the cache then
     as_root = os.getuid() == 0
     cases: dict[str, tuple[Callable[[], object], list[str]]] = {
         "full disk": (full_disk, []),
@@ -296,7 +308,8 @@ def soak(minutes: float, scratch: Path) -> None:
     i = 0
     while time.monotonic() < deadline:
         folder = scratch / f"soak-{i}"
-        for command in (run("prior", folder / "train", Path()), run("visualize", folder / "gallery", folder / "train/prior.safetensors")):  # fmt: skip
+        prior = folder / "train/prior.safetensors"
+        for command in (run("prior", folder / "train", prior), run("visualize", folder / "gallery", prior)):
             sys.argv = [f"{command[0]}.py", *command[1:]]
             with (scratch / "log").open("w") as log, redirect_stdout(log), redirect_stderr(log):
                 getattr(commands, command[0])()
@@ -314,7 +327,8 @@ def soak(minutes: float, scratch: Path) -> None:
 
         half = t.ppf(0.975, len(x) - 2) * (residual / (len(x) - 2) / spread) ** 0.5
         per_turn = line.slope * (x[-1] - x[0]) / (len(x) - 1)
-        print(f"{unit}: {y[0]:.0f} at first, {y[-1]:.0f} at last; slope {line.slope:.1f} +- {half:.1f} an hour, {per_turn:.2f} a turn")  # fmt: skip
+        slope = f"slope {line.slope:.1f} +- {half:.1f} an hour, {per_turn:.2f} a turn"
+        print(f"{unit}: {y[0]:.0f} at first, {y[-1]:.0f} at last; {slope}")
 
 
 def main() -> None:

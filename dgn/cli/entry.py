@@ -128,9 +128,9 @@ class _CommandLine:
 
     def _job_failed(self, error: Exception, folder: Path) -> None:
         """Stores an error to be printed at the end, because Hydra would add a line of its own; raises a bug."""
-        failure: Exception = error
-        if not isinstance(error, UserError):
-            failure = machine_failure(error, self.name, folder) or wrong_kind(self.name) or error
+        failure = machine_failure(error, self.name, folder) or error
+        if not isinstance(failure, UserError):
+            failure = wrong_kind(self.name) or error
         if not self.several and not isinstance(failure, _EXPECTED):
             self.bugs.append(error)
             raise error

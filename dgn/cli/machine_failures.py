@@ -1,6 +1,7 @@
 """One-line messages for failures of the machine: memory or disk that ran out, processes that were killed."""
 
 import errno
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from dgn.errors import UserError, one_line
 from dgn.runs.folders import CHECKPOINT, PREVIOUS, STARTED
 from dgn.runs.programs import command, override, own_configs_flag
 
-_OF_DISK = (
+_OF_DISK = [
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EROFS,
@@ -18,12 +19,11 @@ _OF_DISK = (
     errno.EFBIG,
     errno.EACCES,
     errno.ETIMEDOUT,
-)
-_NO_MEMORY = re.compile(
-    r"out of memory|can't allocate memory|Cannot allocate memory|OutOfMemoryError|MemoryError", re.I
-)
+]
+_DISK = re.compile("|".join(map(re.escape, map(os.strerror, _OF_DISK))))
+_NO_MEMORY = re.compile(r"out of memory|can't allocate memory|Cannot allocate memory|OutOfMemoryError|MemoryError")
 _DEAD_WORKER = re.compile(
-    r"DataLoader worker.*(?:killed by signal|exited unexpectedly)|insufficient shared memory|Bus error"
+    r"DataLoader worker[^\n]*(?:killed by signal|exited unexpectedly)[^\n]*|insufficient shared memory|Bus error"
 )
 
 
@@ -36,6 +36,9 @@ def machine_failure(error: BaseException, program: str, folder: Path) -> UserErr
         folder: The run's folder.
     """
     for cause in _causes(error):
+        if isinstance(cause, UserError):
+            of_disk = isinstance(cause.__cause__, OSError) and cause.__cause__.errno in _OF_DISK
+            return UserError(f"{cause}; {_next_step(program, folder)}") if of_disk else None
         reason = _reason(cause, program)
         if reason is not None:
             return UserError(f"{reason}; {_next_step(program, folder)}")
@@ -44,12 +47,13 @@ def machine_failure(error: BaseException, program: str, folder: Path) -> UserErr
 
 def _reason(error: BaseException, program: str) -> str | None:
     text = str(error)
-    if isinstance(error, OSError) and error.errno in _OF_DISK:
-        where = f" ({error.filename})" if error.filename else ""
-        return f"the file system failed: {error.strerror}{where}; free some space, or choose another disk or folder"
-    if _DEAD_WORKER.search(text):
+    of_disk = isinstance(error, OSError) and error.errno in _OF_DISK
+    if of_disk or (isinstance(error, RuntimeError) and _DISK.search(text)):
+        line = next((line for line in reversed(text.splitlines()) if _DISK.search(line)), text)
+        return f"the file system failed ({one_line(line)[:300]}); free some space, or choose another disk or folder"
+    if dead := _DEAD_WORKER.search(text):
         return (
-            f"a data worker died ({one_line(text)[:160]}): it was killed, or memory ran out; take fewer with "
+            f"a data worker died ({one_line(dead[0])[:160]}): it was killed, or memory ran out; take fewer with "
             "data.num_workers=N"
         )
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(text)):

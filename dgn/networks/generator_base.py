@@ -51,6 +51,8 @@ class Generator(nn.Module, ABC):
         self.image_size = image_size
         if isinstance(output_space, Mapping):
             output_space = InputSpace.from_dict(output_space)
+        if not isinstance(output_space, InputSpace | None):
+            raise UserError(f"output_space={output_space!r} is no space of images")
         self.output_space = output_space or InputSpace(mean=(0.5,) * 3, std=(0.25,) * 3)
         # Image = mean + std * raw, so "leave" of a space whose own range is image space's.
         self.normalize_codes = normalize_codes

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dgn.cli.machine_failures import machine_failure
+from dgn.errors import UserError
 
 
 @pytest.fixture
@@ -20,10 +21,11 @@ def begun(tmp_path):
     [
         (
             OSError(errno.ENOSPC, "No space left on device", "x/last.ckpt"),
-            "No space left on device (x/last.ckpt); free",
+            "device: 'x/last.ckpt'); free",
         ),
-        (OSError(errno.EROFS, "Read-only file system"), "Read-only file system; free some space, or choose another"),
+        (OSError(errno.EROFS, "Read-only file system"), "Read-only file system); free some space, or choose another"),
         (OSError(errno.ESTALE, "Stale file handle"), "Stale file handle"),
+        (RuntimeError("Caught in worker 0\n  unable to write </torch_1>: No space left on device (28)"), "(unable to"),
         (torch.OutOfMemoryError("CUDA out of memory.\nTried"), "smaller batches with data.batch_size=N accumulate=M"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "memory ran out (DefaultCPUAllocator"),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "take fewer with data.num_workers=N"),
@@ -38,12 +40,12 @@ def test_the_machine_is_named_and_the_next_step(error, said, begun):
 
 
 def test_causes_count_and_other_errors_are_left_alone(tmp_path):
-    try:
-        try:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        except OSError as full:
-            raise RuntimeError("failed writing file") from full
-    except RuntimeError as error:
-        assert "nothing was saved yet" in str(machine_failure(error, "train", tmp_path))
+    error = RuntimeError("failed writing file")
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    assert "nothing was saved yet" in str(machine_failure(error, "train", tmp_path))
+    error = UserError("cannot write x")
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    assert str(machine_failure(error, "train", tmp_path)).startswith("cannot write x; nothing was saved yet")
+    assert machine_failure(UserError("no layer fc9"), "train", tmp_path) is None
     assert machine_failure(KeyError("x"), "train", tmp_path) is None
     assert machine_failure(RuntimeError("shapes do not match"), "train", tmp_path) is None
