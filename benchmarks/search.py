@@ -22,6 +22,7 @@ from torchvision.models import resnet18
 from torchvision.transforms import Normalize
 
 from dgn import methods
+from dgn.networks.featurenet import FeatureNet
 from dgn.networks.libraries import torchvision
 from dgn.networks.zoo import mini_caffenet
 
@@ -29,7 +30,7 @@ SIZE, CHANNEL = 128, 12
 COLOUR = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.0, -0.05], [0.27, -0.09, 0.03]])
 
 
-def lucent(model: nn.Module, layer: nn.Module, batch: int, steps: int, fixed: int | None) -> None:
+def lucent(model: nn.Module, layer: nn.Module, batch: int, steps: int, fixed: int) -> None:
     """`render_vis(model, objectives.channel(layer, CHANNEL), lambda: param.image(SIZE, batch=batch))`."""
     frequencies = np.sqrt(np.fft.fftfreq(SIZE)[:, None] ** 2 + np.fft.fftfreq(SIZE)[: SIZE // 2 + 1] ** 2)
     scale = torch.tensor(1 / np.maximum(frequencies, 1 / SIZE)).float()[None, None, ..., None]
@@ -39,7 +40,9 @@ def lucent(model: nn.Module, layer: nn.Module, batch: int, steps: int, fixed: in
     normalize = Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
     seen: list[Tensor] = []
     # Lucent hooks every module of the network, and keeps what each gives.
-    handles = [m.register_forward_hook(lambda m, _, out: seen.append(out) if m is layer else None) for m in model.modules()]
+    handles = [
+        m.register_forward_hook(lambda m, _, out: seen.append(out) if m is layer else None) for m in model.modules()
+    ]
 
     def image() -> Tensor:
         pixels = torch.fft.irfftn(torch.view_as_complex(scale * spectrum), s=(SIZE, SIZE), norm="ortho") / 4
@@ -57,7 +60,7 @@ def lucent(model: nn.Module, layer: nn.Module, batch: int, steps: int, fixed: in
         x = F.grid_sample(x, F.affine_grid(turn.expand(len(x), 2, 3), list(x.shape), False), align_corners=False)
         x = torch.roll(x, tuple(np.random.choice(4, 2)), (2, 3))
         x = torch.stack([normalize(one) for one in x])
-        return F.interpolate(x, (fixed or 224,) * 2, mode="bilinear", align_corners=True)
+        return F.interpolate(x, (fixed, fixed), mode="bilinear", align_corners=True)
 
     for _ in range(steps):
         optimizer.zero_grad()
@@ -79,36 +82,34 @@ def rate(images: int, steps: int, work: Callable[[], object]) -> float:
 def against_lucent(turns: int, steps: int) -> None:
     torch.manual_seed(0)
     model = resnet18().eval()
-    target = torchvision(name="resnet18", weights=None, seed=0)
+    targets = {size: torchvision(name="resnet18", weights=None, seed=0, input_size=size) for size in (224, SIZE)}
     unit = f"layer2:{CHANNEL}@mean"
-    print("| images at once | dgn | lucent, as published (224 px) | lucent at 128 px | dgn / published | dgn / 128 px |")
-    print(f"|{'---|' * 6}")
+    print(f"| images at once | network sees | dgn | lucent | ratio (range of {turns} turns) |\n|{'---|' * 5}")
     for batch in (1, 16):
-        columns: dict[str, list[float]] = {"dgn": [], "224": [], "128": []}
+        count = steps if batch > 1 else 4 * steps
+        for size, target in targets.items():
 
-        def ours(count: int, batch: int = batch) -> object:
-            return methods.olah2017(
-                target, unit, seeds=batch, steps=count, batch_size=batch, canvas_size=SIZE, start="noise"
-            )
-
-        ours(1)
-        lucent(model, model.layer2, batch, 1, None)
-        for _ in range(turns):
-            columns["dgn"].append(rate(batch, steps, lambda: ours(steps)))
-            for name, fixed in (("224", None), ("128", SIZE)):
-                columns[name].append(
-                    rate(batch, steps, lambda fixed=fixed: lucent(model, model.layer2, batch, steps, fixed))  # type: ignore[misc]
+            def ours(number: int, target: FeatureNet = target, batch: int = batch) -> object:
+                return methods.olah2017(
+                    target, unit, seeds=batch, steps=number, batch_size=batch, canvas_size=SIZE, start="noise"
                 )
-        cells = [f"{statistics.median(values):.1f} /s" for values in columns.values()]
-        for name in ("224", "128"):
-            ratios = [a / b for a, b in zip(columns["dgn"], columns[name], strict=True)]
+
+            def theirs(number: int, size: int = size, batch: int = batch) -> None:
+                lucent(model, model.layer2, batch, number, size)
+
+            pairs = []
+            for turn in range(turns + 1):
+                pair = rate(batch, count, lambda: ours(count)), rate(batch, count, lambda: theirs(count))  # noqa: B023
+                pairs += [pair] if turn else []  # the first turn loads what it needs
+            ratios = [a / b for a, b in pairs]
+            cells = [f"{statistics.median(column):.1f} /s" for column in zip(*pairs, strict=True)]
             cells.append(f"{statistics.median(ratios):.1f} ({min(ratios):.1f} .. {max(ratios):.1f})")
-        print(f"| {batch} | {' | '.join(cells)} |", flush=True)
+            print(f"| {batch} | {size} px | {' | '.join(cells)} |", flush=True)
 
 
 def with_units(steps: int) -> None:
     print("\n| units | image-steps a second | seconds |\n|---|---|---|")
-    target = mini_caffenet(classes=1000, width=0.25)
+    target = mini_caffenet(classes=1000)
     for units in (1, 10, 100, 1000):
         began = time.perf_counter()
         found = rate(units, steps, lambda: methods.pixels(target, f"fc8:0-{units - 1}", steps=steps))

@@ -56,6 +56,8 @@ def without_own_configs() -> Iterator[None]:
 
 def is_group(key: str) -> bool:
     """Whether a key of the command line is a config group (a folder of config files)."""
+    if len(key) > 255 or "\0" in key:  # no name that a file system has
+        return False
     return any((folder / key).is_dir() for folder in _folders())
 
 
