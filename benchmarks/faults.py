@@ -22,6 +22,7 @@ import statistics
 import sys
 import tempfile
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -43,13 +44,13 @@ TINY = [
         "code_model.width=16",
         "schedule.warmup=2",
     ),
-    *("trainer.accelerator=cpu", "trainer.precision=32-true", "trainer.max_steps=24", "trainer.val_check_interval=12"),
+    *("trainer.accelerator=cpu", "trainer.precision=32-true", "trainer.max_steps=32", "trainer.val_check_interval=16"),
     *("checkpoint.every_n_steps=4", "data.num_workers=0", "trainer.enable_progress_bar=false"),
 ]
 SMALL = ["encoder=mini_resnet", "encoder.width=8", "data.image_size=32", "trainer.max_steps=60", "data.batch_size=8",
          "data.train_images=96", "data.val_images=32", "trainer.accelerator=cpu", "trainer.precision=32-true",
          "checkpoint.every_n_steps=4", "data.num_workers=0", "threads=1"]  # fmt: skip
-SEARCH = ["judge=none", "device=cpu", "threads=1", "reference_images=0", "data.num_workers=0"]
+SEARCH = ["judge=none", "device=cpu", "threads=1", "reference_images=0"]
 RUNS: dict[str, list[str]] = {
     "prior": ["train", *TINY, "logger=csv"],
     "prior, tracked by W&B": ["train", *TINY, "logger=wandb"],
@@ -84,6 +85,8 @@ def begin(arguments: list[str], log: Path, prepare: Callable[[], object] = lambd
                 status = 0
             except SystemExit as end:
                 status = end.code if isinstance(end.code, int) else 1
+            except BaseException:  # as the interpreter does
+                traceback.print_exc()
     finally:
         os._exit(status)
 

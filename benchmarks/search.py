@@ -3,9 +3,9 @@
 Image-steps a second of `method=olah2017`, against the loop that lucent publishes (`lucent.optvis.render.render_vis`,
 its defaults), in the same process, on the same target, unit and size, in turns. The target is torchvision's ResNet-18
 with random weights, the unit a channel of layer2, the image 128 px. Lucent enlarges images below 224 px before the
-network; it is measured so, and with `fixed_image_size` at 128. The loop is written out here from lucent 0.1.8, which needs
-kornia: its rotations and shifts are torch's `grid_sample` and `roll`. Then: units from 1 to 1,000 of a small network, one
-image each. Prints medians over the turns, and the ratio with its range.
+network; it is measured so, and with `fixed_image_size` at 128. The loop is written out here from lucent 0.1.8, which
+needs kornia: its rotations and shifts are torch's `grid_sample` and `roll`. Then: units from 1 to 1,000 of a small
+network, one image each. Prints medians over the turns, and the ratio with its range.
 """
 
 import argparse
@@ -39,6 +39,7 @@ def lucent(model: nn.Module, layer: nn.Module, batch: int, steps: int, fixed: in
     optimizer = torch.optim.Adam([spectrum], lr=5e-2)
     normalize = Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
     seen: list[Tensor] = []
+    chance = np.random.default_rng(0)
     # Lucent hooks every module of the network, and keeps what each gives.
     handles = [
         m.register_forward_hook(lambda m, _, out: seen.append(out) if m is layer else None) for m in model.modules()
@@ -50,15 +51,15 @@ def lucent(model: nn.Module, layer: nn.Module, batch: int, steps: int, fixed: in
         return torch.sigmoid(colours.permute(0, 3, 1, 2))
 
     def transformed(x: Tensor) -> Tensor:
-        x = torch.roll(F.pad(x, [12] * 4, value=0.5), tuple(np.random.choice(8, 2)), (2, 3))
-        factor = np.random.choice([1 + (i - 5) / 50.0 for i in range(11)])
+        x = torch.roll(F.pad(x, [12] * 4, value=0.5), tuple(chance.choice(8, 2).tolist()), (2, 3))
+        factor = chance.choice([1 + (i - 5) / 50.0 for i in range(11)])
         side = int(np.ceil(factor * x.shape[-1]))
         margin = max(0, int(np.ceil((x.shape[-1] - side) / 2)))
         x = F.pad(F.interpolate(x, (side, side), mode="bilinear", align_corners=True), [margin] * 4)
-        angle = np.deg2rad(np.random.choice([*range(-10, 11), *([0] * 5)]))
+        angle = np.deg2rad(chance.choice([*range(-10, 11), *([0] * 5)]))
         turn = torch.tensor([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0]]).float()
         x = F.grid_sample(x, F.affine_grid(turn.expand(len(x), 2, 3), list(x.shape), False), align_corners=False)
-        x = torch.roll(x, tuple(np.random.choice(4, 2)), (2, 3))
+        x = torch.roll(x, tuple(chance.choice(4, 2).tolist()), (2, 3))
         x = torch.stack([normalize(one) for one in x])
         return F.interpolate(x, (fixed, fixed), mode="bilinear", align_corners=True)
 
@@ -112,7 +113,7 @@ def with_units(steps: int) -> None:
     target = mini_caffenet(classes=1000)
     for units in (1, 10, 100, 1000):
         began = time.perf_counter()
-        found = rate(units, steps, lambda: methods.pixels(target, f"fc8:0-{units - 1}", steps=steps))
+        found = rate(units, steps, lambda: methods.pixels(target, f"fc8:0-{units - 1}", steps=steps))  # noqa: B023
         print(f"| {units:,} | {found:.0f} | {time.perf_counter() - began:.1f} |", flush=True)
 
 

@@ -20,7 +20,10 @@ _OF_DISK = [
     errno.EACCES,
     errno.ETIMEDOUT,
 ]
-_DISK = re.compile("|".join(map(re.escape, map(os.strerror, _OF_DISK))))
+_DISK = re.compile(
+    "|".join([*map(re.escape, map(os.strerror, _OF_DISK)), "inline_container", "PytorchStreamWriter failed"])
+)
+"""The last two: how torch.save says that a file could not be written to its end."""
 _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|Cannot allocate memory|OutOfMemoryError|MemoryError")
 _DEAD_WORKER = re.compile(
     r"DataLoader worker[^\n]*(?:killed by signal|exited unexpectedly)[^\n]*|insufficient shared memory|Bus error"
