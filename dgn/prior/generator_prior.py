@@ -155,7 +155,11 @@ class Prior:
 
         Works where the encoder is available.
         """
-        return self.encoder_net()(moved(as_images(images), self.device), [self.layer])[self.layer].float()
+        net, images = self.encoder_net(), moved(as_images(images), self.device)
+        try:
+            return net(images, [self.layer])[self.layer].float()
+        except UserError as error:
+            raise UserError(f"{self.source}: {error}") from None
 
     def encoder_net(self) -> FeatureNet:
         """Returns the network that this prior inverts, verified by its fingerprint.
