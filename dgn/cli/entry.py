@@ -83,6 +83,9 @@ class _CommandLine:
                 hydra.main(version_base="1.3", config_path=str(package_configs()), config_name=self.name)(self.job)()
         except (KeyboardInterrupt, Interrupted) as error:
             self._end_interrupted(error)
+        except BrokenPipeError:  # who reads the output has read enough, as `| head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
         except _EXPECTED as error:
             _end(*_ending(error, self.name))
         except Exception as error:

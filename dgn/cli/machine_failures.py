@@ -42,6 +42,8 @@ def machine_failure(error: BaseException, program: str, folder: Path) -> UserErr
         if isinstance(cause, UserError):
             of_disk = isinstance(cause.__cause__, OSError) and cause.__cause__.errno in _OF_DISK
             return UserError(f"{cause}; {_next_step(program, folder)}") if of_disk else None
+        if isinstance(cause, OSError) and cause.errno == errno.ENAMETOOLONG:
+            return UserError(f"a setting names a path that is too long for a file: {one_line(cause)[:300]}; shorten it")
         reason = _reason(cause, program)
         if reason is not None:
             return UserError(f"{reason}; {_next_step(program, folder)}")

@@ -4,6 +4,7 @@ Nothing in a file is executed: .pt is read by torch.load(weights_only=True), .np
 """
 
 import json
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ def read_dictionary(file: str) -> DictionaryFile:
 
 
 def _file_in(path: Path) -> Path:
-    if not path.exists():
+    if not os.path.exists(path):  # also for names that no file system takes
         raise UserError(f"no dictionary file {path}: check the path (working directory: {Path.cwd()})")
     if path.is_dir():
         there = [path / name for name in _IN_FOLDERS if (path / name).is_file()]

@@ -1,5 +1,6 @@
 """Checks a weights file before it is parsed, for all readers."""
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def weights_file(path: str | Path) -> Path:
         UserError: For other paths, and for common wrong files (a web page, a git-lfs pointer, HDF5).
     """
     path = Path(path).expanduser()
-    if not path.exists():
+    if not os.path.exists(path):  # also for names that no file system takes, for which Path.exists() raises
         raise UserError(f"no weights file {path}: check the path (working directory: {Path.cwd()})")
     if not path.is_file():
         raise UserError(f"{path} is not a file: give the weights file in it")
@@ -44,9 +45,9 @@ def check_archive(path: Path) -> None:
     Raises:
         UserError: If they would be over a hundred times as large as the file, as no numbers are.
     """
-    if not zipfile.is_zipfile(path):
-        return
     try:
+        if not zipfile.is_zipfile(path):
+            return
         with zipfile.ZipFile(path) as archive:
             stated = sum(entry.file_size for entry in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
