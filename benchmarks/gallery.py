@@ -46,7 +46,7 @@ def main() -> None:
                     recognized=True,
                     image=f"images/{image_name(name, seed)}",
                     objective=name,
-                )  # fmt: skip
+                )
             )
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()

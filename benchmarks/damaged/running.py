@@ -25,7 +25,9 @@ from dgn.cli.entry import _ending
 from dgn.errors import UserError
 
 SECONDS, MEMORY = 10, 2 * 2**30
-"""The limits of one input."""
+"""The limits of one input: seconds of processor time, and bytes."""
+_HANGS = 60
+"""Seconds of the clock after which an input that waits is given up."""
 _SOCKETS = ("socket.create_connection", "socket.getaddrinfo")
 LONGEST = 3000
 """Characters of an error."""
@@ -41,7 +43,7 @@ class Outcome:
         verdict: "error", a clear line; "read"; else what is wrong: "traceback", "unclear", "ran code", "wrote
             elsewhere", "time", "memory", "died".
         message: The error.
-        seconds: How long it took.
+        seconds: The processor time that it took.
         memory: Bytes beyond those that the process had before.
     """
 
@@ -65,12 +67,12 @@ def run_one(kind: str, number: int, seed: int, folder: Path) -> Outcome:
     place.mkdir(parents=True)
     here = Path.cwd()
     os.chdir(place)
-    verdict, message, before, began = "read", "", 0, time.perf_counter()
+    verdict, message, before, began = "read", "", 0, time.process_time()
     case = KINDS[kind](place, random)
     around = _listed(folder)
     try:
         _forget_peak()
-        before, began = _memory("VmRSS"), time.perf_counter()
+        before, began = _memory("VmRSS"), time.process_time()
         case.read()
     except UserError as error:
         message = _ending(error, "train")[0].removeprefix("error: ")
@@ -87,7 +89,7 @@ def run_one(kind: str, number: int, seed: int, folder: Path) -> Outcome:
         message = f"[{locals().get('where', '')}] {message}"
     finally:
         os.chdir(here)
-    seconds, memory = time.perf_counter() - began, max(0, _memory("VmHWM") - before)
+    seconds, memory = time.process_time() - began, max(0, _memory("VmHWM") - before)
     if any(place.rglob(CANARY)):
         verdict = "ran code"
     elif _listed(folder) != around:
@@ -111,7 +113,7 @@ def run_all(inputs: Sequence[tuple[str, int]], seed: int, folder: Path) -> Itera
         while waiting:
             kind, number = waiting[0]
             verdict = ""
-            if ours.poll(SECONDS + 10):
+            if ours.poll(_HANGS):
                 try:
                     yield ours.recv()
                 except EOFError:
