@@ -2,9 +2,9 @@
 
 Every kind of file, folder, expression, command line and answer that the programs read is damaged at random: bytes
 changed, cut off, exchanged; headers that lie; bombs; pickles that would run code; paths that climb out; huge numbers
-and NaN. Each input must be read, or end within 10 seconds of processor time and 2 GiB in one line that names it. Prints the table of
-docs/trust.md, and every input that did neither, with the number that makes it again (`--repeat KIND:NUMBER`). The exit
-status is 1 if there is any. The same seed gives the same inputs.
+and NaN. Each input must be read, or end within 10 seconds of processor time and 2 GiB in one line that names it. Prints
+the table of docs/trust.md, and every input that did neither, with the number that makes it again
+(`--repeat KIND:NUMBER`). The exit status is 1 if there is any. The same seed gives the same inputs.
 """
 
 import argparse

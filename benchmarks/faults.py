@@ -19,13 +19,14 @@ import random
 import shutil
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
@@ -211,12 +212,16 @@ def moments(count: int, seed: int, only: str, scratch: Path) -> None:
               f"{len(row['wrong'])} | {len(row['left'])} | {len(row['wandb'])} | {longest} |")  # fmt: skip
 
 
-def full_disk() -> None:
-    """No file may grow beyond 32 KiB, as on a full disk; what is written says so instead of ending the process."""
-    import resource
-
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**15, 2**15))
+@contextmanager
+def disk(folder: Path, options: str) -> Iterator[bool]:
+    """Mounts a file system in memory on a folder; yields whether it could (as root, on Linux)."""
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], stderr=subprocess.DEVNULL)
+    try:
+        yield done.returncode == 0
+    finally:
+        if done.returncode == 0:
+            subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
 def jumping_clock() -> None:
@@ -275,9 +280,7 @@ def no_memory() -> None:
 def faults(scratch: Path) -> None:
     """Runs a short training under each fault, and prints its last line."""
     ended(begin(run("prior", scratch / "warm", Path()), scratch / "warm.log"))  # the images are in the cache then
-    as_root = os.getuid() == 0
     cases: dict[str, tuple[Callable[[], object], list[str]]] = {
-        "full disk": (full_disk, []),
         "clock that jumps": (jumping_clock, []),
         "share that stalls": (stalling_share, []),
         "data worker that dies": (dying_worker, ["data.num_workers=2"]),
@@ -294,12 +297,19 @@ def faults(scratch: Path) -> None:
         if status:  # what was kept goes on once the fault is gone
             status = ended(begin(resume("prior", folder, command), log))
             print(f"    afterwards: status {status}", flush=True)
-    read_only = Path("/proc/dgn") if as_root else scratch / "read-only"  # nothing else is read-only for root
-    if not as_root:
-        read_only.mkdir(mode=0o500)
-    log = scratch / "read-only.log"
-    status = ended(begin(run("prior", read_only / "run", Path()), log))
-    print(f"read-only folder: status {status}\n    {log.read_text().strip().splitlines()[-1][:300]}")
+    for name, options in (("full disk", "size=2m"), ("read-only disk", "ro")):
+        with disk(scratch / name, options) as mounted:
+            if not mounted:
+                print(f"{name}: not tried, as no file system can be mounted here")
+                continue
+            log, folder = scratch / f"{name}.log", scratch / name / "run"
+            status = ended(begin(run("prior", folder, Path()), log))
+            line = log.read_text().strip().splitlines()[-1].replace(str(scratch), "")
+            print(f"{name}: status {status}, traceback {'Traceback' in log.read_text()}\n    {line[:400]}", flush=True)
+            if options == "size=2m":  # what was kept goes on when there is space
+                subprocess.run(["mount", "-o", "remount,size=200m", str(scratch / name)], check=True)
+                status = ended(begin(resume("prior", folder, run("prior", folder, Path())), log))
+                print(f"    afterwards: status {status}", flush=True)
 
 
 def soak(minutes: float, scratch: Path) -> None:

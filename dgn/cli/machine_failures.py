@@ -55,6 +55,8 @@ def _reason(error: BaseException, program: str) -> str | None:
     of_disk = isinstance(error, OSError) and error.errno in _OF_DISK
     if of_disk or (isinstance(error, RuntimeError) and _DISK.search(text)):
         line = next((line for line in reversed(text.splitlines()) if _DISK.search(line)), text)
+        if "inline_container" in line:
+            line = "a file could not be written to its end: the disk is probably full"
         return f"the file system failed ({one_line(line)[:300]}); free some space, or choose another disk or folder"
     if dead := _DEAD_WORKER.search(text):
         return (
