@@ -26,7 +26,10 @@ def begun(tmp_path):
         (OSError(errno.EROFS, "Read-only file system"), "Read-only file system); free some space, or choose another"),
         (OSError(errno.ESTALE, "Stale file handle"), "Stale file handle"),
         (RuntimeError("Caught in worker 0\n  unable to write </torch_1>: No space left on device (28)"), "(unable to"),
-        (RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 3 vs 2"), "the disk is probably full"),
+        (
+            RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 3 vs 2"),
+            "the disk is probably full",
+        ),
         (torch.OutOfMemoryError("CUDA out of memory.\nTried"), "smaller batches with data.batch_size=N accumulate=M"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "memory ran out (DefaultCPUAllocator"),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "take fewer with data.num_workers=N"),
