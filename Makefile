@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo toolbox test lint suite quick install install-dev clean
+.PHONY: demo toolbox test lint suite quick audit licences install install-dev clean
 
 demo: $(VENV)/.installed
 	$(RUN) train.py
@@ -28,6 +28,15 @@ suite: $(VENV)/.installed-dev
 
 quick: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+
+# Known vulnerabilities of the installed packages, and their licences. The tools are installed for this only.
+audit: $(VENV)/.installed-dev
+	$(RUN) -m pip install --disable-pip-version-check --quiet pip-audit
+	$(RUN) -m pip_audit --skip-editable
+
+licences: $(VENV)/.installed-dev
+	$(RUN) -m pip install --disable-pip-version-check --quiet pip-licenses
+	$(VENV)/bin/pip-licenses --order=license
 
 install: $(VENV)/.installed
 

@@ -20,6 +20,16 @@ class Unavailable(UserError):
     """
 
 
+def one_line(text: object) -> str:
+    """Returns a text in one line, with signs that would move the cursor or turn the text around written as escapes.
+
+    Names and values in messages come from files of others.
+    """
+    words = (word if len(word) <= _LONGEST else f"{word[:200]}...{word[-40:]}" for word in str(text).split())
+    joined = " ".join(words)
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in joined)
+
+
 def first_line(error: BaseException) -> str:
     """Returns the first non-empty line of an error's message, or its class name if the message is empty."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
@@ -37,4 +47,5 @@ class Interrupted(BaseException):
         super().__init__(message)
 
 
+_LONGEST = 1000  # letters of a word in a message: no path that a system takes at once is longer
 NOTHING_SAVED = "stopped before there was anything to save"

@@ -20,6 +20,7 @@ from dgn.am.evolution.generation import check_regularizers, take_generation
 from dgn.am.evolution.population import Evolve
 from dgn.am.film import Film, Frames
 from dgn.am.kept import Journal, Kept
+from dgn.am.memory import in_memory
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.diversity import Diversity
 from dgn.am.objectives.evaluation import Evaluation, objective_values
@@ -100,12 +101,16 @@ def maximize(
     found = [kept.find(i, *batch) if kept is not None else None for i, batch in enumerate(batches)]
     left = steps * found.count(None)
     ticks = iter((progress or (lambda it, _: it))(range(left), left))
+    together, least = batch_size, 1 if diversity is None else len(seeds)
     for i, batch in enumerate(batches):
         if found[i] is not None:
             continue
         began = time.perf_counter()
         journal = kept.journal(i, *batch) if kept is not None and not target.has_gradient else None
-        found[i] = part = _search(target, *batch, stages, diversity, ticks, film, journal)
+        search = partial(_search, target, stages, diversity, ticks, film, journal)
+        # Searches whose generations are kept together stay together.
+        part, together = in_memory(search, batch, together, least if journal is None else len(batch[1]))
+        found[i] = part
         if kept is not None:
             kept.add(i, part, time.perf_counter() - began)
     for _ in ticks:
@@ -137,13 +142,13 @@ def _seeds(seeds: int | Sequence[int]) -> list[int]:
 
 def _search(
     target: FeatureNet,
-    objectives: Sequence[Objective],
-    seeds: Sequence[int],
     stages: Sequence[Stage],
     diversity: Diversity | None,
     ticks: Iterator[int],
     film: Film | None,
     journal: Journal | None,
+    objectives: Sequence[Objective],
+    seeds: Sequence[int],
 ) -> Preferred:
     parametrization = stages[0].parametrization
     parameters = parametrization.start(seeds, objectives).detach().float()
@@ -157,7 +162,7 @@ def _search(
         parametrization = stage.parametrization
         take = begin_stage(target, objectives, stage, parameters, draws, watch, diversity, journal)
         for i in range(stage.steps):
-            next(ticks)
+            next(ticks, None)  # a batch that is begun again has more steps
             frames.add(len(curve), parametrization, parameters)
             curve.append(take(i, len(curve)))
     with torch.no_grad():

@@ -170,8 +170,8 @@ def _make_search_metrics(
     source = results.get("prior")
     source = source[0] if isinstance(source, list) else source  # of several priors, that whose encoder is the target
     prior = load_prior(source, device, code=named_code(config)) if source else None
-    named = settings["target"].get("_target_") is not None
-    assert prior is not None or named  # a run without a prior has named its target
+    if prior is None and settings["target"].get("_target_") is None:
+        raise UserError(f"{run}: its settings name neither a prior nor a target; name one with target=")
     data = open_data(prior, settings["data"])
     target = load_target(settings["target"], [prior] if prior is not None else [], device, data)
     return _make_metrics(settings, prior, target, data)

@@ -56,7 +56,7 @@ def without_own_configs() -> Iterator[None]:
 
 def is_group(key: str) -> bool:
     """Whether a key of the command line is a config group (a folder of config files)."""
-    return any((folder / key).is_dir() for folder in _folders())
+    return any(os.path.isdir(folder / key) for folder in _folders())  # Path.is_dir() raises for names that are too long
 
 
 def choices(group: str) -> list[str]:

@@ -25,10 +25,11 @@ from dgn.cli.arguments import hydra_arguments
 from dgn.cli.config import register_resolvers
 from dgn.cli.config_folders import package_configs, prepare_hydra
 from dgn.cli.error_messages import explain, explain_launch, wrong_kind
+from dgn.cli.machine_failures import machine_failure
 from dgn.cli.multirun import watching
 from dgn.cli.names import with_names
 from dgn.cli.renamed import refuse_former_targets
-from dgn.errors import NOTHING_SAVED, Interrupted, OtherRun, UserError
+from dgn.errors import NOTHING_SAVED, Interrupted, OtherRun, UserError, one_line
 from dgn.files import write_whole
 from dgn.runs.folders import FAILED
 from dgn.runs.memory import keep_freed_memory
@@ -82,6 +83,9 @@ class _CommandLine:
                 hydra.main(version_base="1.3", config_path=str(package_configs()), config_name=self.name)(self.job)()
         except (KeyboardInterrupt, Interrupted) as error:
             self._end_interrupted(error)
+        except BrokenPipeError:  # who reads the output has read enough, as `| head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
         except _EXPECTED as error:
             _end(*_ending(error, self.name))
         except Exception as error:
@@ -127,7 +131,9 @@ class _CommandLine:
 
     def _job_failed(self, error: Exception, folder: Path) -> None:
         """Stores an error to be printed at the end, because Hydra would add a line of its own; raises a bug."""
-        failure = error if isinstance(error, UserError) else wrong_kind(self.name) or error
+        failure = machine_failure(error, self.name, folder) or error
+        if not isinstance(failure, UserError):
+            failure = wrong_kind(self.name) or error
         if not self.several and not isinstance(failure, _EXPECTED):
             self.bugs.append(error)
             raise error
@@ -222,10 +228,10 @@ def _ending(error: BaseException, name: str) -> tuple[str, int]:
     while ours is not None and not isinstance(ours, UserError):
         ours = ours.__cause__ or ours.__context__  # Hydra wraps exceptions
     if ours is None:
-        return f"error: {explain(error, name)}", 2
+        return f"error: {one_line(explain(error, name))}", 2
     error = ours
-    # An exception of a data worker contains the worker's traceback; its last line is the message.
-    return f"error: {str(error).strip().splitlines()[-1].removeprefix('dgn.errors.UserError: ')}", 2
+    # An exception of a data worker contains the worker's traceback; the message is at its end.
+    return f"error: {one_line(str(error).rpartition('dgn.errors.UserError: ')[2])}", 2
 
 
 def _end(message: str, status: int) -> None:

@@ -12,6 +12,7 @@ from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.metrics.network_check import POOR, NetworkCheck, check_network
 from dgn.networks.featurenet import FeatureNet
+from dgn.records import read_json
 from dgn.runs.ranks import rank
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def report_accuracy(role: str, net: FeatureNet, data: ImageData | None, folder: 
     if rank() != 0 or data is None or not data.classes or is_random or net.headless:
         return
     path = folder / _FILE
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    known = read_json(path, "record of the networks") if path.is_file() else {}
     key = f"{net.fingerprint()} {net.input_space.to_dict()}"
     if key in known:
         return

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dgn.errors import UserError
+from dgn.records import read_yaml
 
 _MOVED = {
     "dgn.am.fourier": "dgn.am.parametrizations",
@@ -56,7 +55,7 @@ def present_target(target: str) -> str:
 
 def read_saved(path: Path) -> dict[str, Any]:
     """Reads a saved config as plain values, with present paths. Interpolations are not resolved."""
-    return with_present_targets(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    return with_present_targets(read_yaml(path, "run's settings"))
 
 
 def with_present_targets(tree: Any) -> Any:
@@ -75,6 +74,23 @@ def refuse_former_targets(tree: Any) -> None:
         present = present_target(target)
         if present != target:
             raise UserError(f"_target_: {target} has moved: write {present} in your config file")
+
+
+def check_targets(tree: Any, source: Path) -> None:
+    """Checks the `_target_`s of a saved config that may be another's, before they are called.
+
+    Raises:
+        UserError: If one is outside of this package and of torch's optimizers and Lightning's parts, which runs name.
+    """
+    for target in _targets(tree):
+        if not target.startswith(_OF_RUNS):
+            raise UserError(
+                f"{source} names {target!r}, which is no part of dgn and could run anything: it is not called; name "
+                "your own function on the command line"
+            )
+
+
+_OF_RUNS = ("dgn.", "torch.optim.", "pytorch_lightning.callbacks.", "pytorch_lightning.loggers.")
 
 
 def _targets(tree: Any) -> Iterable[str]:

@@ -4,8 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
+from dgn.records import read_yaml
 from dgn.runs.folders import CONFIG, holds_run, read_command
 from dgn.runs.programs import command, own_configs_flag
 
@@ -30,7 +29,7 @@ def training_command(folder: Path) -> str:
     read from the folder, as the processes of a run and the tests have no command line.
     """
     file = folder / ".hydra" / "overrides.yaml"
-    overrides: list[str] = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else []
+    overrides = [str(line) for line in read_yaml(file, "run's overrides", list)] if file.is_file() else []
     resumed = any(override.startswith("resume=") for override in overrides)
     given = [*own_configs_flag(), *(o for o in overrides if not o.startswith("resume="))]  # not a setting of the run
     words = [*shlex.split(command("train")), *given]

@@ -1,12 +1,12 @@
 """The runs to compare: folders of runs and multiruns, prior files, shared priors."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dgn.errors import UserError
 from dgn.prior.hub import fetch, is_shared
+from dgn.records import read_json
 from dgn.report.run_comparison import Entry
 from dgn.runs.folders import CONFIG, FAILED, PRIOR, RESULTS, finished, numbered
 
@@ -68,5 +68,5 @@ def make_entry(location: RunLocation) -> Entry:
         return Entry(location.name, run, "finished", prior=location.shared_name or str(run))
     prior = str(run / PRIOR) if (run / PRIOR).is_file() else None
     if (run / FAILED).is_file():
-        return Entry(run.name, run, "failed", json.loads((run / FAILED).read_text(encoding="utf-8"))["error"])
+        return Entry(run.name, run, "failed", str(read_json(run / FAILED).get("error", "")))
     return Entry(run.name, run, "finished" if finished(run) else "unfinished", prior=prior)

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from dgn.cli.config import different, plain
-from dgn.cli.renamed import with_present_targets
+from dgn.cli.renamed import check_targets, with_present_targets
+from dgn.errors import UserError, one_line
 from dgn.prior.prior_file import read_about
+from dgn.records import read_yaml
 from dgn.runs.folders import CONFIG
 
 NAME_JOIN = " · "
@@ -28,26 +30,44 @@ class RecordedSettings:
         config: The run's config, as plain values.
         choices: {config group: the chosen file}. Empty for a prior file.
         overridden: The keys that its command set. Empty for a prior file.
+        source: Where they stand.
     """
 
     config: Mapping[str, Any]
     choices: Mapping[str, str]
     overridden: Sequence[str]
+    source: Path
 
     def group(self, name: str) -> dict[str, Any] | None:
-        """Returns the settings of a config group, with interpolations resolved; None if there are none."""
-        settings = OmegaConf.select(OmegaConf.create(dict(self.config)), name)
-        return None if settings is None else plain(settings)
+        """Returns the settings of a config group, with interpolations resolved; None if there are none.
+
+        Raises:
+            UserError: If they are not those of a group, or name a function outside of this package, which would be run.
+        """
+        try:
+            settings = OmegaConf.select(OmegaConf.create(dict(self.config)), name)
+            group = None if settings is None else plain(settings)
+        except (OmegaConfBaseException, ValueError, TypeError) as error:
+            raise UserError(f"{self.source}: its settings of {name} cannot be read: {one_line(error)}") from None
+        if group is None:
+            return None
+        if not isinstance(group, dict):
+            raise UserError(f"{self.source} is damaged: {name} is {str(group)[:40]!r}, not a group of settings")
+        check_targets(group, self.source)
+        return group
 
 
 def read_settings(run: Path) -> RecordedSettings:
     """Reads the settings of a run from its folder, or from a prior file."""
     if run.is_file():
-        return RecordedSettings(with_present_targets(read_about(run).get("config", {})), {}, [])
+        return RecordedSettings(with_present_targets(read_about(run).get("config", {})), {}, [], run)
     hydra = _read(run / ".hydra" / "hydra.yaml")
-    choices = hydra.get("hydra", {}).get("runtime", {}).get("choices", {})
-    overridden = [override.split("=")[0].lstrip("+~") for override in _read(run / ".hydra" / "overrides.yaml")]
-    return RecordedSettings(_read(run / CONFIG) or _read(run / ".hydra" / "config.yaml"), choices, overridden)
+    choices = OmegaConf.select(OmegaConf.create(hydra), "hydra.runtime.choices", throw_on_resolution_failure=False)
+    overrides = map(str, _read(run / ".hydra" / "overrides.yaml", list))
+    overridden = [override.split("=")[0].lstrip("+~") for override in overrides]
+    choices = dict(choices) if isinstance(choices, Mapping) else {}
+    config = _read(run / CONFIG) or _read(run / ".hydra" / "config.yaml")
+    return RecordedSettings(config, choices, overridden, run / CONFIG)
 
 
 def name_runs(runs: Sequence[str], settings: Sequence[RecordedSettings]) -> tuple[list[str], list[dict[str, Any]]]:
@@ -96,8 +116,8 @@ def _brief(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _read(path: Path) -> Any:
-    return with_present_targets(yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+def _read(path: Path, kind: type = dict) -> Any:
+    return with_present_targets(read_yaml(path, "run's settings", kind)) if path.is_file() else kind()
 
 
 def _groups(settings: Sequence[RecordedSettings]) -> list[str]:

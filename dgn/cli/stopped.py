@@ -19,6 +19,7 @@ from dgn.cli.renamed import read_saved
 from dgn.cli.run_command import gallery_command
 from dgn.errors import Interrupted, OtherRun, UserError
 from dgn.files import write_whole
+from dgn.records import read_json
 from dgn.runs.folders import CONFIG, EVOLUTION, SEARCHES, STARTED
 from dgn.runs.programs import command, override, own_configs_flag
 from dgn.visualization.gallery_run import GalleryInputs
@@ -67,8 +68,14 @@ def begin_or_resume(config: Mapping[str, Any], folder: Path) -> VisualizationRun
         forget(folder)
         _set_aside(folder / EVOLUTION)
         return VisualizationRun(folder, {**config, "resume": None}, overrides)
-    started = json.loads((folder / STARTED).read_text(encoding="utf-8"))
+    started = read_json(folder / STARTED, "run's beginning")
+    for key in ("overrides", "priors"):
+        kept = started.get(key)
+        if not isinstance(kept, list) or not all(isinstance(name, str) for name in kept):
+            raise UserError(f"{folder / STARTED} is damaged: it has no {key}; start a new run without resume=")
     saved = read_saved(folder / CONFIG)
+    if "prior" not in saved:
+        raise UserError(f"{folder / CONFIG} is damaged: it names no prior; start a new run without resume=")
     given = {o.lstrip("+~").partition("=")[0].split(".")[0]: o for o in overrides}
     if HydraConfig.get().mode == RunMode.MULTIRUN:  # the command gives all settings again
         other = different(saved, config, _OF_A_SESSION)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dgn.data.bands import decode_bands, is_array
 from dgn.data.display import as_rgb
-from dgn.data.pillow import open_image, rgb
+from dgn.data.pillow import check_pixels, open_image, rgb
 from dgn.errors import UserError
 from dgn.files import written_aside
 
@@ -69,6 +69,8 @@ def read_image(
         raise UserError(f"{path} is a folder, not an image file; give the path of one image") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from None
+    except ValueError as error:  # a zero byte in the path
+        raise UserError(f"cannot read image {str(path)!r}: {error}; check the path") from None
     return decode_image(data, path, short_side, channels, values)
 
 
@@ -80,6 +82,7 @@ def decode_image(
     values: Sequence[float] | None = None,
 ) -> Tensor:
     """Like `read_image`, from a file's content, uint8 (bytes,). name: the file's name in messages."""
+    check_pixels(data, name)
     if channels is not None and (channels != 3 or values is not None or is_array(data) or _is_tiff(data)):
         with _told(data, name):
             return decode_bands(data, channels, values)

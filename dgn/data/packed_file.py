@@ -83,13 +83,19 @@ def map_file(path: Path) -> tuple[Tensor, np.ndarray, tuple[str, ...]]:
         shape = (channels, height, width)
         if header != _header(count, shape, classes)[8:]:
             raise foreign
-    except (ValueError, KeyError, TypeError):
+        if not all(type(n) is int and n > 0 for n in (count, *shape)):
+            raise foreign
+        if not all(isinstance(name, str) for name in classes):
+            raise foreign
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         raise foreign from None
     whole = 8 + length + count * (8 + math.prod(shape))
     if size != whole:
         raise UserError(f"{path} is damaged: {size} bytes where {whole} were written; pack it again")
     # "c" (copy on write): torch requires writable memory; the file is not changed.
     labels = np.memmap(path, "<i8", "c", 8 + length, (count,))
+    if labels.min() < 0 or labels.max() >= max(1, len(classes)):
+        raise UserError(f"{path} is damaged: a label is none of its {len(classes)} classes; pack it again")
     images = np.memmap(path, np.uint8, "c", 8 + length + labels.nbytes, (count, *shape))
     return torch.from_numpy(images), labels, classes
 

@@ -1,10 +1,17 @@
 """Pictures as Pillow reads them: 8-bit RGB, upright, on white."""
 
 import io
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from dgn.errors import UserError
+
+MOST_PIXELS = 128_000_000
+"""The largest image that is read, in pixels: about 2 GiB while it is decoded."""
 
 # Only these, because Pillow left to itself also opens EPS (by running Ghostscript) and forty more.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -13,6 +20,24 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 def open_image(data: np.ndarray) -> Any:
     """Opens an image from a file's content, uint8 (bytes,); pixels are read later. Raises what Pillow does."""
     return Image.open(io.BytesIO(data.data), formats=FORMATS)
+
+
+def check_pixels(data: np.ndarray, name: str | Path) -> None:
+    """Raises UserError for a picture of more than MOST_PIXELS: a header of a few bytes can state billions."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of half of what Pillow refuses
+            with open_image(data) as image:
+                pixels = image.width * image.height
+    except Image.DecompressionBombError:
+        pixels = MOST_PIXELS + 1
+    except Exception:  # the decoder reports the reason
+        return
+    if pixels > MOST_PIXELS:
+        raise UserError(
+            f"cannot read image {name}: it is damaged, or has more than {MOST_PIXELS // 10**6} megapixels; make it "
+            "smaller, or remove it"
+        )
 
 
 def rgb(image: Image.Image) -> np.ndarray:

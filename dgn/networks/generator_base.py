@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgn.data.size import ImageSize, sides
+from dgn.data.size import ImageSize, sides, written
 from dgn.data.size import image_size as as_size
 from dgn.devices import double
-from dgn.networks.inputs import InputSpace
+from dgn.errors import UserError
+from dgn.networks.inputs import LARGEST_SIDE, InputSpace
 from dgn.networks.precision import own_layers
 
 
@@ -51,10 +52,14 @@ class Generator(nn.Module, ABC):
         super().__init__()
         self.code_shape = tuple(int(n) for n in code_shape)
         self.image_size: ImageSize = as_size(image_size)
+        if max(sides(self.image_size)) > LARGEST_SIDE:
+            raise UserError(f"images of {written(self.image_size)} pixels: give whole numbers from 1 to {LARGEST_SIDE}")
         self.channels = channels
         self.image_shape = (channels, *sides(self.image_size))
         if isinstance(output_space, Mapping):
             output_space = InputSpace.from_dict(output_space)
+        if not isinstance(output_space, InputSpace | None):
+            raise UserError(f"output_space={output_space!r} is no space of images")
         order = "RGB" if channels == 3 else "as_is"
         self.output_space = output_space or InputSpace(
             mean=(0.5,) * channels, std=(0.25,) * channels, channel_order=order

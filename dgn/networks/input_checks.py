@@ -35,8 +35,8 @@ def check_bands(bands: Sequence[Any] | None, channel_order: str, channels: int) 
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number, and not true or false."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether a value is a finite number that float32 can hold, and not true or false."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e38
 
 
 def formatted(value: Any) -> str:

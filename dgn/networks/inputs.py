@@ -18,6 +18,8 @@ from dgn.networks.input_checks import check_bands, check_choice, formatted, is_n
 from dgn.networks.precision import full_precision
 
 ORDERS = ("RGB", "BGR", "grey", "as_is")
+LARGEST_SIDE = 8192
+"""The largest side of an image that a network takes or gives, in pixels; far above any, and far below all memory."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ class InputSpace:
         if min(self.std) <= 0 or self.value_range <= 0:
             raise UserError(f"std={list(self.std)} and value_range={self.value_range} must be positive")
         for key, sides in (("input_size", self.size or ()), ("resize", () if self.resize is None else (self.resize,))):
-            if not all(isinstance(side, int) and side > 0 for side in sides):
-                raise UserError(f"{key}={formatted(sides)} must be whole numbers of pixels, at least 1")
+            if not all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in sides):
+                raise UserError(f"{key}={formatted(sides)} must be whole numbers of pixels, from 1 to {LARGEST_SIDE}")
 
     @property
     def channels(self) -> int:
@@ -284,4 +286,4 @@ def _per_channel(values: Sequence[float], like: Tensor) -> Tensor:
 
     A tensor created from a list would be copied from the host, which synchronizes with the GPU at every step.
     """
-    return torch.cat([like.new_full((1, 1, 1), value) for value in values])
+    return torch.cat([like.new_full((1, 1, 1), float(value)) for value in values])

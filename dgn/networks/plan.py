@@ -23,6 +23,7 @@ import re
 from dataclasses import dataclass
 
 from dgn.errors import UserError
+from dgn.networks.inputs import LARGEST_SIDE
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,15 @@ def shape_after(step: PlanStep, shape: tuple[int, ...]) -> tuple[int, ...]:
     _check(len(shape) == 3, step, shape)
     channels, height, width = shape
     if kind == "resize":
+        _check(min(step.size) > 0 and max(step.size) <= LARGEST_SIDE, step, shape)
         return (channels, int(step.size[0]), int(step.size[1]))
     if kind == "average":
         return (channels,)
     if step.doubles:
+        _check(2 * max(height, width) <= LARGEST_SIDE, step, shape)
         return (step.width, 2 * height, 2 * width)
     sides = tuple((side + 2 * step.padding - step.kernel) // step.stride + 1 for side in (height, width))
-    _check(min(sides) > 0, step, shape)
+    _check(min(sides) > 0 and max(sides) <= LARGEST_SIDE, step, shape)
     return (step.width, *sides)
 
 

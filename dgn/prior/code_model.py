@@ -149,6 +149,9 @@ def read_code_model(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) ->
     if header.get("code_model") is None:
         return None
     own = {name.removeprefix("code_model."): t for name, t in tensors.items() if name.startswith("code_model.")}
+    blocks = header["code_model"].get("blocks", 0)
+    if not isinstance(blocks, int) or blocks > len(own):  # building them takes time, before they are compared
+        raise ValueError(f"a code model of {blocks} blocks in {len(own)} tensors")
     with torch.device("meta"):
         model = CodeModel(**header["code_model"])
     model.load_state_dict(own, assign=True)

@@ -22,6 +22,7 @@ from dgn.errors import UserError, first_line
 from dgn.files import write_whole
 from dgn.networks.precision import full_precision
 from dgn.prior.generator_prior import Prior
+from dgn.prior.prior_file import check_finite
 from dgn.runs.programs import command, override
 
 _HEADER, _FORMAT = "dgn_code_prior", 1
@@ -133,7 +134,7 @@ class CodePrior:
             with safe_open(path, framework="pt") as file:
                 header = json.loads((file.metadata() or {}).get(_HEADER, "null"))
                 tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, ValueError, OSError) as error:
+        except (SafetensorError, ValueError, OSError, RecursionError) as error:
             raise UserError(f"{path} cannot be read as a code prior: {error}") from None
         if not isinstance(header, Mapping) or header.get("format") != _FORMAT:
             raise UserError(f"{path} is not a code prior; `{command('train', 'task=code_prior')}` creates one")
@@ -142,6 +143,7 @@ class CodePrior:
                 autoencoder = CodeAutoencoder(**header["autoencoder"])
             autoencoder.load_state_dict(tensors, assign=True)
             about = dict(header["about"])
+            check_finite(path, tensors)
         except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise UserError(f"{path} is damaged: {first_line(error)}") from None
         return cls(autoencoder.requires_grad_(False).eval(), about, str(path))

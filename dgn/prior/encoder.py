@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dgn.devices import placed
-from dgn.errors import UserError
+from dgn.errors import UserError, first_line
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.weights.load import load_state_dict
 from dgn.networks.zoo import build, named
@@ -45,11 +45,16 @@ def build_encoder(
             f"{source}: imported without the weights of {known['name']}, which it inverts; visualize with "
             f"target={known['name']} target.weights=FILE, or import it again with --{known['name']} FILE"
         )
-    spec = dict(known["spec"])
+    spec, given = dict(known["spec"]), known["spec"].get("weights")
     try:
-        net = build(spec | ({"weights": None, "container": None} if tensors else {}))
+        if tensors:
+            spec |= {"weights": None, "container": None}
+            _check_size(spec, tensors)
+        net = build(spec)
         if tensors:
             load_state_dict(net.network, tensors, source=source)
+    except _OF_WRONG_VALUES as error:
+        raise UserError(f"{source} is damaged: it describes its encoder wrongly ({first_line(error)})") from None
     except UserError as error:
         raise UserError(
             f"{source}: the network that this prior inverts is not available from the file alone ({error}); "
@@ -57,7 +62,22 @@ def build_encoder(
         ) from None
     if net.fingerprint() != known["fingerprint"]:
         raise UserError(
-            f"{source}: the encoder {known['name']} built from weights={spec.get('weights')} is not the one "
+            f"{source}: the encoder {known['name']} built from weights={given} is not the one "
             f"this prior was trained to invert (its weights differ); name the right one: {named(spec)}"
         )
     return placed(net, device)
+
+
+_OF_WRONG_VALUES = (RuntimeError, TypeError, ValueError, KeyError, AttributeError, ArithmeticError, MemoryError)
+
+
+def _check_size(spec: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Raises ValueError if a spec describes a network far larger than its tensors, before memory is taken for it."""
+    try:
+        with torch.device("meta"):
+            described = sum(tensor.numel() for tensor in build(spec).network.state_dict().values())
+    except NotImplementedError:  # a network that cannot be built without its values
+        return
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if described > 2 * held + 1000:
+        raise ValueError(f"a network of {described} weights, and {held} are in the file")

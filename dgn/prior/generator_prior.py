@@ -23,6 +23,7 @@ from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator_base import Generator
 from dgn.networks.generator_kinds import build_generator
+from dgn.networks.weights.paths import check_archive, weights_file
 from dgn.prior.clamping import clamp
 from dgn.prior.code_model import CodeModel, read_code_model, to_codes
 from dgn.prior.encoder import build_encoder
@@ -32,12 +33,12 @@ from dgn.prior.principal import PrincipalAxes
 from dgn.prior.prior_file import (
     FORMAT,
     HEADER,
+    check_about,
     check_finite,
+    check_kinds,
     check_shapes,
     halved,
     read_file,
-    require,
-    require_types,
     split_parts,
 )
 from dgn.prior.statistics import UnitStatistics, statistics_shapes
@@ -162,7 +163,11 @@ class Prior:
 
         Works where the encoder is available.
         """
-        return self.encoder_net()(moved(as_images(images), self.device), [self.layer])[self.layer].float()
+        net, images = self.encoder_net(), moved(as_images(images), self.device)
+        try:
+            return net(images, [self.layer])[self.layer].float()
+        except UserError as error:
+            raise UserError(f"{self.source}: {error}") from None
 
     def encoder_net(self) -> FeatureNet:
         """Returns the network that this prior inverts, verified by its fingerprint.
@@ -232,9 +237,7 @@ class Prior:
             spec, about, count = header["generator"], dict(header["about"]), int(header["count"])
             with torch.device("meta"):  # nothing is allocated before the file is seen to hold it
                 generator = build_generator(spec, code)
-            require(about, ("layer", "encoder"), "about")
-            require(about["encoder"], ("spec", "fingerprint", "name"), "about.encoder")
-            require_types(about)
+            check_about(about)
             code_model = read_code_model(header, tensors)
             noise = read_noise(header, tensors, generator.code_shape)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
@@ -246,6 +249,7 @@ class Prior:
         parts = split_parts(tensors)
         shapes = {k: v.shape for k, v in generator.state_dict().items()}
         check_shapes(path, parts["generator"], shapes, generator.own_code)
+        check_kinds(path, parts["generator"], generator.state_dict())
         check_shapes(path, parts["statistics"], statistics_shapes(parts["statistics"], generator.code_mean.shape))
         check_finite(path, tensors)
         generator.load_state_dict(parts["generator"], assign=True)
@@ -274,27 +278,30 @@ class Prior:
     @torch.inference_mode(False)
     def from_checkpoint(cls, path: str | Path, device: torch.device | str = "cpu", code: Sequence[str] = ()) -> "Prior":
         """Returns the prior of a training run's checkpoint. Arguments and errors as of `load`."""
+        path = weights_file(path)
+        check_archive(path)
         try:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-            about, spec, state = (
-                checkpoint["prior"]["about"],
-                checkpoint["prior"]["generator"],
-                checkpoint["state_dict"],
-            )
-            encoder = checkpoint["prior"]["encoder_tensors"]
+            about, state = dict(checkpoint["prior"]["about"]), dict(checkpoint["state_dict"])
+            spec, encoder = checkpoint["prior"]["generator"], dict(checkpoint["prior"]["encoder_tensors"])
             statistics = UnitStatistics(**checkpoint["code_statistics"])
-        except FileNotFoundError:
-            raise UserError(f"no checkpoint {path}; check the path") from None
-        except Exception as error:  # torch.load has no closed list of what a foreign file makes it raise
-            raise UserError(f"{path} is not a checkpoint of a prior's training: {first_line(error)}") from None
-        try:
-            generator = build_generator(spec, code)
+            check_about(about)
+            with torch.device("meta"):
+                generator = build_generator(spec, code)
+            prefix = "average.module." if any(k.startswith("average.module.") for k in state) else "generator."
+            weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            measured = {k: v for k, v in vars(statistics).items() if isinstance(v, Tensor)}
+            shapes = {k: v.shape for k, v in generator.state_dict().items()}
+            check_shapes(path, weights, shapes, generator.own_code)
+            check_kinds(path, weights, generator.state_dict())
+            check_shapes(path, measured, statistics_shapes(measured, generator.code_mean.shape))
+            check_finite(path, weights | measured)
         except Unavailable as error:
             raise Unavailable(f"{path}: {error}") from None
-        prefix = "average.module." if any(k.startswith("average.module.") for k in state) else "generator."
-        weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        shapes = {k: v.shape for k, v in generator.state_dict().items()}
-        check_shapes(path, weights, shapes, generator.own_code)
-        generator.load_state_dict(weights)
+        except UserError as error:
+            raise error if str(path) in str(error) else UserError(f"{path} is damaged: {error}") from None
+        except Exception as error:  # torch.load has no closed list of what a foreign file makes it raise
+            raise UserError(f"{path} is not a checkpoint of a prior's training: {first_line(error)}") from None
+        generator.load_state_dict(weights, assign=True)
         generator.requires_grad_(False).eval().to(memory_format=torch.channels_last)
         return cls(generator, statistics, about, encoder, str(path)).to(device)

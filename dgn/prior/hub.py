@@ -6,6 +6,7 @@
 A prior file is data: opening it never executes code.
 """
 
+import hashlib
 import logging
 import re
 import tempfile
@@ -70,7 +71,10 @@ def _from_wandb(name: str) -> Path:
     try:
         artifact = wandb.Api(timeout=30).artifact(name, type="prior")
         # Cached by digest, so that an alias that moves gets the new file.
-        folder = cache_dir() / "wandb" / re.sub(r"[^\w.-]", "_", f"{name}-{artifact.digest}")
+        key = f"{name}-{artifact.digest}"
+        if len(key) > 200:  # longer than file systems take
+            key = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        folder = cache_dir() / "wandb" / re.sub(r"[^\w.-]", "_", key)
         if not (folder / PRIOR).is_file():
             folder.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder.parent) as aside:  # an interrupted download leaves no files

@@ -36,7 +36,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             return header, {name: _whole(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         raise UserError(f"{path} is truncated or not a prior file: {error}") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise UserError(f"{path} cannot be read as a prior: {error}") from None
 
 
@@ -68,21 +68,26 @@ def read_about(path: Path) -> dict[str, Any]:
     """Returns what a prior file says about itself, without building its networks. Raises UserError as `read_file`."""
     about: Any = read_file(path)[0].get("about")
     try:
-        require(about, ("layer", "encoder"), "about")
-        require(about["encoder"], ("spec", "fingerprint", "name"), "about.encoder")
-        require_types(about)
+        check_about(about)
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged: its header does not describe a prior ({error!r})") from None
     return dict(about)
 
 
-def require(mapping: Any, keys: tuple[str, ...], where: str) -> None:
+def check_about(about: Any) -> None:
+    """Checks what a prior says about itself. Raises KeyError or TypeError for what the rest of the package reads."""
+    _require(about, ("layer", "encoder"), "about")
+    _require(about["encoder"], ("spec", "fingerprint", "name"), "about.encoder")
+    _require_types(about)
+
+
+def _require(mapping: Any, keys: tuple[str, ...], where: str) -> None:
     missing = [key for key in keys if key not in mapping]
     if missing:
         raise KeyError(f"{where} lacks {', '.join(missing)}")
 
 
-def require_types(about: dict[str, Any]) -> None:
+def _require_types(about: dict[str, Any]) -> None:
     """What the rest of the package reads of a header, and what it takes it for."""
     encoder = about["encoder"]
     for name, value, kind in (
@@ -109,6 +114,13 @@ def check_finite(path: str | Path, tensors: dict[str, Tensor]) -> None:
     unusable = next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None)
     if unusable:
         raise UserError(f"{path} is damaged: {unusable} holds values that are not finite")
+
+
+def check_kinds(path: str | Path, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Raises UserError if tensors of checked names are whole numbers where others are expected, or the reverse."""
+    wrong = [name for name, like in expected.items() if tensors[name].is_floating_point() != like.is_floating_point()]
+    if wrong:
+        raise UserError(f"{path} is damaged: {wrong[0]!r} is of {tensors[wrong[0]].dtype}")
 
 
 def check_shapes(

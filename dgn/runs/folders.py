@@ -2,15 +2,16 @@
 
 import datetime
 import itertools
-import json
+import logging
 import math
 from collections.abc import Iterable
 from pathlib import Path
 
-import yaml
-
 from dgn.errors import UserError
+from dgn.records import read_json, read_text, read_yaml
 from dgn.runs.programs import command, override
+
+log = logging.getLogger(__name__)
 
 OUTPUTS = Path("outputs")
 DEBUG = OUTPUTS / "debug"  # runs of debug=..., which no command looks in by itself
@@ -91,7 +92,7 @@ def folder_to_resume(resume: str | None, program: str = "train") -> Path | None:
 
 def read_command(folder: Path) -> str:
     """Returns the command that started a run: the first line of its saved config."""
-    return (folder / CONFIG).read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+    return read_text(folder / CONFIG, "run's settings").partition("\n")[0].strip().removeprefix("# ")
 
 
 def finished(folder: Path) -> bool:
@@ -110,7 +111,10 @@ def holds_run(folder: Path) -> bool:
 
 def result(folder: Path, steps: int) -> Path | None:
     """Returns the file that a run made if it has finished with at least `steps` steps; else None."""
-    if not finished(folder) or json.loads((folder / METRICS).read_text(encoding="utf-8")).get("steps", 0) < steps:
+    if not finished(folder):
+        return None
+    done = read_json(folder / METRICS, "run's metrics").get("steps", 0)
+    if not isinstance(done, int) or done < steps:
         return None
     return next((folder / name for name in (PRIOR, ENCODER, CODE_PRIOR) if (folder / name).is_file()), None)
 
@@ -121,12 +125,15 @@ def measured(folder: Path, metric: str) -> float:
     Raises:
         UserError: If the run has no such metric.
     """
-    metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    metrics = read_json(folder / METRICS, "run's metrics")
     if metric.startswith("val/") and not any(name.startswith("val/") for name in metrics):
         return math.nan
     if metric not in metrics:
         raise UserError(f"metric={metric}: this run measured {', '.join(metrics)}; choose one of these")
-    return float(metrics[metric])
+    value = metrics[metric]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{folder / METRICS}: {metric} is {str(value)[:40]!r}, not a number; choose another metric")
+    return float(value)
 
 
 def multirun_to_resume(resume: str | None, overrides: Iterable[str], program: str) -> Path | None:
@@ -155,8 +162,7 @@ def multirun_to_resume(resume: str | None, overrides: Iterable[str], program: st
     wanted = _without_resume(overrides)
     folders = []
     for path in OUTPUTS.glob(f"multirun/*/{MULTIRUN}"):
-        saved = yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]
-        if _without_resume(saved["overrides"]["task"]) == wanted and saved["job"]["name"] == program:
+        if _started_by(path) == (wanted, program):
             folders.append(path.parent)
     return max(folders, key=lambda folder: folder.name, default=None)
 
@@ -164,6 +170,17 @@ def multirun_to_resume(resume: str | None, overrides: Iterable[str], program: st
 def numbered(multirun: Path) -> list[Path]:
     """Returns the folders of the jobs of a multirun, in the order of their numbers."""
     return sorted((f for f in multirun.iterdir() if f.is_dir() and f.name.isdigit()), key=lambda f: int(f.name))
+
+
+def _started_by(multirun: Path) -> tuple[list[str], str] | None:
+    """Returns the overrides and the program that started a multirun; None, with a warning, if its record is damaged."""
+    try:
+        saved = read_yaml(multirun, "multirun's settings")["hydra"]
+        return _without_resume(map(str, saved["overrides"]["task"])), str(saved["job"]["name"])
+    except (UserError, KeyError, TypeError) as error:
+        reason = error if isinstance(error, UserError) else f"{multirun} is damaged: it does not say what started it"
+        log.warning("%s; this multirun is passed over", reason)
+        return None
 
 
 def _without_resume(overrides: Iterable[str]) -> list[str]:

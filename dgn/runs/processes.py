@@ -224,5 +224,5 @@ def _outcome(outcomes: list[dict[str, Any]], codes: list[int | None]) -> Any:
             raise RuntimeError(f"process {number} of {len(outcomes)} failed: {outcome[kind]}")
     if "made" not in outcomes[0] or any(codes):
         ended = ", ".join(f"{number}: {code}" for number, code in enumerate(codes))
-        raise RuntimeError(f"a process ended without a word (exit statuses {ended}); was it killed, or out of memory?")
+        raise RuntimeError(f"a process ended without a word (exit statuses {ended}); it was killed, or memory ran out")
     return outcomes[0]["made"]

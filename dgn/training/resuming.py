@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 
 from dgn.errors import UserError, first_line
+from dgn.networks.weights.paths import check_archive
 from dgn.runs.folders import CHECKPOINT, PREVIOUS
 from dgn.runs.programs import command, override, own_configs_flag
 
@@ -34,9 +35,13 @@ def check_checkpoint(folder: Path) -> None:
     if path.name == PREVIOUS.name:
         log.warning("%s is missing; resuming from %s", folder / CHECKPOINT, path)
     try:
+        check_archive(path)
         with zipfile.ZipFile(path) as archive:
             entry = archive.testzip()
-    except (zipfile.BadZipFile, OSError):
+    except UserError:
+        raise damaged(path, "it would become a hundred times as large") from None
+    # Damaged archives raise many exceptions: zlib's, of unknown methods, of encrypted entries, ...
+    except Exception:
         raise damaged(path, "it is truncated or not a checkpoint") from None
     if entry is not None:
         raise damaged(path, f"{entry} in it was changed")
@@ -50,7 +55,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch.load has no closed list of what a damaged file makes it raise
         raise damaged(path, first_line(error).split(". ")[0].rstrip(".")) from None
     keys = checkpoint if isinstance(checkpoint, Mapping) else {}
-    if not {"state_dict", "global_step"} <= set(keys):
+    if not {"state_dict", "global_step"} <= set(keys) or not isinstance(keys["state_dict"], Mapping):
         raise damaged(path, "it holds no training")
     return checkpoint
 

@@ -1,6 +1,5 @@
 """The comparison of priors: each is asked to show the same units from the same seeds, and the images are measured."""
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from dgn.errors import UserError
 from dgn.metrics.ranking import RankingMetrics
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
+from dgn.records import read_json
 from dgn.report.run_comparison import BETTER, Entry, count_by_status, write_comparison
 from dgn.runs.folders import METRICS
 from dgn.visualization.approaches import Approach
@@ -73,7 +73,7 @@ def compare_priors(
     """
     for entry in entries:
         if entry.status == "finished" and (entry.folder / METRICS).is_file():
-            entry.numbers |= _training_numbers(json.loads((entry.folder / METRICS).read_text(encoding="utf-8")))
+            entry.numbers |= _training_numbers(read_json(entry.folder / METRICS, "run's metrics"))
     with_prior = [entry for entry in entries if entry.prior is not None and entry.status == "finished"]
     task: Task | None = None
     for entry in with_prior:
@@ -130,7 +130,7 @@ def _training_numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     numbers = {key: value for key, value in metrics.items() if key.startswith("val/")}
     numbers["seconds"] = metrics.get("total_seconds", metrics.get("fit_seconds"))
     numbers["parameters"] = metrics.get("generator_parameters", metrics.get("parameters"))
-    return {key: value for key, value in numbers.items() if value is not None}
+    return {key: value for key, value in numbers.items() if isinstance(value, int | float)}
 
 
 def _leave_out(entry: Entry, error: UserError) -> None:

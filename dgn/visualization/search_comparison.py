@@ -1,6 +1,5 @@
 """The comparison of searches: galleries measured alike, and ranked by naturalness and recognition together."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,9 @@ from torch import Tensor
 
 from dgn.am.setting import resized
 from dgn.data.exact import read_exact
+from dgn.errors import UserError
 from dgn.metrics.ranking import RankingMetrics
+from dgn.records import read_json
 from dgn.report.run_comparison import BETTER, Entry, count_by_status, write_comparison
 from dgn.runs.folders import RESULTS
 
@@ -37,7 +38,7 @@ def compare_searches(
     yardstick: RankingMetrics | None = None
     titles: dict[Path, list[str]] = {}
     for entry in finished:
-        results = json.loads((entry.folder / RESULTS).read_text(encoding="utf-8"))
+        results = _read_results(entry.folder / RESULTS)
         yardstick = yardstick or make_yardstick(entry.folder, results["settings"])
         titles[entry.folder] = _measure(entry, results, yardstick)
     rank(finished)
@@ -63,6 +64,32 @@ def rank(entries: Sequence[Entry]) -> None:
                 value = entry.numbers[key]
                 ranks.append(1 + sum((v > value) if more else (v < value) for v in values))
         entry.numbers = {"rank": sum(ranks) / len(ranks) if ranks else 0.0, **entry.numbers}
+
+
+def _read_results(path: Path) -> dict[str, Any]:
+    """Reads the results of a gallery. Raises UserError if they are not as a gallery writes them."""
+    results = read_json(path, "gallery's results")
+    settings: Any = results.get("settings")
+    rows: Any = results.get("results")
+    try:
+        seconds = settings["search_seconds"]
+        right = isinstance(seconds, int | float) and isinstance(rows, list) and len(rows) > 0
+        right = right and all(
+            isinstance(row["image"], str)
+            and isinstance(row["label"], str | None)
+            and isinstance(row["objective"], str)
+            and isinstance(row["percentile"], int | float | None)
+            and isinstance(row["seed"], int)
+            for row in rows
+        )
+    except (KeyError, TypeError):
+        right = False
+    if not right:
+        raise UserError(f"{path} is damaged: its rows are not those of a gallery; make the gallery again")
+    for row in rows:
+        if not (path.parent / row["image"]).resolve().is_relative_to(path.parent.resolve()):
+            raise UserError(f"{path} is damaged: its image {row['image']!r} is not in the gallery's folder")
+    return results
 
 
 def _measure(entry: Entry, results: Mapping[str, Any], yardstick: RankingMetrics) -> list[str]:

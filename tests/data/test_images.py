@@ -265,3 +265,17 @@ def test_a_grid_places_images_row_by_row():
 def test_a_grid_of_one_image_is_padded_like_any_other():
     assert image_grid(torch.rand(1, 3, 4, 4), columns=5, padding=2).shape == (3, 8, 8)
     assert image_grid(torch.rand(5, 3, 4, 4), padding=0).shape == (3, 8, 12)
+
+
+@pytest.mark.parametrize(("kind", "marker"), [("JPEG", b"\xff\xc0"), ("GIF", None)])
+def test_a_header_that_states_billions_of_pixels_takes_no_memory(kind, marker, picture, tmp_path):
+    file = io.BytesIO()
+    picture.save(file, kind)
+    content = bytearray(file.getvalue())
+    at = 6 if marker is None else content.find(marker) + 5
+    content[at : at + 4] = b"\xff\xff\xff\xff"
+    (tmp_path / "huge").write_bytes(content)
+    with pytest.raises(UserError, match=r"cannot read image .*huge: it is damaged, or has more than 128 megapixels"):
+        read_image(tmp_path / "huge")
+    with pytest.raises(UserError, match="embedded null byte"):
+        read_image("a\0b.png")

@@ -200,3 +200,13 @@ def test_errors_in_the_command_are_one_line_and_status_2(tmp_path, capsys):
         main(["--root", str(tmp_path / "nowhere"), "--out", str(tmp_path / "a")])
     assert exit_.value.code == 2
     assert capsys.readouterr().err == f"no folder {tmp_path / 'nowhere'}; check the path\n"
+
+
+def test_a_label_that_is_no_class_is_refused(folder, tmp_path):
+    pack(folder, tmp_path / "p.safetensors")
+    content = bytearray((tmp_path / "p.safetensors").read_bytes())
+    at = 8 + int.from_bytes(content[:8], "little")
+    content[at : at + 8] = (2**40).to_bytes(8, "little")
+    (tmp_path / "p.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match="a label is none of its 2 classes"):
+        PackedImages(tmp_path / "p.safetensors", image_size=8)

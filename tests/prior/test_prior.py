@@ -173,3 +173,53 @@ def test_axes_that_do_not_fit_the_code_are_refused(prior, saved):
     rewrite(saved, lambda h: None, {"statistics.axes": torch.zeros(3, 31), "statistics.axes_std": torch.ones(3)})
     with pytest.raises(UserError, match="damaged"):
         Prior.load(saved)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda h: h["generator"].update(image_size=10**6),
+        lambda h: h["generator"].update(output_space=True),
+        lambda h: h["generator"].update(plan=h["generator"]["plan"] + ", resize 100000x100000"),
+        lambda h: h["generator"]["output_space"].update(mean=[10**60, 0, 0]),
+        lambda h: h.update(code_model={"count": 3, "width": 8, "blocks": 10**9}),
+    ],
+)
+def test_a_header_that_states_huge_sizes_takes_no_time_and_no_memory(saved, change):
+    rewrite(saved, change)
+    with pytest.raises(UserError, match=r"prior\.safetensors is damaged"):
+        Prior.load(saved)
+
+
+def test_an_encoder_described_as_far_larger_than_its_weights_is_not_built(saved):
+    rewrite(saved, lambda h: h["about"]["encoder"]["spec"].update(width=10**5))
+    with pytest.raises(UserError, match=r"damaged: it describes its encoder wrongly \(a network of \d+ weights"):
+        Prior.load(saved).encoder_net()
+
+
+def test_whole_numbers_in_place_of_weights_are_refused(saved):
+    name, tensor = next((n, t) for n, t in load_file(saved).items() if n.startswith("generator.") and t.ndim > 1)
+    rewrite(saved, lambda h: None, {name: tensor.int()})
+    with pytest.raises(UserError, match=r"is of torch\.int32"):
+        Prior.load(saved)
+
+
+def test_a_checkpoint_that_says_something_else_is_refused(prior, tmp_path):
+    path = tmp_path / "last.ckpt"
+    statistics = {name: value for name, value in vars(prior.statistics).items() if value is not None}
+    state = {f"generator.{name}": tensor for name, tensor in prior.generator.state_dict().items()}
+    inside = {"about": prior.about, "generator": prior.generator.spec(), "encoder_tensors": {}}
+    whole = {"state_dict": state, "prior": inside, "code_statistics": statistics}
+    torch.save(whole, path)
+    codes = prior.sample(2)
+    torch.testing.assert_close(Prior.from_checkpoint(path).decode(codes), prior.decode(codes))
+    for wrong in (
+        {"state_dict": state | {"generator.code_mean": torch.full((32,), torch.nan)}},
+        {"code_statistics": statistics | {"mean": torch.zeros(3)}},
+        {"prior": inside | {"generator": prior.generator.spec() | {"code_shape": [10**7]}}},
+        {"prior": inside | {"about": {}}},
+        {"prior": None},
+    ):
+        torch.save(whole | wrong, path)
+        with pytest.raises(UserError, match=r"last\.ckpt"):
+            Prior.from_checkpoint(path)

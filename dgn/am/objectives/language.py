@@ -68,6 +68,8 @@ def parse_units(units: str | Sequence[str | int], target: FeatureNet) -> list[Ob
         UserError: for a syntax error, an unknown layer or label, or a unit or position out of range. The message
             says where in the expression.
     """
+    if not isinstance(units, str) and not isinstance(units, Sequence):
+        raise UserError(f"units={units}: give expressions such as fc8:3, or a list of them")
     text = units if isinstance(units, str) else ",".join(map(str, units))
     objectives = _Parser(text, target).whole()
     if not objectives:
@@ -133,7 +135,10 @@ class _Parser(Arguments):
         }
 
     def whole(self) -> list[Objective]:
-        objectives = self._list()
+        try:
+            objectives = self._list()
+        except RecursionError:
+            self._fail("this is nested too deeply", self.at)
         if not self._ended():
             self._fail(f"{self.text[self.at]!r} is not expected here", self.at)
         return objectives

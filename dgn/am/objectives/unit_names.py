@@ -67,7 +67,7 @@ class UnitNames(Text):
             name = self._string()
             return [self._label(name, labels, layer, count, start)]
         boundary = r"(?=\s*(?:[-+*,)@]|$))"
-        if match := re.compile(rf"(\d+)(?:-(\d+)(?=\s*(?:[,)@]|$)))?{boundary}").match(self.text, start):
+        if match := re.compile(rf"(\d{{1,18}})(?:-(\d{{1,18}})(?=\s*(?:[,)@]|$)))?{boundary}").match(self.text, start):
             self.at = match.end()
             first, last = int(match[1]), int(match[2] or match[1])
             if first > last:
@@ -119,7 +119,7 @@ class UnitNames(Text):
             return "mean"
         if not place:
             return tuple(side // 2 for side in sides)
-        if not re.fullmatch(r"\d+(,\d+)*", place) or len(place.split(",")) != len(sides):
+        if not re.fullmatch(r"\d{1,18}(,\d{1,18})*", place) or len(place.split(",")) != len(sides):
             form = "@row,column" if len(sides) == 2 else "@token"
             self._fail(f"position {place!r} cannot be read; write {form} or @mean", start)
         position = tuple(int(n) for n in place.split(","))

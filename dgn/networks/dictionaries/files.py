@@ -4,6 +4,7 @@ Nothing in a file is executed: .pt is read by torch.load(weights_only=True), .np
 """
 
 import json
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dgn.errors import UserError
-from dgn.networks.weights.paths import weights_file
+from dgn.networks.weights.paths import check_archive, weights_file
 from dgn.networks.weights.state_dict import open_containers, read_checkpoint
 from dgn.networks.weights.text import listed, short
 
@@ -80,7 +81,7 @@ def read_dictionary(file: str) -> DictionaryFile:
 
 
 def _file_in(path: Path) -> Path:
-    if not path.exists():
+    if not os.path.exists(path):  # also for names that no file system takes
         raise UserError(f"no dictionary file {path}: check the path (working directory: {Path.cwd()})")
     if path.is_dir():
         there = [path / name for name in _IN_FOLDERS if (path / name).is_file()]
@@ -98,12 +99,15 @@ def _read_numpy(path: Path, start: bytes) -> DictionaryFile:
             array = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
             arrays = {"array": array}
         else:
+            check_archive(path)
             with zipfile.ZipFile(path) as archive:
                 size = sum(entry.file_size for entry in archive.infolist())
             if size > _LARGEST_ARCHIVE:
                 raise UserError(f"{path} holds {size / 2**30:.0f} GiB; an .npz of at most 16 GiB is read")
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
+                if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+                    raise ValueError("an entry is no array")
     except UserError:
         raise
     # Damaged files raise many exceptions: zlib's, the tokenizer's (numpy parses the header of .npy as Python), ...

@@ -1,5 +1,7 @@
 """Checks a weights file before it is parsed, for all readers."""
 
+import os
+import zipfile
 from pathlib import Path
 
 from dgn.errors import UserError
@@ -20,7 +22,7 @@ def weights_file(path: str | Path) -> Path:
         UserError: For other paths, and for common wrong files (a web page, a git-lfs pointer, HDF5).
     """
     path = Path(path).expanduser()
-    if not path.exists():
+    if not os.path.exists(path):  # also for names that no file system takes, for which Path.exists() raises
         raise UserError(f"no weights file {path}: check the path (working directory: {Path.cwd()})")
     if not path.is_file():
         raise UserError(f"{path} is not a file: give the weights file in it")
@@ -35,3 +37,27 @@ def weights_file(path: str | Path) -> Path:
         if start.lstrip().startswith(magic):
             raise UserError(f"{path} is {description}")
     return path
+
+
+def check_archive(path: Path) -> None:
+    """Checks what a zip archive says of its contents, before memory is taken for them. Other files pass.
+
+    Raises:
+        UserError: If they would be over a hundred times as large as the file, as no numbers are.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            return
+        with zipfile.ZipFile(path) as archive:
+            stated = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # the reader reports it
+    if stated > max(_ANY_ARCHIVE, 100 * path.stat().st_size):
+        raise UserError(
+            f"{path} is damaged or hostile: {path.stat().st_size / 2**20:.1f} MiB that would become "
+            f"{stated / 2**30:.1f} GiB; fetch or save it again"
+        )
+
+
+_ANY_ARCHIVE = 2**28
+"""Bytes to which any archive may grow."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dgn.errors import UserError
 from dgn.networks.weights.load import load_state_dict, without_wrappers
-from dgn.networks.weights.paths import weights_file
+from dgn.networks.weights.paths import check_archive, weights_file
 from dgn.networks.weights.text import listed, short
 
 __all__ = ["CONTAINERS", "load_state_dict", "read_state_dict"]
@@ -73,6 +73,7 @@ def read_checkpoint(path: Path, offset: int = 0) -> object:
             f"{path} is not a weights file of a supported format: give a PyTorch state dict "
             "(.pt, .pth, .th, .ckpt, .bin) or .safetensors"
         )
+    check_archive(path)
     # Many training scripts save their 'args', a Namespace. Creating one only sets attributes and executes nothing.
     with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of TorchScript before it refuses it

@@ -1,6 +1,7 @@
 import argparse
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -301,3 +302,14 @@ def test_half_precision_takes_on_the_modules_precision_and_integers_are_refused(
     assert torch.equal(net.fc.weight, weights()["fc.weight"].half().float())
     quantized = weights() | {"fc.weight": torch.ones(5, 2, dtype=torch.int8)}
     assert "fc.weight int8 (5, 2)" in refusal(load_state_dict, net, quantized, source="x")
+
+
+def test_an_archive_that_would_become_gigabytes_takes_no_memory(tmp_path: Path):
+    path = tmp_path / "net.pt"
+    torch.save({"weight": torch.zeros(100 * 2**20)}, tmp_path / "large.pt")
+    with zipfile.ZipFile(tmp_path / "large.pt") as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in source.namelist():
+            packed.writestr(name, source.read(name))
+    message = refusal(read_state_dict, path)
+    assert "damaged or hostile" in message
+    assert "would become 0.4 GiB" in message

@@ -1,0 +1,1 @@
+"""Damaged inputs of every kind that the programs read (`benchmarks/damage.py`)."""
