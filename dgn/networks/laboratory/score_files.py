@@ -1,6 +1,9 @@
 """Files of scores, as experiments write them: .csv, .npy, .h5 and .mat."""
 
 import csv
+import io
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -103,13 +106,31 @@ def _read_h5(path: Path, _: Sequence[str]) -> Scores:
 
 
 def _read_mat(path: Path, files: Sequence[str]) -> Scores:
-    from scipy.io import loadmat
+    # In a process of its own: scipy's reader crashes on some damaged files, and an experiment must not end with it.
+    done = subprocess.run([sys.executable, "-c", _LOAD_MAT, str(path)], capture_output=True, timeout=120)
+    if done.returncode == _IS_HDF5:
+        return _read_h5(path, files).T  # MATLAB's format since 7.3 is HDF5, with the axes in reverse
+    if done.returncode:
+        raise ValueError("it is damaged or no .mat file")
+    with np.load(io.BytesIO(done.stdout), allow_pickle=False) as stored:
+        return _numbers(_only(dict(stored), path), path)
 
-    try:
-        arrays = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
-    except NotImplementedError:  # MATLAB's format since 7.3 is HDF5, with the axes in reverse
-        return _read_h5(path, files).T
-    return _numbers(_only(arrays, path), path)
+
+_IS_HDF5 = 3
+_LOAD_MAT = f"""
+import io, sys
+import numpy as np
+from scipy.io import loadmat
+try:
+    arrays = loadmat(sys.argv[1])
+except NotImplementedError:
+    sys.exit({_IS_HDF5})
+arrays = {{name: np.asarray(value) for name, value in arrays.items() if not name.startswith("__")}}
+plain = {{name: v if v.dtype.kind in "fiub" else np.array(str(v.dtype)) for name, v in arrays.items()}}
+file = io.BytesIO()
+np.savez(file, **plain)
+sys.stdout.buffer.write(file.getvalue())
+"""
 
 
 def _only(arrays: dict[str, Any], path: Path) -> Any:
