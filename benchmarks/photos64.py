@@ -18,6 +18,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,8 +42,10 @@ LITE = str(Path(__file__).with_name("efficientnet_lite.py"))
 
 def networks(squeezenet: Path) -> dict[str, FeatureNet]:
     """Returns the target and the judges by their names."""
-    kept = dict(mean=(127.0,) * 3, std=(128.0,) * 3, value_range=255.0, labels=list(class_names()))
-    blue = dict(mean=(104.0, 117.0, 123.0), std=(1.0,) * 3, value_range=255.0, channel_order="BGR", fit="resize")
+    kept: dict[str, Any] = dict(mean=(127.0,) * 3, std=(128.0,) * 3, value_range=255.0, labels=list(class_names()))
+    blue: dict[str, Any] = dict(
+        mean=(104.0, 117.0, 123.0), std=(1.0,) * 3, value_range=255.0, channel_order="BGR", fit="resize"
+    )
     return {
         "lite0": custom(f"{LITE}:lite0", input_size=128, **kept),
         "lite2": custom(f"{LITE}:lite2", input_size=260, **kept),
@@ -142,9 +145,9 @@ def main() -> None:
         save_png(make_grid(preferred.images[first], 6, 2, pad_value=1.0), options.out / f"{options.target}_{name}.png")
 
 
-def settings(given: Sequence[str], name: str) -> dict:
+def settings(given: Sequence[str], name: str) -> dict[str, Any]:
     """Returns the nested settings of a method, written METHOD:KEY.KEY=NUMBER."""
-    nested: dict = {}
+    nested: dict[str, Any] = {}
     for text in given:
         method, _, rest = text.partition(":")
         path, _, value = rest.partition("=")

@@ -40,7 +40,7 @@ class OwnLayers(Precision):
     float32, like every use of the prior.
     """
 
-    precision: Name = FULL  # type: ignore[assignment]  # Lightning's names, and ours
+    precision: Any = FULL  # a `Name`; Lightning types its own names, without ours
 
     def __init__(self, name: Name | None) -> None:
         """Makes the plugin. `name`: the precision; None: float32 until `MeasuredPrecision` sets it."""
