@@ -39,8 +39,8 @@ Made by `{command}` from the evidence of each study; do not edit it by hand.
 Every verdict follows from statements, each a quantity that is above 0 if it is true. A statement holds if the 95%
 interval of its mean over seeds is above 0, fails if it is below, and is unclear otherwise. The claim holds if all
 statements hold, holds in part if some do, and does not hold if none does. The rule of each study stands in its file
-under `dgn/studies`. Nothing was tuned until a claim held. The networks here are small and their trainings short, so a
-claim that does not hold here may hold for the paper's. The time of a study is that of its seeds on a shared machine,
+under `dgn/studies`. The networks here are small and their trainings short, so a claim that does not hold here may hold
+for the paper's. The time of a study is that of its seeds on a shared machine,
 where other jobs ran, including what it trained first; networks that were trained before are used again. Its section
 says what was trained and how long that took.
 
