@@ -6,7 +6,13 @@
   let waiting = false;
   let stream = null;
 
-  window.dgnReady = () => (waiting = false);
+  let next = () => {};
+
+  // The page is shown; the camera's next picture may come.
+  window.dgnReady = () => {
+    waiting = false;
+    next();
+  };
   window.dgnChosen = (name) => {
     for (const tile of document.querySelectorAll("[data-name]")) tile.setAttribute("aria-pressed", String(tile.dataset.name === name));
   };
@@ -58,10 +64,8 @@
     button.setAttribute("aria-pressed", "true");
     video.srcObject = stream;
     await video.play();
-    const next = () => {
-      if (!stream) return;
-      if (!waiting && video.videoWidth) send(video, video.videoWidth, video.videoHeight, "camera", true);
-      setTimeout(next, 60);
+    next = () => {
+      if (stream && !waiting && video.videoWidth) send(video, video.videoWidth, video.videoHeight, "camera", true);
     };
     next();
   }
