@@ -13,7 +13,6 @@ from typing import Any
 
 from torch import nn
 
-from dgn.data.size import sides
 from dgn.errors import UserError
 from dgn.networks.assemble import arguments, assemble
 from dgn.networks.featurenet import FeatureNet
@@ -40,7 +39,8 @@ def custom(model: str | None = None, args: Mapping[str, Any] | None = None, **se
     """
     given = NetworkSettings.from_keywords("custom", ("model", "args"), settings)
     if given.input_size is None and given.data_size is not None:
-        given = replace(given, input_size=sides(given.data_size))
+        size = given.data_size  # one number where it can be: it is what a user would write
+        given = replace(given, input_size=size if isinstance(size, int) else list(size))
     if not model:
         raise UserError("which network? give model=package.module:callable or model=path/to/file.py:callable")
     args = arguments(args)
