@@ -69,7 +69,7 @@ def folder_to_resume(resume: str | None, program: str = "train") -> Path | None:
 
     Args:
         resume: The value of `resume=`.
-        program: The program whose runs are resumed: train or visualize.
+        program: The program whose runs are resumed: train, visualize or study.
 
     Raises:
         UserError: If the folder does not hold a run of the program.
@@ -82,12 +82,19 @@ def folder_to_resume(resume: str | None, program: str = "train") -> Path | None:
     folder = Path(resume)
     if not (folder / CONFIG).is_file():
         raise UserError(f"resume={resume}: no run to resume there ({CONFIG} is missing); give a run's folder, or auto")
-    of_visualize = any((folder / name).is_file() for name in (STARTED, RESULTS, PAGE))
-    if of_visualize != (program == "visualize"):
-        other = "visualize" if of_visualize else "train"
+    other = _program(folder)
+    if other != program:
         resuming = command(other, override("resume", resume))
         raise UserError(f"resume={resume}: a run of {other}; resume it with `{resuming}`")
     return folder
+
+
+def _program(folder: Path) -> str:
+    """Returns the program that made a run, from its command, or else from its files."""
+    started_by = [Path(word).stem.removeprefix("dgn-") for word in read_command(folder).split()[:2]]
+    if any((folder / name).is_file() for name in (STARTED, RESULTS, PAGE)):
+        return "study" if "study" in started_by else "visualize"
+    return next((program for program in ("visualize", "study") if program in started_by), "train")
 
 
 def read_command(folder: Path) -> str:
