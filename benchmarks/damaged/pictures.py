@@ -14,7 +14,8 @@ from PIL import Image
 from damaged.case import Case, kind
 from damaged.mutations import BYTES, of_safetensors, of_text
 from dgn.data.images import read_image
-from dgn.data.packed import PackedImages, _header
+from dgn.data.packed import PackedImages
+from dgn.data.packed_file import _header
 from dgn.networks.laboratory.score_files import read_scores
 from dgn.networks.network_settings import NetworkSettings
 

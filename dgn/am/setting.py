@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dgn.am.objectives.algebra import Objective
 from dgn.am.starts import Starts
+from dgn.data.channels import in_words
 from dgn.data.images import as_images
 from dgn.devices import moved
 from dgn.errors import UserError
@@ -74,6 +75,20 @@ class Setting:
         if self.prior is not None:
             return self.prior.image_shape[0]
         return self.target.input_space.image_channels
+
+    def checked(self, images: Tensor) -> Tensor:
+        """Returns images (N, C, h, w) in image space from any common form, as starts of pixel methods.
+
+        Raises:
+            UserError: If they have other channels than the images of the search, and are not grey.
+        """
+        images = as_images(images)
+        if images.shape[1] not in (1, self.channels):
+            raise UserError(
+                f"images of {in_words(images.shape[1])} are no start of a search in images of "
+                f"{in_words(self.channels)}; give images of the same channels, or of one"
+            )
+        return images
 
     def codes(self) -> Prior:
         """Returns the prior. Raises UserError if there is none."""

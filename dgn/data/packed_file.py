@@ -94,7 +94,7 @@ def map_file(path: Path) -> tuple[Tensor, np.ndarray, tuple[str, ...]]:
         raise UserError(f"{path} is damaged: {size} bytes where {whole} were written; pack it again")
     # "c" (copy on write): torch requires writable memory; the file is not changed.
     labels = np.memmap(path, "<i8", "c", 8 + length, (count,))
-    if labels.min() < 0 or labels.max() >= max(1, len(classes)):
+    if labels.min() < -1 or (classes and labels.max() >= len(classes)):
         raise UserError(f"{path} is damaged: a label is none of its {len(classes)} classes; pack it again")
     images = np.memmap(path, np.uint8, "c", 8 + length + labels.nbytes, (count, *shape))
     return torch.from_numpy(images), labels, classes

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from dgn.am.objectives.algebra import Objective
 from dgn.am.setting import Setting, resized
-from dgn.data.images import as_images
 from dgn.errors import UserError
 
 IMAGENET_COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
@@ -67,7 +66,7 @@ class Fourier:
 
     def encode(self, images: Tensor) -> Tensor:
         # A sigmoid never reaches 0 or 1; closer to them than this, its gradient is too small for ascent to return.
-        logits = resized(as_images(images).float(), self.size).clamp(0.01, 0.99).logit()
+        logits = resized(self.setting.checked(images).float(), self.size).clamp(0.01, 0.99).logit()
         plane = torch.einsum("kc,nchw->nkhw", torch.linalg.inv(self.basis), logits)
         return torch.view_as_real(torch.fft.rfft2(plane) / self.gain)
 
@@ -114,7 +113,7 @@ class Phase:
         return (self.mean[:, None, None] + torch.einsum("ck,nkhw->nchw", self.basis, plane)).clamp(0, 1)
 
     def encode(self, images: Tensor) -> Tensor:
-        return torch.fft.rfft2(self._plane(resized(as_images(images).float(), self.size))).angle()
+        return torch.fft.rfft2(self._plane(resized(self.setting.checked(images).float(), self.size))).angle()
 
     def _plane(self, images: Tensor) -> Tensor:
         return torch.einsum("kc,nchw->nkhw", self.inverse, images - self.mean[:, None, None])

@@ -9,7 +9,6 @@ from torch import Tensor
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.evaluation import objective_values
 from dgn.am.setting import Setting
-from dgn.data.images import as_images
 from dgn.errors import UserError
 
 
@@ -70,7 +69,7 @@ class Pixels:
         return (self.zero + parameters).clamp(0, 1)
 
     def encode(self, images: Tensor) -> Tensor:
-        images = as_images(images)
+        images = self.setting.checked(images)
         if tuple(images.shape[-2:]) != self.size:
             images = F.interpolate(images, self.size, mode="bicubic", align_corners=False).clamp(0, 1)
         return images - self.zero
