@@ -22,6 +22,8 @@ NAMES = (
     "trunk",
     "image_column",
     "label_column",
+    "connected",
+    "convolutional",
 )
 """Last parts of keys whose values are names (of layers, labels, columns) or lists of them, and never numbers."""
 TOP_NAMES = ("nearest",)

@@ -38,7 +38,7 @@ def keys_of_names():
                 continue
             key, value, comment = entry.groups()
             number = isinstance(yaml.safe_load(value), bool | int | float)
-            if "layer" in key or key in ("labels", "nearest") or (OF_A_NAME.match(comment) and not number):
+            if not number and ("layer" in key or key in ("labels", "nearest") or OF_A_NAME.match(comment)):
                 found |= {f"{part}.{key}" for part in role} if role else {key}
     return sorted(found)
 
