@@ -64,11 +64,7 @@ def _in_parts(
     if len(seeds) <= size:
         return search(objectives, seeds)
     parts = [search(objectives[i : i + size], seeds[i : i + size]) for i in range(0, len(seeds), size)]
-    different: list[Objective] = []
-    for objective in objectives:
-        if objective not in different:
-            different.append(objective)
-    return replace(joined(parts, different), objectives=list(objectives), seeds=list(seeds))
+    return replace(joined(parts, list(dict.fromkeys(objectives))), objectives=list(objectives), seeds=list(seeds))
 
 
 def _no_memory(error: BaseException) -> bool:

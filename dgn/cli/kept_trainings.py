@@ -24,6 +24,7 @@ from dgn.files import cache_dir
 from dgn.metrics.network_check import check_network
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
+from dgn.records import read_json
 from dgn.runs.folders import METRICS, result
 from dgn.runs.ranks import alone
 from dgn.studies.lab import Trained
@@ -110,7 +111,7 @@ class KeptTrainings:
         for step in snapshots:
             net = self._load(encoder, snapshot(path.parent, step), images)
             kept[step] = (net, _accuracy(net, images))
-        metrics = json.loads((path.parent / METRICS).read_text(encoding="utf-8"))
+        metrics = read_json(path.parent / METRICS, "run's metrics")
         return Trained(self._load(encoder, path, images), str(path), metrics, kept)
 
     def pretrained(self, settings: Sequence[str]) -> FeatureNet:
@@ -163,7 +164,7 @@ class KeptTrainings:
                 except Interrupted as error:
                     message = "stopped during a training, which goes on when the same study is started again"
                     raise Interrupted(error.signal, message) from None
-        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        metrics = read_json(folder / METRICS, "run's metrics")
         what = f"prior of {values['encoder'].get('layer')}" if kind == "prior" else "classifier"
         kinds = [str(values["data"][key]) for key in ("modification", "part") if key in values["data"]]
         of = f" ({', '.join(kinds)} of {str(values['data']['_target_']).rpartition('.')[2]})" if kinds else ""

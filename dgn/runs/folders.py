@@ -92,9 +92,8 @@ def folder_to_resume(resume: str | None, program: str = "train") -> Path | None:
 def _program(folder: Path) -> str:
     """Returns the program that made a run, from its command, or else from its files."""
     started_by = [Path(word).stem.removeprefix("dgn-") for word in read_command(folder).split()[:2]]
-    if any((folder / name).is_file() for name in (STARTED, RESULTS, PAGE)):
-        return "study" if "study" in started_by else "visualize"
-    return next((program for program in ("visualize", "study") if program in started_by), "train")
+    from_files = "visualize" if any((folder / name).is_file() for name in (STARTED, RESULTS, PAGE)) else "train"
+    return next((program for program in ("train", "visualize", "study") if program in started_by), from_files)
 
 
 def read_command(folder: Path) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from dgn.files import write_whole, written_aside
+from dgn.records import read_json
 from dgn.report.animation import save_animation
 from dgn.report.comparison_figure import comparison_figure
 from dgn.studies.base import Figure, Measurement, Numbers, Study
@@ -71,7 +72,7 @@ class Evidence:
 def read_evidence(folder: Path) -> Evidence | None:
     """Returns what a study's folder holds; None if the study has not finished there."""
     path = folder / EVIDENCE
-    return Evidence(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    return Evidence(**read_json(path, "study's evidence")) if path.is_file() else None
 
 
 def run_study(
@@ -100,7 +101,7 @@ def run_study(
     lab: Lab | None = None
     for i, seed in enumerate(seeds):
         path = folder / _KEPT / f"seed-{seed}.json"
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        kept = read_json(path, "seed's numbers") if path.is_file() else {}
         if kept.get("key") != key:
             began = time.perf_counter()
             if lab is None:

@@ -83,12 +83,10 @@ def find_unit_facets(
         chosen.items(), len(chosen), "Clustering each unit's real images, for facets", "fewer with reference_images=N"
     )
     for objective, indices in clustered:
-        images = (
-            torch.stack([pool[index] for index in indices])
-            if indices
-            else torch.empty(0, reference.image_shape[0], 1, 1)
-        )
-        codes = codes_in(target, images, layer) if indices else torch.empty(0, 1)
+        images, codes = torch.empty(0, reference.image_shape[0], 1, 1), torch.empty(0, 1)
+        if indices:
+            images = torch.stack([pool[index] for index in indices])
+            codes = codes_in(target, images, layer)
         try:
             unit_facets[objective] = UnitFacets(indices, images, find_facets(codes, settings.count, settings.seed))
         except UserError as error:
