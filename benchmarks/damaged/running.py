@@ -142,10 +142,11 @@ def _work(connection: Connection, inputs: Sequence[tuple[str, int]], seed: int, 
 
 
 class quiet:
-    """No log lines, no warnings and no network."""
+    """No log lines, no warnings and no network; the root logger is as it was afterwards."""
 
     def __enter__(self) -> None:
         logging.disable(logging.CRITICAL)
+        self.logs = (logging.root.handlers[:], logging.root.level)
         self.parts = [mock.patch(name, side_effect=OSError("no network")) for name in _SOCKETS]
         self.caught = warnings.catch_warnings()
         self.caught.__enter__()
@@ -155,6 +156,9 @@ class quiet:
 
     def __exit__(self, *error: object) -> None:
         logging.disable(logging.NOTSET)
+        # Hydra gives each job a log file, in a folder that is removed with its input.
+        logging.root.handlers[:], level = self.logs
+        logging.root.setLevel(level)
         self.caught.__exit__(*error)
         for part in self.parts:
             part.stop()
