@@ -146,7 +146,7 @@ def _image(inputs: _Inputs) -> tuple[Path, LoggedView]:
 
 def _approach(inputs: _Inputs) -> Approach | None:
     """Returns how preferred images of channels are searched; None without a prior, unless the method needs none."""
-    method = read_methods(inputs.config, inputs.overrides)[0]
+    method = read_methods(inputs.config, inputs.overrides, inputs.priors)[0]
     if method.searches_codes and not inputs.priors:
         return None
     return make_approaches([method], inputs.priors[:1], "noise", None)[0]

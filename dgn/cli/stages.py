@@ -1,6 +1,7 @@
 """From a method's config to a `Method`: the four choices of each stage, made for a setting."""
 
 import itertools
+import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
@@ -14,16 +15,23 @@ from dgn.am.objectives.surrogates import below_rectifier
 from dgn.am.setting import Setting
 from dgn.cli.config import compose, plain
 from dgn.errors import UserError
+from dgn.prior import Prior
+from dgn.prior.code_model import fitting_command
 
 _CHOICES = ("objective", "parametrization", "regularizers", "update")
 
 
-def read_methods(config: Mapping[str, Any], overrides: Sequence[str]) -> list[Method]:
+log = logging.getLogger(__name__)
+
+
+def read_methods(config: Mapping[str, Any], overrides: Sequence[str], priors: Sequence[Prior] = ()) -> list[Method]:
     """The methods of a config: `method`, and what `methods` names beside it, as if each had been chosen alone.
 
     Args:
         config: of visualize or compare.
         overrides: of the command line; they apply to every method.
+        priors: those that are searched. If one has no code model, a method that needs one is replaced by the method
+            that its file names (`without_code_model`), for all priors, so that they can be compared.
 
     Raises:
         UserError: If a method is named twice, or for steps below 1.
@@ -31,13 +39,33 @@ def read_methods(config: Mapping[str, Any], overrides: Sequence[str]) -> list[Me
     others = [o for o in overrides if o.split("=")[0].lstrip("+") not in ("method", "methods")]
     settings = [config["method"]]
     for name in config.get("methods") or []:
-        settings.append(plain(compose("visualize", [*others, f"method={name}"]))["method"])
-    methods = [read_method(method, config["steps"], overrides) for method in settings]
+        settings.append(_named(name, others))
+    settings = [_usable(method, settings, priors, others) for method in settings]
+    methods = [read_method(method, config["steps"], overrides) for method in settings if method is not None]
     names = [method.name for method in methods]
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"method=[{','.join(names)}] has {name} twice; name each method once")
     return methods
+
+
+def _named(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The settings of the method of that name, with the overrides."""
+    return plain(compose("visualize", [*overrides, f"method={name}"]))["method"]
+
+
+def _usable(
+    method: Mapping[str, Any], asked: Sequence[Mapping[str, Any]], priors: Sequence[Prior], overrides: Sequence[str]
+) -> Mapping[str, Any] | None:
+    """A method, or the one in its place if a prior has no code model; None if that one is asked for anyway."""
+    other = method.get("without_code_model")
+    lacking = next((prior.source for prior in priors if prior.code_model is None), None)
+    own_keys = any(o.lstrip("+~").startswith("method.") for o in overrides)  # they say that this method is meant
+    if other is None or lacking is None or own_keys:
+        return method
+    reason = f"{lacking} has no code model; fit one with `{fitting_command(lacking)}`"
+    log.info("method=%s is used instead of %s: %s", other, method["name"], reason)
+    return None if other in [settings["name"] for settings in asked] else _named(other, overrides)
 
 
 def read_method(settings: Mapping[str, Any], steps: int | None = None, overrides: Sequence[str] = ()) -> Method:

@@ -194,7 +194,7 @@ def _load_inputs(
     target = load_target(config["target"], priors, device, data)
     target = with_named_targets(target, config.get("targets") or {}, priors, data)
     objectives = parse_units(read_units(config["units"], target), target)
-    methods = read_methods(config, overrides)
+    methods = read_methods(config, overrides, priors)
     layers = [layer for objective in objectives for layer in objective.layers]
     check(target, "target", layers, gradient=any(method.gradient for method in methods))
     reference = _reference(target, data, asked)

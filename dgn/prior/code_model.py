@@ -16,6 +16,7 @@ from dgn.networks.precision import full_precision
 from dgn.prior.clamping import clamp
 from dgn.prior.code_network import CodeNetwork
 from dgn.prior.principal import PrincipalAxes
+from dgn.runs.programs import command, override
 
 STEPS = 60
 """The number of reverse steps from noise to a code."""
@@ -138,6 +139,11 @@ def to_codes(coordinates: Tensor, axes: PrincipalAxes, rectified: bool) -> Tenso
 def to_coordinates(codes: Tensor, axes: PrincipalAxes) -> Tensor:
     """Maps codes (N, *code_shape) to the coordinates (N, k) of the code model."""
     return axes.project(codes) * axes.std
+
+
+def fitting_command(prior: str) -> str:
+    """Returns the command that fits a code model to the prior of that file."""
+    return command("train", "task=code_prior", "kind=diffusion", override("prior", prior))
 
 
 def read_code_model(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> CodeModel | None:

@@ -9,7 +9,7 @@ from dgn.data.display import as_rgb
 from dgn.data.images import save_png
 from dgn.errors import UserError
 from dgn.prior import Prior
-from dgn.runs.programs import command, override
+from dgn.prior.code_model import fitting_command
 
 SHEET = "samples.png"
 
@@ -17,8 +17,8 @@ SHEET = "samples.png"
 def check_draws(prior: Prior) -> None:
     """Raises UserError if a prior has neither a code model nor noise to draw from."""
     if prior.code_model is None and prior.noise is None:
-        refit = command("train", "task=code_prior", "kind=diffusion", override("prior", prior.source))
-        raise UserError(f"{prior.source} has no code model to draw from; fit one with `{refit}`")
+        fit = fitting_command(prior.source)
+        raise UserError(f"{prior.source} has no code model to draw from; fit one with `{fit}`")
 
 
 @torch.no_grad()

@@ -21,7 +21,8 @@ def scored(user, *arguments: str):
 
 def test_a_search_from_real_images_stands_beside_its_start(trained):
     user, _, _ = trained
-    folder, scores, rows = scored(user, "judge=none", *OTHER, "start=real", "units=fc8:0-3", "seeds=2")
+    asked = ["method=dgn_am_short", "judge=none", *OTHER, "start=real", "units=fc8:0-3", "seeds=2"]
+    folder, scores, rows = scored(user, *asked)
     assert [(row["method"], row["start"]) for row in scores] == [
         ("dgn_am_short", "real"),
         ("dgn_am_short: start, not searched", "real"),

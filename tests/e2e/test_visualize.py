@@ -84,14 +84,32 @@ def test_a_search_can_start_from_a_real_image_or_a_sample(trained, tmp_path):
     assert len(set(starts.values())) == 3
 
 
-def test_the_default_starts_near_real_images_and_what_the_command_says_of_the_method_stays(trained):
+def test_the_default_is_guided_from_noise_and_needs_no_real_image(trained):
     user, _, _ = trained
-    folder, _ = visualized(user, "units=fc8:3", "seeds=1", "steps=null", "method.update.first=3")
+    folder, rows = visualized(user, "units=fc8:3", "seeds=1", "steps=null", "reference_images=0")
+    settings = json.loads((folder / "results.json").read_text())["settings"]
+    assert (settings["start"], settings["steps"]) == ("noise", 60)
+    assert settings["methods"][0]["name"] == rows[0]["method"] == "guided"
+
+
+def test_a_prior_without_a_code_model_is_searched_by_another_method_which_is_said(trained, tmp_path):
+    user, path, _ = trained
+    prior = Prior.load(user.folder / path)
+    prior.code_model = None
+    prior.save(tmp_path / "without.safetensors")
+    out, _ = user.run("visualize.py", *QUICK, f"prior={tmp_path / 'without.safetensors'}", "units=fc8:3", "seeds=1")
+    assert "method=dgn_am_short is used instead of guided" in out
+    assert "task=code_prior kind=diffusion" in out
+
+
+def test_dgn_am_short_starts_near_real_images_and_what_the_command_says_of_the_method_stays(trained):
+    user, _, _ = trained
+    short = "method=dgn_am_short"
+    folder, _ = visualized(user, short, "units=fc8:3", "seeds=1", "steps=null", "method.update.first=3")
     settings = json.loads((folder / "results.json").read_text())["settings"]
     assert (settings["start"], settings["steps"]) == ("real", 10)
     assert settings["methods"][0]["update"]["first"] == 3
-    assert settings["methods"][0]["name"] == "dgn_am_short"
-    folder, _ = visualized(user, "units=fc8:3", "seeds=1", "reference_images=0")
+    folder, _ = visualized(user, short, "units=fc8:3", "seeds=1", "reference_images=0")
     assert json.loads((folder / "results.json").read_text())["settings"]["start"] == "noise"
     _, err = user.run("visualize.py", *QUICK, "start=real", "reference_images=0", status=2)
     assert "start=real needs real images" in err
@@ -105,7 +123,7 @@ def test_classes_without_a_real_image_start_from_noise_and_the_table_says_so(tra
         Image.linear_gradient("L").rotate(20 * i).resize((64, 64)).convert("RGB").save(path)
     given = ["data=image_folder", f"data.root={path.parent.parent}", "data.num_workers=0", "data.image_size=64"]
     given += [f"data.val_root={path.parent.parent}", "units=fc8:house,fc8:fish,fc8:tree", "seeds=2", "steps=null"]
-    out, _ = user.run("visualize.py", *QUICK, *given)
+    out, _ = user.run("visualize.py", *QUICK, "method=dgn_am_short", *given)
     assert "No real image of 1 classes (fish): searches for them start from noise" in out
     folder = (user.folder / out.strip().splitlines()[-1]).parent
     rows = list(csv.DictReader((folder / "results.csv").open()))
