@@ -4,6 +4,8 @@
     python benchmarks/recipes.py paper_short short --seconds 300 -- data=image_folder data.root=DIR ...
     python benchmarks/recipes.py --ablation --steps 1350
 
+Overrides after -- are those of every training, also of networks of one's own (encoder=custom encoder.model=...).
+
 Each recipe is trained by train.py with `recipe=NAME` (or with the overrides of a quoted NAME, "short code_noise=0"),
 for as many steps as fit into the time: the cost of a step is measured first, as processor time divided by the number
 of threads, so that other programs of the machine do not count. Columns:
@@ -138,12 +140,16 @@ def lattice(made: torch.Tensor, real: torch.Tensor) -> float:
     return max(peaks)
 
 
-def measure(path: Path, judge_overrides: list[str], images: int, units: int | None) -> dict[str, float]:
-    """Returns the columns of the table for a prior."""
+def measure(
+    path: Path, judge_overrides: list[str], images: int, units: int | None, overrides: list[str]
+) -> dict[str, float]:
+    """Returns the columns of the table for a prior that was trained with the overrides."""
     prior = Prior.load(path)
     config = {key: value for key, value in prior.about["data"].items() if key != "classes"}
     data = instantiate(config)
     judge = network(plain(compose("visualize", judge_overrides).judge), data)
+    # A network of one's own is not in the prior's file.
+    prior.offer(network(plain(compose("train", overrides).encoder), data))
     batches = list(data.real_images(images, "val"))
     real, labels = torch.cat([batch for batch, _ in batches]), torch.cat([label for _, label in batches])
     made = reconstruct(prior, real)
@@ -216,7 +222,7 @@ def main() -> None:
             began = time.perf_counter()
             seconds = train(name, seed, steps, run, overrides)
             print(f"{name}, seed {seed}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
-            result = measure(run / "prior.safetensors", options.judge, options.images, options.units)
+            result = measure(run / "prior.safetensors", options.judge, options.images, options.units, overrides)
             results.append(result | {"steps": steps, "seconds": seconds})
             (run / "recipes.json").write_text(json.dumps(results[-1], indent=2))
         print(row(name, results), flush=True)
