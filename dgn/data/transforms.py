@@ -9,7 +9,6 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
 from dgn.data.size import ImageSize, scaled, sides
 from dgn.errors import UserError
@@ -159,7 +158,10 @@ def _scaled_with_border(image: Tensor, transform: Transform) -> Tensor:
         longest = _LONGEST * min(image.shape[-2:])
         image = _middle(image, longest, longest)
     height, width = scaled_sides(image.shape[-2], image.shape[-1], transform)
-    image = functional.resize(image, [height, width], antialias=True)
+    if (height, width) != image.shape[-2:]:
+        from torchvision.transforms.v2.functional import resize  # here, as importing torchvision takes seconds
+
+        image = resize(image, [height, width], antialias=True)
     for axis, wanted in ((-2, transform.extent[0]), (-1, transform.extent[1])):
         if image.shape[axis] < wanted:
             image = image.index_select(axis, _reflected(image.shape[axis], wanted))
