@@ -26,6 +26,7 @@ from dgn.cli.config import compose, plain
 from dgn.cli.trainer_devices import device
 from dgn.training import inversion
 from dgn.training.inversion import Inversion
+from dgn.training.trainer_data import TrainerData
 
 LIMIT = 1.03
 PART = 25  # consecutive steps of each before they alternate
@@ -66,9 +67,8 @@ class Bare:
         self.optimizer, self.schedule = made["optimizer"], made["lr_scheduler"]
         self.module, self.data, self.done = module, data, 0
         self.device = device(plain(config.trainer))
-        data.trainer = mock.Mock(world_size=1, global_rank=0, global_step=0, max_steps=config.trainer.max_steps)
         module.to(self.device).train()
-        self.batches = iter(data.train_dataloader())
+        self.batches = iter(data.training_batches(0, config.trainer.max_steps))
 
     def seconds(self, steps: int) -> float:
         """Runs `steps` more steps and returns the seconds they took."""
@@ -82,7 +82,7 @@ class Bare:
             began = time.perf_counter()
             for _ in range(steps):
                 batch = [part.to(self.device) for part in next(self.batches)]
-                module.training_step(self.data.on_after_batch_transfer(batch, 0), self.done)
+                module.training_step(self.data.prepared(batch), self.done)
                 self.done += 1
             if self.device.type == "cuda":
                 torch.cuda.synchronize()
@@ -121,7 +121,7 @@ def main() -> None:
             trainer = common.make_trainer(config, Path(folder), loggers, interruption)
             trainer.callbacks.append(turns)  # after the callbacks that it times
             trainer.limit_val_batches = 0
-            trainer.fit(module, data)
+            trainer.fit(module, TrainerData(data))
     ratios, parts, all_under, all_bare = [], every // PART, 0.0, 0.0
     for turn in range(1, options.turns + 1):  # the first warms up caches and the allocator
         part = slice(turn * parts, (turn + 1) * parts)

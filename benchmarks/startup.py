@@ -1,8 +1,9 @@
 """Measures the time from `python train.py` to the first step: `python benchmarks/startup.py [--turns N]`.
 
-Each turn times new processes, one after the other: importing torch, Lightning (which imports torchvision and
-torchmetrics), and the modules of this package that a training needs; then train.py until the end of its first step,
-with the default settings and the embedded encoder already in the cache. Prints medians over the turns. On a busy
+Each turn times new processes, one after the other: importing torch, Lightning (which imports torchmetrics, and that
+what of scipy, matplotlib and transformers is installed), and the modules of this package that a training and a gallery
+need; `train.py --help` and `encoder.layers=list`; then train.py until the end of its first step, with the default
+settings and the embedded encoder already in the cache. Prints medians over the turns. On a busy
 machine, compare the CPU seconds.
 """
 
@@ -20,7 +21,10 @@ IMPORTS = {
     "import torch": "import torch",
     "import pytorch_lightning": "import pytorch_lightning",
     "import all of a training": "import hydra, dgn.cli.entry, dgn.cli.job, dgn.cli.train_prior",
+    "import all of a gallery": "import hydra, dgn.cli.entry, dgn.cli.visualize",
 }
+TRAIN = "import runpy; runpy.run_path('train.py', run_name='__main__')"
+COMMANDS = ("--help", "encoder.layers=list")
 TO_FIRST_STEP = """
 import os, sys
 import dgn.training.inversion as inversion
@@ -56,6 +60,8 @@ def main() -> None:
         for turn in range(options.turns):
             for name, code in IMPORTS.items():
                 times.setdefault(name, []).append(seconds(code))
+            for command in COMMANDS:
+                times.setdefault(f"python train.py {command}", []).append(seconds(TRAIN, command))
             to_step = seconds(TO_FIRST_STEP, f"hydra.run.dir={folder}/{turn}", *options.settings)
             times.setdefault("python train.py to the end of its first step", []).append(to_step)
     for name, values in times.items():

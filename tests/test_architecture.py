@@ -24,6 +24,17 @@ FLOORS = (
     {"methods"},
 )
 """Rooms from the lowest floor to the highest. A room imports only from lower floors: not from its neighbours either."""
+SLOW = {
+    "pytorch_lightning",
+    "lightning_fabric",
+    "torchmetrics",
+    "torchvision",
+    "scipy",
+    "sklearn",
+    "matplotlib",
+    "wandb",
+}
+"""Libraries that take seconds to import: programs that may not need them import them in functions."""
 POINTERS = ("published", "sharing")  # modules that only name where they have moved to
 
 
@@ -50,6 +61,37 @@ def _imported(path: Path, modules: set[str]) -> set[str]:
             submodules = of_it & modules
             names |= submodules if submodules == of_it else {str(node.module)} | submodules
     return names & modules
+
+
+@cache
+def _imported_at_once(module: str) -> frozenset[str]:
+    """The modules, of dgn and of libraries, that importing a module of dgn imports; not those of type checkers."""
+    names: set[str] = set()
+    path = ROOT / module.replace(".", "/")
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    nodes: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            nodes += node.orelse
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            nodes += ast.iter_child_nodes(node)
+    return frozenset(names | {name.rpartition(".")[0] for name in {*names, module} if name.startswith("dgn.")})
+
+
+def _libraries(module: str) -> set[str]:
+    """The libraries that importing a module of dgn imports, by itself or by other modules of dgn."""
+    names: set[str] = set()
+    ahead = [module]
+    while ahead:
+        new = _imported_at_once(ahead.pop()) - names
+        names |= new
+        ahead += new & set(imports())
+    return {name.partition(".")[0] for name in names}
 
 
 def _room(module: str) -> str:
@@ -123,6 +165,21 @@ def test_training_imports_no_report() -> None:
 def test_visualization_reaches_nothing_of_training() -> None:
     of_training = set(_modules("training"))
     assert not [module for module in _modules("visualization") if _reached(module) & of_training]
+
+
+@pytest.mark.parametrize(
+    "program", ["dgn.cli.networks", "dgn.cli.visualize", "dgn.cli.compare", "dgn.cli.toolbox", "dgn.am.maximize"]
+)
+def test_what_trains_nothing_imports_no_slow_library_before_it_uses_it(program: str) -> None:
+    at_once = _libraries(program)
+    assert "torch" in at_once
+    assert not at_once & SLOW
+
+
+def test_the_commands_explain_themselves_without_torch() -> None:
+    at_once = _libraries("dgn.cli.commands")
+    assert "hydra" in at_once
+    assert not at_once & (SLOW | {"torch", "numpy"})
 
 
 def test_no_file_repeats_the_name_of_its_folder() -> None:

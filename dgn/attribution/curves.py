@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
 from dgn.am.objectives.algebra import Objective
 from dgn.attribution.response import Response, read_as_probability
@@ -91,4 +90,6 @@ def _ranks(values: Tensor) -> Tensor:
 def _blurred(image: Tensor) -> Tensor:
     sigma = max(image.shape[-2:]) / _BLUR
     size = 2 * min(round(2 * sigma), (min(image.shape[-2:]) - 1) // 2) + 1
+    from torchvision.transforms.functional import gaussian_blur  # here, as importing torchvision takes seconds
+
     return gaussian_blur(image[None], [size, size], [sigma, sigma])[0]

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -37,8 +36,10 @@ class Source(Protocol):
     def __getitem__(self, index: int, /) -> tuple[Tensor, int]: ...
 
 
-class ImageData(pl.LightningDataModule):
+class ImageData:
     """Batches (images, labels): images float (N, *image_shape) in image space, labels int64 (N,).
+
+    `dgn.training.trainer_data` gives them to Lightning's Trainer: reading images does not import Lightning.
 
     Args:
         train, val: The sources.
@@ -75,7 +76,6 @@ class ImageData(pl.LightningDataModule):
         val_images: int = 512,
         seed: int = 0,
     ) -> None:
-        super().__init__()
         for key, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
             if value < least:
                 raise UserError(f"data.{key}={value} must be at least {least}")
@@ -100,37 +100,45 @@ class ImageData(pl.LightningDataModule):
         """Number of images per training step, over all processes."""
         return self.batch_size * self.accumulate
 
-    def train_dataloader(self) -> DataLoader:
-        """The batches of the trainer's steps global_step .. max_steps; a resumed run continues at its step."""
-        trainer = self._trainer()
-        world, rank = trainer.world_size, trainer.global_rank
+    def training_batches(self, first: int, last: int, rank: int = 0, world: int = 1) -> DataLoader:
+        """The uint8 batches of the training steps first .. last - 1.
+
+        Args:
+            first: The first step. A resumed run continues at its step.
+            last: The number of steps of the whole training; -1: endless.
+            rank: The process whose rows are returned.
+            world: The number of processes.
+
+        Raises:
+            UserError: If the batch size does not divide among the processes.
+        """
         if self.batch_size % world:
             raise UserError(
                 f"data.batch_size={self.batch_size} does not divide among {world} processes; give a multiple of "
                 f"{world}, for example {-(-self.batch_size // world) * world}"
             )
-        batches = StepBatches(self.step_size, trainer.global_step, trainer.max_steps, rank, world)
+        batches = StepBatches(self.step_size, first, last, rank, world)
         source: Any = self.train_source if self.views is None else self.views
         if self.overfit is not None:
             source = _Subset(source, _some(len(source), self.overfit))
         return self._loader(Stream(source, self.seed), batch_sampler=batches)
 
-    def val_dataloader(self) -> DataLoader:
-        trainer = self._trainer()
-        world, rank = trainer.world_size, trainer.global_rank
+    def validation_batches(self, rank: int = 0, world: int = 1) -> DataLoader:
+        """The uint8 batches of the validation images of one of `world` processes."""
         if len(self.val_indices) < world:
             raise UserError(f"data.val_images={len(self.val_indices)} are too few for {world} processes")
         mine = self.val_indices[rank::world]
         return self._loader(_Subset(self.val_source, mine), batch_size=min(64, self.batch_size))
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+    def prepared(self, batch: Any) -> Any:
+        """Returns a batch of the loaders with its images in image space; called on the device where they are used."""
         images, labels = batch
         if not isinstance(labels, Tensor):  # labels and rows of fixed views
             return to_image_space(images), *labels
         return to_image_space(images), labels
 
-    def teardown(self, stage: str) -> None:
-        """Logs how many images could not be read, if any; called by the trainer at the end of a stage."""
+    def report_unreadable(self) -> None:
+        """Logs how many images could not be read, if there are any that were not reported before."""
         for name, source in (("training", self.train_source), ("validation", self.val_source)):
             bad = len(getattr(source, "bad", ()))
             if bad and (name, bad) not in self._reported_bad:
@@ -176,10 +184,6 @@ class ImageData(pl.LightningDataModule):
         batches = [list(indices[i : i + 64]) for i in range(0, len(indices), 64)]
         for images, labels in self._loader(source, batch_sampler=batches):
             yield to_image_space(images), labels
-
-    def _trainer(self) -> pl.Trainer:
-        assert self.trainer is not None  # the trainer requests the loaders
-        return self.trainer
 
     def _loader(self, dataset: Any, **batching: Any) -> DataLoader:
         return Loader(

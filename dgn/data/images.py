@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import PIL
 import torch
-import torchvision
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
@@ -22,13 +21,6 @@ from dgn.data.display import as_rgb
 from dgn.data.pillow import check_pixels, open_image, rgb
 from dgn.errors import UserError
 from dgn.files import written_aside
-
-try:
-    # Three quarters of Pillow's time. Deprecated since torchvision 0.29 in favour of torchcodec, which is not used
-    # because it needs FFmpeg; Pillow decodes where torchvision no longer does.
-    from torchvision.io import decode_jpeg
-except ImportError:  # torchvision 0.29 announced that a later one drops it
-    decode_jpeg = None
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 _JPEG_MAGIC = b"\xff\xd8\xff"
@@ -86,11 +78,11 @@ def decode_image(
     if channels is not None and (channels != 3 or values is not None or is_array(data) or _is_tiff(data)):
         with _told(data, name):
             return decode_bands(data, channels, values)
-    if data[:3].tobytes() == _JPEG_MAGIC and decode_jpeg is not None and not _worth_scaling(data, short_side):
+    if data[:3].tobytes() == _JPEG_MAGIC and not _worth_scaling(data, short_side):
         try:
             # CMYK and YCCK included: torchvision takes them as Adobe's inverted inks, exactly as Pillow does.
-            return decode_jpeg(torch.from_numpy(data), mode="RGB", apply_exif_orientation=True)
-        except RuntimeError:
+            return _decode_jpeg(torch.from_numpy(data))
+        except (ImportError, RuntimeError):
             pass  # Pillow reads a few more (or says in a user's words what is wrong)
     with _told(data, name), open_image(data) as image:
         if short_side is not None:
@@ -102,10 +94,28 @@ def jpeg_decoder() -> str:
     """The decoder of JPEG files: "torchvision 0.29.0" if it has one, else "Pillow 13.0.0"."""
     try:
         # An eight-pixel-square grey JPEG; a torchvision built without its image library has the name alone.
-        decode_jpeg(torch.frombuffer(bytearray(_tiny_jpeg()), dtype=torch.uint8), mode="RGB")
-    except (TypeError, RuntimeError):
+        _decode_jpeg(torch.frombuffer(bytearray(_tiny_jpeg()), dtype=torch.uint8))
+    except (ImportError, RuntimeError):
         return f"Pillow {PIL.__version__}"
+    import torchvision
+
     return f"torchvision {torchvision.__version__}"
+
+
+def _decode_jpeg(data: Tensor) -> Tensor:
+    """Decodes a JPEG by torchvision's library, in three quarters of Pillow's time: uint8 (bytes,) -> (3, H, W), RGB.
+
+    Deprecated since torchvision 0.29 in favour of torchcodec, which is not used because it needs FFmpeg; Pillow decodes
+    where torchvision no longer does. torchvision is imported here because it takes seconds, which most programs that
+    write pictures need not wait for.
+
+    Raises:
+        ImportError: If torchvision has no decoder.
+        RuntimeError: If it cannot read the file.
+    """
+    from torchvision.io import decode_jpeg
+
+    return decode_jpeg(data, mode="RGB", apply_exif_orientation=True)
 
 
 def as_images(images: Any) -> Tensor:

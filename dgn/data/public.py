@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchvision.datasets
-from torchvision.datasets import imagenet as _imagenet
 
 from dgn.data.channels import RGB, ReadForm, with_channels
 from dgn.data.dataset import ImageFiles
@@ -141,7 +139,9 @@ def public_split(
     chosen: dict[str, Any] = {"train": split == "train"} if as_flag else {"split": split}
     if name in ("flowers102", "imagenette", "places365"):
         chosen["loader"] = str  # load paths instead of images
-    make = getattr(torchvision.datasets, known.kind)
+    from torchvision import datasets  # in functions, as importing torchvision takes seconds
+
+    make = getattr(datasets, known.kind)
     try:
         dataset = make(root, **chosen, **options)
     except Exception as error:  # torchvision does not document what it raises
@@ -173,8 +173,10 @@ def _imagenet_split(root: Path, split: str, transform: Transform, form: ReadForm
         archive = root / f"ILSVRC2012_img_{split}.tar"
         if not archive.is_file():
             raise _not_there("imagenet", root, f"neither {root / split} nor {archive} is there", "")
+        from torchvision.datasets import ImageNet
+
         with _told("imagenet", root):
-            torchvision.datasets.ImageNet(root, split)
+            ImageNet(root, split)
     sizes: dict[str, Any] = dict(image_size=transform.image_size, layout="classes", transform=transform)
     sizes |= dict(channels=form.channels, values=form.values)
     if split == "val" and (root / "train").is_dir():  # labelled as the training classes are
@@ -192,9 +194,11 @@ def _imagenet_names(root: Path) -> dict[str, str]:
     From the devkit (as torchvision keeps it) or one of the two lists that come with ImageNet; empty where there is
     neither.
     """
-    if (root / _imagenet.META_FILE).is_file():
+    from torchvision.datasets.imagenet import META_FILE, load_meta_file
+
+    if (root / META_FILE).is_file():
         with _told("imagenet", root):
-            return {wnid: _readable(names) for wnid, names in _imagenet.load_meta_file(root)[0].items()}
+            return {wnid: _readable(names) for wnid, names in load_meta_file(root)[0].items()}
     for file in ("LOC_synset_mapping.txt", "synset_words.txt"):
         if (root / file).is_file():
             lines = (root / file).read_text(encoding="utf-8", errors="replace").splitlines()

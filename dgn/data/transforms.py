@@ -4,12 +4,12 @@ No image is enlarged to be cropped. Of an image whose short side is less than `r
 reflected border; an image smaller than the crop is enlarged to it, once.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
 from dgn.data.size import ImageSize, scaled, sides
 from dgn.errors import UserError
@@ -71,6 +71,7 @@ class TrainTransform:
     ) -> None:
         self.image_size, self.sides = image_size, sides(image_size)
         self.resize = _resize(image_size, resize)
+        _resampler()
         self.extent = scaled(image_size, self.resize)
         self.mirror = mirror
         self.square = square
@@ -99,6 +100,7 @@ class EvalTransform:
     def __init__(self, image_size: ImageSize, resize: int | None = None, square: bool = False) -> None:
         self.image_size, self.sides = image_size, sides(image_size)
         self.resize = _resize(image_size, resize)
+        _resampler()
         self.extent = scaled(image_size, self.resize)
         self.square = square
 
@@ -125,6 +127,16 @@ def generator_for(transform: Transform) -> np.random.Generator | None:
 
 def _torchs_generator() -> np.random.Generator:
     return np.random.default_rng(int(torch.randint(2**63 - 1, ())))
+
+
+def _resampler() -> Callable[..., Tensor]:
+    """Returns the resize of torchvision, which takes seconds to import.
+
+    The first transform imports it, before data workers start, each of which would import it again.
+    """
+    from torchvision.transforms.v2.functional import resize
+
+    return resize
 
 
 def _resize(image_size: ImageSize, resize: int | None) -> int:
@@ -159,7 +171,7 @@ def _scaled_with_border(image: Tensor, transform: Transform) -> Tensor:
         longest = _LONGEST * min(image.shape[-2:])
         image = _middle(image, longest, longest)
     height, width = scaled_sides(image.shape[-2], image.shape[-1], transform)
-    image = functional.resize(image, [height, width], antialias=True)
+    image = _resampler()(image, [height, width], antialias=True)
     for axis, wanted in ((-2, transform.extent[0]), (-1, transform.extent[1])):
         if image.shape[axis] < wanted:
             image = image.index_select(axis, _reflected(image.shape[axis], wanted))

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from dgn.am.objectives.algebra import Objective
@@ -190,6 +189,8 @@ def _ranks(target: FeatureNet, layers: Sequence[str], images: Tensor) -> dict[st
 
     The inner product of two rows is their Spearman correlation; 0 if either has the same activation everywhere.
     """
+    from scipy.stats import rankdata  # here, as importing it takes a second
+
     parts: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
     for batch in images.split(BATCH):
         for layer, activations in target(batch.to(target.device), layers).items():

@@ -17,8 +17,6 @@ from urllib.request import getproxies
 
 import torch
 from torch import Tensor, nn
-from torchvision import models
-from torchvision.models.vision_transformer import interpolate_embeddings
 
 from dgn.errors import UserError, first_line
 from dgn.networks.assemble import arguments, assemble
@@ -44,6 +42,8 @@ def torchvision(name: str | None = None, args: Mapping[str, Any] | None = None, 
     Raises:
         UserError: If the name is unknown or the weights are not available.
     """
+    from torchvision import models  # in functions, as importing torchvision takes seconds
+
     args, given = arguments(args), NetworkSettings.from_keywords("torchvision", ("name", "args"), settings)
     name = _known("torchvision", name, models.list_models(module=models))
     entries = models.get_model_weights(name)
@@ -223,6 +223,8 @@ def _as_the_module(module: nn.Module, state: Mapping[str, Tensor]) -> Mapping[st
     there, here = named.get("encoder.pos_embedding"), own.get("encoder.pos_embedding")
     if there is not None and here is not None and there.shape != here.shape and there.shape[2:] == here.shape[2:]:
         # A ViT at another image size: its position embeddings are resampled, as for fine-tuning.
+        from torchvision.models.vision_transformer import interpolate_embeddings
+
         return interpolate_embeddings(module.image_size, module.patch_size, named)
     return named
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from safetensors.torch import save
 from torch import nn
-from torchvision.models.resnet import BasicBlock
 
 from dgn.errors import UserError
 from dgn.files import write_whole
@@ -155,7 +154,9 @@ def _mini_space(given: NetworkSettings, stored: int | None) -> InputSpace:
 
 
 def _resnet_layers(width: int, classes: int, image_channels: int = 3) -> nn.Sequential:
-    def block(channels: int, wider: int, stride: int) -> BasicBlock:
+    from torchvision.models.resnet import BasicBlock  # here, as importing torchvision takes seconds
+
+    def block(channels: int, wider: int, stride: int) -> nn.Module:
         shortcut = None
         if channels != wider:
             shortcut = nn.Sequential(nn.Conv2d(channels, wider, 1, stride, bias=False), nn.BatchNorm2d(wider))

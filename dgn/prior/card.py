@@ -6,11 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torchvision.utils import make_grid
-
 from dgn.data.channels import in_words
-from dgn.data.display import as_rgb
-from dgn.data.images import save_png
+from dgn.data.images import image_grid, save_png
 from dgn.data.size import written
 from dgn.data.sources import describe
 from dgn.networks.zoo import named
@@ -35,7 +32,7 @@ def write_card(path: Path, folder: Path, repository: str, code: Sequence[str] = 
     """Writes the README.md of a prior for the hub, and its images, to the folder. `code`: as of `Prior.load`."""
     prior = Prior.load(path, code=code)
     samples = prior.decode(prior.sample(8))
-    save_png(make_grid(as_rgb(samples), nrow=8, padding=2, pad_value=1.0), folder / "samples.png")
+    save_png(image_grid(samples, 8), folder / "samples.png")
     drawn = "Codes drawn unit by unit, decoded: not what real images look like, but what units hold"
     if prior.code_model is not None:
         drawn = "Codes drawn from the prior's code model, decoded"

@@ -4,25 +4,26 @@ They are Lightning's loggers; code specific to W&B is in `dgn.runs.wandb`. Each 
 and ends it, so that the next job of the same process gets a separate run.
 """
 
-import csv
 import inspect
-import io
 import pkgutil
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from lightning_fabric.loggers.logger import rank_zero_experiment
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from dgn.errors import UserError
 from dgn.runs import wandb as wandb_runs
 from dgn.runs.ranks import rank
-from dgn.runs.wandb import WandbRun
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+
+    from dgn.runs.wandb_run import WandbRun
+
+# Lightning's classes are imported where a logger is made or used: they take seconds, and most galleries are not logged.
 
 
 def check(loggers: Mapping[str, Any]) -> None:
@@ -39,7 +40,7 @@ def check(loggers: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def logged(makers: Sequence[Any], config: Mapping[str, Any]) -> Iterator[list[Logger]]:
+def logged(makers: Sequence[Any], config: Mapping[str, Any]) -> Iterator[list["Logger"]]:
     """Yields the loggers of one job, and closes them after the block, as failed if it raised.
 
     Args:
@@ -55,6 +56,8 @@ def logged(makers: Sequence[Any], config: Mapping[str, Any]) -> Iterator[list[Lo
         for make in makers:
             if (logger := make()) is None:  # W&B, where it cannot keep the run
                 continue
+            from pytorch_lightning.loggers import CSVLogger
+
             loggers.append(logger)
             if not isinstance(logger, CSVLogger):  # the run's folder has its config.yaml
                 logger.log_hyperparams(dict(config))
@@ -62,17 +65,19 @@ def logged(makers: Sequence[Any], config: Mapping[str, Any]) -> Iterator[list[Lo
         failed = False
     finally:
         for logger in loggers:
-            if isinstance(logger, WandbRun):
+            if _is_wandb(logger):
                 logger.finish(failed)
             else:
                 logger.finalize("failed" if failed else "success")
-                if isinstance(logger, TensorBoardLogger):
+                if _is_tensorboard(logger):
                     logger.experiment.close()
 
 
-def csv_logger(folder: str | Path) -> CSVLogger:
+def csv_logger(folder: str | Path) -> "CSVLogger":
     """Logs to metrics.csv in the folder. A resumed run keeps the rows up to its checkpoint."""
-    return _ResumableCSV(str(folder), name="", version="")
+    from dgn.runs.lightning_loggers import ResumableCSV
+
+    return ResumableCSV(str(folder), name="", version="")
 
 
 def tensorboard_logger(folder: str | Path) -> TensorBoardLogger:
@@ -81,8 +86,10 @@ def tensorboard_logger(folder: str | Path) -> TensorBoardLogger:
     Raises:
         UserError: If tensorboard is not installed.
     """
+    from dgn.runs.lightning_loggers import PurgingTensorBoard
+
     try:
-        return _Purging(str(folder), name="", version="", default_hp_metric=False)
+        return PurgingTensorBoard(str(folder), name="", version="", default_hp_metric=False)
     except ModuleNotFoundError:
         raise UserError("logger=tensorboard needs tensorboard: pip install -e '.[tensorboard]'") from None
 
@@ -97,7 +104,7 @@ def wandb_logger(
     tags: Sequence[str] = (),
     notes: str | None = None,
     mode: str = "auto",
-) -> WandbLogger | None:
+) -> "WandbRun | None":
     """Starts a run of W&B and returns Lightning's WandbLogger for it. A resumed run resumes the run of W&B too.
 
     Args:
@@ -130,31 +137,35 @@ _CHECKS: dict[Callable[..., Any], Callable[..., None]] = {wandb_logger: wandb_ru
 
 
 def log_pictures(
-    loggers: Sequence[Logger], key: str, images: Sequence[Tensor], captions: Sequence[str], step: int | None = None
+    loggers: Sequence["Logger"], key: str, images: Sequence[Tensor], captions: Sequence[str], step: int | None = None
 ) -> None:
     """Logs images (3, H, W) in image space, with one caption each, through every logger that accepts images."""
     for logger in loggers:
-        if isinstance(logger, WandbRun):
+        if _is_wandb(logger):
             logger.log_image(key, list(images), step=step, caption=list(captions))
-        elif isinstance(logger, TensorBoardLogger):
+        elif _is_tensorboard(logger):
             for number, image in enumerate(images):
                 tag = key if len(images) == 1 else f"{key}/{number}"
                 logger.experiment.add_image(tag, image, step)
 
 
 def log_table(
-    loggers: Sequence[Logger], key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], pictures: Sequence[str]
+    loggers: Sequence["Logger"],
+    key: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    pictures: Sequence[str],
 ) -> None:
     """Logs a table through W&B. pictures: the columns that hold paths of images."""
     for logger in loggers:
-        if isinstance(logger, WandbRun):
+        if _is_wandb(logger):
             logger.held(_log_table, logger, key, columns, rows, pictures)
 
 
-def log_prior(loggers: Sequence[Logger], path: Path, about: Mapping[str, Any]) -> None:
+def log_prior(loggers: Sequence["Logger"], path: Path, about: Mapping[str, Any]) -> None:
     """Logs a prior file as a W&B artifact of type `prior`, named after its encoder and layer, with its metadata."""
     for logger in loggers:
-        if isinstance(logger, WandbRun):
+        if _is_wandb(logger):
             logger.held(_log_prior, logger, path, about)
 
 
@@ -164,7 +175,7 @@ def artifact_name(*parts: str) -> str:
 
 
 def _log_table(
-    logger: WandbRun, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], pictures: Sequence[str]
+    logger: "WandbRun", key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], pictures: Sequence[str]
 ) -> None:
     import wandb
 
@@ -173,7 +184,7 @@ def _log_table(
     logger.log_table(key, columns=list(columns), data=data)
 
 
-def _log_prior(logger: WandbRun, path: Path, about: Mapping[str, Any]) -> None:
+def _log_prior(logger: "WandbRun", path: Path, about: Mapping[str, Any]) -> None:
     import wandb
 
     artifact = wandb.Artifact(
@@ -185,52 +196,13 @@ def _log_prior(logger: WandbRun, path: Path, about: Mapping[str, Any]) -> None:
     logger.experiment.log_artifact(artifact)
 
 
-class _ResumableCSV(CSVLogger):
-    """A CSVLogger that keeps the rows of an existing file up to the step at which the run is resumed."""
+def _is_wandb(logger: "Logger") -> "TypeGuard[WandbRun]":
+    from dgn.runs.wandb_run import WandbRun
 
-    _earlier: Sequence[dict[str, str]] = ()
-
-    @property
-    @rank_zero_experiment
-    def experiment(self) -> Any:
-        if self._experiment is None:
-            path = Path(self.log_dir) / "metrics.csv"
-            with path.open(newline="", encoding="utf-8") if path.is_file() else io.StringIO() as file:
-                self._earlier = [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
-            self._keep(self._earlier)
-        return super().experiment
-
-    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
-        _ = self.experiment
-        if step is not None and any(int(row["step"]) >= step for row in self._earlier):
-            # Rows after the checkpoint from which the run is resumed are logged again.
-            self._experiment = None
-            same = {"step", *metrics}
-            self._keep(
-                [r for r in self._earlier if int(r["step"]) < step or (int(r["step"]) == step and not set(r) <= same)]
-            )
-        self._earlier = ()
-        super().log_metrics(metrics, step)
-
-    def _keep(self, rows: Sequence[dict[str, str]]) -> None:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Experiment logs directory")  # the job's, which has other files
-            writer = super().experiment
-        writer.metrics = list(rows)
-        writer.save()
+    return isinstance(logger, WandbRun)
 
 
-class _Purging(TensorBoardLogger):
-    """A TensorBoardLogger that marks, in a resumed run, that steps after the checkpoint are logged again."""
+def _is_tensorboard(logger: "Logger") -> "TypeGuard[TensorBoardLogger]":
+    from pytorch_lightning.loggers import TensorBoardLogger
 
-    _begun = False
-
-    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        if step is not None and not self._begun:
-            self._begun = True
-            if len(list(Path(self.log_dir).glob("events.*"))) > 1:
-                from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-
-                writer = self.experiment._get_file_writer()
-                writer.add_event(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
-        super().log_metrics(metrics, step)
+    return isinstance(logger, TensorBoardLogger)

@@ -72,5 +72,5 @@ class CodeData(ImageData):
     def __init__(self, train: Tensor, val: Tensor, batch_size: int = 64, seed: int = 0) -> None:
         super().__init__(Codes(train), Codes(val), 0, batch_size, val_images=len(val), seed=seed)
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+    def prepared(self, batch: Any) -> Any:
         return batch

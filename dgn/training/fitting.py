@@ -15,6 +15,7 @@ from dgn.runs.folders import CHECKPOINT
 from dgn.training.callbacks import LastValidation
 from dgn.training.inversion import NonFiniteLoss
 from dgn.training.resuming import check_same_networks, find_checkpoint
+from dgn.training.trainer_data import TrainerData
 
 
 def fit(trainer: pl.Trainer, module: pl.LightningModule, data: ImageData, folder: Path) -> dict[str, Any]:
@@ -36,9 +37,10 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: ImageData, folder
     checkpoint = find_checkpoint(folder)
     if checkpoint is not None:
         check_same_networks(checkpoint, module)
+    images = TrainerData(data)
     began = time.perf_counter()
     try:
-        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(module, images, ckpt_path=checkpoint, weights_only=True)
     except NonFiniteLoss as error:
         kept = f"the last good checkpoint is {path}" if path.exists() else "no checkpoint was written yet"
         raise UserError(
@@ -54,7 +56,7 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: ImageData, folder
     callbacks: list[pl.Callback] = getattr(trainer, "callbacks")  # noqa: B009 (Lightning does not declare it)
     last = next(callback for callback in callbacks if isinstance(callback, LastValidation))
     if last.step != steps:
-        trainer.validate(module, data, verbose=False, weights_only=True)
+        trainer.validate(module, images, verbose=False, weights_only=True)
     return {**last.metrics, "steps": steps, "fit_seconds": round(seconds, 1)}
 
 

@@ -32,6 +32,7 @@ from dgn.training.precision import precision_plugin
 from dgn.training.quiet import quieten_lightning
 from dgn.training.schedules import halve
 from dgn.training.settings import InversionSettings, Learning
+from dgn.training.trainer_data import TrainerData
 
 
 def train_prior(
@@ -128,16 +129,16 @@ def _train(
     with warnings.catch_warnings(), _same_random_state_after(device):
         quieten_lightning()
         torch.manual_seed(settings.learning.seed)
-        trainer = make_trainer()
+        trainer, images = make_trainer(), TrainerData(data)
         about = about_prior(networks, data, trainer.max_steps)
         module = build_inversion(architectures, settings, networks, data.image_shape, codes, scales, about)
         module.keep_codes(code_model.codes if code_model is not None else 0)
         try:
-            trainer.fit(module, data)
+            trainer.fit(module, images)
         except NonFiniteLoss as error:
             raise UserError(f"a loss is not finite at {error}; lower lr or the loss weights") from None
         trainer.limit_val_batches = 1.0
-        (module.about["metrics"],) = trainer.validate(module, data, verbose=False)
+        (module.about["metrics"],) = trainer.validate(module, images, verbose=False)
     prior = module.prior()
     if code_model is not None and module.codes is not None and module.held_out_codes is not None:
         seen, held_out = module.codes.coordinates, module.held_out_codes.coordinates

@@ -3,10 +3,8 @@
 from pathlib import Path
 
 import torch
-from torchvision.utils import make_grid
 
-from dgn.data.display import as_rgb
-from dgn.data.images import save_png
+from dgn.data.images import image_grid, save_png
 from dgn.errors import UserError
 from dgn.prior import Prior
 from dgn.prior.code_model import fitting_command
@@ -29,5 +27,5 @@ def write_samples(prior: Prior, count: int, seed: int, folder: Path) -> Path:
     """
     check_draws(prior)
     images = torch.cat([prior.decode(codes).cpu() for codes in prior.sample(count, seed).split(64)])
-    save_png(make_grid(as_rgb(images), nrow=16, padding=2, pad_value=1.0), folder / SHEET)
+    save_png(image_grid(images, 16), folder / SHEET)
     return folder / SHEET

@@ -110,8 +110,8 @@ def test_the_count_of_bad_pictures_is_right_with_workers_and_reported_at_the_end
     assert {path.name for path in source.bad_files} == {"011.bmp", "200.bmp", "250.bmp"} - {
         data.val_source.path(i).name for i in range(len(data.val_source))
     }
-    data.teardown("fit")
-    data.teardown("fit")
+    data.report_unreadable()
+    data.report_unreadable()
     said = [record.getMessage() for record in caplog.records if "passed over" in record.getMessage()]
     assert said == [f"{len(source.bad)} of the {len(source)} training images cannot be read and were passed over"]
 

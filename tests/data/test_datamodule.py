@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -31,8 +29,7 @@ class Augmented(Numbered):
 
 def loader(source, first: int, last: int, workers: int = 0, rank: int = 0, world: int = 1):
     data = ImageData(source, Numbered(4), 2, batch_size=6, num_workers=workers, seed=3)
-    data.trainer = SimpleNamespace(world_size=world, global_rank=rank, global_step=first, max_steps=last)
-    return [images[:, 0, 0, 0].tolist() for images, _ in data.train_dataloader()]
+    return [images[:, 0, 0, 0].tolist() for images, _ in data.training_batches(first, last, rank, world)]
 
 
 def test_every_epoch_is_a_permutation_and_no_two_are_the_same():
@@ -64,7 +61,7 @@ def test_the_length_counts_from_the_first_step_as_the_trainer_does():
 def test_images_arrive_in_image_space():
     data = ImageData(Numbered(3), Numbered(3), 2)
     batch = (torch.full((1, 3, 2, 2), 51, dtype=torch.uint8), torch.tensor([0]))
-    images, _ = data.on_after_batch_transfer(batch, 0)
+    images, _ = data.prepared(batch)
     torch.testing.assert_close(images, torch.full((1, 3, 2, 2), 0.2))
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from scipy import stats
 from torch import Tensor
 
 from dgn.errors import UserError
@@ -111,6 +110,8 @@ class PrincipalCoordinates:
         with_residual = subspace == "all" and axes.explained < 1 - _NEGLIGIBLE
         self.residual = self.axes.residual if with_residual else None
         sizes = [self.axes.count] + ([len(self.axes.residual)] if with_residual else [])
+        from scipy import stats  # here, as importing it takes a second
+
         within = stats.chi2.cdf(sigmas**2, 1)
         # Units whose code never varies have no residual, and are not counted.
         freedoms = [self.axes.count] + ([int((self.axes.residual > 0).sum())] if with_residual else [])
