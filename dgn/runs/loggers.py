@@ -80,7 +80,7 @@ def csv_logger(folder: str | Path) -> "CSVLogger":
     return ResumableCSV(str(folder), name="", version="")
 
 
-def tensorboard_logger(folder: str | Path) -> TensorBoardLogger:
+def tensorboard_logger(folder: str | Path) -> "TensorBoardLogger":
     """Logs to event files in the folder. In a resumed run, repeated steps replace the earlier ones.
 
     Raises:
