@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from dgn.prior import Prior
+from dgn.prior.code_model import CodeModel
 
 pytestmark = pytest.mark.e2e
 QUICK = ["steps=3", "reference_images=32", "judge=none"]
@@ -84,20 +85,22 @@ def test_a_search_can_start_from_a_real_image_or_a_sample(trained, tmp_path):
     assert len(set(starts.values())) == 3
 
 
-def test_the_default_is_guided_from_noise_and_needs_no_real_image(trained):
-    user, _, _ = trained
-    folder, rows = visualized(user, "units=fc8:3", "seeds=1", "steps=null", "reference_images=0")
+def test_the_default_is_guided_from_noise_and_needs_no_real_image(trained, tmp_path):
+    user, path, _ = trained
+    prior = Prior.load(user.folder / path)
+    prior.code_model = CodeModel(prior.principal.count, width=8, blocks=1)
+    prior.code_model.std.copy_(prior.principal.std)
+    prior.save(tmp_path / "with.safetensors")
+    given = [f"prior={tmp_path / 'with.safetensors'}", "units=fc8:3", "seeds=1", "steps=null", "reference_images=0"]
+    folder, rows = visualized(user, *given)
     settings = json.loads((folder / "results.json").read_text())["settings"]
     assert (settings["start"], settings["steps"]) == ("noise", 60)
     assert settings["methods"][0]["name"] == rows[0]["method"] == "guided"
 
 
-def test_a_prior_without_a_code_model_is_searched_by_another_method_which_is_said(trained, tmp_path):
-    user, path, _ = trained
-    prior = Prior.load(user.folder / path)
-    prior.code_model = None
-    prior.save(tmp_path / "without.safetensors")
-    out, _ = user.run("visualize.py", *QUICK, f"prior={tmp_path / 'without.safetensors'}", "units=fc8:3", "seeds=1")
+def test_a_prior_without_a_code_model_is_searched_by_another_method_which_is_said(trained):
+    user, _, _ = trained  # whose prior has seen too few images for a code model
+    out, _ = user.run("visualize.py", *QUICK, "units=fc8:3", "seeds=1")
     assert "method=dgn_am_short is used instead of guided" in out
     assert "task=code_prior kind=diffusion" in out
 
