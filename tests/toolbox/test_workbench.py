@@ -25,7 +25,7 @@ from dgn.networks.zoo import mini_caffenet, mini_resnet
 from dgn.toolbox.codes import between, moved_along
 from dgn.toolbox.findings import Finding, export
 from dgn.toolbox.live_search import search_live
-from dgn.toolbox.pictures import data_url, from_data_url
+from dgn.toolbox.pictures import data_url, from_data_url, map_url
 from dgn.toolbox.workbench import Workbench
 
 
@@ -98,6 +98,14 @@ def test_a_network_of_four_channels_looks_at_real_images():
 def test_pictures_come_back_as_they_were_sent():
     image = torch.randint(0, 256, (3, 5, 7)).float() / 255
     torch.testing.assert_close(from_data_url(data_url(image)), image)
+
+
+def test_maps_are_sent_no_larger_than_they_are_shown():
+    assert from_data_url(map_url(torch.rand(160, 40))).shape == (3, 80, 20)
+    assert from_data_url(map_url(torch.rand(80, 7))).shape == (3, 80, 7)
+    striped = torch.arange(160).remainder(2).float().expand(160, 160)
+    plain = from_data_url(map_url(striped))
+    assert torch.equal(plain, plain[:, :1, :1].expand_as(plain))  # means, not every second value
 
 
 @pytest.mark.parametrize(
