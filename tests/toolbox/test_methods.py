@@ -1,5 +1,6 @@
 """The methods that the page offers, and the commands that repeat its searches."""
 
+import shlex
 from types import SimpleNamespace
 
 from dgn.cli.config import compose, plain
@@ -33,7 +34,7 @@ def test_strength_multiplies_the_size_of_the_steps_of_every_method():
 
 def test_the_command_says_what_was_asked_for():
     asked = Asked("fc8:3", "guided", "a", seed=4, steps=7, strength=0.5)
-    words = search_command({"a": WITH}, ["port=8000", "target=mini_resnet"], asked).split()
+    words = shlex.split(search_command({"a": WITH}, ["port=8000", "target=mini_resnet"], asked))
     assert words[-8:] == [
         *("target=mini_resnet", "method=guided", "prior=a.safetensors", "units=fc8:3", "seeds=[4]", "start=noise"),
         *("steps=7", "method.regularizers.guidance.strength=15"),
