@@ -55,7 +55,7 @@ def rates_of_processor(name: str, images: int) -> list[float]:
     """Returns images per second of processor time, in five rounds."""
     torch.set_num_threads(1)
     bench = Workbench(NETWORKS[name](classes=16), {}, {}, {}, None, None, Path("."))
-    sent = [data_url(bench.doodle(index)) for index in range(images)]
+    sent = [data_url(bench.example(index)) for index in range(images)]
     rates = []
     for _ in range(5):
         began = time.process_time()

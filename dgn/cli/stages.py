@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -40,7 +40,7 @@ def read_methods(config: Mapping[str, Any], overrides: Sequence[str], priors: Se
     settings = [config["method"]]
     for name in config.get("methods") or []:
         settings.append(_named(name, others))
-    settings = [_usable(method, settings, priors, others) for method in settings]
+    settings = [usable_method(method, settings, priors, others, _named) for method in settings]
     methods = [read_method(method, config["steps"], overrides) for method in settings if method is not None]
     names = [method.name for method in methods]
     for name in names:
@@ -54,10 +54,22 @@ def _named(name: str, overrides: Sequence[str]) -> dict[str, Any]:
     return plain(compose("visualize", [*overrides, f"method={name}"]))["method"]
 
 
-def _usable(
-    method: Mapping[str, Any], asked: Sequence[Mapping[str, Any]], priors: Sequence[Prior], overrides: Sequence[str]
+def usable_method(
+    method: Mapping[str, Any],
+    asked: Sequence[Mapping[str, Any]],
+    priors: Sequence[Prior],
+    overrides: Sequence[str],
+    named: Callable[[str, Sequence[str]], Mapping[str, Any]],
 ) -> Mapping[str, Any] | None:
-    """A method, or the one in its place if a prior has no code model; None if that one is asked for anyway."""
+    """Returns a method, or the one in its place if a prior has no code model; None if that one is asked for anyway.
+
+    Args:
+        method: its settings.
+        asked: those of all methods that are asked for.
+        priors: that are searched.
+        overrides: of the command line.
+        named: returns the settings of the method of a name, with overrides.
+    """
     other = method.get("without_code_model")
     lacking = next((prior.source for prior in priors if prior.code_model is None), None)
     own_keys = any(o.lstrip("+~").startswith("method.") for o in overrides)  # they say that this method is meant
@@ -65,7 +77,7 @@ def _usable(
         return method
     reason = f"{lacking} has no code model; fit one with `{fitting_command(lacking)}`"
     log.info("method=%s is used instead of %s: %s", other, method["name"], reason)
-    return None if other in [settings["name"] for settings in asked] else _named(other, overrides)
+    return None if other in [settings["name"] for settings in asked] else named(other, overrides)
 
 
 def read_method(settings: Mapping[str, Any], steps: int | None = None, overrides: Sequence[str] = ()) -> Method:

@@ -1,5 +1,6 @@
 """toolbox.py: from a config to the live page."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from hydra.utils import instantiate
 from dgn.am.method import Method
 from dgn.cli.config import compose, plain
 from dgn.cli.roles import load_priors, load_target, open_data
-from dgn.cli.stages import read_method
+from dgn.cli.stages import read_method, usable_method
 from dgn.data.reference import Reference
 from dgn.devices import select_device
 from dgn.errors import UserError
@@ -45,47 +46,67 @@ def make_workbench(config: Mapping[str, Any], overrides: Sequence[str], folder: 
     return Workbench(
         target=target,
         priors=named,
-        methods=_read_methods(config, overrides, bool(priors)),
+        methods=read_makers(config, overrides, priors),
         attributions={name: instantiate(method) for name, method in (config["attributions"] or {}).items()},
         data=data,
         reference=Reference(data, count) if data is not None and count else None,
         folder=folder,
-        command=partial(_command, named, overrides),
+        command=partial(search_command, named, overrides),
         channels=config["channels"],
     )
 
 
-def _read_methods(config: Mapping[str, Any], overrides: Sequence[str], has_prior: bool) -> dict[str, MethodMaker]:
+def read_makers(config: Mapping[str, Any], overrides: Sequence[str], priors: Sequence[Prior]) -> dict[str, MethodMaker]:
     """Returns the methods of `method` and `methods`; without a prior, those that search no codes."""
     others = [o for o in overrides if o.split("=")[0].lstrip("+") not in ("method", "methods")]
     settings = [config["method"]]
     for name in config["methods"] or []:
         if name != config["method"]["name"]:
-            settings.append(plain(compose("toolbox", [*others, f"method={name}"]))["method"])
+            settings.append(_named(name, others))
+    usable = [usable_method(method, settings, priors, others, _named) for method in settings]
     makers: dict[str, MethodMaker] = {}
-    for method in settings:
+    for method in usable:
+        if method is None:
+            continue
         maker = partial(_make_method, method, config["steps"])
-        if has_prior or not maker(None, 1.0).searches_codes:
+        if priors or not maker(None, 1.0).searches_codes:
             makers[method["name"]] = maker
     return makers
+
+
+def _named(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Returns the settings of the method of that name, with the overrides of the command line."""
+    return plain(compose("toolbox", [*overrides, f"method={name}"]))["method"]
 
 
 def _make_method(settings: Mapping[str, Any], default: int | None, steps: int | None, strength: float) -> Method:
     """Returns a method with a number of steps, whose size is multiplied by `strength`."""
     if strength != 1.0:
-        update = dict(settings["update"])
-        for key in _SIZES:
-            if _is_number(update.get(key)):
-                update[key] = update[key] * strength
-        settings = {**settings, "update": update}
+        settings = copy.deepcopy(dict(settings))
+        for *path, key in _sizes(settings):
+            part = _at(settings, path)
+            part[key] = part[key] * strength
     return read_method(settings, steps or default)
 
 
-_SIZES = ("first", "last", "lr")
-"""Keys of updates (dgn.am.updates) that are the size of their steps."""
+_SIZES = (("update", "first"), ("update", "last"), ("update", "lr"), ("regularizers", "guidance", "strength"))
+"""Keys of methods that are the size of their steps: of dgn.am.updates, and of guided sampling."""
 
 
-def _command(priors: Mapping[str, Prior], overrides: Sequence[str], asked: Asked) -> str:
+def _sizes(method: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Returns those of `_SIZES` that a method has as numbers."""
+    return [path for path in _SIZES if _is_number(_at(method, path))]
+
+
+def _at(settings: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """Returns what nested settings have at a path of keys; None if there is nothing."""
+    found: Any = settings
+    for key in path:
+        found = (found or {}).get(key)
+    return found
+
+
+def search_command(priors: Mapping[str, Prior], overrides: Sequence[str], asked: Asked) -> str:
     """Returns the command of visualize.py that runs the search of `asked`."""
     target = [o for o in overrides if o.split("=")[0].split(".")[0] in ("target", "data", "generator")]
     words = [*target, f"method={asked.method}"]
@@ -95,8 +116,9 @@ def _command(priors: Mapping[str, Prior], overrides: Sequence[str], asked: Asked
     if asked.steps is not None:
         words.append(f"steps={asked.steps}")
     if asked.strength != 1.0:
-        settings = plain(compose("visualize", [f"method={asked.method}"]))["method"]["update"]
-        words += [f"method.update.{k}={settings[k] * asked.strength:g}" for k in _SIZES if _is_number(settings.get(k))]
+        settings = plain(compose("visualize", [f"method={asked.method}"]))["method"]
+        for path in _sizes(settings):
+            words.append(f"method.{'.'.join(path)}={_at(settings, path) * asked.strength:g}")
     return command("visualize", *words)
 
 

@@ -69,7 +69,7 @@ def build(bench: Workbench) -> None:
                 NotebookPanel(bench, session)
         tabs.on_value_change(codes.update)
         await ui.context.client.connected()
-        await see.look(bench.doodle(0), "doodle 0")
+        await see.look(bench.example(0), f"{bench.examples} 0")
 
 
 def _file(room: str, path: str) -> str:

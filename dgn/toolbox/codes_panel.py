@@ -32,7 +32,7 @@ class CodesPanel:
             return
         self._image: Tensor | None = None
         self._code: Tensor | None = None
-        self._other, self._other_name = bench.doodle(1), "doodle 1"
+        self._other, self._other_name = bench.example(1), f"{bench.examples} 1"
         self._busy = self._again = False
         with ui.element("div").classes("codes"):
             with ui.element("figure").classes("live"):
@@ -55,7 +55,7 @@ class CodesPanel:
                     show_picture(self.other, self._other)
                 ui.html(_SOURCE, sanitize=False)
                 with ui.element("div").classes("doodles"):
-                    self.doodle = ui.number("doodle", value=1, min=0, precision=0, on_change=self._take_doodle)
+                    self.doodle = ui.number(bench.examples, value=1, min=0, precision=0, on_change=self._take_doodle)
                     self.doodle.props("dense outlined debounce=200")
                     ui.button("Image of “See”", on_click=self._take_seen).props("flat no-caps dense")
                 self.share = self._slider("share of it", 0, 1)
@@ -94,7 +94,7 @@ class CodesPanel:
     async def _take_doodle(self) -> None:
         if self.doodle.value is not None and self.doodle.value >= 0:
             index = int(self.doodle.value)
-            await self._towards(self.bench.doodle(index), f"doodle {index}")
+            await self._towards(self.bench.example(index), f"{self.bench.examples} {index}")
 
     async def _take_seen(self) -> None:
         if self.session.image is not None:

@@ -12,6 +12,7 @@ from dgn.errors import UserError
 from dgn.report.heat import coloured
 from dgn.report.real_images import png
 
+_TILE = 80  # pixels of a tile's longer side, as the page shows it
 _LARGEST = 8 * 2**20  # bytes of an upload; the page makes pictures small before it sends them
 
 
@@ -22,7 +23,11 @@ def data_url(image: Tensor) -> str:
 
 
 def map_url(values: Tensor) -> str:
-    """Returns a map (H, W) in colours as a data URL."""
+    """Returns a map (H, W) in colours as a data URL, no larger than a tile: large networks have many large maps."""
+    scale = _TILE / max(values.shape)
+    if scale < 1:
+        size = [max(1, round(side * scale)) for side in values.shape]
+        values = torch.nn.functional.interpolate(values[None, None].float(), size, mode="area")[0, 0]
     return data_url(coloured(values))
 
 

@@ -42,10 +42,10 @@ class SeePanel:
                     )
                 ui.html(_SOURCE, sanitize=False)
                 with ui.element("div").classes("doodles"):
-                    ui.button("◀", on_click=lambda: self._step(-1)).props('flat dense aria-label="previous doodle"')
-                    self.doodle = ui.number("doodle", value=0, min=0, precision=0, on_change=self._doodle)
+                    ui.button("◀", on_click=lambda: self._step(-1)).props('flat dense aria-label="previous one"')
+                    self.doodle = ui.number(bench.examples, value=0, min=0, precision=0, on_change=self._doodle)
                     self.doodle.props("dense outlined debounce=200")
-                    ui.button("▶", on_click=lambda: self._step(1)).props('flat dense aria-label="next doodle"')
+                    ui.button("▶", on_click=lambda: self._step(1)).props('flat dense aria-label="next one"')
                 self.classes = ui.html("", sanitize=False).classes("guesses")
                 self.speed = ui.html("", sanitize=False).classes("note")
             self.layers = ui.html("", sanitize=False).classes("layers")
@@ -65,10 +65,17 @@ class SeePanel:
         ui.on("dgn_channel", self._choose)
 
     async def look(self, image: Tensor, name: str) -> None:
-        """Shows what the network sees in an image, unless another one has been given in the meantime."""
+        """Shows what the network sees in an image, unless another one has been given in the meantime.
+
+        An image that the network does not take, as of other channels, is one line.
+        """
         self._given += 1
         number = self._given
-        seen = await run.io_bound(self.bench.look, image)
+        try:
+            seen = await run.io_bound(self.bench.look, image)
+        except UserError as error:
+            ui.notify(str(error), type="warning", multi_line=True)
+            return
         if seen is None or number != self._given:
             return  # None: the application ends
         self.session.image, self.session.name, self.session.seen = image, name, seen
@@ -101,9 +108,9 @@ class SeePanel:
     async def _doodle(self) -> None:
         if self.doodle.value is not None and self.doodle.value >= 0:
             index = int(self.doodle.value)
-            image = await run.io_bound(self.bench.doodle, index)
+            image = await run.io_bound(self.bench.example, index)
             if image is not None:
-                await self.look(image, f"doodle {index}")
+                await self.look(image, f"{self.bench.examples} {index}")
 
     def _step(self, by: int) -> None:
         self.doodle.set_value(max(0, int(self.doodle.value or 0) + by))

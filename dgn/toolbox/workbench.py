@@ -14,6 +14,7 @@ from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.language import parse_units
 from dgn.am.setting import Setting
 from dgn.attribution import Attribution, reduced
+from dgn.data.channels import in_words
 from dgn.data.datamodule import ImageData
 from dgn.data.doodles import draw
 from dgn.data.reference import Reference
@@ -85,6 +86,7 @@ class Workbench:
         command: Returns the command that searches what was asked for.
         channels: How many channels of each layer are shown.
         lock: Is held by whoever computes.
+        examples: What `example` gives, in words.
         preferred: The ends of the searches for channels, by the channel's name, so that none is searched twice.
     """
 
@@ -99,9 +101,16 @@ class Workbench:
     channels: int = 8
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     preferred: dict[str, Frame] = field(default_factory=dict, repr=False)
+    examples: str = field(default="doodle", init=False)
     _parts: dict[str, list[Tensor]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
+        channels = self.target.input_space.image_channels
+        if channels != 3:
+            self.examples = "real image"
+            if self.reference is None:
+                takes = f"{self.target.name} takes images of {in_words(channels)}, and doodles are RGB"
+                raise UserError(f"{takes}; give images with data= and reference_images=N")
         self.layers = main_layers(self.target)
         self.classes = None if self.target.headless else self.target.class_layer()
 
@@ -170,8 +179,17 @@ class Workbench:
             stages = list(method.starting("noise").stages(setting))
         return search_live(self.target, objective, stages, asked.seed, self.lock)
 
-    def doodle(self, index: int) -> Tensor:
-        """Returns doodle `index` of the validation split, (3, H, W)."""
+    def example(self, index: int) -> Tensor:
+        """Returns an image (C, H, W) to look at: a doodle of the validation split.
+
+        Where doodles do not enter the network, as it does not take RGB, it is a real image; after the last the first
+        comes again.
+        """
+        if self.examples != "doodle":
+            assert self.reference is not None  # __post_init__
+            place = index % self.reference.count
+            with self.lock:
+                return self.reference.images_at([place])[place]
         size = min(max(max(self.target.probe_size), 32), 256)
         return torch.from_numpy(draw(0, "val", index, size).image).permute(2, 0, 1).float().div(255)
 

@@ -1,5 +1,6 @@
 """Each public data set in a tiny version of its own, in its own format on disk."""
 
+import gzip
 import hashlib
 import io
 import pickle
@@ -64,6 +65,31 @@ def cifar(root: Path, name: str, monkeypatch) -> None:
     meta = pickle.dumps({kind.meta["key"]: ["plane", "car", "bird"]})
     file = root / kind.base_folder / kind.meta["filename"]
     monkeypatch.setattr(kind, "meta", kind.meta | {"md5": write(file, meta)})
+
+
+def idx(values: np.ndarray) -> bytes:
+    """The format of MNIST's files: two zeros, the type (8: bytes), the number of axes, their sizes, the values."""
+    return bytes([0, 0, 8, values.ndim]) + np.array(values.shape, dtype=">i4").tobytes() + values.tobytes()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("name", "kind"), [("mnist", tv.MNIST), ("fashion_mnist", tv.FashionMNIST)])
+def test_mnist_is_grey(tmp_path, monkeypatch, name, kind, packed):
+    sums = []
+    for file, _ in kind.resources:
+        first, count = (0, 4) if file.startswith("train") else (4, 2)
+        levels_of = np.arange(first, first + count, dtype=np.uint8)
+        content = idx(np.repeat(levels_of, 784).reshape(-1, 28, 28) if "images" in file else levels_of)
+        path = tmp_path / kind.__name__ / "raw" / file
+        path, content = (path, gzip.compress(content)) if packed else (path.with_suffix(""), content)
+        sums.append((file, write(path, content)))
+    monkeypatch.setattr(kind, "resources", sums)
+    data = public(name, 28, root=tmp_path, resize=28, num_workers=0)
+    assert data.image_shape == (1, 28, 28)
+    assert levels(data.train_source) == [0, 1, 2, 3]
+    assert levels(data.val_source) == data.val_source.labels.tolist() == [4, 5]
+    assert len(data.classes) == 10
+    assert public(name, 28, root=tmp_path, resize=28, channels=3, num_workers=0).train_source[1][0].shape == (3, 28, 28)
 
 
 @pytest.mark.parametrize(("name", "train"), [("cifar10", 10), ("cifar100", 2)])

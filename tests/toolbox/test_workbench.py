@@ -17,12 +17,15 @@ from dgn.am.objectives.language import parse_units
 from dgn.am.parametrizations import Pixels
 from dgn.am.setting import Setting
 from dgn.am.updates import NormalizedAscent
+from dgn.attribution import Saliency
+from dgn.data.datamodule import ImageData
+from dgn.data.reference import Reference
 from dgn.errors import UserError
-from dgn.networks.zoo import mini_caffenet
+from dgn.networks.zoo import mini_caffenet, mini_resnet
 from dgn.toolbox.codes import between, moved_along
 from dgn.toolbox.findings import Finding, export
 from dgn.toolbox.live_search import search_live
-from dgn.toolbox.pictures import data_url, from_data_url
+from dgn.toolbox.pictures import data_url, from_data_url, map_url
 from dgn.toolbox.workbench import Workbench
 
 
@@ -60,9 +63,49 @@ def test_sessions_see_the_same_while_others_search(net):
         assert other.classes == alone.classes
 
 
+class _FourBands:
+    """Image i is i everywhere, of four channels."""
+
+    classes = ("a", "b")
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, i: int):
+        return torch.full((4, 32, 32), 20 * i, dtype=torch.uint8), i % 2
+
+
+def test_a_network_of_four_channels_looks_at_real_images():
+    net = mini_resnet(classes=3, width=8, channels=4)
+    with pytest.raises(UserError, match=r"takes images of 4 channels.*, and doodles are RGB; give images with data="):
+        Workbench(net, {}, {}, {}, None, None, None)
+    data = ImageData(_FourBands(), _FourBands(), 4)
+    bench = Workbench(net, {}, {}, {"saliency": Saliency()}, data, Reference(data, 5), None)
+    assert bench.examples == "real image"
+    image = bench.example(6)  # the sixth of five, from 0: the second
+    assert image.shape == (4, 32, 32)
+    assert torch.equal(image, bench.example(1))
+    assert not torch.equal(image, bench.example(2))
+    seen = bench.look(image)
+    channel = seen.layers[bench.layers[1]][0]
+    assert bench.attribute(seen.image, channel, "saliency").shape == (3, *seen.image.shape[1:])
+    assert {part.shape[0] for part in bench.parts(channel)} == {4}
+    assert from_data_url(data_url(seen.image)).shape == (3, *seen.image.shape[1:])  # as it is shown
+    with pytest.raises(UserError, match="3 channels"):
+        bench.look(torch.rand(3, 32, 32))  # what a person drops
+
+
 def test_pictures_come_back_as_they_were_sent():
     image = torch.randint(0, 256, (3, 5, 7)).float() / 255
     torch.testing.assert_close(from_data_url(data_url(image)), image)
+
+
+def test_maps_are_sent_no_larger_than_they_are_shown():
+    assert from_data_url(map_url(torch.rand(160, 40))).shape == (3, 80, 20)
+    assert from_data_url(map_url(torch.rand(80, 7))).shape == (3, 80, 7)
+    striped = torch.arange(160).remainder(2).float().expand(160, 160)
+    plain = from_data_url(map_url(striped))
+    assert torch.equal(plain, plain[:, :1, :1].expand_as(plain))  # means, not every second value
 
 
 @pytest.mark.parametrize(
