@@ -1,5 +1,6 @@
 """Prepares networks written by others for a FeatureNet, and reports the errors of their code in one line."""
 
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -105,8 +106,8 @@ def prepared(network: nn.Module, size: tuple[int, int], channels: int = 3) -> nn
     Raises:
         UserError: If the dry run fails.
     """
-    while isinstance(network, torch._dynamo.OptimizedModule | nn.DataParallel):
-        network = network._orig_mod if isinstance(network, torch._dynamo.OptimizedModule) else network.module
+    while (inner := _wrapped(network)) is not None:
+        network = inner
     with torch.inference_mode(False), torch.no_grad():
         if _is_lazy(network):
             _dry_run(network, size, channels)
@@ -120,6 +121,16 @@ def prepared(network: nn.Module, size: tuple[int, int], channels: int = 3) -> nn
     for parameter in network.parameters():  # ScriptModule has no requires_grad_
         parameter.requires_grad_(False)
     return network
+
+
+def _wrapped(network: nn.Module) -> nn.Module | None:
+    """Returns the module inside a wrapper of torch.compile or DataParallel; None for any other module."""
+    if isinstance(network, nn.DataParallel):
+        return network.module
+    # Naming torch._dynamo would import it, which takes seconds; what it wraps was wrapped after it was imported.
+    if "torch._dynamo" in sys.modules and isinstance(network, torch._dynamo.OptimizedModule):
+        return network._orig_mod
+    return None
 
 
 def _is_lazy(network: nn.Module) -> bool:
