@@ -10,9 +10,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from dgn.cli.roles import load_prior, named_code, own_data
+from dgn.cli.roles import load_prior, named_code
 from dgn.cli.run_start import start
-from dgn.errors import UserError
+from dgn.cli.train_code_prior import images_of
 from dgn.files import write_whole
 from dgn.prior.statistics import measure
 from dgn.runs.folders import METRICS, PRIOR
@@ -24,16 +24,15 @@ _MEASURES = ("explained", "total_seconds")
 
 
 def refit_statistics(config: Mapping[str, Any], folder: Path) -> Path:
-    """Measures the statistics of config.prior's codes over its own images; returns the path of the new prior file.
+    """Measures the statistics of config.prior's codes; returns the path of the new prior file.
 
-    Writes prior.safetensors, which differs from config.prior in its statistics alone, and metrics.json.
+    The images are those that the prior was trained on, or those of `data=`. Writes prior.safetensors, which differs
+    from config.prior in its statistics alone (and names the images, if it named none), and metrics.json.
     """
     began = time.perf_counter()
     run = start(config, folder, _MEASURES)
     prior = load_prior(config["prior"], run.device, code=named_code(config))
-    data, why = own_data(prior)
-    if data is None:
-        raise UserError(f"codes are measured on the images that the prior was trained on; {why}")
+    data = images_of(config["data"], prior)
     pl.seed_everything(run.seed, verbose=False)
     settings = config["statistics"]
     images, split = settings["images"], settings["split"]
@@ -47,7 +46,10 @@ def refit_statistics(config: Mapping[str, Any], folder: Path) -> Path:
     )
     batches = (batch.to(prior.device) for batch, _ in read)
     statistics = measure(prior.encoder_net(), [prior.layer], batches, {prior.layer: settings["axes"]})[prior.layer]
-    prior = replace(prior, statistics=statistics)
+    about = prior.about
+    if not about.get("data"):
+        about = {**about, "data": {**config["data"], "classes": list(data.classes)}}
+    prior = replace(prior, statistics=statistics, about=about)
     explained = prior.principal.explained if prior.principal is not None else 0.0
     metrics = {"explained": explained, "total_seconds": round(time.perf_counter() - began, 1)}
     prior.save(folder / PRIOR)

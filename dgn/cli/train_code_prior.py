@@ -18,6 +18,7 @@ from dgn.cli.run_settings import RunSettings
 from dgn.cli.run_start import start
 from dgn.cli.trainer import make_trainer, running
 from dgn.data.datamodule import ImageData
+from dgn.data.size import typed
 from dgn.errors import UserError
 from dgn.files import write_whole
 from dgn.prior import Prior
@@ -116,8 +117,8 @@ def images_of(settings: Mapping[str, Any], prior: Prior) -> ImageData:
     data, why = own_data(prior)
     if data is None:
         raise UserError(
-            f"a prior over codes is fitted to the images that the prior was trained on; {why}; name a folder of such "
-            "images with data=image_folder data.root=FOLDER"
+            f"codes of the images that the prior was trained on are needed; {why}; name a folder of such images with "
+            f"data=image_folder data.root=FOLDER data.image_size={typed(prior.image_size)}"
         )
     return data
 

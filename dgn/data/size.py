@@ -45,6 +45,11 @@ def doublings(size: ImageSize, ups: int) -> tuple[int, int]:
     return math.ceil(height / 2**ups), math.ceil(width / 2**ups)
 
 
+def typed(size: ImageSize) -> str:
+    """Writes a size as the value of `data.image_size=` on a command line: `64`, or `[48,64]`."""
+    return str(size) if isinstance(size, int) else f"[{size[0]},{size[1]}]"
+
+
 def written(size: ImageSize) -> str:
     """Writes a size: `64` for a square, else `48x64` (height x width)."""
     return str(size) if isinstance(size, int) else f"{size[0]}x{size[1]}"

@@ -19,6 +19,7 @@ from dgn.errors import Unavailable, UserError, first_line
 from dgn.networks.encoder_names import common_name
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.inputs import InputSpace
+from dgn.networks.siglip import known_to_diffusers
 
 LATENT = "latent"
 """The layer of an encoder whose activations are the latent codes."""
@@ -135,12 +136,12 @@ def empty_model(name: str, config: Mapping[str, Any], buffers: Mapping[str, Sequ
     """
     kind = model_class(name)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), known_to_diffusers():
             model: nn.Module = kind(**split_config(name, config))
             for buffer in FAMILIES[name].config_of:
                 if buffer in buffers:
                     model.register_buffer(buffer, torch.zeros(list(buffers[buffer])))
-    except AttributeError as error:  # SigLIP2's encoder, with some versions of Transformers
+    except AttributeError as error:  # parts of an encoder have other names in some versions of Transformers
         raise unfit_versions(name, error) from None
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
         raise UserError(f"its configuration does not describe a {name} ({first_line(error)})") from None

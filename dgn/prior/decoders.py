@@ -32,6 +32,7 @@ from dgn.networks.autoencoders import (
 )
 from dgn.networks.encoder_names import paired
 from dgn.networks.latent_decoder import LatentDecoder
+from dgn.networks.siglip import known_to_diffusers
 from dgn.networks.weights.text import listed
 from dgn.prior.generator_prior import Prior
 from dgn.prior.hub import failure_reason, hub_library
@@ -49,6 +50,7 @@ def import_autoencoder(
     subfolder: str | None = None,
     download: bool = False,
     classes: Sequence[str] = tuple(FAMILIES),
+    axes: int | None = None,
 ) -> Prior:
     """Imports an autoencoder as a prior. The prior holds the weights of its decoder and of its encoder.
 
@@ -61,11 +63,14 @@ def import_autoencoder(
         subfolder: The model's folder in a release of several parts, e.g. "vae".
         download: Whether a name on the hub may be downloaded. If not, only the hub's cache is read.
         classes: The classes of Diffusers that are accepted.
+        axes: The most principal axes of the codes of `images`; None: as many as take 16 MB, up to 256.
 
     Raises:
         UserError: If it is not found, damaged, or of another class.
         Unavailable: If Diffusers is not installed or too old.
     """
+    if axes is not None and images is None:
+        raise UserError(f"--axes {axes}: name the pictures over which they are fitted, --images FOLDER")
     folder = find_model(str(where), subfolder, download)
     name = _class_name(folder, classes)
     model = load_model(name, folder)
@@ -75,7 +80,7 @@ def import_autoencoder(
     about: dict[str, Any] = {"layer": LATENT, "encoder": known, "data": {}, "config": {}}
     about["training"] = {"published": name, "name": Path(where).name if Path(where).is_dir() else str(where)}
     if images is not None:
-        statistics, about["data"] = measure_folder(encoder, LATENT, images, count, image_size)
+        statistics, about["data"] = measure_folder(encoder, LATENT, images, count, image_size, axes=axes)
     else:
         statistics = release_statistics(name, model, code_shape)
         about["statistics"] = {"release": True}
@@ -119,10 +124,11 @@ def load_model(name: str, folder: Path) -> Any:
     kind = model_class(name)
     logging.getLogger("diffusers").setLevel(logging.ERROR)  # errors are reported once, below
     try:
-        model, found = kind.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32, low_cpu_mem_usage=False,
-            output_loading_info=True,
-        )  # fmt: skip
+        with known_to_diffusers():
+            model, found = kind.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32, low_cpu_mem_usage=False,
+                output_loading_info=True,
+            )  # fmt: skip
     except AttributeError as error:
         raise unfit_versions(name, error) from None
     except Exception as error:  # the library has no closed list of what a foreign file makes it raise

@@ -70,6 +70,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", metavar="FOLDER", help="measure the codes over the pictures in a folder (default: "
                         "the mean and standard deviation that the release states)")  # fmt: skip
     parser.add_argument("--count", type=int, default=2000, help="the number of these pictures (default: 2000)")
+    parser.add_argument("--axes", type=int, help="the most principal axes of their codes (default: as many as take 16 "
+                        "MB in the prior file, up to 256)")  # fmt: skip
 
 
 def _add_generator(parser: argparse.ArgumentParser) -> None:
@@ -99,8 +101,9 @@ def _import_autoencoder(options: argparse.Namespace) -> Prior:
 
 def _imported(options: argparse.Namespace, classes: Sequence[str]) -> Prior:
     return import_autoencoder(
-        options.model, options.images, options.count, options.size, options.subfolder, options.download, classes
-    )
+        options.model, options.images, options.count, options.size, options.subfolder, options.download, classes,
+        options.axes,
+    )  # fmt: skip
 
 
 def _import_generator(options: argparse.Namespace) -> Prior:

@@ -14,7 +14,8 @@ from dgn.devices import double, has_float64
 AXES = 256
 """The most axes of a prior."""
 NUMBERS = 2**22
-"""The most numbers in the axes of a prior: 16 MB in its file, e.g. 256 axes of 16,384 units, or 64 of 65,536."""
+"""The most numbers in the axes of a prior, unless more are asked for: 16 MB in its file, e.g. 256 axes of 16,384 units,
+or 64 of 65,536."""
 _DOUBLE = 4096
 """Up to this number of units the fit is in float64; above, float64 would double its memory."""
 
@@ -98,12 +99,13 @@ class AxesFit:
     lost; up to that number of codes or of units, the result is that of an SVD of all codes. Memory: 5 times the axes.
 
     Args:
-        count: The largest number of axes; fewer are found where there are fewer units, or too few codes. Codes of many
-            units have at most `NUMBERS` // units.
+        count: The largest number of axes; fewer are found where there are fewer units, or too few codes.
+        numbers: The most numbers in the axes: codes of many units have at most `numbers` // units. None: as many as
+            `count` axes have.
     """
 
-    def __init__(self, count: int) -> None:
-        self.count, self.seen = count, 0
+    def __init__(self, count: int, numbers: int | None = NUMBERS) -> None:
+        self.count, self.numbers, self.seen = count, numbers, 0
         self._waiting: list[Tensor] = []
 
     def add(self, codes: Tensor) -> None:
@@ -133,7 +135,8 @@ class AxesFit:
 
     def _begin(self, codes: Tensor) -> None:
         self._shape, units = tuple(codes.shape[1:]), math.prod(codes.shape[1:])
-        self._asked = max(1, min(self.count, units, NUMBERS // units))
+        limit = self.count if self.numbers is None else min(self.count, self.numbers // units)
+        self._asked = max(1, min(limit, units))
         self._kept = min(2 * self._asked, units)
         double = units <= _DOUBLE and has_float64(codes.device)
         self._dtype = torch.float64 if double else torch.float32

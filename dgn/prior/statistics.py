@@ -9,7 +9,7 @@ from torch import Tensor
 from dgn.devices import double
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.precision import full_precision
-from dgn.prior.principal import AxesFit, PrincipalAxes, principal_axes
+from dgn.prior.principal import NUMBERS, AxesFit, PrincipalAxes, principal_axes
 
 
 @dataclass
@@ -59,7 +59,11 @@ class UnitStatistics:
 @torch.no_grad()
 @full_precision
 def measure(
-    net: FeatureNet, layers: Sequence[str], batches: Iterable[Tensor], axes: Mapping[str, int] | None = None
+    net: FeatureNet,
+    layers: Sequence[str],
+    batches: Iterable[Tensor],
+    axes: Mapping[str, int] | None = None,
+    numbers: int | None = NUMBERS,
 ) -> Mapping[str, UnitStatistics]:
     """Computes the statistics of layers in one pass over images, in float64 (on the CPU if the device has none).
 
@@ -70,8 +74,9 @@ def measure(
         layers: Names of its layers.
         batches: Images (N, 3, H, W) in image space.
         axes: {layer: the number of principal axes to fit}; other layers have none.
+        numbers: The most numbers in the axes of a layer, as for `AxesFit`.
     """
-    running: dict[str, _Running] = {layer: _Running((axes or {}).get(layer, 0)) for layer in layers}
+    running: dict[str, _Running] = {layer: _Running((axes or {}).get(layer, 0), numbers) for layer in layers}
     for images in batches:
         for layer, activations in net(images, layers).items():
             running[layer].add(activations)
@@ -88,9 +93,9 @@ def statistics_shapes(tensors: Mapping[str, Tensor], code_shape: Sequence[int]) 
 
 
 class _Running:
-    def __init__(self, axes: int) -> None:
+    def __init__(self, axes: int, numbers: int | None) -> None:
         self.count = 0
-        self.axes = AxesFit(axes) if axes else None
+        self.axes = AxesFit(axes, numbers) if axes else None
 
     def add(self, activations: Tensor) -> None:
         if self.axes is not None:

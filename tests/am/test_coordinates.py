@@ -16,6 +16,7 @@ from dgn.am.updates import NormalizedAscent, StepLength
 from dgn.errors import UserError
 from dgn.networks.generator import UpconvGenerator
 from dgn.prior import Prior
+from dgn.prior.noise import NoiseCodes
 from dgn.prior.principal import AxesFit
 from dgn.prior.statistics import UnitStatistics
 
@@ -124,7 +125,20 @@ def test_seeds_do_not_depend_on_one_another():
 
 def test_a_prior_without_axes_says_how_to_get_them(target, prior):
     prior.statistics.axes = None
-    with pytest.raises(UserError, match=r"task=statistics prior=prior` writes a prior that does"):
+    prior.about["data"] = {"_target_": "dgn.data.sources.doodles"}
+    with pytest.raises(UserError, match=r"task=statistics prior=prior` writes a prior that does, from the images that"):
+        Code(Setting(target, prior), subspace=2)
+    prior.about["data"] = {}  # as of a prior that was imported
+    again = (
+        rf"data=image_folder data\.root=FOLDER data\.image_size={prior.image_size}` writes .* from the images in FOLDER"
+    )
+    with pytest.raises(UserError, match=again):
+        Code(Setting(target, prior), subspace=2)
+
+
+def test_noise_has_no_strongest_directions(target, prior):
+    prior.statistics.axes, prior.noise = None, NoiseCodes("normal", prior.code_shape)
+    with pytest.raises(UserError, match="are noise, of which no direction is stronger than another; give"):
         Code(Setting(target, prior), subspace=2)
 
 

@@ -105,13 +105,16 @@ def test_an_imported_decoder_shows_units_of_another_network(user, monkeypatch, c
     assert {row["objective"] for row in rows} == {"fc:3", "layer2:1@4,4"}
 
 
-def test_a_real_image_is_the_start_and_the_nearest_is_found_through_a_rae(user, monkeypatch):
+def test_codes_of_a_rae_are_measured_and_searched_along_their_axes_near_real_images(user, monkeypatch):
     pytest.importorskip("diffusers", reason="needs the extra rae: pip install 'dgn[rae]'")
     pytest.importorskip("transformers", reason="needs the extra rae: pip install 'dgn[rae]'")
     monkeypatch.chdir(user.folder)
     main(["rae", str(tiny_autoencoders.save("AutoencoderRAE", Path("release"))), "--out", "prior.safetensors"])
-    data = ("data=doodles", "data.image_size=32", "data.train_images=64", "data.val_images=64", "reference_images=32")
-    user.run("visualize.py", "prior=prior.safetensors", *SEARCH, *data, "start=real", "nearest_images=4")
+    data = ("data=doodles", "data.image_size=32", "data.train_images=64", "data.val_images=64")
+    measuring = ("statistics.images=32", "trainer.accelerator=cpu", "hydra.run.dir=measured")
+    user.run("train.py", "task=statistics", "prior=prior.safetensors", *data, *measuring)
+    along = ("method=dgn_am_ellipsoid", "method.parametrization.subspace=5", "start=real", "reference_images=32")
+    user.run("visualize.py", "prior=measured", *SEARCH, *along, "nearest_images=4")  # the prior names the images now
     rows = json.loads(Path("seen/results.json").read_text())["results"]
     assert {row["start"] for row in rows} == {"real"}
 

@@ -1,7 +1,8 @@
-"""Autoencoders of Diffusers as priors: tiny ones with random weights, and the released RAE's shapes without memory."""
+"""Autoencoders of Diffusers as priors: tiny ones with random weights."""
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from dgn.errors import Unavailable, UserError
 from dgn.networks.autoencoders import model_class
-from dgn.networks.latent_decoder import LatentDecoder
+from dgn.networks.siglip import known_to_diffusers
 from dgn.prior import Prior
 from dgn.prior.decoders import RAE, find_model, import_autoencoder
 from dgn.prior.prior_file import HEADER
@@ -79,14 +80,19 @@ def test_a_prior_from_its_file_decodes_and_encodes_as_diffusers_does(folder, tmp
     assert expected.std() > 0.01  # not all alike
 
 
+@pytest.mark.parametrize("encoder", ["mae", "siglip2"])
 @torch.no_grad()
-def test_a_rae_of_another_encoder_is_imported_alike(tmp_path):
-    prior = import_autoencoder(tiny_autoencoders.save(RAE, tmp_path, encoder="mae"))
-    model = diffusers.AutoencoderRAE.from_pretrained(tmp_path).eval()
+def test_a_rae_of_another_encoder_is_imported_alike(tmp_path, encoder):
+    import_autoencoder(tiny_autoencoders.save(RAE, tmp_path, encoder)).save(tmp_path / "prior.safetensors")
+    prior = Prior.load(tmp_path / "prior.safetensors")
+    with known_to_diffusers():
+        model = diffusers.AutoencoderRAE.from_pretrained(tmp_path).eval()
     images = torch.rand(2, 3, 32, 32)
     codes = model.encode(images).latent
     torch.testing.assert_close(prior.encode(images), codes, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(prior.generator(codes), model.decode(codes).sample, atol=1e-5, rtol=1e-4)
+    vision = import_module("transformers").SiglipVisionModel
+    assert not hasattr(vision, "vision_model")  # what Diffusers needs while it builds a model is taken back
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -119,14 +125,14 @@ def test_statistics_are_those_of_diffusers_latents_over_a_folder_of_images(folde
     pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
     for i, picture in enumerate(pixels):
         Image.fromarray(picture).save(tmp_path / f"{i}.png")
-    prior = import_autoencoder(folder(RAE), images=tmp_path)
+    prior = import_autoencoder(folder(RAE), images=tmp_path, axes=3)
     model = diffusers.AutoencoderRAE.from_pretrained(folder(RAE)).eval()
     with torch.no_grad():
         codes = model.encode(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255).latent
     assert prior.statistics.count == 6
     torch.testing.assert_close(prior.statistics.mean, codes.mean(0), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(prior.statistics.std, codes.std(0, correction=0), atol=1e-5, rtol=1e-4)
-    assert prior.principal is not None
+    assert prior.principal.count == 3
     assert prior.about["data"]["root"] == str(tmp_path)
 
 
@@ -137,29 +143,6 @@ def test_its_encoder_is_a_network_whose_code_is_a_layer(rae_file):
     block = "model.encoder.encoder.layer.0"
     images = torch.rand(2, 3, 32, 32)
     assert net(images, [block])[block].shape == (2, 1 + 4 + 16, 64)  # class token, registers, patches
-
-
-def test_the_released_rae_has_these_weights_and_decodes_to_256_pixels():
-    """RAE-dinov2-wReg-base-ViTXL, on the device meta: shapes, and no memory."""
-    config = dict(
-        encoder_hidden_size=768, decoder_hidden_size=1152, decoder_num_hidden_layers=28,
-        decoder_num_attention_heads=16, decoder_intermediate_size=4096,
-    )  # fmt: skip
-    buffers = {"_latents_mean": [768, 16, 16], "_latents_std": [768, 16, 16]}
-    with torch.device("meta"):
-        decoder = LatentDecoder((768, 16, 16), 256, RAE, config, buffers)
-        images = decoder(torch.zeros(2, 768, 16, 16))
-    assert images.shape == (2, 3, 256, 256)
-    shapes = {name: tuple(tensor.shape) for name, tensor in decoder.state_dict().items()}
-    prefix = "network.decoder"
-    assert shapes[f"{prefix}.decoder_embed.weight"] == (1152, 768)
-    assert shapes[f"{prefix}.decoder_pos_embed"] == (1, 257, 1152)
-    assert shapes[f"{prefix}.trainable_cls_token"] == (1, 1, 1152)
-    assert shapes[f"{prefix}.decoder_layers.27.intermediate.dense.weight"] == (4096, 1152)
-    assert shapes[f"{prefix}.decoder_pred.weight"] == (3 * 16 * 16, 1152)
-    assert shapes["network._latents_mean"] == (768, 16, 16)
-    assert sum(1 for name in shapes if name.endswith("attention.to_q.weight")) == 28
-    assert not any(name.startswith("network.encoder.") for name in shapes)
 
 
 def changed(path: Path, to: Path, change) -> Path:
@@ -286,6 +269,8 @@ def test_libraries_that_do_not_fit_each_other_are_named(rae_file, monkeypatch):
         ({"size": 48}, "decodes to 32 px and has no other size"),
         ({"classes": ("AutoencoderKL",)}, "is of class AutoencoderRAE, .* `rae` imports it"),
         ({"subfolder": "vae"}, "has no config.json"),
+        ({"axes": 3}, "--axes 3: name the pictures over which they are fitted, --images FOLDER"),
+        ({"axes": 0, "images": "."}, "--axes 0: give the most principal axes to fit, at least 1"),
     ],
 )
 def test_an_import_that_does_not_fit_is_one_line(folder, arguments, message):

@@ -83,3 +83,9 @@ def test_codes_of_many_units_have_fewer_axes():
     axes, std = fit.axes()
     assert axes.shape == (NUMBERS // (384 * 13 * 13), 384, 13, 13)
     assert len(std) == 64
+
+
+def test_more_axes_than_take_16_mb_are_fitted_where_they_are_asked_for():
+    fit = AxesFit(3, numbers=None)
+    fit.add(torch.randn(8, NUMBERS // 2, generator=torch.Generator().manual_seed(0)))
+    assert len(fit.axes()[0]) == 3

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import torch
 
+from dgn.networks.siglip import known_to_diffusers
+
 RAE = dict(
     encoder_hidden_size=64, encoder_num_hidden_layers=1, encoder_input_size=56, decoder_hidden_size=32,
     decoder_num_hidden_layers=1, decoder_num_attention_heads=2, decoder_intermediate_size=64, patch_size=8,
@@ -29,9 +31,10 @@ def save(name: str, folder: Path, encoder: str = "dinov2") -> Path:
     torch.manual_seed(0)
     if name == "AutoencoderRAE":
         statistics = dict(latents_mean=torch.randn(64, 4, 4), latents_std=torch.rand(64, 4, 4) + 0.5)
-        model = diffusers.AutoencoderRAE(
-            encoder, encoder_patch_size=14, **RAE, **statistics, scaling_factor=1.5, reshape_to_2d=True
-        )
+        with known_to_diffusers():
+            model = diffusers.AutoencoderRAE(
+                encoder, encoder_patch_size=14, **RAE, **statistics, scaling_factor=1.5, reshape_to_2d=True
+            )
         torch.nn.init.normal_(model.decoder.trainable_cls_token)
     elif name == "AutoencoderKL":
         model = diffusers.AutoencoderKL(**_SMALL, **_TWO, latent_channels=4, shift_factor=0.1)

@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from dgn.data.size import typed
 from dgn.errors import UserError
 from dgn.prior import Prior
 from dgn.prior.clamping import clamp
@@ -138,13 +139,21 @@ class PrincipalCoordinates:
 def principal_axes_of(prior: Prior) -> PrincipalAxes:
     """Returns the principal axes of a prior. Raises UserError if it has none."""
     axes = prior.principal
-    if axes is None or axes.count == 0:
-        again = command("train", "task=statistics", override("prior", prior.source))
+    if axes is not None and axes.count > 0:
+        return axes
+    if prior.noise is not None:
         raise UserError(
-            f"{prior.source} holds no principal axes of its codes, which this method needs; `{again}` writes a prior "
-            "that does, from the images that it was trained on"
+            f"the codes of {prior.source} are noise, of which no direction is stronger than another; give "
+            "method.parametrization.subspace=null"
         )
-    return axes
+    words, images = ["task=statistics", override("prior", prior.source)], "the images that it was trained on"
+    if not prior.about.get("data"):
+        words += ["data=image_folder", "data.root=FOLDER", f"data.image_size={typed(prior.image_size)}"]
+        images = "the images in FOLDER"
+    raise UserError(
+        f"{prior.source} holds no principal axes of its codes, which this method needs; `{command('train', *words)}` "
+        f"writes a prior that does, from {images}"
+    )
 
 
 def _normal(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
