@@ -119,6 +119,13 @@ class KeptTrainings:
         values = plain(compose("train", list(settings)))
         return placed(network(values["encoder"], instantiate(self.config["data"])), self.device)
 
+    def untrained(self, seed: int) -> FeatureNet:
+        """Returns the target, by default the encoder, with random weights."""
+        target = self.config["target"]
+        settings = target if target.get("_target_") else self.config["encoder"]
+        random = {**settings, "weights": None, "seed": seed}
+        return placed(network(random, instantiate(self.config["data"])), self.device)
+
     def _load(self, encoder: Mapping[str, Any], path: Path, images: ImageData) -> FeatureNet:
         loaded = {**encoder, "weights": str(path), "classes": "auto"}
         return placed(network(loaded, image_shape=images.image_shape), self.device)

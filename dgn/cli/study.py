@@ -80,6 +80,8 @@ def _run_all(collection: Collection, overrides: Sequence[str], config: Mapping[s
 def _run_one(name: str, study: Study, config: Mapping[str, Any], folder: Path, again: str) -> Path:
     """Runs a study; writes its evidence and its page into the folder."""
     began = time.perf_counter()
+    if config["target"].get("_target_") and not study.shows_target:
+        log.warning("target= has no effect on study=%s: it looks at the encoder, or at networks that it trains", name)
     seeds = read_seeds(config["seeds"])
     settings = {key: value for key, value in config.items() if key not in _OF_A_SESSION}
     key = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from dgn.data.channels import in_words
-from dgn.data.pillow import eight_bits, open_image, upright
+from dgn.data.pillow import eight_bits, open_image, stated_size, upright
 
 ARRAYS = (".npy", ".npz")
 """Endings of array files: one image each, (H, W), (H, W, C) or (C, H, W)."""
@@ -103,6 +103,7 @@ def _check_size(file: Any) -> None:
 
 def _tiff(data: np.ndarray) -> np.ndarray | None:
     """The bands of a TIFF, (C, H, W), from several pages or samples; None: Pillow reads it (one page of 8 bits)."""
+    stated_size(data)  # raises TooManyPixels
     file = io.BytesIO(data.tobytes())
     try:
         import tifffile

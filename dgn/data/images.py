@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dgn.data.bands import decode_bands, is_array
 from dgn.data.display import as_rgb
-from dgn.data.pillow import check_pixels, open_image, rgb
+from dgn.data.pillow import TooManyPixels, open_image, rgb, stated_size
 from dgn.errors import UserError
 from dgn.files import written_aside
 
@@ -74,20 +74,19 @@ def decode_image(
     values: Sequence[float] | None = None,
 ) -> Tensor:
     """Like `read_image`, from a file's content, uint8 (bytes,). name: the file's name in messages."""
-    check_pixels(data, name)
-    if channels is not None and (channels != 3 or values is not None or is_array(data) or _is_tiff(data)):
-        with _told(data, name):
+    with _told(data, name):
+        if channels is not None and (channels != 3 or values is not None or is_array(data) or _is_tiff(data)):
             return decode_bands(data, channels, values)
-    if data[:3].tobytes() == _JPEG_MAGIC and not _worth_scaling(data, short_side):
-        try:
-            # CMYK and YCCK included: torchvision takes them as Adobe's inverted inks, exactly as Pillow does.
-            return _decode_jpeg(torch.from_numpy(data))
-        except (ImportError, RuntimeError):
-            pass  # Pillow reads a few more (or says in a user's words what is wrong)
-    with _told(data, name), open_image(data) as image:
-        if short_side is not None:
-            image.draft(None, (2 * short_side, 2 * short_side))
-        return torch.from_numpy(rgb(image)).permute(2, 0, 1)
+        if data[:3].tobytes() == _JPEG_MAGIC and not _worth_scaling(data, stated_size(data), short_side):
+            try:
+                # CMYK and YCCK included: torchvision takes them as Adobe's inverted inks, exactly as Pillow does.
+                return _decode_jpeg(torch.from_numpy(data))
+            except (ImportError, RuntimeError):
+                pass  # Pillow reads a few more (or says in a user's words what is wrong)
+        with open_image(data) as image:
+            if short_side is not None:
+                image.draft(None, (2 * short_side, 2 * short_side))
+            return torch.from_numpy(rgb(image)).permute(2, 0, 1)
 
 
 def jpeg_decoder() -> str:
@@ -237,15 +236,10 @@ def _tiny_jpeg() -> bytes:
     return file.getvalue()
 
 
-def _worth_scaling(jpeg: np.ndarray, short_side: int | None) -> bool:
-    # Opening it costs a tenth of a small decode, and one this large spends more than 1/8 byte on a pixel.
-    if short_side is None or jpeg.size < 2 * short_side**2:
+def _worth_scaling(jpeg: np.ndarray, size: tuple[int, int] | None, short_side: int | None) -> bool:
+    if size is None or short_side is None or jpeg.size < 2 * short_side**2:  # it spends more than 1/8 byte on a pixel
         return False
-    try:
-        with open_image(jpeg) as image:
-            return min(image.size) >= 4 * short_side
-    except Exception:  # read_image reports the reason
-        return False
+    return min(size) >= 4 * short_side
 
 
 def _is_tiff(data: np.ndarray) -> bool:
@@ -257,6 +251,8 @@ def _told(data: np.ndarray, name: str | Path) -> Iterator[None]:
     """Converts what a decoder raises, which may be anything for foreign bytes, to one line that names the file."""
     try:
         yield
+    except TooManyPixels as error:
+        raise UserError(f"cannot read image {name}: {error}; make it smaller, or remove it") from None
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         if isinstance(error, UnidentifiedImageError):

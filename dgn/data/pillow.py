@@ -2,13 +2,10 @@
 
 import io
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
-
-from dgn.errors import UserError
 
 MOST_PIXELS = 128_000_000
 """The largest image that is read, in pixels: about 2 GiB while it is decoded."""
@@ -17,27 +14,48 @@ MOST_PIXELS = 128_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 
+class TooManyPixels(ValueError):
+    """A picture of more than MOST_PIXELS: a header of a few bytes can state billions."""
+
+    def __init__(self) -> None:
+        super().__init__(f"it is damaged, or has more than {MOST_PIXELS // 10**6} megapixels")
+
+
 def open_image(data: np.ndarray) -> Any:
-    """Opens an image from a file's content, uint8 (bytes,); pixels are read later. Raises what Pillow does."""
-    return Image.open(io.BytesIO(data.data), formats=FORMATS)
+    """Opens an image from a file's content, uint8 (bytes,); pixels are read later.
 
-
-def check_pixels(data: np.ndarray, name: str | Path) -> None:
-    """Raises UserError for a picture of more than MOST_PIXELS: a header of a few bytes can state billions."""
+    Raises:
+        TooManyPixels: Before memory is taken for them.
+        Exception: What Pillow raises for a header that it cannot read.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of half of what Pillow refuses
-            with open_image(data) as image:
-                pixels = image.width * image.height
+            image = Image.open(io.BytesIO(data.data), formats=FORMATS)
     except Image.DecompressionBombError:
-        pixels = MOST_PIXELS + 1
-    except Exception:  # the decoder reports the reason
-        return
-    if pixels > MOST_PIXELS:
-        raise UserError(
-            f"cannot read image {name}: it is damaged, or has more than {MOST_PIXELS // 10**6} megapixels; make it "
-            "smaller, or remove it"
-        )
+        raise TooManyPixels from None
+    if image.width * image.height > MOST_PIXELS:
+        image.close()
+        raise TooManyPixels
+    return image
+
+
+def stated_size(data: np.ndarray) -> tuple[int, int] | None:
+    """Returns the width and height that an image's header states, before another decoder than Pillow reads it.
+
+    Returns None for a header that Pillow cannot read: the decoder reports the reason.
+
+    Raises:
+        TooManyPixels: As `open_image`.
+    """
+    try:
+        with open_image(data) as image:
+            width, height = image.size
+            return width, height
+    except TooManyPixels:
+        raise
+    except Exception:
+        return None
 
 
 def rgb(image: Image.Image) -> np.ndarray:

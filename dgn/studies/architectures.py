@@ -22,7 +22,8 @@ ITSELF = "encoder itself"
 class Architectures(Study):
     """Keys: the targets by name: settings of train.py that choose the network, and the steps of its training.
 
-    A target is {settings: [...], steps: N, seed: N}; with steps 0 it has the weights that its settings name.
+    The network of `target=` is one more. A target is {settings: [...], steps: N, seed: N}; with steps 0 it has the
+    weights that its settings name.
     """
 
     targets: Mapping[str, Mapping[str, Any]]
@@ -42,8 +43,10 @@ class Architectures(Study):
         reference = extract_features(lab.encoder, real)
         numbers: dict[str, float] = {}
         columns: dict[str, Tensor] = {}
+        rows: list[list[str]] = []
         for name, net in self._nets(lab).items():
             objectives = lab.units(net)
+            rows.append([objective.label for objective in objectives])
             found = lab.search(objectives, seed, prior, net, per_unit=2)
             numbers |= {
                 f"{name}/distance": 1 - linear_cka(reference, extract_features(net, real)),
@@ -51,9 +54,11 @@ class Architectures(Study):
                 f"{name}/recognized": lab.recognized(found),
             }
             columns[name] = found.images[::2]
-        rows = [objective.label for objective in lab.units()]
         caption = "Preferred images of the same classes in networks ever further from the encoder, through one prior."
-        return Measurement(numbers, [side_by_side("architectures", columns, rows, caption)])
+        shown = min(map(len, rows))  # a network with other classes may have fewer
+        names = [" · ".join(dict.fromkeys(labels)) for labels in zip(*(own[:shown] for own in rows), strict=True)]
+        columns = {name: images[:shown] for name, images in columns.items()}
+        return Measurement(numbers, [side_by_side("architectures", columns, names, caption)])
 
     def statements(self, numbers: Numbers) -> list[Statement]:
         return [
@@ -71,6 +76,8 @@ class Architectures(Study):
 
     def _nets(self, lab: Lab) -> dict[str, FeatureNet]:
         nets = {ITSELF: lab.encoder}
+        if lab.target is not lab.encoder:
+            nets["target"] = lab.target
         for name, target in self.targets.items():
             settings: Sequence[str] = target["settings"]
             steps = target.get("steps")

@@ -91,6 +91,7 @@ class Study(ABC):
         claim: the claim that it tests.
         measured: what is measured, in a few sentences.
         varies: what a seed changes.
+        shows_target: whether it looks at the network of `target=`; some look at networks that they train themselves.
     """
 
     title: ClassVar[str]
@@ -98,6 +99,7 @@ class Study(ABC):
     claim: ClassVar[str]
     measured: ClassVar[str]
     varies: ClassVar[str] = "the noise in which searches start"
+    shows_target: ClassVar[bool] = True
 
     @abstractmethod
     def measure(self, lab: Lab, seed: int) -> Measurement:

@@ -25,6 +25,7 @@ class Canonical(Study):
     title = "Canonical and varied views"
     source = "DGN-AM S5"
     claim = "Pictures from unusual views reflect the unit: units that have seen varied poses give varied poses."
+    shows_target = False
     measured = (
         "A network with twice the classes: upright, and the same turned by 0, 90, 180 or 270 degrees at random. A "
         "judge of poses, fitted to real images turned by each, names the pose of every picture. Turned: the share of "

@@ -26,6 +26,7 @@ class Datasets(Study):
     title = "Data sets: does the prior generalize to networks trained on other data?"
     source = "DGN-AM 3.2"
     claim = "A prior generalizes to networks of the same architecture that were trained on other data."
+    shows_target = False
     measured = (
         "An encoder and a prior see every other class only. Targets of the same architecture: that encoder itself "
         "(own data); a network trained on the other classes; one trained on outline drawings of all classes. "

@@ -12,8 +12,6 @@ from dgn.data.doodles.parts import CONCEPTS, PARTS, part_masks
 from dgn.data.reference import Reference
 from dgn.metrics.dissection import NAMED, part_overlap
 from dgn.metrics.recognition import judge_images
-from dgn.networks.featurenet import FeatureNet
-from dgn.networks.zoo import build
 from dgn.studies.base import Measurement, Numbers, Study, side_by_side
 from dgn.studies.lab import Lab, share
 from dgn.studies.verdicts import Statement, statement
@@ -48,10 +46,9 @@ class Detectors(Study):
         units = lab.hidden_units(layer, self.count, seed)
         places = [int(str(unit).split(":")[-1].split("@")[0]) for unit in units]
         names = _concepts(lab)
-        random = build({**lab.target.spec, "weights": None, "seed": seed})
         numbers: dict[str, float] = {}
         overlaps: dict[str, Tensor] = {}
-        for row, net in (("trained", lab.target), ("random weights", _on(random, lab.target))):
+        for row, net in (("trained", lab.target), ("random weights", lab.trainings.untrained(seed))):
             overlaps[row] = part_overlap(net, layer, places, self._samples(lab), len(names))
             best = overlaps[row].amax(1)
             numbers |= {f"{row}/detectors": float((best >= NAMED).float().mean())}
@@ -112,11 +109,6 @@ def _are_doodles(lab: Lab) -> bool:
 
 def _concepts(lab: Lab) -> list[str]:
     return list(CONCEPTS) if _are_doodles(lab) else [str(name) for name in lab.data.classes]
-
-
-def _on(net: FeatureNet, like: FeatureNet) -> FeatureNet:
-    net.network.to(like.device)
-    return net
 
 
 def _masked(image: object) -> Tensor:

@@ -25,6 +25,7 @@ class Interpolation(Study):
     source = "DeePSiM, the figure of interpolation"
     claim = "Codes between those of two images decode to meaningful pictures, and differences of codes carry classes."
     varies = "which images are taken"
+    shows_target = False
     measured = (
         "Pairs of held-out images of different classes. Codes at even distances between the two are decoded; pixels "
         "are mixed in the same proportions. Recognized: the share of the pictures in between whose first label by the "

@@ -31,6 +31,7 @@ class Inversion(Study):
         "all three together give the most natural ones."
     )
     varies = "the training of every generator"
+    shows_target = False
     measured = (
         "A generator for every layer and sum of losses. On held-out images: PSNR; sharpness, the mean size of the "
         "pixels' differences relative to that of the images; distance, the mean distance to the image in the judge's "

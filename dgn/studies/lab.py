@@ -90,6 +90,10 @@ class Trainings(Protocol):
         """Returns a network that `settings` choose, with the weights that they name."""
         ...
 
+    def untrained(self, seed: int) -> FeatureNet:
+        """Returns the network whose units are shown, with random weights."""
+        ...
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -191,15 +195,17 @@ class Lab:
         drawn = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count].sort().values
         return parse_units([f"{layer}:{i}" for i in drawn.tolist()], self.target)
 
-    def maps(self) -> list[str]:
-        """Returns the target's main layers that are maps, from the lowest."""
-        return [name for name in code_spaces(self.target) if len(self.target.layer(name).shape) == 3]
+    def maps(self, net: FeatureNet | None = None) -> list[str]:
+        """Returns the main layers of a network, by default the target, that are maps, from the lowest."""
+        net = net or self.target
+        return [name for name in code_spaces(net) if len(net.layer(name).shape) == 3]
 
-    def vectors(self) -> list[str]:
-        """Returns the target's main layers below the classes that are vectors; without any, the code layer."""
-        classes = self.target.layer(self.target.class_layer()).name
-        names = [name for name in code_spaces(self.target) if len(self.target.layer(name).shape) == 1]
-        return [name for name in names if self.target.layer(name).name != classes] or [self.target.code_layer()]
+    def vectors(self, net: FeatureNet | None = None) -> list[str]:
+        """Returns its main layers below the classes that are vectors; without any, the code layer."""
+        net = net or self.target
+        classes = net.layer(net.class_layer()).name
+        names = [name for name in code_spaces(net) if len(net.layer(name).shape) == 1]
+        return [name for name in names if net.layer(name).name != classes] or [net.code_layer()]
 
     def search(
         self,

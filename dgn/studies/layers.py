@@ -72,7 +72,7 @@ class Layers(Study):
         ]
 
     def _layers(self, lab: Lab) -> tuple[list[str], list[str]]:
-        maps, vectors = lab.maps(), lab.vectors()
+        maps, vectors = lab.maps(lab.encoder), lab.vectors(lab.encoder)
         auto = [maps[len(maps) // 2], maps[-1]] if len(maps) > 1 else maps
         convolutional = auto if isinstance(self.convolutional, str) else list(self.convolutional)
         connected = vectors[:2] if isinstance(self.connected, str) else list(self.connected)

@@ -26,6 +26,7 @@ class Modified(Study):
     title = "Modified classes: the neuron's preference, or the prior's?"
     source = "DGN-AM 3.5, S19 to S21"
     claim = "Pictures show what a neuron prefers and not what the prior knows: modified classes give modified pictures."
+    shows_target = False
     measured = (
         "A network with twice the classes: of the images as they are, and of the same images modified. The prior has "
         "seen no modified image. A classifier of real images, regular against modified, judges the preferred images "

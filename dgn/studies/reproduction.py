@@ -9,7 +9,6 @@ from PIL import Image
 from dgn.files import write_whole, written_aside
 from dgn.studies.page import ends, minutes
 from dgn.studies.running import Evidence
-from dgn.studies.verdicts import LEAST
 
 _WIDTH = 560  # of the report's pictures, in pixels
 
@@ -38,11 +37,11 @@ Made by `{command}` from the evidence of each study; do not edit it by hand.
 
 Every verdict follows from statements, each a quantity that is above 0 if it is true. A statement holds if the 95%
 interval of its mean over seeds is above 0, fails if it is below, and is unclear otherwise. The claim holds if all
-statements hold, holds in part if some do, and does not hold if none does. The rule of each study stands in its file
-under `dgn/studies`. The networks here are small and their trainings short, so a claim that does not hold here may hold
-for the paper's. The time of a study is that of its seeds on a shared machine,
-where other jobs ran, including what it trained first; networks that were trained before are used again. Its section
-says what was trained and how long that took.
+statements hold, holds in part if some do, and does not hold if none does; fewer than three seeds are too few to tell.
+The rule of each study stands in its file under `dgn/studies`. The networks here are small and their trainings short,
+so a claim that does not hold here may hold for the paper's. The time of a study is that of its seeds on a shared
+machine, where other jobs ran, including what it trained first; networks that were trained before are used again. Its
+section says what was trained and how long that took.
 
 | study | claim | verdict | seeds | time |
 |---|---|---|---|---|
@@ -67,8 +66,7 @@ def write_report(found: Sequence[Evidence | Failed], folder: Path, document: Pat
 def _row(found: Evidence | Failed) -> str:
     if isinstance(found, Failed):
         return f"| [{found.name}](#{found.name}) | {_cell(found.claim)} | did not run | – | – |\n"
-    few = "" if len(found.seeds) >= LEAST else f" (fewer than {LEAST}: no verdict is possible)"
-    cells = (f"[{found.name}](#{found.name})", found.claim, f"**{found.verdict}**", f"{len(found.seeds)}{few}")
+    cells = (f"[{found.name}](#{found.name})", found.claim, f"**{found.verdict}**", str(len(found.seeds)))
     return f"| {' | '.join(map(_cell, cells))} | {minutes(found.seconds)} |\n"
 
 

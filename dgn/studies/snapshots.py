@@ -30,6 +30,7 @@ class Snapshots(Study):
     source = "DGN-AM S6; Zeiler & Fergus 2014, figure 4"
     claim = "Pictures become better as validation accuracy rises, and features appear from the low layers up."
     varies = "the training of the target and the noise in which searches start"
+    shows_target = False
     measured = (
         "A target is trained, and its weights are kept at points of the training (at the first it is underfitted); "
         "another is overfitted, to few images. Recognized: the share of preferred images whose class is the judge's "
@@ -58,7 +59,7 @@ class Snapshots(Study):
                 f"layer {layer}/depth": float(depth),
                 f"layer {layer}/formed at": steps[reached] / max(1, steps[-1]),
             }
-        rows = [objective.label for objective in lab.units()]
+        rows = [objective.label for objective in lab.units(trained.net)]
         caption = "Preferred images at points of the training, and of an overfitted network."
         figure = replace(side_by_side("snapshots", columns, rows, caption), moves=True)
         curves |= {"recognized": [numbers[f"{_TRAINING} {step}/recognized"] for step in steps]}

@@ -15,7 +15,7 @@ from scipy.stats import t as student
 from dgn.metrics.intervals import Estimate
 
 Outcome = Literal["holds", "fails", "unclear"]
-Verdict = Literal["holds", "holds in part", "does not hold"]
+Verdict = Literal["holds", "holds in part", "does not hold", "too few seeds to tell"]
 LEAST = 3
 """The number of seeds that a verdict needs."""
 
@@ -55,10 +55,15 @@ class Statement:
         return over_seeds(self.values)
 
     @property
+    def seeds(self) -> int:
+        """The number of seeds for which the quantity was measured."""
+        return sum(map(math.isfinite, self.values))
+
+    @property
     def outcome(self) -> Outcome:
         """Whether the statement holds; unclear if there are too few seeds."""
         estimate = self.estimate
-        if estimate is None or estimate.low is None or estimate.high is None or estimate.units < LEAST:
+        if self.seeds < LEAST or estimate is None or estimate.low is None or estimate.high is None:
             return "unclear"
         if estimate.low > 0:
             return "holds"
@@ -71,8 +76,13 @@ def statement(text: str, quantity: str, values: Sequence[float] | np.ndarray) ->
 
 
 def verdict(statements: Sequence[Statement]) -> Verdict:
-    """Returns "holds" if all statements hold, "does not hold" if none does, and "holds in part" otherwise."""
+    """Returns "holds" if all statements hold, "holds in part" if some do, and "does not hold" if none does.
+
+    If no statement was measured for `LEAST` seeds, all are unclear: "too few seeds to tell".
+    """
+    if all(statement.seeds < LEAST for statement in statements):
+        return "too few seeds to tell"
     held = [statement.outcome == "holds" for statement in statements]
-    if statements and all(held):
+    if all(held):
         return "holds"
     return "holds in part" if any(held) else "does not hold"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from dgn.cli import config, config_folders, embedded
-from dgn.cli.config import compose, plain
+from dgn.cli.config import compose, keys_without_value, plain
 from dgn.cli.config_folders import package_configs
 
 COMMANDS = ("train", "visualize", "compare", "study", "toolbox")
@@ -113,6 +113,21 @@ def test_tasks_choose_optimizer_and_schedule(overrides, optimizer, schedule):
     assert config.optimizer._target_.rpartition(".")[2] == optimizer
     assert config.schedule._target_.rpartition(".")[2] == schedule
     assert None not in dict(config.schedule).values()  # no group has to undo another's keys
+
+
+@pytest.mark.parametrize(
+    ("command", "overrides", "role"),
+    [
+        ("train", ["experiment=embedded/encoder", "encoder=caffenet", "encoder.weights=W", "logger=none"], "encoder"),
+        ("train", ["experiment=embedded/judge", "encoder=caffenet", "encoder.weights=W", "logger=none"], "encoder"),
+        ("visualize", ["experiment=random_search", "target=caffenet", "target.weights=W"], "target"),
+    ],
+)
+def test_experiments_compose_with_imagenet_and_caffenet(command, overrides, role):  # deepsim's have both by default
+    config = plain(compose(command, [*overrides, "data=imagenet", "data.root=R"]))
+    assert not keys_without_value(config)
+    assert config["data"]["name"] == "imagenet"
+    assert config[role]["_target_"].endswith(".caffenet")
 
 
 def test_callbacks_are_chosen_by_name_and_monitor_the_tasks_metric():

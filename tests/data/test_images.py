@@ -278,3 +278,12 @@ def test_a_header_that_states_billions_of_pixels_takes_no_memory(kind, marker, p
         read_image(tmp_path / "huge")
     with pytest.raises(UserError, match="embedded null byte"):
         read_image("a\0b.png")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "JPEG", "TIFF"])
+def test_a_files_header_is_read_once(kind, picture, tmp_path, monkeypatch):
+    picture.save(tmp_path / "picture", kind)
+    opened, really = [], Image.open
+    monkeypatch.setattr(Image, "open", lambda *given, **named: opened.append(given) or really(*given, **named))
+    read_image(tmp_path / "picture")
+    assert len(opened) == 1

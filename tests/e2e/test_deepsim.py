@@ -1,4 +1,4 @@
-"""experiment=deepsim/LAYER: the paper's training in every figure, and two steps of it."""
+"""experiment=deepsim/LAYER: the paper's training in every figure, and two steps of it; a study of its network."""
 
 from types import SimpleNamespace
 
@@ -8,12 +8,14 @@ import torch
 from hydra.utils import instantiate
 from PIL import Image
 
+from dgn.cli.built_network import built_network
 from dgn.cli.config import compose, plain
 from dgn.cli.run_settings import read_schedule
 from dgn.cli.train_prior import fit_prior
 from dgn.networks.generator_plans import PUBLISHED
 from dgn.networks.zoo import caffenet
 from dgn.prior import Prior
+from dgn.studies.running import read_evidence
 
 pytestmark = pytest.mark.e2e
 
@@ -90,3 +92,27 @@ def test_the_papers_training_takes_its_steps(layer, imagenet, encoder, tmp_path,
     assert kept.prior.about["training"]["steps"] == steps
     assert (tmp_path / "metrics.json").exists()
     assert len(list((tmp_path / "reconstructions").iterdir())) == 1
+
+
+def test_a_study_takes_two_steps_with_imagenet_and_caffenet(imagenet, encoder, user, monkeypatch):
+    monkeypatch.setattr("dgn.cli.networks.built_network", _instead(encoder))
+    user.run(
+        *("study.py", "study=pairs", "seeds=1", "hydra.run.dir=pairs", "device=cpu", "study.members=2", "steps=2"),
+        *("data=imagenet", f"data.root={imagenet}", "data.batch_size=2", "data.num_workers=0", "data.val_images=2"),
+        *("encoder=caffenet", "encoder.weights=null", "judge=mini_resnet", "judge.weights=null", "judge.width=8"),
+        *("own_prior_steps=2", "encoder_batch=2", "reference_images=2"),
+        'prior_settings=["generator.width=0.05","statistics.images=2","statistics.axes=0"]',
+    )
+    evidence = read_evidence(user.folder / "pairs")
+    assert evidence.seeds == [0]
+    assert [text.partition(" in ")[0] for text in evidence.trainings] == ["prior of fc6, seed 0: 2 steps"]
+    assert all(statement["values"] != [None] for statement in evidence.statements)
+
+
+def _instead(encoder):
+    """Builds networks as usual, but CaffeNet, of which there is one."""
+
+    def build(settings, *rest):
+        return encoder if settings["_target_"].endswith(".caffenet") else built_network(settings, *rest)
+
+    return build

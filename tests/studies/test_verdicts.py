@@ -36,4 +36,9 @@ def test_a_claim_holds_in_part_if_some_of_its_statements_do():
     assert verdict([yes, yes]) == "holds"
     assert verdict([yes, no]) == "holds in part"
     assert verdict([no, no]) == "does not hold"
-    assert verdict([]) == "does not hold"
+
+
+def test_nothing_follows_from_too_few_seeds():
+    few, absent = statement("a", "a", [1.0, 1.1]), statement("b", "b", [1.0, 1.1, float("nan")])
+    assert verdict([few]) == verdict([few, absent]) == verdict([]) == "too few seeds to tell"
+    assert verdict([few, statement("c", "c", [-1.0, -1.1, -0.9])]) == "does not hold"
