@@ -91,7 +91,8 @@ def test_a_code_prior_is_trained_and_used(trained):
 
 def test_a_code_model_is_fitted_to_a_prior_and_draws_and_guides(trained):
     user, path, _ = trained
-    _, err = user.run("visualize.py", *QUICK, "method=guided", "units=fc8:0", f"prior={path}", status=2)
+    itself = ["method=guided", "method.without_code_model=null"]
+    _, err = user.run("visualize.py", *QUICK, *itself, "units=fc8:0", f"prior={path}", status=2)
     assert "task=code_prior kind=diffusion" in err
     assert len(err.strip().splitlines()) == 1
     folder = user.folder / "modelled"  # not under outputs/, where other tests look for the newest prior
