@@ -136,9 +136,11 @@ def address(trained, tmp_path_factory):
     # NiceGUI serves otherwise where it believes to run inside pytest.
     user.environment = {key: value for key, value in user.environment.items() if not key.startswith("PYTEST")}
     process = user.start("toolbox.py", *asked, "methods=[pixels]", f"hydra.run.dir={folder}")
-    assert select.select([process.stdout], [], [], 120)[0], process.stderr.read()
-    line = process.stdout.readline()
-    assert "http://127.0.0.1" in line, process.stderr.read()
+    line = ""
+    while "http://127.0.0.1" not in line:  # the log comes first
+        if not select.select([process.stdout], [], [], 120)[0] or not (line := process.stdout.readline()):
+            process.kill()
+            pytest.fail(process.stderr.read())
     yield line.split()[4], folder
     process.send_signal(signal.SIGINT)
     process.wait(20)
