@@ -65,7 +65,7 @@ def maximize(
         target: the network whose units are maximized.
         objectives: one or several, in the unit language ("fc8:3, fc8:house") or from `parse_units`.
         stages: the method. A stage with a different parametrization continues from the previous stage's images. A
-            prior stands for the default search with it, method=dgn_am_short from noise (`default_stage`).
+            prior stands for a search with it, method=dgn_am_short from noise (`default_stage`).
         seeds: the seeds of each objective, or how many.
         batch_size: searches that run together; None: as many as fit in memory, on a CPU at most 16.
         seed: added to all seeds.
@@ -125,7 +125,7 @@ def maximize(
 
 
 def default_stage(target: FeatureNet, prior: Prior) -> Stage:
-    """The search that visualize.py runs by default, conf/method/dgn_am_short.yaml, from noise.
+    """The search of a prior without a method, conf/method/dgn_am_short.yaml, from noise.
 
     DGN-AM with steps that suit priors trained for minutes. `dgn.dgn_am` is the published search.
     """

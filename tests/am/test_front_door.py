@@ -42,8 +42,8 @@ def test_missing_layers_are_reported(target, prior, objective, says):
         maximize(target, objective, prior)
 
 
-def test_the_default_search_is_that_of_visualize_from_noise(target, prior):
-    (stage,) = make_stages(plain(compose("visualize", []).method), Setting(target, prior))
+def test_a_prior_stands_for_dgn_am_short_from_noise(target, prior):
+    (stage,) = make_stages(plain(compose("visualize", ["method=dgn_am_short"]).method), Setting(target, prior))
     ours = default_stage(target, prior)
     assert ours.steps == stage.steps
     assert [vars(part) for part in ours.regularizers] == [vars(part) for part in stage.regularizers]

@@ -233,7 +233,7 @@ def test_two_methods_are_compared_and_kept_and_exported(page, address):
     (run,) = (path for path in address[1].iterdir() if path.is_dir())
     commands = (run / "commands.txt").read_text().splitlines()
     assert "units=fc8:1+0.5*fc8:2" in commands[0]
-    assert "method=guided" in commands[0]
+    assert "method=dgn_am_short" in commands[0]  # the prior has no code model
     assert (run / "index.html").is_file()
     assert len(list((run / "codes").glob("*.npy"))) == 1
 
@@ -241,7 +241,7 @@ def test_two_methods_are_compared_and_kept_and_exported(page, address):
 def test_two_priors_climb_side_by_side(page):
     page.tab("Search")
     second = ".contest section:nth-child(2) .q-select"
-    page.choose(f"{second}:has(input[aria-label='compare with'])", "'guided'")
+    page.choose(f"{second}:has(input[aria-label='compare with'])", "'dgn_am_short'")
     page.choose(f"{second}:has(input[aria-label=prior])", "items.at(-1).textContent")
     page.type_into("seed", "3")
     before = [page.source(f".contest section:nth-child({side}) img") for side in (1, 2)]
