@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -18,30 +18,19 @@ from dgn.errors import UserError
 from dgn.prior import Prior
 from dgn.prior.code_model import fitting_command
 
+log = logging.getLogger(__name__)
+
 _CHOICES = ("objective", "parametrization", "regularizers", "update")
 
 
-log = logging.getLogger(__name__)
-
-
 def read_methods(config: Mapping[str, Any], overrides: Sequence[str], priors: Sequence[Prior] = ()) -> list[Method]:
-    """The methods of a config: `method`, and what `methods` names beside it, as if each had been chosen alone.
-
-    Args:
-        config: of visualize or compare.
-        overrides: of the command line; they apply to every method.
-        priors: those that are searched. If one has no code model, a method that needs one is replaced by the method
-            that its file names (`without_code_model`), for all priors, so that they can be compared.
+    """The methods of a config as values. Args: see `method_settings`.
 
     Raises:
         UserError: If a method is named twice, or for steps below 1.
     """
-    others = [o for o in overrides if o.split("=")[0].lstrip("+") not in ("method", "methods")]
-    settings = [config["method"]]
-    for name in config.get("methods") or []:
-        settings.append(_named(name, others))
-    settings = [usable_method(method, settings, priors, others, _named) for method in settings]
-    methods = [read_method(method, config["steps"], overrides) for method in settings if method is not None]
+    settings = method_settings("visualize", config, overrides, priors)
+    methods = [read_method(method, config["steps"], overrides) for method in settings]
     names = [method.name for method in methods]
     for name in names:
         if names.count(name) > 1:
@@ -49,35 +38,38 @@ def read_methods(config: Mapping[str, Any], overrides: Sequence[str], priors: Se
     return methods
 
 
-def _named(name: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """The settings of the method of that name, with the overrides."""
-    return plain(compose("visualize", [*overrides, f"method={name}"]))["method"]
-
-
-def usable_method(
-    method: Mapping[str, Any],
-    asked: Sequence[Mapping[str, Any]],
-    priors: Sequence[Prior],
-    overrides: Sequence[str],
-    named: Callable[[str, Sequence[str]], Mapping[str, Any]],
-) -> Mapping[str, Any] | None:
-    """Returns a method, or the one in its place if a prior has no code model; None if that one is asked for anyway.
+def method_settings(
+    program: str, config: Mapping[str, Any], overrides: Sequence[str], priors: Sequence[Prior] = ()
+) -> list[Mapping[str, Any]]:
+    """The settings of `method`, and of what `methods` names beside it, as if each had been chosen alone.
 
     Args:
-        method: its settings.
-        asked: those of all methods that are asked for.
-        priors: that are searched.
-        overrides: of the command line.
-        named: returns the settings of the method of a name, with overrides.
+        program: whose config it is: visualize or toolbox.
+        config: of the program.
+        overrides: of the command line; they apply to every method.
+        priors: those that are searched. If one has no code model, a method that needs one is replaced by the method
+            that its file names (`without_code_model`), for all priors, so that they can be compared.
     """
-    other = method.get("without_code_model")
+    others = [o for o in overrides if o.split("=")[0].lstrip("+") not in ("method", "methods")]
+
+    def named(name: str) -> Mapping[str, Any]:
+        return plain(compose(program, [*others, f"method={name}"]))["method"]
+
+    asked = [config["method"], *map(named, config.get("methods") or [])]
+    names = [method["name"] for method in asked]
     lacking = next((prior.source for prior in priors if prior.code_model is None), None)
-    own_keys = any(o.lstrip("+~").startswith("method.") for o in overrides)  # they say that this method is meant
-    if other is None or lacking is None or own_keys:
-        return method
-    reason = f"{lacking} has no code model; fit one with `{fitting_command(lacking)}`"
-    log.info("method=%s is used instead of %s: %s", other, method["name"], reason)
-    return None if other in [settings["name"] for settings in asked] else named(other, overrides)
+    own_keys = any(o.lstrip("+~").startswith("method.") for o in others)  # they say that this very method is meant
+    usable = []
+    for method in asked:
+        other = method.get("without_code_model")
+        if other is None or lacking is None or own_keys:
+            usable.append(method)
+            continue
+        reason = f"{lacking} has no code model; fit one with `{fitting_command(lacking)}`"
+        log.info("method=%s is used instead of %s: %s", other, method["name"], reason)
+        if other not in names:
+            usable.append(named(other))
+    return usable
 
 
 def read_method(settings: Mapping[str, Any], steps: int | None = None, overrides: Sequence[str] = ()) -> Method:

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from dgn.am.method import Method
 from dgn.cli.config import compose, plain
 from dgn.cli.roles import load_priors, load_target, open_data
-from dgn.cli.stages import read_method, usable_method
+from dgn.cli.stages import method_settings, read_method
 from dgn.data.reference import Reference
 from dgn.devices import select_device
 from dgn.errors import UserError
@@ -58,25 +58,12 @@ def make_workbench(config: Mapping[str, Any], overrides: Sequence[str], folder: 
 
 def read_makers(config: Mapping[str, Any], overrides: Sequence[str], priors: Sequence[Prior]) -> dict[str, MethodMaker]:
     """Returns the methods of `method` and `methods`; without a prior, those that search no codes."""
-    others = [o for o in overrides if o.split("=")[0].lstrip("+") not in ("method", "methods")]
-    settings = [config["method"]]
-    for name in config["methods"] or []:
-        if name != config["method"]["name"]:
-            settings.append(_named(name, others))
-    usable = [usable_method(method, settings, priors, others, _named) for method in settings]
     makers: dict[str, MethodMaker] = {}
-    for method in usable:
-        if method is None:
-            continue
+    for method in method_settings("toolbox", config, overrides, priors):
         maker = partial(_make_method, method, config["steps"])
         if priors or not maker(None, 1.0).searches_codes:
             makers[method["name"]] = maker
     return makers
-
-
-def _named(name: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """Returns the settings of the method of that name, with the overrides of the command line."""
-    return plain(compose("toolbox", [*overrides, f"method={name}"]))["method"]
 
 
 def _make_method(settings: Mapping[str, Any], default: int | None, steps: int | None, strength: float) -> Method:
