@@ -1,9 +1,11 @@
-# make demo: a prior and its gallery from a fresh clone. make test: lint and the whole suite (or each: make lint, make suite).
+# make demo: a prior and its gallery from a fresh clone. make test: lint and the tests (or each: make lint, make suite).
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+# Tests marked `slow` take a third of the time and rarely break. CI runs them: it sets CI=true, as `make test CI=true` does.
+TESTS := $(if $(CI),,-m "not slow")
 
-.PHONY: demo toolbox test lint suite quick audit licences install install-dev clean
+.PHONY: demo toolbox test lint suite audit licences install install-dev clean
 
 demo: $(VENV)/.installed
 	$(RUN) train.py
@@ -24,10 +26,8 @@ lint: $(VENV)/.installed-dev
 	$(VENV)/bin/mypy
 
 suite: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
-
-quick: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+	@$(if $(CI),,echo "Tests marked slow were left out; make test CI=true runs them too.")
 
 # Known vulnerabilities of the installed packages, and their licences. The tools are installed for this only.
 audit: $(VENV)/.installed-dev

@@ -168,6 +168,7 @@ def test_more_than_one_percent_of_bad_files_is_an_error_however_many_workers_sha
         list(loader)
 
 
+@pytest.mark.slow
 def test_bad_files_found_by_workers_are_known_to_the_parent(many):
     (many / "003.bmp").write_bytes(b"BM")
     dataset = ImageFolder(many, "all", image_size=6)

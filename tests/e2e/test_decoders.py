@@ -48,6 +48,7 @@ def painter(new_user, tmp_path_factory):
     return user
 
 
+@pytest.mark.slow
 def test_a_generator_of_ones_own_is_trained_shown_and_resumed(painter):
     named = f"{painter.folder}/mine.py:make"
     first = painter.folder / "first"

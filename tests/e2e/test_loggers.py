@@ -127,6 +127,7 @@ def test_a_resumed_run_is_one_run_in_every_logger(logged, wandb_runs):
     assert len({tracked.run.run_id for tracked in wandb_runs(run)}) == 1
 
 
+@pytest.mark.slow
 def test_an_unreachable_service_neither_blocks_nor_fails(user, wandb_runs, monkeypatch):
     """Logged in, but nobody answers: the run is kept offline, and says so."""
     monkeypatch.setattr("dgn.runs.wandb.PATIENCE", 3.0)
@@ -141,6 +142,7 @@ def test_an_unreachable_service_neither_blocks_nor_fails(user, wandb_runs, monke
     assert len(wandb_runs(user.folder)[-1].values("val/psnr")) == 1
 
 
+@pytest.mark.slow
 def test_a_run_resumed_without_the_service_is_still_one_run(logged, wandb_runs, monkeypatch):
     user, run, _ = logged
     monkeypatch.setattr("dgn.runs.wandb.PATIENCE", 3.0)

@@ -31,6 +31,7 @@ def same(images, preferred, folder):
         assert (pil_to_tensor(Image.open(path)) == shown).all()
 
 
+@pytest.mark.slow
 def test_the_images_are_those_of_the_command_line(trained, tmp_path, monkeypatch):
     user, path, _ = trained
     monkeypatch.setenv("DGN_CACHE", user.environment["DGN_CACHE"])
@@ -42,6 +43,7 @@ def test_the_images_are_those_of_the_command_line(trained, tmp_path, monkeypatch
         assert (preferred.images[0] != preferred.images[1]).any()
 
 
+@pytest.mark.slow
 def test_settings_and_starts_are_those_of_the_command_line(trained, tmp_path, monkeypatch):
     user, path, _ = trained
     monkeypatch.setenv("DGN_CACHE", user.environment["DGN_CACHE"])

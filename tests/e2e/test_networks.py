@@ -72,9 +72,13 @@ NETWORKS = {  # the smallest sides that they take, of those that are images at a
     "swin_t": (32, ["encoder.layer=features.1"]),
     "custom": (32, []),
 }
+SLOW = ("vit_b_16", "vgg11_bn", "swin_t")
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in ("vit_b_16", "vgg11_bn", "swin_t") else n for n in NETWORKS],
+)
 def test_a_prior_and_a_preferred_image_for(name, folder, monkeypatch):
     size, further = NETWORKS[name]
     which = ["encoder=torchvision", f"encoder.name={name}", "encoder.weights=null", f"encoder.input_size={size}"]
@@ -227,6 +231,7 @@ def test_visualizing_imports_nothing_of_the_training_half():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_every_role_has_every_network_with_the_same_keys():
     conf = Path(__file__).resolve().parents[2] / "conf"
     names = {path.stem for path in (conf / "network").glob("*.yaml")} - {"keys"}

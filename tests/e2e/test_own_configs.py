@@ -105,6 +105,7 @@ def test_a_run_and_its_resumption_read_the_users_files(own):
     assert "loss.image" in err
 
 
+@pytest.mark.slow
 def test_jobs_of_a_launcher_read_the_users_files(own):
     """Each job composes the config of every method anew, in a process of joblib's."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")

@@ -20,6 +20,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 def test_the_page_leads_from_a_model_file_to_a_gallery(user, monkeypatch):
     monkeypatch.chdir(user.folder)
     printed = []

@@ -135,6 +135,7 @@ def test_a_prior_over_codes(both):
     assert metrics(both, "codes")["val/loss"] > 0
 
 
+@pytest.mark.slow
 def test_two_processes_and_their_resumed_run(both):
     on_cpu = [*low(both), "trainer.accelerator=cpu"]
     both.run("train.py", *on_cpu, "trainer=ddp_cpu", "hydra.run.dir=two")

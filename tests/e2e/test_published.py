@@ -174,6 +174,7 @@ def photos(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.e2e
 def test_bounds_over_images_and_a_gallery(files, encoder, photos, tmp_path, user, capsys):
     out, names = tmp_path / "norm1.safetensors", tmp_path / "synset_words.txt"

@@ -47,6 +47,7 @@ def photos(tmp_path):
     return [f"data.root={root}", f"data.val_root={root}", "data=image_folder", "data.image_size=64"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows has no process groups")
 def test_a_stopped_run_shows_what_it_found_and_resumes_to_the_result_of_an_uninterrupted_one(trained, tmp_path, photos):
     user, path, _ = trained

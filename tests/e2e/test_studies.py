@@ -46,6 +46,7 @@ def someone(new_user, tmp_path_factory):
     return new_user(tmp_path_factory.mktemp("studies"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_writes_its_page_and_what_its_verdict_rests_on(someone, name):
     out, _ = someone.run("study.py", f"study={name}", "seeds=1", f"hydra.run.dir={name}", *TOY, *SMALLER.get(name, []))

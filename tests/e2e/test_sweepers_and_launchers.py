@@ -54,6 +54,7 @@ def test_the_random_search_ranks_settings_and_shows_best_and_worst(trained):
     assert (user.folder / "search" / "comparison" / "comparison.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_job_runs_under_submitit_in_a_process_of_its_own(user):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     settings = [*user.tiny, "trainer.max_steps=2", "comparison.enabled=false"]
@@ -62,6 +63,7 @@ def test_a_job_runs_under_submitit_in_a_process_of_its_own(user):
     assert list(user.folder.glob("local/.submitit/*/*_log.out"))
 
 
+@pytest.mark.slow
 def test_a_run_started_by_torchrun_is_one_run(user):
     """Whichever process is first: here that of rank 0, which writes, is seconds behind the other."""
     (user.folder / "late").mkdir()

@@ -59,6 +59,7 @@ def test_the_same_seed_gives_the_same_prior_and_another_seed_another(user, train
         assert equal == same
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_bit_identical_weights(user):
     """Ends a real run three times, by each signal; the resumed run ends in what the uninterrupted run ends in."""
     settings = [*user.tiny, "trainer.max_steps=60", "trainer.val_check_interval=25", "checkpoint.every_n_steps=5"]

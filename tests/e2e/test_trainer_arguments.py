@@ -80,6 +80,7 @@ def test_the_folder_of_a_run_that_failed_at_once_can_be_reused(user):
     assert "holds a run with other settings (encoder.layer)" in err
 
 
+@pytest.mark.slow
 def test_two_processes_that_accumulate_reach_the_weights_of_one_large_batch(user):
     """D's dropout included; with a rate at which Adam's steps show the gradients, not their rounding."""
     settings = [*user.tiny, FLOAT32, "recipe=paper_short", "trainer.max_steps=4", "optimizer.lr=2e-4"]

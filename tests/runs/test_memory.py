@@ -29,6 +29,7 @@ def faults(setting, **environment):
     return out[0], int(out[1])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not GLIBC, reason="glibc's allocator")
 def test_freed_memory_is_not_taken_from_the_kernel_again():
     # A page is 4 KiB: 20 MB are 4,900 faults where the kernel gives them anew.
@@ -38,6 +39,7 @@ def test_freed_memory_is_not_taken_from_the_kernel_again():
     assert kept < 0.5 * mapped
 
 
+@pytest.mark.slow
 def test_settings_of_the_environment_are_not_overridden():
     assert faults("kept", MALLOC_ARENA_MAX="2")[0] == "False"
     assert faults("kept", GLIBC_TUNABLES="glibc.malloc.arena_max=2")[0] == "False"
