@@ -157,3 +157,12 @@ def test_they_do_not_change_the_embedded_networks(tmp_path, monkeypatch):
     monkeypatch.setattr(config, "package_configs", lambda: tmp_path / "conf", raising=False)
     assert compose("train", []).seed == 7
     assert embedded._config("encoder") == before
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_data_of_every_kind_finds_the_keys_that_it_refers_to(command):
+    text = (package_configs() / f"{command}.yaml").read_text(encoding="utf-8")
+    keys = yaml.safe_load(text)
+    for leaf in (package_configs() / "data").glob("*.yaml"):
+        for key in re.findall(r"\$\{([a-z_]+)\}", leaf.read_text(encoding="utf-8")):
+            assert key in keys, f"data={leaf.stem} of {command}.py refers to {key}"
