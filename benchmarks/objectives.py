@@ -44,7 +44,8 @@ def controversial(
     both = NamedNetworks(first, {"b": other})
     a, b = first.class_layer(), f"b/{other.class_layer()}"
     total = first.layer(a).units
-    classes = range(options.first_class, total, max(1, total // options.units))[: options.units]
+    spread = np.linspace(0, total - 1, options.units).astype(int)
+    classes = [int(k + options.first_class) % total for k in spread]
     print(f"classes {', '.join(map(str, classes))}\n\n| high | low | high one is | weight | percentile of the high "
           "| of the low | over the 99th and under the 50th |\n|---|---|---|---|---|---|---|")  # fmt: skip
     for high, low, names in ((a, b, (first.name, other.name)), (b, a, (other.name, first.name))):
@@ -107,7 +108,7 @@ def main() -> None:
     parser.add_argument("prior", nargs="?")
     parser.add_argument("--method", default="dgn_am")
     parser.add_argument("--units", type=int, default=8)
-    parser.add_argument("--first-class", type=int, default=0)
+    parser.add_argument("--first-class", type=int, default=0, help="moves the chosen classes by so many")
     parser.add_argument("--high", nargs="+", choices=["unit", "level"], default=["unit", "level"])
     parser.add_argument(
         "--other", nargs="+", default=["mini_resnet"], help="a network of conf/judge, with its settings"

@@ -4,7 +4,6 @@ import csv
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from dgn import Prior
@@ -84,23 +83,3 @@ def test_wide_images_of_four_channels(user):
         np.testing.assert_array_equal(shown, np.round(exact[[3, 0, 1]] * 255).astype(np.uint8))
     _, err = user.run("train.py", *TRAIN, "+encoder.args.channels=1", *wide[1:], status=None)
     assert "images of 4 channels do not enter a network that takes 1 channel (grey)" in err
-
-
-@pytest.mark.parametrize("channels", [1, 4])
-def test_views_of_networks_of_other_channels(user, channels):
-    def save(random, path):
-        np.save(path.with_suffix(".npy"), random.integers(0, 256, (28, 28, channels), dtype=np.uint8))
-
-    make_images(user.folder, save)
-    asked = (
-        "prior=null", "data=image_folder", "data.root=images", "data.image_size=28", "data.num_workers=0",
-        f"data.channels={channels}", "target=custom", "target.model=nets.py:make", f"+target.args.channels={channels}",
-        "reference_images=20", "device=cpu", "threads=1",
-    )  # fmt: skip
-    out, _ = user.run("visualize.py", *asked, "view=layers")
-    rows = list(csv.DictReader((Path(out.strip().splitlines()[-1]).parent / "layers.csv").open()))
-    assert "0" in [row["layer"] for row in rows]
-    out, _ = user.run("visualize.py", *asked, "view=embedding", "units=none", "embedding.perplexity=4")
-    print(out)
-    out, _ = user.run("visualize.py", *asked, "view=patches", "units=0:0-3")
-    print(out)
