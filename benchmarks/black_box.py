@@ -2,6 +2,9 @@
 
     python benchmarks/black_box.py [PRIOR] [--layers fc6 fc8] [--units 3] [--seeds 1] [--noise 0 0.2 0.5] [--out FOLDER]
 
+The target is the network that the prior inverts, of any kind and any data: its layers are the prior's own and
+that of the classes, which for the embedded network are fc6 and fc8.
+
 Each search has 75 generations of 40 images, the 3,000 of the published comparison (Wang & Ponce 2022, on AlexNet), and
 its noise: the search sees score * max(0, 1 + noise * N(0, 1)). The table has, as means over units and seeds,
 
@@ -70,7 +73,7 @@ def chosen_units(target: FeatureNet, layer: str, count: int) -> list[Objective]:
 def measure(prior: Prior, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Returns a row for each search."""
     target, rows = prior.encoder_net(), []
-    for layer in options.layers:
+    for layer in options.layers or dict.fromkeys([prior.layer, target.class_layer()]):
         units = chosen_units(target, layer, options.units)
         seeds = [options.first_seed + seed for seed in range(options.seeds)]
         gradient = methods.dgn_am(prior, units, seeds=seeds)
@@ -117,7 +120,7 @@ def table(rows: list[dict[str, Any]], about: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prior", nargs="?")
-    parser.add_argument("--layers", nargs="+", default=["fc6", "fc8"])
+    parser.add_argument("--layers", nargs="+", help="default: the prior's layer and that of the classes")
     parser.add_argument("--units", type=int, default=3, help="units of each layer, spread over it")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first-seed", type=int, default=0)
@@ -128,13 +131,13 @@ def main() -> None:
     prior = Prior.load(find_prior(options.prior))
     rows = measure(prior, options)
     options.out.mkdir(parents=True, exist_ok=True)
-    with (options.out / "black_box.csv").open("w", newline="") as file:
+    with (options.out / "black_box.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
     about = f"{prior.source}: {options.units} units of each layer, {options.seeds} seeds, {GENERATIONS} x 40 images"
     text = table(rows, about)
-    (options.out / "black_box.md").write_text(text)
+    (options.out / "black_box.md").write_text(text, encoding="utf-8")
     print(text)
 
 

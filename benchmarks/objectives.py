@@ -1,12 +1,18 @@
 """Measures what objectives of several networks and of levels reach, through a prior.
 
-    python benchmarks/objectives.py [PRIOR] [--method dgn_am] [--units 8] [--other mini_resnet] [--seed 0]
+    python benchmarks/objectives.py [PRIOR] [--method dgn_am] [--units 8] [--first-class 0] [--other mini_resnet]
+        [--high unit level] [--weights 1 2 4] [--seed 0]
 
 Controversial images: for each class, an image that the prior's encoder gives a high activation and another network,
-with the same classes, a low one, and the other way round (Golan et al. 2020): the sum of the one's activation and of
-`level(...)` of the other's, the lower quartile of real images, in standard deviations of each. The table has the mean
-percentile of each network's activation among real images, and the share of pairs with one network above the 99th and
-the other below the 50th.
+with the same classes, a low one, and the other way round (Golan et al. 2020). The low one is `level(...)` of the lower
+quartile of real images, times the weight. The high one is by `--high`
+
+unit    the activation itself, which is worth raising at any price to the other
+level   `level(...)` of the highest activation of real images and a standard deviation more: worth nothing beyond it
+
+Both are in standard deviations over real images. The table has, for each weight, the mean percentile of each network's
+activation among real images, and the share of pairs with one network above the 99th and the other below the 50th.
+Choose a weight on some classes (`--units 4`) and report it on others (`--first-class 1`).
 
 Levels: a unit driven to eleven activations, from the lowest of real images to the highest. The table has the largest
 and the mean distance to what was asked for, in percent of that range.
@@ -37,33 +43,50 @@ def controversial(
     """Prints the table of controversial images."""
     both = NamedNetworks(first, {"b": other})
     a, b = first.class_layer(), f"b/{other.class_layer()}"
-    classes = np.linspace(0, first.layer(a).units - 1, options.units).astype(int)
-    print(
-        "| high | low | percentile of the high | of the low | over the 99th and under the 50th |\n|---|---|---|---|---|"
-    )
+    total = first.layer(a).units
+    spread = np.linspace(0, total - 1, options.units).astype(int)
+    classes = [int(k + options.first_class) % total for k in spread]
+    print(f"classes {', '.join(map(str, classes))}\n\n| high | low | high one is | weight | percentile of the high "
+          "| of the low | over the 99th and under the 50th |\n|---|---|---|---|---|---|---|")  # fmt: skip
     for high, low, names in ((a, b, (first.name, other.name)), (b, a, (other.name, first.name))):
-        units = [(unit(high, int(k)), unit(low, int(k))) for k in classes]
+        units = [(unit(high, k), unit(low, k)) for k in classes]
         real = [objective_values(both, pair, images) for pair in units]
-        objectives = [
-            (1 / float(values[:, 0].std())) * up
-            + (options.weight / float(values[:, 1].std())) * level(low, int(k), float(values[:, 1].quantile(0.25)))
-            for k, (up, _), values in zip(classes, units, real, strict=True)
-        ]
-        search = getattr(methods, options.method)
-        found = search(both, objectives, prior=prior, seeds=[options.seed], start="noise")
-        ranks = []
-        for pair, values, image in zip(units, real, found.images, strict=True):
-            ranks.append(percentiles(objective_values(both, pair, image[None])[0], values))
-        ranks_of = np.array([[float(rank) for rank in row] for row in ranks])
-        share = ((ranks_of[:, 0] > 99) & (ranks_of[:, 1] < 50)).mean()
-        print(
-            f"| {names[0]} | {names[1]} | {ranks_of[:, 0].mean():.1f} | {ranks_of[:, 1].mean():.1f} | {share:.0%} |",
-            flush=True,
-        )
+        for kind in options.high:
+            for weight in options.weights:
+                objectives = [
+                    controversy(kind, weight, (high, low), k, values) for k, values in zip(classes, real, strict=True)
+                ]
+                search = getattr(methods, options.method)
+                found = search(both, objectives, prior=prior, seeds=[options.seed], start="noise")
+                ranks = np.array([
+                    percentiles(objective_values(both, pair, image[None])[0], values)
+                    for pair, values, image in zip(units, real, found.images, strict=True)
+                ])  # fmt: skip
+                reached = ((ranks[:, 0] > 99) & (ranks[:, 1] < 50)).sum()
+                cells = [*names, kind, f"{weight:g}", *(f"{mean:.1f}" for mean in ranks.mean(0))]
+                print(f"| {' | '.join(cells)} | {reached} of {len(units)} |", flush=True)
+
+
+def controversy(kind: str, weight: float, layers: tuple[str, str], index: int, real: Tensor) -> Objective:
+    """Returns the objective of a pair: a unit of the first layer high, the same unit of the second low.
+
+    Args:
+        kind: "unit" or "level".
+        weight: of the low one.
+        layers: both layers.
+        index: the unit.
+        real: the activations of both units on real images (images, 2).
+    """
+    (high, low), (spread, low_spread) = layers, real.std(0).tolist()
+    top, quartile = float(real[:, 0].max()) + spread, float(real[:, 1].quantile(0.25))
+    up = unit(high, index) if kind == "unit" else level(high, index, top)
+    return (1 / spread) * up + (weight / low_spread) * level(low, index, quartile)
 
 
 def levels(prior: Prior, target: FeatureNet, images: Tensor, options: argparse.Namespace) -> None:
-    """Prints the table of levels."""
+    """Prints the table of levels, if any unit is asked for."""
+    if not options.levels:
+        return
     print("\n| unit | range of real images | mean error | largest error |\n|---|---|---|---|")
     for text in options.levels:
         (objective,) = parse_units(text, target)
@@ -85,11 +108,13 @@ def main() -> None:
     parser.add_argument("prior", nargs="?")
     parser.add_argument("--method", default="dgn_am")
     parser.add_argument("--units", type=int, default=8)
+    parser.add_argument("--first-class", type=int, default=0, help="moves the chosen classes by so many")
+    parser.add_argument("--high", nargs="+", choices=["unit", "level"], default=["unit", "level"])
     parser.add_argument(
         "--other", nargs="+", default=["mini_resnet"], help="a network of conf/judge, with its settings"
     )
-    parser.add_argument("--weight", type=float, default=2.0, help="of the network that is to be low")
-    parser.add_argument("--levels", nargs="+", default=["fc8:0", "fc8:5", "fc6:3", "conv5:10", "conv3:2"])
+    parser.add_argument("--weights", type=float, nargs="+", default=[1, 2, 4], help="of the network that is to be low")
+    parser.add_argument("--levels", nargs="*", default=["fc8:0", "fc8:5", "fc6:3", "conv5:10", "conv3:2"])
     parser.add_argument("--steps", type=int, default=None, help="of the searches for levels")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
