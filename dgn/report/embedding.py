@@ -50,7 +50,7 @@ class EmbeddingShown:
 def write_embedding(folder: Path, shown: EmbeddingShown, title: str, command: str, settings: Mapping[str, Any]) -> Path:
     """Writes grid.png, thumbs.png, embedding.csv and index.html; returns the page's path."""
     write_assets(folder)
-    thumbs = F.interpolate(as_rgb(shown.images.float()), (_THUMB, _THUMB), mode="bilinear", antialias=True).clamp(0, 1)
+    thumbs = thumbnails(as_rgb(shown.images.float()), _THUMB)
     columns = int(shown.cells[:, 1].max()) + 1
     rows = int(shown.cells[:, 0].max()) + 1
     laid = torch.ones(rows * columns, 3, _THUMB, _THUMB)
@@ -83,6 +83,22 @@ def write_embedding(folder: Path, shown: EmbeddingShown, title: str, command: st
     )
     write_whole(folder / "index.html", page)
     return folder / "index.html"
+
+
+def thumbnails(images: Tensor, side: int) -> Tensor:
+    """Returns whole images in squares of a side, in their own proportions, in the middle of a white ground.
+
+    Args:
+        images: (N, C, H, W) in image space.
+        side: The squares' side, in pixels.
+
+    Returns:
+        (N, C, side, side).
+    """
+    height, width = (max(1, round(side * length / max(images.shape[-2:]))) for length in images.shape[-2:])
+    small = F.interpolate(images, (height, width), mode="bilinear", antialias=True).clamp(0, 1)
+    above, before = (side - height) // 2, (side - width) // 2
+    return F.pad(small, (before, side - width - before, above, side - height - above), value=1.0)
 
 
 def _table(shown: EmbeddingShown) -> str:
