@@ -1,6 +1,6 @@
 """Compares latents of sparse autoencoders with those of the libraries that wrote their files, on random inputs.
 
-    pip install saev       # or sae-lens
+    pip install saev       # or sae-lens, overcomplete
     python benchmarks/sparse_autoencoders.py saev
 
 Prints the largest difference and the largest latent of each kind; the weights are random.
@@ -57,6 +57,21 @@ def saelens(inputs: Tensor, folder: Path) -> Iterator[Case]:
             yield f"{name} {settings}", str(folder / "sae"), model.encode(inputs).to_dense()
 
 
+def overcomplete(inputs: Tensor, folder: Path) -> Iterator[Case]:
+    library, file = import_module("overcomplete.sae"), folder / "sae.pt"
+    options = {"SAE": "activation=relu", "JumpSAE": "", "TopKSAE": f"top_k={KEPT}", "RATopKSAE": f"top_k={KEPT}"}
+    options |= {"RAJumpSAE": "", "BatchTopKSAE": "threshold=0.5"}
+    for (kind, option), tied in product(options.items(), (False, True)):
+        arguments: dict[str, Any] = {"top_k": KEPT} if "TopK" in kind else {}
+        arguments |= {"points": torch.randn(48, WIDTH)} if kind.startswith("RA") else {}
+        model = randomized(getattr(library, kind)(WIDTH, LATENTS, **arguments))
+        model = (model.tied(bias=True) if tied else model).eval()
+        if kind == "BatchTopKSAE":
+            model.running_threshold = torch.tensor(0.5)
+        torch.save(model.state_dict(), file)
+        yield f"{kind}, tied: {tied}", f"{file},{option}".strip(","), model.encode(inputs)[1]
+
+
 def randomized(model: nn.Module) -> Any:
     """Returns the module with random weights, and thresholds of 0 .. 1."""
     for name, weight in model.named_parameters():
@@ -65,7 +80,7 @@ def randomized(model: nn.Module) -> Any:
     return model
 
 
-LIBRARIES = {"saev": saev, "sae-lens": saelens}
+LIBRARIES = {"saev": saev, "sae-lens": saelens, "overcomplete": overcomplete}
 
 if __name__ == "__main__":
     main(sys.argv[1])
