@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from failures.processes import begin, descendants, ended, left_over
-from failures.programs import OF_SEVERAL_PROCESSES, RUNS, resume, run
+from failures.programs import OF_SEVERAL_PROCESSES, OUTLIVING, RUNS, resume, run
 from failures.results import made, same
 
 Table = dict[str, dict[str, list]]
@@ -20,6 +20,8 @@ Table = dict[str, dict[str, list]]
 
 def kill_and_resume(count: int, seed: int, only: str, scratch: Path) -> Table:
     """Ends runs at `count` random moments, resumes them, and compares them with uninterrupted ones.
+
+    Prints each moment's outcome, and the table after every round of the runs.
 
     Args:
         count: The number of moments, shared evenly among the runs.
@@ -49,16 +51,19 @@ def kill_and_resume(count: int, seed: int, only: str, scratch: Path) -> Table:
         folder, row = scratch / f"moment-{i}", table[name]
         command, prepare = run(name, folder, prior), cache_of(folder)
         end_at_random(begin(command, log, prepare), name, durations[name], chance, row)
-        row["left"] += left_over()
+        left = left_over(600 if name in OUTLIVING else 30)
         status = ended(begin(resume(folder, command), log, prepare))
         right = status == 0 and same(whole[name], made(folder))
-        row["wrong"] += [] if right else [i]
         runs = {path.name.rpartition("-")[2] for path in folder.rglob("wandb/offline-run-*")}
+        row["left"] += left
+        row["wrong"] += [] if right else [i]
         row["wandb"] += [i] if len(runs) > 1 else []
         outcome = "the same" if right else f"status {status}, {log.read_text()[-600:]}"
-        print(f"moment {i}, {name}: {outcome}", flush=True)
+        print(f"moment {i}, {name}: {outcome}; {len(left)} processes left", flush=True)
         left_over()
         shutil.rmtree(folder, ignore_errors=True)
+        if i % len(names) == len(names) - 1:
+            print_table(table)
     return table
 
 
@@ -89,4 +94,4 @@ def print_table(table: Table) -> None:
     for name, row in table.items():
         longest = f"{max(row['term']):.1f} s" if row["term"] else ""
         print(f"| {name} | {len(row['kill']) + len(row['term'])} ({len(row['kill'])}, {len(row['term'])}) | "
-              f"{len(row['wrong'])} | {len(row['left'])} | {len(row['wandb'])} | {longest} |")  # fmt: skip
+              f"{len(row['wrong'])} | {len(row['left'])} | {len(row['wandb'])} | {longest} |", flush=True)  # fmt: skip

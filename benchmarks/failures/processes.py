@@ -51,7 +51,7 @@ def begin(arguments: list[str], log: Path, prepare: Callable[[], object] = lambd
         os._exit(status)
 
 
-def ended(process: int, limit: float = 300.0) -> int:
+def ended(process: int, limit: float = 1200.0) -> int:
     """Waits for a process; returns its status, or minus the signal that ended it."""
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
@@ -75,7 +75,7 @@ def descendants(process: int) -> list[psutil.Process]:
     return found
 
 
-def left_over(seconds: float = 30.0) -> list[int]:
+def left_over(seconds: float = 30) -> list[int]:
     """Waits for processes that a killed one has left; returns those that do not end by themselves, and ends them."""
     deadline = time.monotonic() + seconds
     while (alive := descendants(os.getpid())) and time.monotonic() < deadline:

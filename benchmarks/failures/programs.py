@@ -35,6 +35,8 @@ RUNS: dict[str, list[str]] = {
 }  # fmt: skip
 OF_SEVERAL_PROCESSES = ("multirun, joblib", "multirun, submitit_local", "two processes (DDP)")
 """Runs of which any process is ended, not the program alone."""
+OUTLIVING = ("multirun, submitit_local",)
+"""Runs whose jobs go on without the program, as on a cluster; they are waited for before the run is resumed."""
 
 
 def run(name: str, folder: Path, prior: Path) -> list[str]:
