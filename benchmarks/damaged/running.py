@@ -18,7 +18,7 @@ from unittest import mock
 
 import torch
 
-from damaged import weights, runs, commands, pictures  # noqa: F401, I001 (they register their kinds, in this order)
+from damaged import commands, pictures, runs, weights  # noqa: F401 (they register their kinds, in this order)
 from damaged.case import KINDS
 from damaged.hostile import CANARY
 from dgn.cli.entry import _ending
