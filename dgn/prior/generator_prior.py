@@ -22,16 +22,26 @@ from dgn.errors import Unavailable, UserError
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator_base import Generator
-from dgn.networks.weights.paths import weights_file
-from dgn.prior import stored_prior
+from dgn.networks.generator_kinds import build_generator
 from dgn.prior.clamping import clamp
-from dgn.prior.code_model import CodeModel, to_codes
+from dgn.prior.code_model import CodeModel, read_code_model, to_codes
 from dgn.prior.encoder import build_encoder
 from dgn.prior.hub import fetch, is_shared
-from dgn.prior.noise import NoiseCodes
+from dgn.prior.noise import NoiseCodes, read_noise
 from dgn.prior.principal import PrincipalAxes
-from dgn.prior.prior_file import FORMAT, HEADER, halved
-from dgn.prior.statistics import UnitStatistics
+from dgn.prior.prior_file import (
+    FORMAT,
+    HEADER,
+    check_about,
+    check_finite,
+    check_kinds,
+    check_shapes,
+    halved,
+    read_file,
+    split_parts,
+)
+from dgn.prior.statistics import UnitStatistics, statistics_shapes
+from dgn.prior.training_checkpoint import read_checkpoint
 
 
 @dataclass
@@ -222,7 +232,32 @@ class Prior:
         """
         if is_shared(path):
             return cls._load_shared(str(path), device, code)
-        return cls(**vars(stored_prior.from_file(Path(path), code)), source=str(path)).to(device)
+        header, tensors = read_file(Path(path))
+        try:
+            spec, about, count = header["generator"], dict(header["about"]), int(header["count"])
+            with torch.device("meta"):  # nothing is allocated before the file is seen to hold it
+                generator = build_generator(spec, code)
+            check_about(about)
+            code_model = read_code_model(header, tensors)
+            noise = read_noise(header, tensors, generator.code_shape)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+            raise UserError(f"{path} is damaged: its header does not describe a prior ({error!r})") from None
+        except Unavailable as error:
+            raise Unavailable(f"{path}: {error}") from None
+        except UserError as error:
+            raise UserError(f"{path} is damaged: {error}") from None
+        parts = split_parts(tensors)
+        shapes = {k: v.shape for k, v in generator.state_dict().items()}
+        check_shapes(path, parts["generator"], shapes, generator.own_code)
+        check_kinds(path, parts["generator"], generator.state_dict())
+        check_shapes(path, parts["statistics"], statistics_shapes(parts["statistics"], generator.code_mean.shape))
+        check_finite(path, tensors)
+        generator.load_state_dict(parts["generator"], assign=True)
+        generator.requires_grad_(False).eval()
+        statistics = UnitStatistics(**parts["statistics"], count=count)
+        prior = cls(generator, statistics, about, parts["encoder"], str(path), code_model, noise)
+        prior.generator.to(memory_format=torch.channels_last)
+        return prior.to(device)
 
     @classmethod
     def _load_shared(cls, name: str, device: torch.device | str, code: Sequence[str]) -> "Prior":
@@ -243,5 +278,4 @@ class Prior:
     @torch.inference_mode(False)
     def from_checkpoint(cls, path: str | Path, device: torch.device | str = "cpu", code: Sequence[str] = ()) -> "Prior":
         """Returns the prior of a training run's checkpoint. Arguments and errors as of `load`."""
-        path = weights_file(path)
-        return cls(**vars(stored_prior.from_checkpoint(path, code)), source=str(path)).to(device)
+        return cls(*read_checkpoint(path, code)).to(device)
