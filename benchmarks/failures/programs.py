@@ -31,7 +31,7 @@ RUNS: dict[str, list[str]] = {
     "study": ["study", "study=interpolation", "study.pairs=2", "study.between=1", "seeds=2", "encoder.weights=null",
               "data.train_images=96", "data.val_images=32", "data.batch_size=8", "reference_images=32", "device=cpu",
               "own_prior_steps=8", "unit_count=2", "steps=2", "threads=1",
-              "prior_settings=[generator.width=0.05,statistics.images=32,code_model.steps=10,code_model.width=16]"],
+              'prior_settings=["generator.width=0.05","statistics.images=32","code_model.steps=10","code_model.width=16"]'],
 }  # fmt: skip
 OF_SEVERAL_PROCESSES = ("multirun, joblib", "multirun, submitit_local", "two processes (DDP)")
 """Runs of which any process is ended, not the program alone."""
