@@ -37,6 +37,8 @@ def begin(arguments: list[str], log: Path, prepare: Callable[[], object] = lambd
     try:
         prepare()
         with log.open("a") as file, redirect_stdout(file), redirect_stderr(file):
+            for number in (1, 2):  # for the processes that it starts
+                os.dup2(file.fileno(), number)
             from dgn.cli import commands
 
             sys.argv = [f"{arguments[0]}.py", *arguments[1:]]
