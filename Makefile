@@ -29,10 +29,12 @@ suite: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 	@$(if $(CI),,echo "Tests marked slow were left out; make test CI=true runs them too.")
 
-# Known vulnerabilities of the installed packages, and their licences. The tools are installed for this only.
+# Known vulnerabilities of the installed packages, and their licences. The tools are installed for this only. The audit is
+# strict, as it would else find nothing in packages that the database does not answer for, and call them sound.
 audit: $(VENV)/.installed-dev
 	$(RUN) -m pip install --disable-pip-version-check --quiet pip-audit
-	$(RUN) -m pip_audit --skip-editable
+	$(RUN) -m pip list --disable-pip-version-check --format=freeze --exclude-editable > $(VENV)/audited.txt
+	$(RUN) -m pip_audit --strict --no-deps --disable-pip --requirement $(VENV)/audited.txt
 
 licences: $(VENV)/.installed-dev
 	$(RUN) -m pip install --disable-pip-version-check --quiet pip-licenses

@@ -18,9 +18,9 @@ from unittest import mock
 
 import torch
 
-from damaged import commands, pictures, runs, weights  # noqa: F401 (they register their kinds)
+from damaged import commands, pictures, runs, weights  # noqa: F401 (they register their kinds, in this order)
 from damaged.case import KINDS
-from damaged.weights import CANARY
+from damaged.hostile import CANARY
 from dgn.cli.entry import _ending
 from dgn.errors import UserError
 

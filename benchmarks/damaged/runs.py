@@ -15,7 +15,7 @@ from PIL import Image
 
 from damaged.case import Case, kind
 from damaged.mutations import BYTES, CLIMBS, NUMBERS, VALUES, dumped, of_json, of_text
-from damaged.weights import prior_file
+from damaged.samples import prior_file
 from dgn.am.objectives.language import parse_units
 from dgn.cli.compare import compare
 from dgn.cli.config import compose, plain, register_resolvers

@@ -33,6 +33,7 @@ from dgn.errors import NOTHING_SAVED, Interrupted, OtherRun, UserError, one_line
 from dgn.files import write_whole
 from dgn.runs.folders import FAILED
 from dgn.runs.memory import keep_freed_memory
+from dgn.runs.processes import follow_launcher
 from dgn.runs.programs import note_program
 from dgn.runs.ranks import rank
 from dgn.runs.threads import wait_briefly
@@ -105,6 +106,7 @@ class _CommandLine:
         if multiprocessing.get_start_method(allow_none=True) == "loky":  # in a process of joblib's launcher
             # Neither data loaders nor `run_in_processes` can start processes with joblib's start method.
             multiprocessing.set_start_method(None, force=True)
+            follow_launcher()
         try:
             refuse_former_targets(OmegaConf.to_container(config))
             # Paths are relative to where the command was started, also with hydra.job.chdir=true; outputs have

@@ -18,12 +18,11 @@ from torch import Tensor
 from dgn.data.images import as_images
 from dgn.data.size import ImageSize
 from dgn.devices import moved
-from dgn.errors import Unavailable, UserError, first_line
+from dgn.errors import Unavailable, UserError
 from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator_base import Generator
 from dgn.networks.generator_kinds import build_generator
-from dgn.networks.weights.paths import check_archive, weights_file
 from dgn.prior.clamping import clamp
 from dgn.prior.code_model import CodeModel, read_code_model, to_codes
 from dgn.prior.encoder import build_encoder
@@ -42,6 +41,7 @@ from dgn.prior.prior_file import (
     split_parts,
 )
 from dgn.prior.statistics import UnitStatistics, statistics_shapes
+from dgn.prior.training_checkpoint import read_checkpoint
 
 
 @dataclass
@@ -278,30 +278,4 @@ class Prior:
     @torch.inference_mode(False)
     def from_checkpoint(cls, path: str | Path, device: torch.device | str = "cpu", code: Sequence[str] = ()) -> "Prior":
         """Returns the prior of a training run's checkpoint. Arguments and errors as of `load`."""
-        path = weights_file(path)
-        check_archive(path)
-        try:
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-            about, state = dict(checkpoint["prior"]["about"]), dict(checkpoint["state_dict"])
-            spec, encoder = checkpoint["prior"]["generator"], dict(checkpoint["prior"]["encoder_tensors"])
-            statistics = UnitStatistics(**checkpoint["code_statistics"])
-            check_about(about)
-            with torch.device("meta"):
-                generator = build_generator(spec, code)
-            prefix = "average.module." if any(k.startswith("average.module.") for k in state) else "generator."
-            weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            measured = {k: v for k, v in vars(statistics).items() if isinstance(v, Tensor)}
-            shapes = {k: v.shape for k, v in generator.state_dict().items()}
-            check_shapes(path, weights, shapes, generator.own_code)
-            check_kinds(path, weights, generator.state_dict())
-            check_shapes(path, measured, statistics_shapes(measured, generator.code_mean.shape))
-            check_finite(path, weights | measured)
-        except Unavailable as error:
-            raise Unavailable(f"{path}: {error}") from None
-        except UserError as error:
-            raise error if str(path) in str(error) else UserError(f"{path} is damaged: {error}") from None
-        except Exception as error:  # torch.load has no closed list of what a foreign file makes it raise
-            raise UserError(f"{path} is not a checkpoint of a prior's training: {first_line(error)}") from None
-        generator.load_state_dict(weights, assign=True)
-        generator.requires_grad_(False).eval().to(memory_format=torch.channels_last)
-        return cls(generator, statistics, about, encoder, str(path)).to(device)
+        return cls(*read_checkpoint(path, code)).to(device)

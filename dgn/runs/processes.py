@@ -177,11 +177,30 @@ def _stop(number: int, frame: Any) -> None:
     raise Interrupted(number, NOTHING_SAVED)
 
 
+def follow_launcher() -> None:
+    """From now on ends this process within seconds when the one that started it is gone.
+
+    For the processes of joblib's launcher: if the program is killed, they would train on, beside a run that resumes.
+    """
+    launcher = os.getppid()
+
+    def wait() -> None:
+        while os.getppid() == launcher:
+            time.sleep(1)
+
+    threading.Thread(target=_end_after, args=(wait,), daemon=True).start()
+
+
 def _follow_parent() -> None:
-    """Ends this process when the one that started it is gone: as for SIGTERM, and by force if that takes long."""
+    """Ends this process when the one that started it is gone."""
     parent = parent_process()
     assert parent is not None  # this is one of several processes that `run_in_processes` started
-    connection.wait([parent.sentinel])
+    _end_after(lambda: connection.wait([parent.sentinel]))
+
+
+def _end_after(wait: Callable[[], object]) -> None:
+    """Waits, and then ends this process: as for SIGTERM, and by force if that takes long."""
+    wait()
     send(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
     os._exit(1)

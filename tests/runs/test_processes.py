@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,20 @@ def test_a_process_finds_its_place_among_those_a_launcher_started(monkeypatch, e
     assert (rank(), world_size()) == place
     if per_node:
         assert processes_per_node() == per_node
+
+
+_JOB = """
+import time; from dgn.runs.processes import follow_launcher
+follow_launcher(); print("on", flush=True); time.sleep(60)
+"""
+_LAUNCHER = f"""
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", {_JOB!r}]); time.sleep(60)
+"""
+
+
+def test_a_job_ends_with_the_launcher_that_started_it():
+    launcher = subprocess.Popen([sys.executable, "-c", _LAUNCHER], stdout=subprocess.PIPE, text=True)
+    assert launcher.stdout.readline() == "on\n"
+    launcher.kill()
+    launcher.communicate(timeout=30)  # the job holds the pipe, and sleeps longer

@@ -1,0 +1,1 @@
+"""Failures of machines in the middle of runs, for `benchmarks/faults.py`."""
