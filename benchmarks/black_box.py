@@ -2,8 +2,9 @@
 
     python benchmarks/black_box.py [PRIOR] [--layers fc6 fc8] [--units 3] [--seeds 1] [--noise 0 0.2 0.5] [--out FOLDER]
 
-The target is the network that the prior inverts, of any kind and any data: its layers are the prior's own and
-that of the classes, which for the embedded network are fc6 and fc8.
+The target is the network that the prior inverts, unless `--target` names another, as visualize.py does; a network of
+your own code has to be named (`--target custom target.model=FILE:FUNCTION target.weights=FILE`). Its layers are the
+prior's own and that of the classes, which for the embedded network are fc6 and fc8.
 
 Each search has 75 generations of 40 images, the 3,000 of the published comparison (Wang & Ponce 2022, on AlexNet), and
 its noise: the search sees score * max(0, 1 + noise * N(0, 1)). The table has, as means over units and seeds,
@@ -27,11 +28,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from hydra.utils import instantiate
 
 from dgn import Evolution, FeatureNet, Objective, Prior, methods
 from dgn.am.evolution import STRATEGIES
 from dgn.am.objectives.evaluation import objective_values
 from dgn.am.objectives.language import parse_units
+from dgn.cli.config import compose
+from dgn.cli.networks import network
 from dgn.prior.location import find_prior
 
 GENERATIONS = 75
@@ -64,6 +68,15 @@ def search(
     return {"best": best, "centre": centre}
 
 
+def searched(prior: Prior, named: list[str]) -> FeatureNet:
+    """Returns the network that `--target` names, with its settings, or that of the prior."""
+    if not named:
+        return prior.encoder_net()
+    data = instantiate({key: value for key, value in prior.about["data"].items() if key != "classes"})
+    name, *settings = named
+    return network(compose("visualize", [f"target={name}", *settings]).target, data)
+
+
 def chosen_units(target: FeatureNet, layer: str, count: int) -> list[Objective]:
     """Returns units spread over a layer."""
     total = target.layer(layer).units
@@ -72,11 +85,11 @@ def chosen_units(target: FeatureNet, layer: str, count: int) -> list[Objective]:
 
 def measure(prior: Prior, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Returns a row for each search."""
-    target, rows = prior.encoder_net(), []
+    target, rows = searched(prior, options.target), []
     for layer in options.layers or dict.fromkeys([prior.layer, target.class_layer()]):
         units = chosen_units(target, layer, options.units)
         seeds = [options.first_seed + seed for seed in range(options.seeds)]
-        gradient = methods.dgn_am(prior, units, seeds=seeds)
+        gradient = methods.dgn_am(target, units, prior=prior, seeds=seeds)
         reached = dict(zip(zip(gradient.objectives, gradient.seeds, strict=True), gradient.activations, strict=True))
         for noise in options.noise:
             for strategy in options.strategies:
@@ -120,6 +133,7 @@ def table(rows: list[dict[str, Any]], about: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prior", nargs="?")
+    parser.add_argument("--target", nargs="+", default=[], help="a network of conf/target, with its settings")
     parser.add_argument("--layers", nargs="+", help="default: the prior's layer and that of the classes")
     parser.add_argument("--units", type=int, default=3, help="units of each layer, spread over it")
     parser.add_argument("--seeds", type=int, default=1)
