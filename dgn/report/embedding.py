@@ -61,9 +61,8 @@ def write_embedding(folder: Path, shown: EmbeddingShown, title: str, command: st
     write_whole(folder / "embedding.csv", _table(shown))
     classes = sorted(set(filter(None, shown.labels)))
     numbers = {name: place for place, name in enumerate(classes)}
-    low, span = shown.places.min(0), np.maximum(shown.places.max(0) - shown.places.min(0), 1e-9).max()
     data = dict(
-        places=np.round((shown.places - low) / span, 5).tolist(),
+        places=np.round(_centred(shown.places), 5).tolist(),
         labels=[numbers.get(label, -1) for label in shown.labels],
         classes=classes,
         columns=atlas,
@@ -83,6 +82,12 @@ def write_embedding(folder: Path, shown: EmbeddingShown, title: str, command: st
     )
     write_whole(folder / "index.html", page)
     return folder / "index.html"
+
+
+def _centred(places: np.ndarray) -> np.ndarray:
+    """Returns places (N, 2) with their middle at 0.5, the longer axis from 0 to 1, and the other at the same scale."""
+    low, high = places.min(0), places.max(0)
+    return (places - (low + high) / 2) / np.maximum(high - low, 1e-9).max() + 0.5
 
 
 def _table(shown: EmbeddingShown) -> str:
