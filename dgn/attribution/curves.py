@@ -24,7 +24,8 @@ _BLUR = 12  # the blur's sigma is the image's side divided by this: no class of 
 class Curves:
     """The value of an objective while pixels are taken away, or put back, in the order of one map.
 
-    The values of a class are probabilities. Other values are divided by the one on the whole image.
+    The values of a class are probabilities. Other values are divided by the largest absolute value that the unit takes
+    on the way of any of the maps, so that units of all sizes, and units below 0, count alike in a mean.
 
     Attributes:
         deletion: (steps + 1,), from the whole image to none of it.
@@ -63,22 +64,22 @@ def deletion_and_insertion(
         UserError: For less than one step.
     """
     if steps < 1:
-        raise UserError(f"curve_steps={steps}: give at least 1 step, or curves=false for no curves")
+        raise UserError(f"curve_steps={steps}: give at least 1 step")
     read = read_as_probability(objective, net)
     response = Response(net, read)
-    whole = float(response(image[None]))
-    scale = 1.0 if read != objective or whole <= 0 else whole
     grey = image.mean((1, 2), keepdim=True).expand_as(image)
     blurred = _blurred(image)
-    curves = []
+    ways = []
     for values in maps:
         ranks = _ranks(values.to(image.device))
         counts = torch.linspace(0, ranks.numel(), steps + 1, device=image.device).round()
         chosen = (ranks[None] < counts[:, None, None])[:, None]  # (steps + 1, 1, H, W): the most important pixels
-        deleted = response(torch.where(chosen, grey, image)) / scale
-        inserted = response(torch.where(chosen, image, blurred)) / scale
-        curves.append(Curves(deleted.cpu(), inserted.cpu()))
-    return curves
+        deleted = response(torch.where(chosen, grey, image)).cpu()
+        ways.append(Curves(deleted, response(torch.where(chosen, image, blurred)).cpu()))
+    if read != objective:
+        return ways
+    scale = max(float(way.abs().max()) for curves in ways for way in (curves.deletion, curves.insertion)) or 1.0
+    return [Curves(curves.deletion / scale, curves.insertion / scale) for curves in ways]
 
 
 def _ranks(values: Tensor) -> Tensor:

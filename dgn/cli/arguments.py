@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 
-from dgn.cli.config_folders import use_own_configs
+from dgn.cli.config_folders import choices, is_group, use_own_configs
 from dgn.cli.names import as_typed
 from dgn.errors import UserError
 from dgn.runs.programs import quoted
@@ -21,7 +21,7 @@ def hydra_arguments(typed: Sequence[str], positional: str | None = None) -> list
             paths; None: there are no such arguments.
 
     Raises:
-        UserError: If the folder of configs does not exist, or for method=[].
+        UserError: If the folder of configs does not exist, for method=[], or for no file of a group, as in data=null.
     """
     folder, arguments = _without_config_dir(typed)
     use_own_configs(folder)
@@ -63,6 +63,10 @@ def _positional_as(key: str, arguments: list[str]) -> list[str]:
 
 def _as_hydra_reads(argument: str) -> list[str]:
     """Converts `method=[a,b]`, which Hydra does not accept, to `method=a methods=[b]`; quotes other arguments."""
+    key, _, value = argument.partition("=")
+    if value == "null" and is_group(key):  # Hydra's own message does not name the key
+        available = ", ".join(choices(key))
+        raise UserError(f"{argument}: {key} is one of {available}; leave it out for the default")
     if not (match := re.fullmatch(r"method=\[(.*)\]", argument)):
         return [_quoted(argument)]
     names = [name.strip() for name in match[1].split(",") if name.strip()]

@@ -76,10 +76,25 @@ def write_activations(folder: Path, pages: Sequence[ImageActivations], title: st
             for layer, channels in page.layers.items()
         ]
         write_whole(folder / f"{stem}.png", _png(page.image))
-        html = render("activations.html", root="../", run=title, page=page, image=f"{stem}.png", layers=layers)
+        summary = _summary([channel for channels in page.layers.values() for channel in channels])
+        picture = f"{stem}.png"
+        html = render(
+            "activations.html", root="../", run=title, page=page, image=picture, layers=layers, summary=summary
+        )
         write_whole(folder / path, html)
         paths.append(path)
     return paths
+
+
+def _summary(channels: Sequence[ChannelShown]) -> str:
+    """Returns what the tiles of these channels show."""
+    shown = "The channels that respond most to this image, layer by layer: the map in colours and over the image."
+    parts = []
+    if any(channel.preferred is not None for channel in channels):
+        parts.append("its preferred image")
+    if any(channel.real for channel in channels):
+        parts.append("the parts of real images that excite it most")
+    return shown + (f" Below, what the channel prefers: {', and '.join(parts)}." if parts else "")
 
 
 def _tile(folder: Path, stem: str, image: Tensor, channel: ChannelShown, real: RealImages) -> dict:

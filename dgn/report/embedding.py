@@ -61,9 +61,8 @@ def write_embedding(folder: Path, shown: EmbeddingShown, title: str, command: st
     write_whole(folder / "embedding.csv", _table(shown))
     classes = sorted(set(filter(None, shown.labels)))
     numbers = {name: place for place, name in enumerate(classes)}
-    low, span = shown.places.min(0), np.maximum(shown.places.max(0) - shown.places.min(0), 1e-9).max()
     data = dict(
-        places=np.round((shown.places - low) / span, 5).tolist(),
+        places=np.round(_centred(shown.places), 5).tolist(),
         labels=[numbers.get(label, -1) for label in shown.labels],
         classes=classes,
         columns=atlas,
@@ -99,6 +98,12 @@ def thumbnails(images: Tensor, side: int) -> Tensor:
     small = F.interpolate(images, (height, width), mode="bilinear", antialias=True).clamp(0, 1)
     above, before = (side - height) // 2, (side - width) // 2
     return F.pad(small, (before, side - width - before, above, side - height - above), value=1.0)
+
+
+def _centred(places: np.ndarray) -> np.ndarray:
+    """Returns places (N, 2) with their middle at 0.5, the longer axis from 0 to 1, and the other at the same scale."""
+    low, high = places.min(0), places.max(0)
+    return (places - (low + high) / 2) / np.maximum(high - low, 1e-9).max() + 0.5
 
 
 def _table(shown: EmbeddingShown) -> str:

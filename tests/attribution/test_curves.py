@@ -38,8 +38,23 @@ def test_a_map_of_what_matters_beats_the_floors(net):
     good, centre, noise = deletion_and_insertion(
         net, objective, picture, [right, centre_map(12, 12), random_map(12, 12)], steps=12
     )
-    assert good.deletion[0] == pytest.approx(1.0)  # values that are not probabilities are relative
+    values = torch.cat([way for curves in (good, centre, noise) for way in (curves.deletion, curves.insertion)])
+    assert values.abs().max() == pytest.approx(1.0)  # values that are not probabilities are relative
     assert good.insertion_area > max(centre.insertion_area, noise.insertion_area)
+
+
+def test_units_that_hardly_respond_do_not_outweigh_others(net, image):
+    """With a value near 0, or below, on the whole image, areas stay within -1 and 1, and curves keep their shape."""
+    (objective,) = parse_units("0:0@1,1", net)
+    maps = [random_map(12, 12, seed) for seed in range(3)]
+    curves = deletion_and_insertion(net, -1 * objective, image[0], maps, steps=4)
+    opposite = deletion_and_insertion(net, objective, image[0], maps, steps=4)
+    whole = float(net(image[:1], ["0"])["0"][0, 0, 1, 1])
+    for curve, other in zip(curves, opposite, strict=True):
+        assert max(abs(curve.deletion_area), abs(curve.insertion_area)) <= 1
+        torch.testing.assert_close(curve.deletion, -other.deletion)
+        assert curve.insertion[-1] == curve.deletion[0]
+        assert float(other.deletion[0]) * whole > 0
 
 
 def test_the_number_of_steps_is_checked(net, image):
