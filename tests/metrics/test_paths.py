@@ -1,10 +1,15 @@
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
+from torch import nn
 
 from dgn.am.objectives.language import parse_units
 from dgn.metrics.paths import PathSimilarity, RealOfUnit, path_similarity, unit_images
+from dgn.networks.featurenet import FeatureNet
+from dgn.networks.inputs import InputSpace
 
 
 @pytest.fixture
@@ -33,6 +38,22 @@ def test_the_correlations_are_scipys(net, images):
         assert found["few"].preferred[1, column] == pytest.approx(mean([18, 19], range(9, 12)))
     assert np.isnan(found["few"].preferred[0]).all()
     assert np.isnan(found["few"].per_unit[0])
+
+
+def test_a_large_map_is_ranked_at_some_of_its_activations():
+    """102,400 activations of smooth pictures, whose correlation a third of them estimates."""
+    torch.manual_seed(0)
+    layers = nn.Sequential(OrderedDict(conv=nn.Conv2d(3, 64, 3, padding=1)))
+    net = FeatureNet(layers, InputSpace(size=(40, 40)), "large")
+    small = torch.rand(4, 3, 5, 5, generator=torch.Generator().manual_seed(1))
+    pictures = nn.functional.interpolate(small, (40, 40), mode="bilinear")
+    real = {"conv:0": RealOfUnit(pictures[:2], pictures[2:])}
+    found = path_similarity(net, {"mine": {"conv:0": pictures[:1]}}, real, ["conv"])["mine"]
+    flat = net(pictures, ["conv"])["conv"].flatten(1).detach().numpy()
+    assert flat.shape[1] == 102_400
+    assert found.same[0, 0] == pytest.approx(spearmanr(flat[0], flat[1]).statistic, abs=0.02)
+    others = np.mean([spearmanr(flat[i], flat[j]).statistic for i in (0, 1) for j in (2, 3)])
+    assert found.other[0, 0] == pytest.approx(others, abs=0.02)
 
 
 def test_the_normalization_has_real_images_at_1_and_other_classes_at_0():
