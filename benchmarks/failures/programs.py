@@ -4,7 +4,7 @@ from pathlib import Path
 
 TINY = [  # with as many steps as the code model needs codes
     *("encoder.weights=null", "data.train_images=96", "data.val_images=32", "data.batch_size=8", "threads=1"),
-    *("statistics.images=32", "generator.width=0.05", "code_model.steps=10", "code_model.width=16"),
+    *("statistics.images=32", "generator.width=0.05", "code_model.steps=20", "code_model.width=16"),
     *("schedule.warmup=2", "trainer.accelerator=cpu", "trainer.precision=32-true", "trainer.max_steps=26"),
     *("trainer.val_check_interval=13", "checkpoint.every_n_steps=2", "data.num_workers=0"),
     "trainer.enable_progress_bar=false",
@@ -28,8 +28,9 @@ RUNS: dict[str, list[str]] = {
     "multirun, joblib": [*SEVERAL, "hydra/launcher=joblib"],
     "multirun, submitit_local": [*SEVERAL, "hydra/launcher=submitit_local"],
     "two processes (DDP)": ["train", *TINY, "trainer=ddp_cpu", "logger=none"],
-    "study": ["study", "study=interpolation", "study.pairs=2", "study.between=1", "seeds=2", "judge=none",
-              "encoder.weights=null", "data.train_images=96", "data.val_images=32", "data.batch_size=8",
+    "study": ["study", "study=interpolation", "study.pairs=2", "study.between=1", "seeds=2", "judge=mini_resnet",
+              "judge.weights=null", "judge.width=8", "encoder.weights=null", "data.train_images=96",
+              "data.val_images=32", "data.batch_size=8",
               "reference_images=32", "device=cpu",
               "own_prior_steps=8", "unit_count=2", "steps=2", "threads=1",
               'prior_settings=["generator.width=0.05","statistics.images=32","statistics.axes=0"]'],

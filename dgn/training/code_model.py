@@ -88,7 +88,8 @@ class CodeModelFit:
         """Trains the model; returns the average of its weights over the steps."""
         average, generator = copy.deepcopy(model), torch.Generator().manual_seed(seed)
         optimizer = torch.optim.AdamW(model.parameters(), lr=self.lr, betas=(0.9, 0.99), weight_decay=0.01)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=self.steps, pct_start=0.1)
+        rise = min(0.75, max(0.1, 2 / self.steps))  # of few steps a tenth would be a rise of no length
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=self.steps, pct_start=rise)
         steps = announced(
             range(self.steps),
             self.steps,

@@ -39,6 +39,12 @@ def test_the_same_seed_gives_the_same_model_and_leaves_the_random_state():
         assert torch.equal(first, second)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 10])
+def test_a_fit_can_have_few_steps(steps):
+    model, _ = CodeModelFit(width=8, blocks=1, steps=steps).fit(torch.randn(300, 4), torch.randn(50, 4))
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
 def test_too_few_codes_give_no_model():
     assert CodeModelFit(steps=1).fit(torch.randn(50, 4), torch.randn(9, 4)) == (None, {})
 
