@@ -62,5 +62,6 @@ _TEMPLATES.filters |= dict(
     known=words.known,
     path=quote,
     plain=_plain,
+    parts=words.name_parts,
     value=_value,
 )

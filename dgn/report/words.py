@@ -48,6 +48,11 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
+def name_parts(name: str, width: int = 14) -> list[str]:
+    """Splits a name of more than `width` characters behind its separators, where a line may break."""
+    return re.split(r"(?<=[.:_(/])", name) if len(name) > width else [name]
+
+
 def setting_name(setting: Any) -> str:
     """Returns the name of a configured object: its `name`, `network` or `path`, else the class name of its target."""
     if isinstance(setting, Mapping):

@@ -3,7 +3,7 @@ import shlex
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from dgn.report.words import command_for, listed, number, percentile, setting_name
+from dgn.report.words import command_for, listed, name_parts, number, percentile, setting_name
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,10 @@ def test_the_command_for_one_unit_keeps_the_priors_that_were_named():
         command_for("python visualize.py prior=[a,b]", "fc8:3", "a") == "python visualize.py 'prior=[a,b]' units=fc8:3"
     )
     assert command_for("make demo 'unclosed", "fc8:3") == "make demo 'unclosed"
+
+
+def test_long_names_may_break_behind_separators():
+    assert name_parts("fc8:3") == ["fc8:3"]
+    parts = name_parts("features.3.expand1x1_activation:36")
+    assert parts == ["features.", "3.", "expand1x1_", "activation:", "36"]
+    assert name_parts("sae(sae.safetensors):0@3,3") == ["sae(", "sae.", "safetensors):", "0@3,3"]
