@@ -16,6 +16,8 @@
   const side = () => Math.min(box.clientWidth, box.clientHeight) * 0.9 * view.zoom;
   const across = (i) => box.clientWidth / 2 + (data.places[i][0] - view.x) * side();
   const down = (i) => box.clientHeight / 2 - (data.places[i][1] - view.y) * side();
+  // Many pictures cover each other, and the colours of their classes, until one has come near.
+  const near = () => view.zoom > 1.3 || data.places.length <= 40;
   // A picture as large as leaves room for its neighbours on average.
   const size = () => Math.min(64, (1.1 * side()) / Math.sqrt(data.places.length));
 
@@ -29,7 +31,7 @@
     canvas.width = box.clientWidth * ratio;
     canvas.height = box.clientHeight * ratio;
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const pictures = size() >= 14 && atlas.complete && atlas.naturalWidth;
+    const pictures = near() && size() >= 14 && atlas.complete && atlas.naturalWidth;
     const order = [...data.places.keys()].sort((a, b) => Number(dimmed(b)) - Number(dimmed(a)));
     for (const i of order) {
       const x = across(i);
