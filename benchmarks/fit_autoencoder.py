@@ -1,6 +1,6 @@
 """Fits a top-k sparse autoencoder to a layer of a torchvision network, on photographs.
 
-    python examples/sparse_autoencoder.py PHOTOS squeezenet1_0 DEFAULT features.12 sae.safetensors
+    python benchmarks/fit_autoencoder.py PHOTOS squeezenet1_0 DEFAULT features.12 sae.safetensors
     python visualize.py target=torchvision target.name=squeezenet1_0 target.weights=DEFAULT \
         'units=sae(sae.safetensors):0-99' method=pixels seeds=1
 
