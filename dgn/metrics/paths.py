@@ -16,6 +16,7 @@ A layer of more than 32,768 activations is ranked at as many of them, drawn once
 over so many is at most 0.006, and sorting a large map of a hundred units' images takes most of a gallery's time.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -207,10 +208,13 @@ def _ranks(target: FeatureNet, layers: Sequence[str], images: Tensor) -> dict[st
 def _sampled(activations: Tensor) -> Tensor:
     """Returns (N, activations), or at most `_RANKED` of them: the same for all images of a layer of this size."""
     size = activations.shape[1]
-    if size <= _RANKED:
-        return activations
-    places = torch.randperm(size, generator=torch.Generator().manual_seed(size))[:_RANKED].sort().values
-    return activations[:, places.to(activations.device)]
+    return activations if size <= _RANKED else activations[:, _places(size).to(activations.device)]
+
+
+@functools.cache
+def _places(size: int) -> Tensor:
+    """Returns the places that are ranked in a layer of this size, in order; drawn once, not for each batch."""
+    return torch.randperm(size, generator=torch.Generator().manual_seed(size))[:_RANKED].sort().values
 
 
 _RANKED = 32_768
