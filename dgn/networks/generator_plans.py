@@ -34,6 +34,9 @@ _CHANNELS = {8: (256, 512), 16: (256, 256), 32: (128, 128), 64: (64, 0), 128: (3
 """Side of the map -> channels of the upconvolution that reaches it and of the convolution after it (0: none),
 as in the published generator of fc6."""
 
+FULL_RESOLUTION = 48
+"""Images of up to this side in pixels get hidden layers at their own resolution from `smooth` plans."""
+
 UPCONVOLUTIONS = ("learned", "interpolated", "smooth")
 
 
@@ -61,7 +64,8 @@ def auto_plan(
             remove the checkerboard pattern caused by an upconvolution's overlapping taps. "smooth": the published
             pattern with bilinear doublings (Zhang 2019, "Making convolutional networks shift-invariant again"; Karras
             et al. 2020, "StyleGAN2"): repeated pixels have frequencies beyond the smaller map's, which a trained
-            generator uses for a lattice of dots in place of detail.
+            generator uses for a lattice of dots in place of detail. Images of up to 48 pixels also get hidden layers
+            at their own resolution (`FULL_RESOLUTION`).
         channels: Number of channels of the images.
 
     Raises:
@@ -130,8 +134,12 @@ def channels_at(side: int, width: float) -> int:
 
 
 def _smooth_steps(side: int, image_size: int, width: float, image_channels: int) -> list[str]:
-    """The steps that reach maps of `side`: as published, the largest map is the image itself."""
-    if side >= image_size:
+    """The steps that reach maps of `side`.
+
+    As published, the largest map is the image itself, except for small images: half of 32 pixels is too coarse for the
+    last hidden layer.
+    """
+    if side >= image_size > FULL_RESOLUTION:
         return [f"double {image_channels}"]
     channels = channels_at(side, width)
     return [f"smooth {channels}"] + [f"conv {channels}"] * bool(_channels(side)[1])

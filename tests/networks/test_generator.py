@@ -136,6 +136,13 @@ def test_the_automatic_plan_at_full_width_is_the_published_one():
     assert auto_plan((4096,), 227) == PUBLISHED["fc6"][1]
 
 
+@pytest.mark.parametrize(("size", "end"), [(32, "smooth 32, conv 32, conv 3"), (64, "conv 32, double 3")])
+def test_smooth_plans_of_small_images_have_hidden_layers_at_their_resolution(size, end):
+    plan = auto_plan((64,), size, 0.25, "smooth")
+    assert plan.endswith(end)
+    assert UpconvGenerator((64,), size, plan=plan)(torch.zeros(1, 64)).shape == (1, 3, size, size)
+
+
 def test_images_are_centre_crops_of_what_the_plan_gives():
     generator = UpconvGenerator((4,), 6, "fc 12, reshape 3x2x2, up 3, up 3")
     whole = generator.uncropped(torch.ones(1, 4))
