@@ -248,8 +248,9 @@ def test_two_methods_are_compared_and_kept_and_exported(page, address):
     page.wait("document.querySelector('.exported a')")
     (run,) = (path for path in address[1].iterdir() if path.is_dir())
     commands = (run / "commands.txt").read_text().splitlines()
-    assert "units=fc8:1+0.5*fc8:2" in commands[0]
-    assert "method=dgn_am_short" in commands[0]  # the prior has no code model
+    assert commands[0].startswith("# ")  # which picture it makes
+    assert "units=fc8:1+0.5*fc8:2" in commands[1]
+    assert "method=dgn_am_short" in commands[1]  # the prior has no code model
     assert (run / "index.html").is_file()
     assert len(list((run / "codes").glob("*.npy"))) == 1
 
