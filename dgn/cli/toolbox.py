@@ -1,6 +1,7 @@
 """toolbox.py: from a config to the live page."""
 
 import copy
+import signal
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from dgn.cli.roles import load_priors, load_target, open_data
 from dgn.cli.stages import method_settings, read_method
 from dgn.data.reference import Reference
 from dgn.devices import select_device
-from dgn.errors import UserError
+from dgn.errors import Interrupted, UserError
 from dgn.prior import Prior
 from dgn.runs.programs import command, override
 from dgn.runs.threads import use_threads
@@ -32,7 +33,12 @@ def toolbox(config: Mapping[str, Any], overrides: Sequence[str], folder: Path) -
     if not isinstance(port, int) or not 0 < port < 65536:
         raise UserError(f"port={port}: give a number from 1 to 65535, e.g. 8765")
     use_threads(config["threads"])
-    serve(make_workbench(config, overrides, folder), port, bool(config["show"]), _announce)
+    bench = make_workbench(config, overrides, folder)
+    try:
+        serve(bench, port, bool(config["show"]), _announce)
+    except (KeyboardInterrupt, Interrupted) as stop:
+        kept = f"; its galleries are in {folder}" if any(folder.glob("*/index.html")) else ""
+        raise Interrupted(getattr(stop, "signal", signal.SIGINT), f"the toolbox was stopped{kept}") from None
 
 
 def make_workbench(config: Mapping[str, Any], overrides: Sequence[str], folder: Path) -> Workbench:

@@ -60,19 +60,23 @@ def strongest_channels(
 
 def channels_of(layer: str, activations: Tensor, labels: Sequence[str], count: int | None) -> list[Channel]:
     """Returns the strongest channels of one layer from its activations of one image (see `strongest_channels`)."""
-    if activations.ndim == 2:
-        activations = activations.T  # tokens: (units, tokens)
-    flat = activations.flatten(1) if activations.ndim > 1 else activations[:, None]
-    values, places = flat.max(1)
+    flat = _channels(activations).flatten(1) if activations.ndim > 1 else activations[:, None]
+    values = flat.amax(1)
     order = range(len(values)) if count is None else values.topk(min(count, len(values))).indices.tolist()
-    channels = []
-    for index in order:
-        place: Position = None
-        if activations.ndim > 1:
-            place = tuple(int(axis) for axis in torch.unravel_index(places[index], activations.shape[1:]))
-        shown = _as_map(activations[index])
-        channels.append(Channel(layer, index, float(values[index]), place, shown, labels[index] if labels else ""))
-    return channels
+    return [channel_of(layer, activations, labels, index) for index in order]
+
+
+def channel_of(layer: str, activations: Tensor, labels: Sequence[str], index: int) -> Channel:
+    """Returns one channel of a layer from the layer's activations of one image."""
+    own = _channels(activations)[index]
+    value, peak = own.flatten().max(0)
+    place = tuple(int(axis) for axis in torch.unravel_index(peak, own.shape)) if own.ndim else None
+    return Channel(layer, index, float(value), place, _as_map(own), labels[index] if labels else "")
+
+
+def _channels(activations: Tensor) -> Tensor:
+    """Returns activations of one image with their units first: tokens (tokens, units) are turned."""
+    return activations.T if activations.ndim == 2 else activations
 
 
 def _as_map(activations: Tensor) -> Tensor | None:

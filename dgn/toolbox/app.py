@@ -1,10 +1,11 @@
 """The toolbox as a web application on this machine."""
 
 from collections.abc import Callable
+from html import escape
 from importlib import resources
 from pathlib import Path
 
-from nicegui import app, ui
+from nicegui import app, run, ui
 
 from dgn.toolbox.codes_panel import CodesPanel
 from dgn.toolbox.notebook_panel import GALLERIES, NotebookPanel
@@ -53,9 +54,11 @@ def build(bench: Workbench) -> None:
     async def page() -> None:
         ui.add_css(f"@layer gallery {{ {gallery} }}\n{style}")
         ui.add_body_html(f"<script>{script}</script>")
-        session = Session()
+        await ui.context.client.connected()
+        tab = ui.context.client.tab_id
+        session = app.storage.tab["session"] = app.storage.tab.get("session", Session(tab)).opened_in(tab)
         with ui.element("header"):
-            ui.html(f"<h1>dgn toolbox <span>{bench.target.name}</span></h1>", sanitize=False)
+            ui.html(f"<h1>dgn toolbox <span>{escape(bench.target.name)}</span></h1>", sanitize=False)
             with ui.tabs().props("no-caps dense align=left inline-label") as tabs:
                 names = [ui.tab(name) for name in ("See", "Search", "Codes", "Notebook")]
         with ui.element("main"), ui.tab_panels(tabs, value=names[0], animated=False, keep_alive=True):
@@ -68,8 +71,9 @@ def build(bench: Workbench) -> None:
             with ui.tab_panel(names[3]):
                 NotebookPanel(bench, session)
         tabs.on_value_change(codes.update)
-        await ui.context.client.connected()
-        await see.look(bench.example(0), f"{bench.examples} 0")
+        if session.image is None:
+            session.image, session.name = await run.io_bound(bench.example, 0), f"{bench.examples} 0"
+        await see.look(session.image, session.name)
 
 
 def _file(room: str, path: str) -> str:

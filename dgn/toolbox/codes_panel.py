@@ -10,6 +10,7 @@ from dgn.errors import UserError
 from dgn.toolbox.codes import AXES, between, code_of, decoded, moved_along
 from dgn.toolbox.elements import show_picture
 from dgn.toolbox.findings import CODE, Finding
+from dgn.toolbox.latest import Latest
 from dgn.toolbox.pictures import from_data_url
 from dgn.toolbox.session import Session
 from dgn.toolbox.workbench import Workbench
@@ -33,7 +34,7 @@ class CodesPanel:
         self._image: Tensor | None = None
         self._code: Tensor | None = None
         self._other, self._other_name = bench.example(1), f"{bench.examples} 1"
-        self._busy = self._again = False
+        self._latest = Latest(self._renew)
         with ui.element("div").classes("codes"):
             with ui.element("figure").classes("live"):
                 self.picture = ui.element("img").props('alt="the image of the code" src="data:,"')
@@ -64,24 +65,17 @@ class CodesPanel:
 
     async def update(self) -> None:
         """Shows the image of the edited code; while it is made, further changes wait."""
-        if not self.bench.priors or self.session.image is None:
-            return
-        if self._busy:
-            self._again = True
-            return
-        self._busy = True
+        if self.bench.priors and self.session.image is not None:
+            await self._latest()
+
+    async def _renew(self) -> None:
         try:
-            again = True
-            while again:
-                self._again = False
-                image = await run.io_bound(self._make)
-                if image is not None:
-                    self._show(image)
-                again = self._again
+            image = await run.io_bound(self._make)
         except UserError as error:
             ui.notify(str(error), type="warning", multi_line=True)
-        finally:
-            self._busy = False
+            return
+        if image is not None:
+            self._show(image)
 
     async def _take(self, event: Any) -> None:
         try:
@@ -94,7 +88,9 @@ class CodesPanel:
     async def _take_doodle(self) -> None:
         if self.doodle.value is not None and self.doodle.value >= 0:
             index = int(self.doodle.value)
-            await self._towards(self.bench.example(index), f"{self.bench.examples} {index}")
+            image = await run.io_bound(self.bench.example, index)
+            if image is not None:
+                await self._towards(image, f"{self.bench.examples} {index}")
 
     async def _take_seen(self) -> None:
         if self.session.image is not None:
@@ -109,7 +105,7 @@ class CodesPanel:
         with ui.element("label").classes("slider"):
             ui.label(name)
             slider = ui.slider(min=low, max=high, step=0.05, value=0, on_change=self.update)
-            slider.props(f'aria-label="{name}" throttle=0.1')
+            slider.props(f'aria-label="{name}" throttle=0.1 label')
         return slider
 
     def _make(self) -> Tensor:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from dgn.errors import UserError
+from dgn.errors import UserError, one_line
 from dgn.files import image_name, write_whole
 from dgn.report import Row, write_gallery
 
@@ -93,7 +93,7 @@ def export(folder: Path, findings: Sequence[Finding], title: str) -> Path:
             np.save(buffer, f.code.cpu().numpy())
             write_whole(path, buffer.getvalue())
         made.append(f.command.replace(CODE, str(path)))
-    commands = "\n".join(dict.fromkeys(made))
+    commands = "\n".join(f"# {one_line(f.title)}\n{command}" for f, command in zip(findings, made, strict=True))
     write_whole(run / "commands.txt", commands + "\n")
     notes = [
         dict(title=f.title, image=row.image, command=command)

@@ -1,16 +1,18 @@
 """An image on the page that changes while a search climbs, with a curve, and buttons to stop it and to keep it."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 
-from nicegui import ui
+from nicegui import run, ui
 
-from dgn.errors import UserError
+from dgn.errors import UserError, one_line
 from dgn.toolbox.elements import show_picture
 from dgn.toolbox.findings import Finding
 from dgn.toolbox.live_search import Frame
 from dgn.toolbox.workbench import Asked, Workbench
 
+log = logging.getLogger(__name__)
 _EVERY = 0.12  # seconds between the pictures of a search on the page
 
 
@@ -58,6 +60,7 @@ class LiveView:
         self._stop, self._asked, self._frame, self._shown = threading.Event(), asked, None, None
         self._error, self._values = "", []
         self.text.set_content("searching …")
+        self.image.classes(add="late")
         threading.Thread(target=self._climb, args=(asked, self._stop), daemon=True).start()
         self.stop_button.set_visibility(True)
         self.keep_button.set_visibility(False)
@@ -92,9 +95,11 @@ class LiveView:
                 self._values.append(frame.value)
                 if stop.is_set():
                     return
-        except UserError as error:
+        except Exception as error:  # whatever it is, the page says it, and the application goes on
+            if not isinstance(error, UserError):
+                log.exception("A search of %s by %s failed", asked.objective, asked.method)
             if self._stop is stop:
-                self._error = str(error)
+                self._error = one_line(str(error)) or type(error).__name__
         finally:
             stop.set()
 
@@ -103,6 +108,7 @@ class LiveView:
         if frame is not None and frame is not self._shown:
             self._shown = frame
             show_picture(self.image, frame.image)
+            self.image.classes(remove="late")
             self.image.set_visibility(True)
             self.text.set_content(
                 f"{_line(self._values)}<span>{frame.value:.3g}</span> step {frame.step} of {frame.steps}"
@@ -118,14 +124,17 @@ class LiveView:
         elif frame is not None and frame.finished and self._asked is not None and self._finished is not None:
             self._finished(self._asked, frame)
 
-    def _keep_it(self) -> None:
-        if self._asked is None or self._frame is None:
+    async def _keep_it(self) -> None:
+        if self._asked is None or self._shown is None:
             return
-        asked, frame = self._asked, self._frame
-        objective = self._bench.objective(asked.objective)
+        asked, frame = self._asked, self._shown
+        objective = await run.io_bound(self._bench.objective, asked.objective)
+        if objective is None:
+            return  # the application ends
         layer = "+".join(objective.layers)
         unit = "+".join(getattr(term, "short", str(term)) for _, term in objective.terms)
-        stopped = "" if frame.finished else f", stopped after {frame.step} of {frame.steps} steps"
+        after = f"stopped after {frame.step} of {frame.steps} steps, of which its command makes all"
+        stopped = "" if frame.finished else f", {after}"
         found = Finding(
             image=frame.image,
             title=f"{objective.label or objective} by {asked.method}, seed {asked.seed}{stopped}",

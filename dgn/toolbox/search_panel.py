@@ -1,6 +1,8 @@
 """Searches: an objective in the unit language, with two methods or two priors side by side."""
 
-from nicegui import ui
+from html import escape
+
+from nicegui import run, ui
 
 from dgn.errors import UserError
 from dgn.toolbox.live_view import LiveView
@@ -17,9 +19,9 @@ class SearchPanel:
         with ui.element("form").classes("asked").on("submit.prevent", self.search):
             self.objective = ui.input("objective", value=_first(bench)).props("dense outlined autocomplete=off")
             self.objective.classes("wide-input")
-            self.seed = ui.number("seed", value=0, min=0, precision=0).props("dense outlined")
-            self.steps = ui.number("steps", value=None, min=1, max=2000, precision=0, placeholder="the method’s")
-            self.steps.props("dense outlined")
+            self.seed = ui.number("seed", value=0, min=0, max=2**31 - 1, precision=0).props("dense outlined")
+            self.steps = ui.number("steps", value=None, min=1, max=2000, precision=0, placeholder="default")
+            self.steps.props("dense outlined stack-label")
             with ui.element("label").classes("slider"):
                 self.strength_text = ui.label("strength 1×")
                 self.strength = ui.slider(min=-2, max=2, step=0.25, value=0, on_change=self._strength)
@@ -40,12 +42,12 @@ class SearchPanel:
                     prior.set_visibility(len(priors) > 1)
                     self.choices.append((method, prior))
                     self.views.append(LiveView(bench, session.keep))
-        ui.html(_HINT, sanitize=False).classes("note")
+        ui.html(_hint(bench), sanitize=False).classes("note")
 
-    def search(self) -> None:
+    async def search(self) -> None:
         """Starts the searches that are asked for."""
         try:
-            self.bench.objective(self.objective.value or "")
+            await run.io_bound(self.bench.objective, self.objective.value or "")
         except UserError as error:
             ui.notify(str(error), type="warning", multi_line=True)
             return
@@ -67,11 +69,17 @@ class SearchPanel:
         self.strength_text.set_text(f"strength {2.0 ** float(self.strength.value):.2g}×")
 
 
-_HINT = (
-    "Objectives: <code>fc8:house</code>, <code>conv5:12</code>, <code>conv5:12@mean</code>, "
-    "<code>fc8:house+0.5*fc8:boat</code>, <code>softmax(fc8:cat)</code>, <code>dream(conv4)</code>. "
-    "All searches begin in noise."
-)
+def _hint(bench: Workbench) -> str:
+    """Returns examples of objectives, of the layers of this network."""
+    first, layer = _first(bench), bench.classes or bench.layers[-1]
+    last = bench.target.layer(layer).units - 1
+    examples = [first, f"{first}+0.5*{layer}:{last}", f"softmax({first})"]
+    deepest = next((name for name in reversed(bench.layers) if bench.target.layer(name).is_map), None)
+    if deepest is not None:
+        middle = bench.target.layer(deepest).units // 2
+        examples += [f"{deepest}:{middle}", f"{deepest}:{middle}@mean", f"dream({deepest})"]
+    shown = ", ".join(f"<code>{escape(example)}</code>" for example in examples)
+    return f"Objectives: {shown}. All searches begin in noise."
 
 
 def _first(bench: Workbench) -> str:

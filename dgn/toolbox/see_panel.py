@@ -11,6 +11,7 @@ from dgn.inspection import Channel
 from dgn.report.heat import coloured
 from dgn.report.words import number
 from dgn.toolbox.elements import show_picture
+from dgn.toolbox.latest import Latest
 from dgn.toolbox.live_search import Frame
 from dgn.toolbox.live_view import LiveView
 from dgn.toolbox.pictures import data_url, from_data_url, map_url
@@ -26,6 +27,11 @@ _SOURCE = """
 <video id="video" muted playsinline hidden></video>
 """
 
+_HINT = (
+    "Click on one, or go through them with the arrow keys and press Enter. You see its map or an attribution of it, "
+    "the image it prefers, and the real images that excite it."
+)
+
 
 class SeePanel:
     """The panel, in the page that is being built."""
@@ -34,6 +40,7 @@ class SeePanel:
         self.bench, self.session = bench, session
         self.method = next(iter(bench.methods), "")
         self._given = 0  # how many images were given
+        self._explain = Latest(self._explain_once)
         with ui.element("div").classes("see"):
             with ui.element("aside").classes("given"):
                 with ui.element("div").classes("drop").props("data-slot=picture"):
@@ -52,14 +59,20 @@ class SeePanel:
             self.detail = ui.element("aside").classes("detail").props('aria-label="the chosen channel"')
             with self.detail:
                 self.title = ui.html("<h2>Choose a channel</h2>", sanitize=False)
+                self.hint = ui.label(_HINT).classes("note")
                 self.over = ui.element("img").props('alt="the channel over the image" src="data:,"')
-                with ui.element("div").classes("ways"):
-                    self.ways = ui.toggle(["map", *bench.attributions], value="map", on_change=self._explain)
+                self.about = ui.element("div").classes("about")
+                with self.about:
+                    names = {name: name.replace("_", " ") for name in ("map", *bench.attributions)}
+                    self.ways = ui.toggle(names, value="map", on_change=self._explain)
                     self.ways.props("no-caps dense unelevated")
-                ui.html("<h3>Preferred image</h3>", sanitize=False)
-                self.live = LiveView(bench, session.keep, self._remember)
-                self.parts = ui.html("", sanitize=False).classes("real")
-        self.over.set_visibility(False)
+                    self.why = ui.label("").classes("note")
+                    if self.method:
+                        ui.html("<h3>Preferred image</h3>", sanitize=False)
+                    self.live = LiveView(bench, session.keep, self._remember)
+                    self.parts = ui.html("", sanitize=False).classes("real")
+        self.about.set_visibility(False)
+        self._show_over(None, "")
         ui.on("dgn_picture", self._picture)
         ui.on("dgn_bad_picture", self._bad_picture)
         ui.on("dgn_channel", self._choose)
@@ -99,7 +112,7 @@ class SeePanel:
         if name == "camera":
             self._refuse("there is no camera, or this page may not use it; allow it in the browser")
         else:
-            self._refuse(f"{name or 'that'} is not an image; give a JPEG or PNG")
+            self._refuse(f"{name or 'that'} is not an image, or damaged, or too large; give a JPEG or PNG")
 
     def _refuse(self, message: str) -> None:
         ui.notify(message, type="warning")
@@ -124,14 +137,20 @@ class SeePanel:
             return
         self.session.channel = channel
         ui.run_javascript(f"dgnChosen({channel.name!r})")
-        name = f"{channel.label} <span>{channel.name}</span>" if channel.label else channel.name
+        name = f"{escape(channel.label)} <span>{channel.name}</span>" if channel.label else channel.name
         self.title.set_content(f"<h2>{name}</h2>")
+        self.hint.set_visibility(False)
+        self.about.set_visibility(True)
         self._refresh()
         self._prefer(channel)
+        self._show_parts("<p class='note'>looking through them …</p>" if self.bench.reference else "")
         parts = await run.io_bound(self.bench.parts, channel)
-        if self.session.channel is channel and parts is not None:
-            pictures = "".join(f'<img src="{data_url(part)}" alt="part of a real image">' for part in parts)
-            self.parts.set_content(f"<h3>Real images</h3><div>{pictures}</div>" if pictures else "")
+        now = self.session.channel
+        if parts is not None and now is not None and now.name == channel.name:
+            self._show_parts("".join(f'<img src="{data_url(part)}" alt="part of a real image">' for part in parts))
+
+    def _show_parts(self, inner: str) -> None:
+        self.parts.set_content(f"<h3>Real images</h3><div>{inner}</div>" if inner else "")
 
     def _prefer(self, channel: Channel) -> None:
         """Shows the channel's preferred image, or searches it."""
@@ -151,9 +170,7 @@ class SeePanel:
         seen, channel = self.session.seen, self.session.channel
         if seen is None or channel is None:
             return
-        now = self.bench.find_channel(seen, channel.layer, channel.index)
-        if now is not None:
-            self.session.channel = now
+        self.session.channel = self.bench.find_channel(seen, channel.layer, channel.index)
         if self.ways.value == "map":
             self._show_map()
         else:
@@ -161,24 +178,36 @@ class SeePanel:
 
     def _show_map(self) -> None:
         channel = self.session.channel
-        self.over.set_visibility(channel is not None and channel.map is not None)
         if channel is not None and channel.map is not None:
-            show_picture(self.over, coloured(channel.map))
+            self._show_over(coloured(channel.map), "")
+        elif channel is not None:
+            self._show_over(None, f"{channel.layer} has no maps: the value is {number(channel.value)}")
 
-    async def _explain(self) -> None:
+    async def _explain_once(self) -> None:
+        """Shows the attribution that is chosen, unless something else is chosen when it is there."""
         seen, channel, way = self.session.seen, self.session.channel, self.ways.value
         if seen is None or channel is None:
             return
         if way == "map":
             self._show_map()
             return
+        self.over.classes(add="late")
+        picture, why = None, ""
         try:
             picture = await run.io_bound(self.bench.attribute, seen.image, channel, way)
         except UserError as error:
-            ui.notify(str(error), type="warning", multi_line=True)
-            return
+            why = str(error)
+        now = self.session.channel
+        if now is not None and (now.name, self.ways.value) == (channel.name, way):
+            self._show_over(picture, why)
+
+    def _show_over(self, picture: Tensor | None, why: str) -> None:
+        """Shows a picture of the channel in the image, or a line that says why there is none."""
+        self.over.classes(remove="late")
+        self.over.set_visibility(picture is not None)
+        self.why.set_text(why)
+        self.why.set_visibility(bool(why))
         if picture is not None:
-            self.over.set_visibility(True)
             show_picture(self.over, picture)
 
 
@@ -212,11 +241,11 @@ def _tile(channel: Channel, top: float, chosen: Channel | None) -> str:
     if channel.map is not None:
         inner = f'<img src="{map_url(channel.map)}" alt="">'
     else:
-        inner = f'<span class="bar"><i style="width:{max(0.0, min(100.0, 100 * channel.value / top)):.0f}%"></i></span>'
+        inner = f'<i class="bar"><i style="width:{max(0.0, min(100.0, 100 * channel.value / top)):.0f}%"></i></i>'
     title = escape(channel.label or str(channel.index))
     pressed = str(chosen is not None and chosen.name == channel.name).lower()
     return (
         f'<button type="button" data-layer="{escape(channel.layer)}" data-index="{channel.index}" '
         f'data-name="{escape(channel.name)}" aria-pressed="{pressed}" title="{escape(channel.name)}">'
-        f"{inner}<span>{title} <small>{number(channel.value)}</small></span></button>"
+        f"{inner}<span><b>{title}</b> <small>{number(channel.value)}</small></span></button>"
     )

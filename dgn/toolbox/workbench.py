@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,20 +14,24 @@ from dgn.am.method import Method
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.language import parse_units
 from dgn.am.setting import Setting
-from dgn.attribution import Attribution, reduced
+from dgn.attribution import Attribution, IntegratedGradients, Occlusion, reduced
 from dgn.data.channels import in_words
 from dgn.data.datamodule import ImageData
 from dgn.data.doodles import draw
 from dgn.data.reference import Reference
 from dgn.errors import UserError
 from dgn.inspection import Channel, main_layers
-from dgn.inspection.activations import channels_of
+from dgn.inspection.activations import channel_of, channels_of
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.heat import overlaid
 from dgn.toolbox.live_search import Frame, search_live
+from dgn.toolbox.turns import Turns
 from dgn.visualization.attributions import seen
 from dgn.visualization.channels import channel_objective, real_parts
+
+_AT_ONCE = 8
+"""Real images that are looked at before others may compute, as the camera's picture."""
 
 
 @dataclass(frozen=True)
@@ -61,19 +66,21 @@ class Seen:
     Attributes:
         image: (3, H, W), as the network sees it.
         classes: (name, probability) of the most probable classes; () without a class layer.
-        layers: {layer: its channels, the strongest first}.
+        layers: {layer: its strongest channels, the strongest first}.
+        activations: {layer: the activations of all its channels}.
         seconds: How long that took.
     """
 
     image: Tensor
     classes: Sequence[tuple[str, float]]
     layers: Mapping[str, Sequence[Channel]]
+    activations: Mapping[str, Tensor]
     seconds: float
 
 
 @dataclass
 class Workbench:
-    """The networks that all sessions share. One computes at a time, as a running network is hooked.
+    """The networks that all sessions share. One computes at a time, as a running network is hooked; they take turns.
 
     Attributes:
         target: The network that is looked into.
@@ -99,10 +106,11 @@ class Workbench:
     folder: Path
     command: Callable[[Asked], str] = lambda asked: ""
     channels: int = 8
-    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    lock: Turns = field(default_factory=Turns, repr=False)
     preferred: dict[str, Frame] = field(default_factory=dict, repr=False)
     examples: str = field(default="doodle", init=False)
     _parts: dict[str, list[Tensor]] = field(default_factory=dict, repr=False)
+    _reading: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
         channels = self.target.input_space.image_channels
@@ -117,14 +125,15 @@ class Workbench:
     @torch.no_grad()
     def look(self, image: Tensor) -> Seen:
         """Returns the activations of all layers for an image (3, H, W)."""
-        began = time.perf_counter()
         with self.lock:
+            began = time.perf_counter()
             image = seen(self.target, image)
             names = dict.fromkeys([*self.layers, *([self.classes] if self.classes else [])])
             found = self.target(image[None], list(names))
+        activations = {layer: found[layer][0].cpu() for layer in self.layers}
         layers = {
-            layer: channels_of(layer, found[layer][0].cpu(), self.target.layer_labels(layer), self.channels)
-            for layer in self.layers
+            layer: channels_of(layer, own, self.target.layer_labels(layer), self.channels)
+            for layer, own in activations.items()
         }
         classes: list[tuple[str, float]] = []
         if self.classes:
@@ -133,21 +142,24 @@ class Workbench:
             best = shares.topk(min(5, len(shares)))
             pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
             classes = [(labels[i] if labels else f"{self.classes}:{i}", share) for i, share in pairs]
-        return Seen(image.cpu(), classes, layers, time.perf_counter() - began)
+        return Seen(image.cpu(), classes, layers, activations, time.perf_counter() - began)
 
     def parts(self, channel: Channel) -> list[Tensor]:
         """Returns the parts of real images that excite a channel most; [] without real images."""
         if self.reference is None:
             return []
         if channel.name not in self._parts:
+            with self._reading:
+                self.reference.labels()  # which reads the images, once, while others compute
             with self.lock:
-                self._parts[channel.name] = real_parts(self.target, [channel], self.reference, 6)[channel.name]
+                found = real_parts(self.target, [channel], self.reference, 6, self._in_turns())
+            self._parts |= found
         return self._parts[channel.name]
 
     def attribute(self, image: Tensor, channel: Channel, method: str) -> Tensor:
         """Returns an image (3, H, W) with the attribution of a channel over it."""
         objective = Objective(((1.0, channel.unit),))
-        with self.lock, torch.enable_grad():
+        with self.lock, self._giving_way(self.attributions[method]), torch.enable_grad():
             attributed = self.attributions[method](self.target, objective, image[None].to(self.target.device))
         return overlaid(image, reduced(attributed, self.attributions[method].channels)[0].cpu())
 
@@ -194,8 +206,36 @@ class Workbench:
         return torch.from_numpy(draw(0, "val", index, size).image).permute(2, 0, 1).float().div(255)
 
     def find_channel(self, found: Seen, layer: str, index: int) -> Channel | None:
-        """Returns the channel of what is shown; None if it is no longer shown."""
-        return next((channel for channel in found.layers.get(layer, ()) if channel.index == index), None)
+        """Returns a channel in an image, whether or not it is among the strongest; None if there is no such channel."""
+        own = found.activations.get(layer)
+        if own is None or not 0 <= index < self.target.layer(layer).units:
+            return None
+        return channel_of(layer, own, self.target.layer_labels(layer), index)
+
+    @contextmanager
+    def _giving_way(self, method: Attribution) -> Iterator[None]:
+        """Lets others compute between the passes of a method that takes many, and leaves the network as it is."""
+        mine = threading.get_ident()
+
+        def pass_on(*_: object) -> None:
+            if threading.get_ident() == mine:
+                self.lock.pass_on()
+
+        many = isinstance(method, Occlusion | IntegratedGradients)
+        hook = self.target.register_forward_pre_hook(pass_on) if many else None
+        try:
+            yield
+        finally:
+            if hook is not None:
+                hook.remove()
+
+    def _in_turns(self) -> Iterator[Tensor]:
+        """Yields the images of the reference in small batches, between which others compute."""
+        assert self.reference is not None
+        for batch in self.reference.images():
+            for part in batch.split(_AT_ONCE):
+                yield part
+                self.lock.pass_on()
 
     def _real_images(self, count: int) -> Iterator[Tensor]:
         assert self.data is not None

@@ -1,6 +1,6 @@
 """What channels prefer, for the pages about images: preferred images, and parts of real images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -90,11 +90,22 @@ def channel_objective(net: FeatureNet, layer: str, index: int) -> Objective:
 
 
 def real_parts(
-    net: FeatureNet, channels: Sequence[Channel], reference: Reference, k: int = _REAL
+    net: FeatureNet,
+    channels: Sequence[Channel],
+    reference: Reference,
+    k: int = _REAL,
+    images: Iterable[Tensor] | None = None,
 ) -> dict[str, list[Tensor]]:
-    """Returns {channel: the parts of real images that excite it most, of the size of its receptive field}."""
-    units = [channel.unit for channel in channels]
-    ranked = top_images(net, units, reference.images(), k)
+    """Returns {channel: the parts of real images that excite it most, of the size of its receptive field}.
+
+    Args:
+        net: The network.
+        channels: The channels.
+        reference: The real images.
+        k: The number of parts of each channel.
+        images: The images of the reference, in other batches; None: in its own.
+    """
+    ranked = top_images(net, [channel.unit for channel in channels], images or reference.images(), k)
     pool = reference.images_at(index for top in ranked for index in top.indices.tolist())
     parts = {}
     for channel, top in zip(channels, ranked, strict=True):

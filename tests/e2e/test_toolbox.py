@@ -143,7 +143,8 @@ def address(trained, tmp_path_factory):
             pytest.fail(process.stderr.read())
     yield line.split()[4], folder
     process.send_signal(signal.SIGINT)
-    process.wait(20)
+    errors = process.communicate(timeout=20)[1]
+    assert errors.strip().splitlines()[-1] == f"the toolbox was stopped; its galleries are in {folder}"
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +181,7 @@ def test_images_are_given_and_bad_ones_are_one_line(page, tmp_path):
     page.wait(f"document.querySelector('#shown').src != {before!r}")
     (tmp_path / "bad.png").write_text("no image")
     page.give_file(tmp_path / "bad.png")
-    page.wait(f"{NOTIFIED}.includes('bad.png is not an image; give a JPEG or PNG')")
+    page.wait(f"{NOTIFIED}.includes('bad.png is not an image, or damaged, or too large; give a JPEG or PNG')")
     before = page.source("#shown")
     page.press_button("▶")
     page.wait(
@@ -196,8 +197,23 @@ def test_images_are_dropped_and_pasted(page):
         assert max(abs(a - b) for a, b in zip(page.colour("#shown"), wanted, strict=True)) < 8  # JPEG
     before = page.source("#shown")
     page.give("drop", "body", kind="text/plain")
-    page.wait(f"{NOTIFIED}.includes('own.png is not an image; give a JPEG or PNG')")
+    page.wait(f"{NOTIFIED}.includes('own.png is not an image, or damaged, or too large; give a JPEG or PNG')")
+    page.browser.eval(
+        "document.body.dispatchEvent(new DragEvent('drop', "
+        "{ bubbles: true, cancelable: true, dataTransfer: new DataTransfer() }))"
+    )
+    page.wait(f"{NOTIFIED}.includes('what was dropped is not an image')")
     assert page.source("#shown") == before
+
+
+def test_the_chosen_channel_is_shown_in_each_further_image(page):
+    page.press_button("map", ".detail")
+    chosen = page.text(".detail h2")
+    for colour in ("black", "white", "orange"):  # it is not among the strongest in all of them
+        before = page.source(".detail > img")
+        page.give("drop", "body", colour=colour)
+        page.wait(f"document.querySelector('.detail > img').src != {before!r}")
+    assert page.text(".detail h2") == chosen
 
 
 def test_the_camera_is_looked_at(page):
@@ -232,8 +248,9 @@ def test_two_methods_are_compared_and_kept_and_exported(page, address):
     page.wait("document.querySelector('.exported a')")
     (run,) = (path for path in address[1].iterdir() if path.is_dir())
     commands = (run / "commands.txt").read_text().splitlines()
-    assert "units=fc8:1+0.5*fc8:2" in commands[0]
-    assert "method=dgn_am_short" in commands[0]  # the prior has no code model
+    assert commands[0].startswith("# ")  # which picture it makes
+    assert "units=fc8:1+0.5*fc8:2" in commands[1]
+    assert "method=dgn_am_short" in commands[1]  # the prior has no code model
     assert (run / "index.html").is_file()
     assert len(list((run / "codes").glob("*.npy"))) == 1
 
@@ -281,6 +298,18 @@ def test_a_search_is_stopped(page):
     page.press_button("Stop", ".asked")
     stops = "[...document.querySelectorAll('.contest button')].filter(b => b.textContent == 'Stop' && b.offsetParent)"
     page.wait(f"{stops}.length == 0")
+
+
+def test_what_was_kept_is_there_when_the_page_is_loaded_again(page):
+    page.tab("Notebook")
+    kept = page.browser.eval("document.querySelectorAll('.found figure').length")
+    assert kept
+    page.browser.call("Page.reload")
+    page.wait("document.readyState == 'complete'")
+    page.wait(f"{TILES} > 20")
+    page.tab("Notebook")
+    assert page.browser.eval("document.querySelectorAll('.found figure').length") == kept
+    page.tab("See")
 
 
 def test_a_second_session_has_its_own_state(page, address, tmp_path):

@@ -17,7 +17,7 @@ from dgn.am.objectives.language import parse_units
 from dgn.am.parametrizations import Pixels
 from dgn.am.setting import Setting
 from dgn.am.updates import NormalizedAscent
-from dgn.attribution import Saliency
+from dgn.attribution import GuidedBackprop, Occlusion, Saliency
 from dgn.data.datamodule import ImageData
 from dgn.data.reference import Reference
 from dgn.errors import UserError
@@ -61,6 +61,37 @@ def test_sessions_see_the_same_while_others_search(net):
     for other in seen:
         assert [c.index for c in other.layers["conv5"]] == [c.index for c in alone.layers["conv5"]]
         assert other.classes == alone.classes
+
+
+def test_a_channel_is_found_in_an_image_where_it_is_weak(net):
+    bench = Workbench(net, {}, {}, {}, None, None, None)
+    seen = bench.look(torch.rand(3, 64, 64))
+    strong = [channel.index for channel in seen.layers["conv5"]]
+    weak = next(index for index in range(64) if index not in strong)
+    channel = bench.find_channel(seen, "conv5", weak)
+    activations = net(seen.image[None], ["conv5"])["conv5"][0, weak]
+    torch.testing.assert_close(channel.map, activations)
+    assert activations[channel.place] == activations.max()
+    assert channel.value == pytest.approx(float(activations.max()))
+    first = bench.find_channel(seen, "conv5", strong[0])
+    assert (first.value, first.place) == (seen.layers["conv5"][0].value, seen.layers["conv5"][0].place)
+    assert bench.find_channel(seen, "conv5", 64) is bench.find_channel(seen, "fc9", 0) is None
+
+
+def test_others_compute_between_the_passes_of_an_occlusion_and_never_within_guided_backpropagation(net):
+    methods = {"occlusion": Occlusion(patch=8, stride=8, batch_size=4), "guided": GuidedBackprop()}
+    bench = Workbench(net, {}, {}, methods, None, None, None)
+    seen = bench.look(torch.rand(3, 64, 64))
+    channel = seen.layers["fc8"][0]
+    alone = bench.attribute(seen.image, channel, "occlusion")
+    passed = []
+    bench.lock.pass_on = lambda: passed.append(1)
+    assert torch.equal(bench.attribute(seen.image, channel, "occlusion"), alone)
+    assert len(passed) >= 16  # 64 places in batches of four
+    passed.clear()
+    bench.attribute(seen.image, channel, "guided")
+    bench.look(seen.image)
+    assert not passed
 
 
 class _FourBands:
@@ -158,13 +189,14 @@ def finding(**changes):
 def test_what_was_found_is_a_gallery_with_its_commands(tmp_path):
     program = "import numpy; print(numpy.load('CODE.npy').sum())"
     edited = finding(objective="code(fc6)", command=f"{sys.executable} -c {program!r}", code=torch.ones(4))
-    page = export(tmp_path, [finding(), edited], "What was found")
+    page = export(tmp_path, [finding(title="first\nrm -r ."), edited], "What was found")
     folder = page.parent
     assert page.is_file()
     assert len(list((folder / "images").glob("*.png"))) == 2
-    first, second = (folder / "commands.txt").read_text().splitlines()
+    of_first, first, of_second, second = (folder / "commands.txt").read_text().splitlines()
+    assert (of_first, of_second) == ("# first rm -r .", "# t")  # a name of a file adds no command
     assert first == "python visualize.py units=fc8:1"
     assert subprocess.run(second, shell=True, capture_output=True, text=True, check=True).stdout.strip() == "4.0"
-    assert [note["title"] for note in json.loads((folder / "findings.json").read_text())] == ["t", "t"]
+    assert [note["title"] for note in json.loads((folder / "findings.json").read_text())] == ["first\nrm -r .", "t"]
     with pytest.raises(UserError, match="nothing was kept"):
         export(tmp_path, [], "nothing")

@@ -7,6 +7,7 @@
   let stream = null;
 
   let next = () => {};
+  const calm = () => (matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth");
 
   // The page is shown; the camera's next picture may come.
   window.dgnReady = () => {
@@ -15,6 +16,8 @@
   };
   window.dgnChosen = (name) => {
     for (const tile of document.querySelectorAll("[data-name]")) tile.setAttribute("aria-pressed", String(tile.dataset.name === name));
+    const detail = document.querySelector(".detail"); // on narrow pages it is elsewhere than the channels
+    if (getComputedStyle(detail).position === "static") detail.scrollIntoView({ block: "start", behavior: calm() });
   };
 
   // "other" is the second image of “Codes”; what is pasted, or dropped beside it, goes there while it is on the page.
@@ -92,16 +95,29 @@
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     outline(null);
-    take(event.dataTransfer.files[0], slot(event.target));
+    const nothing = new File([], "what was dropped"); // as a piece of text
+    take(event.dataTransfer.files[0] ?? nothing, slot(event.target));
   });
   document.addEventListener("paste", (event) => take([...event.clipboardData.files][0], slot(null)));
-  // Arrows go through the channels, as in a grid.
+  // Arrows go through the channels: to the next one, or to the nearest one of the row above or below as it is laid out.
   document.addEventListener("keydown", (event) => {
     const tile = event.target.closest?.("[data-layer]");
-    const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -8, ArrowDown: 8 }[event.key];
-    if (!tile || !by) return;
+    const [by, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
+    if (!tile || !(by || down)) return;
     const tiles = [...document.querySelectorAll("[data-layer]")];
-    tiles[Math.min(tiles.length - 1, Math.max(0, tiles.indexOf(tile) + by))].focus();
+    const to = down ? nearest(tile, tiles, down) : tiles[tiles.indexOf(tile) + by];
+    to?.focus();
     event.preventDefault();
   });
+
+  function nearest(tile, tiles, down) {
+    const from = tile.getBoundingClientRect();
+    const far = (other) => {
+      const box = other.getBoundingClientRect();
+      const rows = (box.top - from.top) * down;
+      return rows > 1 ? rows * 1000 + Math.abs(box.left - from.left) : Infinity;
+    };
+    const best = tiles.reduce((a, b) => (far(b) < far(a) ? b : a), tile);
+    return best === tile ? undefined : best;
+  }
 }
