@@ -161,6 +161,16 @@ def test_the_canvas_places_greys_and_bounds():
         Canvas(place=(2, 0))
 
 
+def test_images_on_a_canvas_that_are_no_squares_keep_their_proportions():
+    wide = Canvas(image=8).show(torch.rand(1, 3, 20, 40))
+    assert wide.shape == (1, 3, 4, 8)
+    assert Canvas(image=8).show(torch.rand(1, 3, 40, 1)).shape == (1, 3, 8, 1)
+    control = torch.zeros(1, 3, 20, 40)  # a photo on a square canvas: black in grey, above and below
+    shown = Canvas(size=8, image=8).show(control)[0, 0]
+    assert torch.equal(shown.eq(0).sum(0), torch.full((8,), 4))
+
+
+
 def write_scores(path: Path, values: np.ndarray, files: list[str]) -> Path:
     if path.suffix == ".npy":
         np.save(path, values)
