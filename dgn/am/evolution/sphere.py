@@ -49,7 +49,8 @@ class SphericalCMA:
     ) -> None:
         if not 1 <= select <= population:
             raise UserError(
-                f"select={select}: give a number from 1 to the population, {population} (method.update.strategy.select=)"
+                f"select={select}: give a number from 1 to the population, {population} "
+                "(method.update.strategy.select=)"
             )
         self._random = np.random.default_rng(seed)
         self.radius = norm * math.sqrt(start.size / 4096) * unit
