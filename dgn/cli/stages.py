@@ -16,7 +16,7 @@ from dgn.am.setting import Setting
 from dgn.cli.config import compose, plain
 from dgn.errors import UserError
 from dgn.prior import Prior
-from dgn.prior.code_model import fitting_command
+from dgn.prior.code_model import no_code_model
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def method_settings(
 
     asked = [config["method"], *map(named, config.get("methods") or [])]
     names = [method["name"] for method in asked]
-    lacking = next((prior.source for prior in priors if prior.code_model is None), None)
+    lacking = next((prior for prior in priors if prior.code_model is None), None)
     own_keys = any(o.lstrip("+~").startswith("method.") for o in others)  # they say that this very method is meant
     usable = []
     for method in asked:
@@ -65,8 +65,7 @@ def method_settings(
         if other is None or lacking is None or own_keys:
             usable.append(method)
             continue
-        reason = f"{lacking} has no code model; fit one with `{fitting_command(lacking)}`"
-        log.info("method=%s is used instead of %s: %s", other, method["name"], reason)
+        log.info("method=%s is used instead of %s: %s", other, method["name"], no_code_model(lacking))
         if other not in names:
             usable.append(named(other))
     return usable

@@ -3,7 +3,9 @@
 A prior file holds its weights and the name of the code, and is opened only when the user names the code too.
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -96,11 +98,21 @@ class CustomGenerator(Generator):
 
 def space_of_values(values: Sequence[float], channels: int = 3) -> InputSpace:
     """Returns the space of images whose black and white are these two values. Raises UserError for other values."""
-    if isinstance(values, str) or len(values) != 2 or not float(values[0]) < float(values[1]):
-        raise UserError(f"values={values}: give the values of black and white: [0,1], [-1,1] or [0,255]")
-    scale = 1.0 / (float(values[1]) - float(values[0]))
+    black, white = _black_and_white(values)
+    scale = 1.0 / (white - black)
     order = "RGB" if channels == 3 else "as_is"
-    return InputSpace(mean=(-float(values[0]) * scale,) * channels, std=(scale,) * channels, channel_order=order)
+    return InputSpace(mean=(-black * scale,) * channels, std=(scale,) * channels, channel_order=order)
+
+
+def _black_and_white(values: Any) -> tuple[float, float]:
+    if isinstance(values, Sequence) and not isinstance(values, str) and len(values) == 2:
+        numbers = [value for value in values if isinstance(value, Real) and math.isfinite(value)]
+        if len(numbers) == 2 and numbers[0] < numbers[1]:
+            return float(numbers[0]), float(numbers[1])
+    raise UserError(
+        f"values={values}: give the module's values of black and of white, two numbers, black first: [0,1], [-1,1] or "
+        "[0,255]"
+    )
 
 
 def check_module(
@@ -125,7 +137,7 @@ def check_module(
     Raises:
         UserError: If it fails, or its images have another shape, dtype or range, or no gradient.
     """
-    shape = "x".join(map(str, inputs[0].shape[1:]))
+    shape = " and class vectors of ".join("x".join(map(str, each.shape[1:])) for each in inputs)
     codes = inputs[0].clone().requires_grad_()
     mode = network.training
     try:
@@ -144,13 +156,16 @@ def check_module(
     if images.shape != (2, *wanted):
         expected = "x".join(map(str, wanted))
         raise UserError(f"{model} gives {given} for two codes of {shape}; their images must be 2x{expected}")
+    if not images.isfinite().all():
+        raise UserError(f"{model} gives pixels that are NaN or infinite for codes of {shape}; check it and its weights")
     low, high = (float(value) for value in images.detach().aminmax())
-    black, white = (float(value) for value in values)
+    black, white = _black_and_white(values)
     margin = _BEYOND * (white - black)
-    if not black - margin <= low <= high <= white + margin:  # also false for values that are not finite
+    if not black - margin <= low <= high <= white + margin:
         raise UserError(
             f"{model} gives pixels of {low:.4g} .. {high:.4g}, and black and white are {black:g} and {white:g} here; "
-            "say what they are with values=[0,255] or values=[-1,1], or check its weights"
+            "say what they are, generator.values=[0,255] or [-1,1] (at an import --values 0 255 or -1 1), or check its "
+            "weights"
         )
     _check_trainable(network, model, images, codes)
     return wanted[1]

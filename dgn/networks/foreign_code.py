@@ -54,10 +54,11 @@ def why_it_fails(
 def format_error(error: BaseException) -> str:
     """Formats an error of foreign code in one line: exception class, message, and file and line.
 
-    The location is the last frame in the user's own code, or in a library if the traceback has no such frame.
+    The location is the last frame in the user's own code, or in a library if the traceback has no such frame. There is
+    none where no frame says more than the message, as when an argument is missing or the file cannot be parsed.
     """
     frames = list(traceback.extract_tb(error.__traceback__))
-    place = user_location(frames) or (_location(frames[-1]) if frames else "")
+    place = user_location(frames) or (_library_location(frames[-1]) if frames else "")
     return f"{type(error).__name__}: {first_line(error)}{place}"
 
 
@@ -67,11 +68,17 @@ def user_location(frames: Sequence[traceback.FrameSummary]) -> str:
     return _location(own[-1]) if own else ""
 
 
+def _library_location(frame: traceback.FrameSummary) -> str:
+    wraps_all = frame.filename.endswith(_WRAPPERS)  # a frame around every operation says nothing of this one
+    return "" if wraps_all or frame.filename.startswith((_PACKAGE, "<")) else _location(frame)
+
+
 def _location(frame: traceback.FrameSummary) -> str:
     return f" ({Path(frame.filename).name}, line {frame.lineno})"
 
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])
+_WRAPPERS = (str(Path("torch", "utils", "_device.py")), str(Path("torch", "nn", "modules", "module.py")))
 
 
 def _in_a_library(filename: str) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor
 from dgn.errors import UserError, first_line
 from dgn.networks.conditional_generator import ConditionalGenerator
 from dgn.networks.custom import absolute, make_module
-from dgn.networks.custom_generator import CustomGenerator, check_module
+from dgn.networks.custom_generator import CustomGenerator, check_module, space_of_values
 from dgn.networks.weights.load import load_state_dict
 from dgn.networks.weights.read import read_weights
 from dgn.prior.generator_prior import Prior
@@ -59,6 +59,7 @@ def import_noise_generator(
     given = _given_class(noise, only)
     if given is not None:
         noise = NoiseCodes(distribution, tuple(noise_shape))
+    space_of_values(values)  # what is wrong with them is said before the module is run
     settings: dict[str, Any] = {"model": absolute(model), "args": args, "values": values, "normalize_codes": False}
     conditional = given is not None or noise.class_units > 0
     if conditional:
@@ -115,7 +116,12 @@ def _image_size(settings: Mapping[str, Any], noise: NoiseCodes, given: Tensor | 
     elif noise.class_units:
         inputs.append(drawn[:, units:] if noise.vectors is not None else drawn[:, units:].softmax(1))
     network = make_module(settings["model"], settings["args"] or {}, {"code_shape": noise.noise_shape})
-    return check_module(network, settings["model"], inputs, None, settings["values"])
+    try:
+        return check_module(network, settings["model"], inputs, None, settings["values"])
+    except UserError as error:
+        if len(inputs) == 1 and "required positional argument" in str(error):
+            raise UserError(f"{error}; class-conditional ones need --classes K or --class-vectors FILE") from error
+        raise
 
 
 @torch.no_grad()

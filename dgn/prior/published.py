@@ -68,10 +68,7 @@ def import_generator(
     layer = ALIASES.get(layer, layer)
     if layer not in PUBLISHED:
         raise UserError(f"no published generator for layer {layer!r}; there are: {', '.join((*PUBLISHED, *ALIASES))}")
-    if (range_file is None) == (images is None):
-        raise UserError("give the code's bounds by one of --range FILE (as published) and --images FOLDER (computed)")
-    if images is not None and caffenet_weights is None:
-        raise UserError("--images needs --caffenet FILE, CaffeNet's own weights, to compute the codes with")
+    _check_bounds(range_file, images, caffenet_weights)
     generator = _load_generator(layer, Path(weights))
     encoder, known = None, {"name": "caffenet", "spec": {"builder": "caffenet", "weights": None}, "fingerprint": None}
     if caffenet_weights is not None:
@@ -87,6 +84,15 @@ def import_generator(
         assert images is not None  # both are checked above
         statistics, about["data"] = measure_folder(encoder, layer, images, count, 227, 256)
     return Prior(generator, statistics, about, source=str(weights), _encoder=encoder)
+
+
+def _check_bounds(
+    range_file: str | Path | None, images: str | Path | None, caffenet_weights: str | Path | None
+) -> None:
+    if (range_file is None) == (images is None):
+        raise UserError("give the code's bounds by one of --range FILE (as published) and --images FOLDER (computed)")
+    if images is not None and caffenet_weights is None:
+        raise UserError("--images needs --caffenet FILE, CaffeNet's own weights, to compute the codes with")
 
 
 def read_range(path: str | Path, layer: str) -> Tensor:
@@ -163,6 +169,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if options.layer is None:
                 print(repository)
                 return
+            repository.find(options.layer)
+            _check_bounds(options.range, options.images, options.caffenet)  # before anything is downloaded
+            if options.range is not None:
+                read_range(options.range, ALIASES.get(options.layer, options.layer))
             options.weights = fetch_generator(repository, options.layer, options.yes)
         if options.layer is None or options.weights is None:
             parser.error("give a layer and the generator's file, or --from hf:OWNER/NAME")

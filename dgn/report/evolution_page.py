@@ -36,7 +36,9 @@ class EvolutionCurve:
     best: Sequence[tuple[int, Tensor, Tensor]]
 
 
-def write_evolution_page(folder: Path, title: str, searches: Sequence[EvolutionCurve], running: bool) -> Path:
+def write_evolution_page(
+    folder: Path, title: str, searches: Sequence[EvolutionCurve], running: bool, further: int = 0
+) -> Path:
     """Writes `evolution.html`.
 
     Args:
@@ -44,6 +46,7 @@ def write_evolution_page(folder: Path, title: str, searches: Sequence[EvolutionC
         title: its heading.
         searches: what it shows.
         running: whether it reloads itself every few seconds.
+        further: the number of searches that it does not show.
 
     Returns:
         Its path.
@@ -60,6 +63,7 @@ def write_evolution_page(folder: Path, title: str, searches: Sequence[EvolutionC
         searches=shown,
         reload=_RELOAD if running else 0,
         chart_size=(WIDTH, HEIGHT),
+        further=further,
     )
     write_assets(folder)
     write_whole(folder / PAGE, page)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dgn.data.datamodule import ImageData
 from dgn.data.size import image_size
+from dgn.errors import UserError
 from dgn.networks.critic import Critic
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator_base import Generator
@@ -68,6 +69,8 @@ def build_inversion(
     if channels != 3:  # not asked of what makes RGB images alone
         further = {"G": {"channels": channels}, "D": {"image_channels": channels}}
     generator = architectures.make_generator(code_shape=code_shape, image_size=size, **further["G"])
+    if not any(parameter.requires_grad for parameter in generator.parameters()):
+        raise UserError(f"{generator.own_code or 'the generator'} has no weights to train, or all of them are frozen")
     if architectures.initialize is not None:
         architectures.initialize(generator)
     discriminator = architectures.make_discriminator(

@@ -17,7 +17,7 @@ from dgn.data.images import as_images
 from dgn.errors import UserError
 from dgn.networks.laboratory import BlackBox
 from dgn.prior import Prior
-from dgn.visualization.live_evolution import LiveGenerations
+from dgn.visualization.live_evolution import TITLE, LiveGenerations
 
 
 class Evolution:
@@ -61,7 +61,7 @@ class Evolution:
         clip: bool = False,
         sigmas: float = 3.0,
         folder: str | Path | None = None,
-        title: str = "Evolution",
+        title: str = TITLE,
     ) -> None:
         if isinstance(strategy, str) and strategy not in STRATEGIES:
             raise UserError(f"strategy={strategy!r}: give {', '.join(STRATEGIES)}, or what makes one")
@@ -83,7 +83,7 @@ class Evolution:
             begun = start if isinstance(start, str) else "given"
             about = f"{name}, {generations} generations, seed {seed}, start {begun}, "
             about += f"subspace {subspace}, clip {self._clip is not None}, sigmas {sigmas}, {prior.source}"
-            self._kept = LiveGenerations(Path(folder) / "generations", ["search"], about, Path(folder), title)
+            self._kept = LiveGenerations(Path(folder) / "generations", ["search"], about, name, Path(folder), title)
             self._go_on(Path(folder))
 
     @torch.no_grad()

@@ -22,11 +22,12 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.report.gallery import write_gallery
 from dgn.report.results import Row
-from dgn.runs.folders import SEARCHES
+from dgn.runs.folders import EVOLUTION, SEARCHES
 from dgn.visualization.approaches import Approach
 from dgn.visualization.films import Films
 from dgn.visualization.gallery_contents import make_rows, make_traces, path_curves
 from dgn.visualization.image_map import make_image_map
+from dgn.visualization.live_evolution import end_page
 from dgn.visualization.score_table import comparison
 from dgn.visualization.scoring import Explaining, ScoredResult, layers_to_compare, score
 from dgn.visualization.search import Purpose, search
@@ -103,7 +104,7 @@ def make_gallery(
     for i, (approach, film) in enumerate(zip(inputs.approaches, films, strict=True)):
         _announce(approach, inputs, asked)
         starts = _find_starts(approach, asked, inputs, facets, near)
-        kept = searches(folder, "preferred", i)
+        kept = searches(folder, "preferred", i, approach)
         results.append(search(approach, target, inputs.objectives, asked.search, inputs.data, starts, film, kept))
     explaining = _explaining(asked, inputs, folder)
     scored, scores, paths = score(
@@ -134,6 +135,7 @@ def make_gallery(
         paths=path_curves(inputs.approaches, paths),
         image_map=image_map,
     )
+    end_page(folder, folder / EVOLUTION)
     scores.write(folder)
     write_whole(folder / "scores.md", markdown(scores))
     for result in scored:
@@ -152,9 +154,9 @@ def _find_facets(asked: Visualization, inputs: GalleryInputs) -> dict[Objective,
     return find_unit_facets(asked.facets, inputs.target, inputs.objectives, inputs.reference)
 
 
-def searches(folder: Path, kind: str, approach: int) -> SearchStore:
+def searches(folder: Path, kind: str, number: int, approach: Approach) -> SearchStore:
     """Returns what keeps the searches of a kind, of the approach of that number, in a run folder."""
-    return SearchStore(folder / SEARCHES / f"{approach}-{kind}", run=folder)
+    return SearchStore(folder / SEARCHES / f"{number}-{kind}", run=folder, method=approach.title)
 
 
 def make_films(asked: Visualization, inputs: GalleryInputs, approach: Approach, folder: Path) -> Films | None:
@@ -201,7 +203,7 @@ def _explaining(asked: Visualization, inputs: GalleryInputs, folder: Path) -> Ex
             what = "the same units' minimizing images, for predictive power (of a silent unit, the start)"
             log.info("%s: %s", approach.method.name, what)
             starts = _find_starts(approach, asked, inputs, {}, near)
-            kept = searches(folder, "minimizing", i)
+            kept = searches(folder, "minimizing", i, approach)
             minimized[i] = search(
                 approach, inputs.target, negated, asked.search, inputs.data, starts, kept=kept, purpose=_MINIMIZING
             ).preferred
@@ -223,7 +225,7 @@ def _with_wrong_class_starts(scores: Scores, asked: Visualization, inputs: Galle
         log.info("%s: from real images of other classes", approach.method.name)
         own = near_real(inputs.target, approach.prior, near, asked.search.shifted_seeds, reference)
         starts = exchanged(own, units, len(asked.search.seeds))
-        kept = searches(folder, "wrong-class", i)
+        kept = searches(folder, "wrong-class", i, approach)
         real = replace(approach, start="real")
         result = search(real, inputs.target, units, asked.search, inputs.data, starts, kept=kept, purpose=_WRONG_CLASS)
         share = share_recognized(inputs.judge, result.preferred, rows[i].units)

@@ -20,7 +20,7 @@ from dgn.files import written_aside
 
 log = logging.getLogger(__name__)
 
-_HEADER = "dgn_generation"
+_HEADER, _METHOD = "dgn_generation", "dgn_method"
 _SHOWN = 4
 """How many of the best images of a generation are kept."""
 
@@ -48,11 +48,13 @@ class Generations:
         folder: the folder; made with the first generation.
         searches: the names of the searches.
         about: what else these searches are; a file of others is not used.
+        method: how they are called beside their names, for pages alone.
     """
 
     folder: Path
     searches: Sequence[str]
     about: str = ""
+    method: str = ""
 
     def find(self, generation: int) -> tuple[Tensor, Tensor] | None:
         """Returns the candidates (N, population, ...) and their scores (N, population); None if they are not kept.
@@ -86,14 +88,17 @@ class Generations:
             "images": best.float().clamp(0, 1).mul(255).round().byte().cpu().contiguous(),
         }
         with written_aside(self._path(generation)) as aside:
-            save_file(tensors, aside, {_HEADER: json.dumps(self._header())})
+            save_file(tensors, aside, {_HEADER: json.dumps(self._header()), _METHOD: self.method})
 
     def load(self) -> list[list[Generation]]:
-        """Returns what is shown of each search, generation by generation."""
+        """Returns what is shown of each search, generation by generation, up to one that cannot be read."""
         rows: list[list[Generation]] = [[] for _ in self.searches]
         for number in range(self.count()):
-            with safe_open(self._path(number), framework="pt") as file:
-                parts = [file.get_tensor(name) for name in ("scores", "images", "best")]
+            try:
+                with safe_open(self._path(number), framework="pt") as file:
+                    parts = [file.get_tensor(name) for name in ("scores", "images", "best")]
+            except (SafetensorError, OSError):
+                break
             for row, values in zip(rows, zip(*parts, strict=True), strict=True):
                 row.append(Generation(*values))
         return rows
@@ -104,6 +109,11 @@ class Generations:
         while self._path(count).is_file():
             count += 1
         return count
+
+    @property
+    def began(self) -> int:
+        """When the first generation was written, in nanoseconds of the file system's clock."""
+        return self._path(0).stat().st_mtime_ns
 
     def _read(self, generation: int) -> tuple[dict[str, Any], Tensor, Tensor] | None:
         path = self._path(generation)
@@ -119,7 +129,22 @@ class Generations:
             return None
 
     def _path(self, generation: int) -> Path:
-        return self.folder / f"{generation:04d}.generation"
+        return self.folder / _name(generation)
 
     def _header(self) -> dict[str, Any]:
         return {"searches": list(self.searches), "about": self.about}
+
+
+def kept_generations(folder: Path) -> Generations | None:
+    """Returns the generations that a folder holds; None if the first cannot be read."""
+    try:
+        with safe_open(folder / _name(0), framework="pt") as file:
+            metadata = file.metadata() or {}
+        header = json.loads(metadata[_HEADER])
+        return Generations(folder, header["searches"], header["about"], metadata.get(_METHOD, ""))
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return None
+
+
+def _name(generation: int) -> str:
+    return f"{generation:04d}.generation"

@@ -30,7 +30,7 @@ def write_partial_gallery(
     results, films = [], []
     scorer = Scorer(inputs.target, None, None)  # nothing that takes time
     for i, approach in enumerate(inputs.approaches):
-        kept = searches(folder, "preferred", i)
+        kept = searches(folder, "preferred", i, approach)
         preferred = kept.load(inputs.objectives, asked.search.seed)
         if preferred is not None:
             seconds = kept.total_seconds / len(preferred.images)

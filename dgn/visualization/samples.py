@@ -7,7 +7,7 @@ import torch
 from dgn.data.images import image_grid, save_png
 from dgn.errors import UserError
 from dgn.prior import Prior
-from dgn.prior.code_model import fitting_command
+from dgn.prior.code_model import no_code_model
 
 SHEET = "samples.png"
 
@@ -15,8 +15,7 @@ SHEET = "samples.png"
 def check_draws(prior: Prior) -> None:
     """Raises UserError if a prior has neither a code model nor noise to draw from."""
     if prior.code_model is None and prior.noise is None:
-        fit = fitting_command(prior.source)
-        raise UserError(f"{prior.source} has no code model to draw from; fit one with `{fit}`")
+        raise UserError(f"there is nothing to draw from: {no_code_model(prior)}")
 
 
 @torch.no_grad()

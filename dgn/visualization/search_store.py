@@ -33,11 +33,13 @@ class SearchStore:
         start: where these searches start, in words; kept with them.
         run: the run's folder, for the generations and the page of searches of targets that are no networks; None:
             nothing keeps them.
+        method: how that page calls the method of these searches.
     """
 
     folder: Path
     start: str = ""
     run: Path | None = None
+    method: str = ""
 
     def part(self, name: str) -> "SearchStore":
         """Returns the store of a part of the searches, in a folder below this one."""
@@ -49,7 +51,7 @@ class SearchStore:
             return None
         names = [f"{objective}, seed {seed}" for objective, seed in zip(objectives, seeds, strict=True)]
         folder = self.run / EVOLUTION / self.folder.relative_to(self.run / SEARCHES) / f"{number:05d}"
-        return LiveGenerations(folder, names, self.start, self.run, "Evolution")
+        return LiveGenerations(folder, names, self.start, self.method, self.run, run=self.run / EVOLUTION)
 
     @property
     def batch_size(self) -> int | None:
@@ -90,9 +92,6 @@ class SearchStore:
                 aside,
                 {_HEADER: json.dumps(header)},
             )
-        journal = self.journal(number, preferred.objectives, preferred.seeds)
-        if journal is not None and journal.count():
-            journal.show(running=False)
 
     def load(self, objectives: Sequence[Objective], seed: int) -> Preferred | None:
         """Returns all searches that are kept for these objectives, also those of its parts; None if there are none.

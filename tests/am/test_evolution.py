@@ -162,10 +162,24 @@ def test_images_without_a_score_count_as_the_median():
     assert update.best_scores.tolist() == [7.0]
 
 
+def test_more_than_the_population_cannot_be_kept():
+    with pytest.raises(UserError, match=r"keep=10: .* less one, 7 \(method\.update\.strategy\.keep=\)"):
+        Genetic(np.zeros(5), 1.0, 0, 0, population=8, keep=10)
+
+
+def test_an_infinite_score_is_no_score():
+    update = Evolve(partial(SphericalCMA, population=3, select=1))
+    update.begin(torch.zeros(1, 2), 5, 1.0, [0])
+    candidates = update.ask()
+    update.tell(candidates, torch.tensor([[1.0, torch.inf, 2.0]]))
+    assert float(update.best_scores) == 2
+    assert torch.equal(update.best, candidates[:, 2])
+
+
 def test_what_needs_a_gradient_is_refused_with_the_next_step(target, evolving):
     with pytest.raises(UserError, match="UnitGradient changes the gradient, and a search without gradients has none"):
         maximize(target, "4:0", evolving(2, UnitGradient()), [0])
-    with pytest.raises(UserError, match="select=20: give a number from 1 to the population, 8"):
+    with pytest.raises(UserError, match=r"select=20: .* to the population, 8 \(method\.update\.strategy\.select=\)"):
         SphericalCMA(np.ones(3), 1.0, 1, 0, population=8)
 
 

@@ -189,3 +189,21 @@ def test_the_relevant_region_is_where_the_unit_looks(photos):
     found = maximize(net, "1:0", stage, [0])
     change = (found.images - photos[:1]).abs().amax(1)[0]
     assert change[:, 6:].max() < 1e-3 < 0.01 < change[:, :4].mean()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("4:1-c/fc:3", "no network 'c' for c/fc: add it, as in +target@targets.c=torchvision"),
+        ("direction(c/fc,{0:1})", "targets.c.name=resnet50, or b, which is there (at character 11"),
+    ],
+)
+def test_a_network_that_was_not_added_is_named_with_the_key_that_adds_it(both, text, line):
+    with pytest.raises(UserError) as error:
+        parse_units(text, both)
+    assert line in str(error.value)
+
+
+def test_a_single_target_tells_how_a_second_network_is_added(target):
+    with pytest.raises(UserError, match=r"no network 'b' for b/3: add it, as in \+target@targets.b=torchvision"):
+        parse_units("4:1-b/3:0", target)

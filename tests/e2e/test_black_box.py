@@ -1,6 +1,7 @@
 """visualize.py for targets that give nothing but scores."""
 
 import csv
+import re
 import threading
 import time
 from pathlib import Path
@@ -66,7 +67,9 @@ def test_a_laboratory_that_breaks_off_is_waited_for_again_and_nothing_is_lost(tr
         assert not (tmp_path / name / SEARCHES).exists()
         assert len(list((tmp_path / name / "evolution").rglob("*.generation"))) == 8  # what the experiment measured
         page = (tmp_path / name / "evolution.html").read_text()
-        assert "The search has ended." in page
+        assert "All searches have ended." in page
+        assert "http-equiv" not in page
+        assert re.findall(r"<h2>(.*)</h2>", page) == [f"score:0, seed {seed} · cma_sphere · fc6" for seed in (1, 0)]
     assert results["broken"] == results["whole"]
     assert all(float(row["activation"]) > 0 for row in results["whole"])
     for row in results["whole"]:

@@ -191,7 +191,7 @@ def test_a_search_is_a_film(trained):
         (["facets=50"], "reference_images"),
         (["facets=2", "reference_images=0"], "facets=2"),
         (["facets=2", "facet_source=dreams"], "give real"),
-        (["facets=2", "facet_source=samples"], "no code model to draw from; fit one with"),
+        (["facets=2", "facet_source=samples"], "has no code model; fit one with"),
         (["facets=2", "facet_source=samples", "facet_samples=0"], "facet_samples=0"),
         (["video=avi"], "mp4"),
         (["prior=[]"], "prior=[]"),

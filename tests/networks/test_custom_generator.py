@@ -84,8 +84,8 @@ def test_codes_are_normalized_as_for_other_kinds(mine):
         ("larger", "gives 2x3x9x9 for two codes of 5; their images must be 2x3x8x8"),
         ("half", "images of float16; they must be float32"),
         ("bytes_", "images of uint8; they must be float32"),
-        ("bright", "values=[0,255]"),
-        ("undefined", "pixels of nan .. nan"),
+        ("bright", "generator.values=[0,255] or [-1,1] (at an import --values 0 255 or -1 1)"),
+        ("undefined", "gives pixels that are NaN or infinite"),
         ("cut", "no gradient passes"),
         ("pair", "gives a tuple"),
         ("fixed", "cannot be run on codes of 5: RuntimeError"),
@@ -99,9 +99,25 @@ def test_a_module_that_does_not_fit_is_one_line(mine, name, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("values", [(1, 0), (0,), "01"])
+@pytest.mark.parametrize(
+    ("code", "ending"),
+    [
+        ("def make(depth): ...", "missing 1 required positional argument: 'depth'"),
+        ("def make(:", "invalid syntax (mine.py, line 1)"),
+        ("from torch import nn\ndef make(): return nn.Linear(7, 3)", "cannot be multiplied (2x5 and 7x3)"),
+        ("def make():\n    raise ValueError('no weights yet')", "ValueError: no weights yet (mine.py, line 2)"),
+    ],
+)
+def test_errors_of_own_code_name_a_place_in_it_or_none(tmp_path, code, ending):
+    (tmp_path / "mine.py").write_text(code)
+    with pytest.raises(UserError) as error:
+        CustomGenerator((5,), 8, f"{tmp_path}/mine.py:make")
+    assert str(error.value).endswith(ending)
+
+
+@pytest.mark.parametrize("values", [(1, 0), (0,), "01", 3, ("a", 1), (0, None), (0, float("inf"))])
 def test_values_of_black_and_white_must_be_two_in_order(mine, values):
-    with pytest.raises(UserError, match="the values of black and white"):
+    with pytest.raises(UserError, match="values of black and of white"):
         CustomGenerator((5,), 8, f"{mine}:Painter", values=values)
 
 

@@ -1,6 +1,7 @@
 """Targets that give nothing but scores: functions, programs, and laboratories that read folders."""
 
 import csv
+import gc
 import logging
 import re
 import subprocess
@@ -103,7 +104,7 @@ def test_a_program_that_keeps_running_answers_lines_and_is_started_again_when_it
     ("how", "line"),
     [
         ("one too few", r"wrote 3 lines for 4 images; one each is expected"),
-        ("words", r"wrote 'very good' in line 2, not a score"),
+        ("words", r"wrote 'very good' in line 2, not a score; other text belongs on stderr"),
         ("json, malformed", r"answered 'ready'; \{\"id\": 1, \"scores\": \[...\]\} is expected"),
         ("slow", r"gave no scores within 0.5 s \(target.timeout\)"),
         ("always dies", r"ended with status 1: the amplifier is off, 4 times in a row"),
@@ -119,6 +120,27 @@ def test_what_a_program_does_wrong_is_said_in_one_line(program, how, line, monke
 def test_a_program_that_is_not_there_is_named():
     with pytest.raises(UserError, match="no program 'no_such_program'; check its path"):
         scores_of(program_target("no_such_program --fast"))
+
+
+@pytest.mark.filterwarnings("error")  # also of what is left of it
+@pytest.mark.parametrize(
+    ("command", "protocol", "line"),
+    [
+        ("python 'lab.py", "paths", "target.command=python 'lab.py: no closing quotation; write it as in a shell"),
+        ("python lab.py", "xml", "target.protocol=xml: give paths or json"),
+    ],
+)
+def test_a_command_that_cannot_be_read_is_one_line(command, protocol, line):
+    with pytest.raises(UserError) as error:
+        program_target(command, protocol=protocol)
+    assert str(error.value) == line
+    gc.collect()
+
+
+def test_a_function_that_returns_nothing_is_called_so(tmp_path):
+    (tmp_path / "mine.py").write_text("def score(images):\n    images.mean()\n")
+    with pytest.raises(UserError, match=r"mine\.py:score gave None for 4 images; it must return their scores"):
+        scores_of(function_target(f"{tmp_path / 'mine.py'}:score"))
 
 
 def test_a_function_is_a_target_with_one_layer_of_scores(tmp_path):
@@ -159,6 +181,15 @@ def test_the_canvas_places_greys_and_bounds():
     torch.testing.assert_close(Canvas(contrast=0.9).show(image), image)
     with pytest.raises(UserError, match=r"canvas.place=\(2, 0\): give \[row, column\]"):
         Canvas(place=(2, 0))
+
+
+def test_images_on_a_canvas_that_are_no_squares_keep_their_proportions():
+    wide = Canvas(image=8).show(torch.rand(1, 3, 20, 40))
+    assert wide.shape == (1, 3, 4, 8)
+    assert Canvas(image=8).show(torch.rand(1, 3, 40, 1)).shape == (1, 3, 8, 1)
+    control = torch.zeros(1, 3, 20, 40)  # a photo on a square canvas: black in grey, above and below
+    shown = Canvas(size=8, image=8).show(control)[0, 0]
+    assert torch.equal(shown.eq(0).sum(0), torch.full((8,), 4))
 
 
 def write_scores(path: Path, values: np.ndarray, files: list[str]) -> Path:
@@ -248,7 +279,7 @@ def test_a_laboratory_of_another_process_scores_blocks(tmp_path, caplog):
     finally:
         (folder / "stop").touch()
         process.wait(timeout=20)
-    resized = torch.nn.functional.interpolate(IMAGES, (8, 8), mode="bilinear", antialias=True)
+    resized = torch.nn.functional.interpolate(IMAGES, (6, 8), mode="bilinear", antialias=True)  # of 8 x 10
     reds = resized.mul(255).round().div(255)[:, 0].mean((1, 2))
     for i, values in enumerate(scores):
         torch.testing.assert_close(values[:, 0], reds.roll(i), atol=1e-6, rtol=0)

@@ -106,6 +106,21 @@ def test_a_generator_is_fetched_after_it_was_agreed_to(hub, tmp_path, monkeypatc
     assert Prior.load(tmp_path / "norm1.safetensors").layer == "norm1"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "give the code's bounds by one of --range FILE"),
+        (["--range", "nowhere.txt"], "cannot read the range file nowhere.txt"),
+        (["--images", "photos"], "--images needs --caffenet FILE"),
+    ],
+)
+def test_nothing_is_fetched_if_the_bounds_are_missing(hub, capsys, arguments, line):
+    with pytest.raises(SystemExit):
+        main(["norm1", "--from", "hf:somebody/deepsim", "--yes", *arguments])
+    assert line in capsys.readouterr().err
+    assert hub == []
+
+
 def test_what_is_not_there_is_said_in_one_line(hub):
     repository = hub_files.read_repository("hf:somebody/deepsim")
     with pytest.raises(UserError, match="has no generator 'fc9'; it has: norm1, norm2"):

@@ -44,7 +44,10 @@ class Genetic:
         spread: float = 1.0,
     ) -> None:
         if not 0 <= keep < population:
-            raise UserError(f"keep={keep}: give a number from 0 to the population less one, {population - 1}")
+            raise UserError(
+                f"keep={keep}: give a number from 0 to the population less one, {population - 1} "
+                "(method.update.strategy.keep=)"
+            )
         self._random, self._unit = np.random.default_rng(seed), unit
         self._keep, self._temperature, self._skew = keep, temperature, skew
         self._mutation_rate, self._mutation_size = mutation_rate, mutation_size

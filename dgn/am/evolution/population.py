@@ -62,14 +62,14 @@ class Evolve:
     def tell(self, candidates: Tensor, scores: Tensor) -> None:
         """Takes the scores of a generation.
 
-        A candidate without a score (NaN) counts as the median of its generation, which moves the search nowhere. A
-        generation without any score leaves the search as it was.
+        A candidate without a score (NaN, or an infinite one) counts as the median of its generation, which moves the
+        search nowhere. A generation without any score leaves the search as it was.
 
         Args:
             candidates: (N, population, ...), as they were scored.
             scores: (N, population).
         """
-        values, at = scores.nan_to_num(nan=-torch.inf).max(1)
+        values, at = torch.where(scores.isfinite(), scores, -torch.inf).max(1)
         better = values > self.best_scores
         rows = torch.arange(len(candidates), device=candidates.device)
         mask = better.view(-1, *[1] * (self._like.ndim - 1))

@@ -48,7 +48,10 @@ class SphericalCMA:
         last: float = 7.33,
     ) -> None:
         if not 1 <= select <= population:
-            raise UserError(f"select={select}: give a number from 1 to the population, {population}")
+            raise UserError(
+                f"select={select}: give a number from 1 to the population, {population} "
+                "(method.update.strategy.select=)"
+            )
         self._random = np.random.default_rng(seed)
         self.radius = norm * math.sqrt(start.size / 4096) * unit
         direction = start if np.linalg.norm(start) > 0 else self._random.standard_normal(start.size)

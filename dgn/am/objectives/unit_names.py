@@ -132,6 +132,14 @@ class UnitNames(Text):
         try:
             return self.target.layer(layer).shape
         except UserError as error:
+            name, slash, _ = layer.partition("/")
+            if slash and name.isidentifier() and f"{name}/" not in self.prefixes:
+                known = "".join(f", or {prefix[:-1]}, which is there" for prefix in self.prefixes if prefix)
+                self._fail(
+                    f"no network {name!r} for {layer}: add it, as in +target@targets.{name}=torchvision "
+                    f"targets.{name}.name=resnet50{known}",
+                    start,
+                )
             self._fail(str(error), start)
 
 

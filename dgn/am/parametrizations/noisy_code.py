@@ -11,7 +11,7 @@ from dgn.am.setting import Setting
 from dgn.am.starts import Starts
 from dgn.am.step import Draws
 from dgn.errors import UserError
-from dgn.prior.code_model import fitting_command, to_codes, to_coordinates
+from dgn.prior.code_model import no_code_model, to_codes, to_coordinates
 
 
 class NoisyCode:
@@ -47,8 +47,7 @@ class NoisyCode:
             raise UserError(f"method.parametrization.travel={travel}: give a number of steps, at least 1")
         prior = setting.codes()
         if prior.code_model is None:
-            fit = fitting_command(prior.source)
-            raise UserError(f"{prior.source} has no code model, which this method draws from; fit one with `{fit}`")
+            raise UserError(f"this method draws from a code model, and {no_code_model(prior)}")
         self.model, self.axes = prior.code_model, prior.code_axes
         self._prior, self._begin = prior, setting.begin
         self.travel, self.deviation = travel, deviation

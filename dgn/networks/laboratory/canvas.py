@@ -19,7 +19,7 @@ class Canvas:
 
     Attributes:
         size: height and width of the canvas in pixels, or one number for both; None: the image alone.
-        image: side of the images on it in pixels; None: as they are.
+        image: side of the images on it in pixels, the longer one of those that are no squares; None: as they are.
         place: (row, column) of the image's centre on the canvas, as fractions of its sides.
         background: the value of the canvas around the image, in [0, 1].
         grey: whether images are shown in grey.
@@ -62,7 +62,9 @@ class Canvas:
         if self.grey:
             images = _luminance(images).expand_as(images)
         if self.image is not None:
-            images = F.interpolate(images, (self.image, self.image), mode="bilinear", antialias=True).clamp(0, 1)
+            longer = max(images.shape[2:])
+            sides = [max(1, round(side * self.image / longer)) for side in images.shape[2:]]
+            images = F.interpolate(images, sides, mode="bilinear", antialias=True).clamp(0, 1)
         if self.contrast is not None:
             deviation = _luminance(images).flatten(1).std(1, correction=0).clamp_min(1e-8)
             factor = (self.contrast / deviation).clamp_max(1).view(-1, 1, 1, 1)

@@ -60,6 +60,8 @@ def as_scores(given: Any, images: int, channels: int, source: str) -> Tensor:
     Raises:
         UserError: if they are not numbers, or not as many as asked for.
     """
+    if given is None:
+        raise UserError(f"{source} gave None for {images} images; it must return their scores")
     try:
         values = given.detach().cpu() if isinstance(given, Tensor) else torch.from_numpy(np.asarray(given, np.float64))
         values = values.to(torch.float32)

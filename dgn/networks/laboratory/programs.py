@@ -25,6 +25,9 @@ _PAUSES = (0.1, 1.0, 5.0)
 """Seconds before a program that has died is started again; then the search ends, and can be resumed."""
 
 
+_OTHER_TEXT = "other text belongs on stderr"
+
+
 class ProgramScorer:
     """Scores images by a program of any language.
 
@@ -42,6 +45,7 @@ class ProgramScorer:
     """
 
     repeatable = True
+    _session: "_Session | None" = None
 
     def __init__(
         self,
@@ -55,8 +59,10 @@ class ProgramScorer:
             raise UserError(f"target.protocol={protocol}: give paths or json")
         self.channels, self.name, self.timeout = tuple(channels), command, timeout
         self.canvas = canvas or Canvas()
-        self._arguments, self._protocol = shlex.split(command), protocol
-        self._session: _Session | None = None
+        try:
+            self._arguments, self._protocol = shlex.split(command), protocol
+        except ValueError as error:  # a quotation mark that is not closed
+            raise UserError(f"target.command={command}: {str(error).lower()}; write it as in a shell") from None
         self._requests = 0
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -115,10 +121,13 @@ class ProgramScorer:
                 values.append([float(entry) for entry in row])
             except ValueError:
                 text = " ".join(row)
-                raise UserError(f"the program {self.name} wrote {text[:60]!r} in line {i}, not a score") from None
+                raise UserError(
+                    f"the program {self.name} wrote {text[:60]!r} in line {i}, not a score; {_OTHER_TEXT}"
+                ) from None
             if len(row) != len(self.channels):
                 raise UserError(
-                    f"the program {self.name} wrote {len(row)} scores in line {i}; target.scores={len(self.channels)}"
+                    f"the program {self.name} wrote {len(row)} scores in line {i}, and target.scores= says "
+                    f"{len(self.channels)}: give their number or their names there"
                 )
         return torch.tensor(values)
 
@@ -142,7 +151,7 @@ class ProgramScorer:
         except (ValueError, TypeError, KeyError):
             raise UserError(
                 f'the program {self.name} answered {line.strip()[:60]!r}; {{"id": {self._requests}, "scores": [...]}} '
-                "is expected"
+                f"is expected; {_OTHER_TEXT}"
             ) from None
         if number != self._requests:
             raise UserError(f"the program {self.name} answered request {number} instead of {self._requests}")
