@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 # Tests marked `slow` take a third of the time and rarely break. CI runs them: it sets CI=true, as `make test CI=true` does.
 TESTS := $(if $(CI),,-m "not slow")
 
-.PHONY: demo toolbox test lint suite audit licences install install-dev clean
+.PHONY: demo toolbox test lint suite oldest audit licences install install-dev clean
 
 demo: $(VENV)/.installed
 	$(RUN) train.py
@@ -28,6 +28,14 @@ lint: $(VENV)/.installed-dev
 suite: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 	@$(if $(CI),,echo "Tests marked slow were left out; make test CI=true runs them too.")
+
+# The tests with the oldest version of each library that pyproject.toml allows, in an environment of their own.
+oldest:
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --disable-pip-version-check --quiet uv
+	.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct --editable '.[dev]'
+	@touch .venv-oldest/.installed .venv-oldest/.installed-dev
+	$(MAKE) suite VENV=.venv-oldest
 
 # Known vulnerabilities of the installed packages, and their licences. The tools are installed for this only. The audit is
 # strict, as it would else find nothing in packages that the database does not answer for, and call them sound.
@@ -58,4 +66,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) .venv-oldest *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -78,15 +78,28 @@ def descendants(process: int) -> list[psutil.Process]:
 
 
 def left_over(seconds: float = 30) -> list[int]:
-    """Waits for processes that a killed one has left; returns those that do not end by themselves, and ends them."""
-    deadline = time.monotonic() + seconds
-    while (alive := descendants(os.getpid())) and time.monotonic() < deadline:
+    """Waits for processes that a killed one has left; returns those that do not end by themselves, and ends them.
+
+    They have these seconds of processor time, or of the clock while they use none: on a busy machine, what starts when
+    its parent is killed still imports its modules for minutes, and ends then.
+    """
+    used, idle_since = 0.0, time.monotonic()
+    while (alive := descendants(os.getpid())) and used < seconds and time.monotonic() - idle_since < seconds:
+        if abs((now := sum(map(_processor_time, alive))) - used) > 0.1:
+            used, idle_since = now, time.monotonic()
         _reap()
         time.sleep(0.1)
     for child in alive:
         child.kill()
     _reap()
     return [child.pid for child in alive]
+
+
+def _processor_time(process: psutil.Process) -> float:
+    try:
+        return sum(process.cpu_times()[:2])
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 def _reap() -> None:

@@ -116,11 +116,11 @@ def test_a_file_larger_than_memory_opens_and_reads_at_once(packed, tmp_path):
     with open(tmp_path / "sparse.packed", "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text.encode())
         file.truncate(8 + len(text) + count * (8 + 3 * SIZE**2))  # takes no room: a hole
-    start = time.monotonic()
+    start = time.process_time()  # as another program may have the processor
     images = PackedImages(tmp_path / "sparse.packed", "all", image_size=SIZE)
     assert len(images) == count
     assert images[count - 1][0].max() == 0
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_a_pack_that_fails_leaves_nothing(root, folder, tmp_path):

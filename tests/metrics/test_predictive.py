@@ -142,7 +142,10 @@ def test_explanations_of_something_else_are_at_chance(world):
         for _ in range(3)
     ]
     results = power.measure({str(i): explanations for i, explanations in enumerate(sets)})
-    assert np.mean([results[str(i)].accuracy.mean() for i in range(3)]) == pytest.approx(0.5, abs=0.05)
+    accuracies = np.stack([results[str(i)].accuracy for i in range(3)])
+    answered = ~np.isnan(accuracies).any(0)
+    assert answered.sum() > 24  # the training may have left a unit that is silent, which has no tasks
+    assert accuracies[:, answered].mean() == pytest.approx(0.5, abs=0.05)
 
 
 def test_real_images_predict_the_class_units_of_a_trained_network(world):

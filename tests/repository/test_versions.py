@@ -51,7 +51,7 @@ def test_the_workflow_calls_targets_of_the_makefile():
         for step in job["steps"]
         if step.get("run", "").startswith("make ")
     ]
-    assert called == ["lint", "suite", "demo"]
+    assert called == ["lint", "suite", "oldest", "demo"]
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in called)
 
 
