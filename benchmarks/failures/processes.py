@@ -80,8 +80,8 @@ def descendants(process: int) -> list[psutil.Process]:
 def left_over(seconds: float = 30) -> list[int]:
     """Waits for processes that a killed one has left; returns those that do not end by themselves, and ends them.
 
-    They have these seconds of processor time, or of the clock while they use none: on a busy machine, what starts when
-    its parent is killed still imports its modules for minutes, and ends then.
+    They have these seconds of processor time, or of the clock while they use none: on a busy machine, what has just
+    started when its parent is killed can take minutes to import its modules before it notices.
     """
     used, idle_since = 0.0, time.monotonic()
     while (alive := descendants(os.getpid())) and used < seconds and time.monotonic() - idle_since < seconds:
