@@ -115,7 +115,8 @@ def timm(name: str | None = None, args: Mapping[str, Any] | None = None, **setti
     full = f"{bare}.{tag}" if tag else bare
     if tag and tag not in tags:
         raise UserError(f"timm's {bare} has no pretrained tag {tag!r}; there are: {', '.join(tags) or 'none'}")
-    config = library.get_pretrained_cfg(full).to_dict()
+    registered = library.get_pretrained_cfg(full)
+    config = registered.to_dict() if registered else {}  # models without weights of their own
     full = f"{bare}.{config['tag']}" if config.get("tag") else bare
     space = _timm_space(library.data.resolve_data_config(pretrained_cfg=config))
     if config.get("fixed_input_size") and given.input_size is not None:
