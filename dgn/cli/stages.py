@@ -16,7 +16,7 @@ from dgn.am.setting import Setting
 from dgn.cli.config import compose, plain
 from dgn.errors import UserError
 from dgn.prior import Prior
-from dgn.prior.code_model import no_code_model
+from dgn.prior.missing_code_model import no_code_model
 
 log = logging.getLogger(__name__)
 

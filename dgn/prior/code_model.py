@@ -7,7 +7,7 @@ goes from noise to codes by the reverse steps of DDIM (Song et al. 2021).
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,6 @@ from dgn.networks.precision import full_precision
 from dgn.prior.clamping import clamp
 from dgn.prior.code_network import CodeNetwork
 from dgn.prior.principal import PrincipalAxes
-from dgn.runs.programs import command, override
-
-if TYPE_CHECKING:  # a prior has a code model
-    from dgn.prior.generator_prior import Prior
 
 STEPS = 60
 """The number of reverse steps from noise to a code."""
@@ -142,16 +138,6 @@ def to_codes(coordinates: Tensor, axes: PrincipalAxes, rectified: bool) -> Tenso
 def to_coordinates(codes: Tensor, axes: PrincipalAxes) -> Tensor:
     """Maps codes (N, *code_shape) to the coordinates (N, k) of the code model."""
     return axes.project(codes) * axes.std
-
-
-def no_code_model(prior: "Prior") -> str:
-    """Returns a message's words for a prior without a code model: what fits one, or why none can be fitted."""
-    if prior.noise is not None:
-        return f"{prior.source} has no code model, as its codes are noise and not those of images"
-    arguments = ["task=code_prior", "kind=diffusion", override("prior", prior.source)]
-    if prior.generator.own_code is not None:
-        arguments += ["generator=custom", override("generator.model", prior.generator.own_code)]
-    return f"{prior.source} has no code model; fit one with `{command('train', *arguments)}`"
 
 
 def read_code_model(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> CodeModel | None:

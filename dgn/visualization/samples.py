@@ -7,7 +7,7 @@ import torch
 from dgn.data.images import image_grid, save_png
 from dgn.errors import UserError
 from dgn.prior import Prior
-from dgn.prior.code_model import no_code_model
+from dgn.prior.missing_code_model import no_code_model
 
 SHEET = "samples.png"
 

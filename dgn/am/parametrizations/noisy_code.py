@@ -11,7 +11,8 @@ from dgn.am.setting import Setting
 from dgn.am.starts import Starts
 from dgn.am.step import Draws
 from dgn.errors import UserError
-from dgn.prior.code_model import no_code_model, to_codes, to_coordinates
+from dgn.prior.code_model import to_codes, to_coordinates
+from dgn.prior.missing_code_model import no_code_model
 
 
 class NoisyCode:
