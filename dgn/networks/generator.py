@@ -79,8 +79,8 @@ class UpconvGenerator(Generator):
     def raw_half(self, codes: Tensor) -> Tensor:
         """The last doubling gives the means of 2x2 pixels, and the layers after it see maps of half the side.
 
-        These are the means of `raw` if the doubling is the last layer, as in the automatic plans with learned and with
-        smooth upconvolutions.
+        These are the means of `raw` if the doubling is the last layer, as in the automatic plans with learned and,
+        above 48 pixels, with smooth upconvolutions.
         """
         layers = list(self.layers)
         last = max((i for i, layer in enumerate(layers) if isinstance(layer, _DOUBLES)), default=-1)

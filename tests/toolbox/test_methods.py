@@ -9,7 +9,7 @@ from dgn.toolbox.workbench import Asked
 
 WITH, WITHOUT = (
     SimpleNamespace(source="a.safetensors", code_model="one"),
-    SimpleNamespace(source="b.safetensors", code_model=None),
+    SimpleNamespace(source="b.safetensors", code_model=None, noise=None, generator=SimpleNamespace(own_code=None)),
 )
 
 

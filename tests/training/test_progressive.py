@@ -46,8 +46,8 @@ def test_half_of_a_doubling_is_the_mean_of_2x2_pixels(smooth):
     [
         ((6,), 64, "smooth"),
         ((6,), 64, "learned"),
-        ((4, 6, 6), 48, "smooth"),
-        ((5, 8), 32, "smooth"),
+        ((4, 6, 6), 96, "smooth"),
+        ((5, 8), 64, "smooth"),
         ((6,), 74, "smooth"),
     ],
 )
