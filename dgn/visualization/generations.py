@@ -138,7 +138,7 @@ class Generations:
 def kept_generations(folder: Path) -> Generations | None:
     """Returns the generations that a folder holds; None if the first cannot be read."""
     try:
-        with safe_open(folder / _name(0), framework="pt") as file:
+        with safe_open(folder / FIRST, framework="pt") as file:
             metadata = file.metadata() or {}
         header = json.loads(metadata[_HEADER])
         return Generations(folder, header["searches"], header["about"], metadata.get(_METHOD, ""))
@@ -148,3 +148,7 @@ def kept_generations(folder: Path) -> Generations | None:
 
 def _name(generation: int) -> str:
     return f"{generation:04d}.generation"
+
+
+FIRST = _name(0)
+"""The file of a search's first generation, by which its folder is found."""

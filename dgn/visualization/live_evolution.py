@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from dgn.report.evolution_page import EvolutionCurve, write_evolution_page
-from dgn.visualization.generations import Generations, kept_generations
+from dgn.visualization.generations import FIRST, Generations, kept_generations
 
 TITLE = "Evolution"
 _SEARCHES = 12
@@ -37,7 +37,7 @@ class LiveGenerations(Generations):
 
 def all_generations(run: Path) -> list[Generations]:
     """Returns the generations of all searches below a folder, the last that were begun first."""
-    found = filter(None, map(kept_generations, {path.parent for path in run.rglob("*.generation")}))
+    found = filter(None, map(kept_generations, (path.parent for path in run.rglob(FIRST))))
     return sorted(found, key=lambda kept: (kept.began, str(kept.folder)), reverse=True)
 
 
