@@ -25,14 +25,13 @@ from dgn.data.size import written
 from dgn.files import write_whole
 from dgn.networks.generator_base import Generator
 from dgn.prior.code_model import CodeModel
-from dgn.prior.statistics import UnitStatistics
 from dgn.prior.warm_start import start_from
 from dgn.runs.folders import METRICS, PRIOR
 from dgn.runs.loggers import log_prior
 from dgn.training.building import about_prior, build_inversion
 from dgn.training.callbacks import Interruption, Reconstructions
 from dgn.training.code_cache import open_code_cache
-from dgn.training.code_statistics import code_statistics, saved_statistics
+from dgn.training.code_statistics import CodeMeasures, code_statistics, losses_for_codes, saved_statistics
 from dgn.training.fitting import fit, format_metrics
 from dgn.training.fixed_networks import FixedNetworks
 from dgn.training.inversion import Inversion
@@ -76,14 +75,17 @@ def fit_prior(config: Mapping[str, Any], folder: Path) -> Path:
 def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, began: float) -> Path:
     """Trains G; returns the prior's path. `began` is the time at which the run began."""
     run = training.run
-    codes, scales = _statistics(training, data, networks)
-    about = about_prior(networks, data, run.max_steps, run.config["data"], run.config) | {"command": run.command}
+    measures = _measures(training, data, networks)
+    codes = measures.codes
+    about = about_prior(networks, data, run.max_steps, run.config["data"], run.config, measures.explained)
+    about["command"] = run.command
+    settings = replace(training.inversion, weights=losses_for_codes(training.inversion.weights, measures))
     architectures = training.architectures
     if training.generator_init is not None and find_checkpoint(run.folder) is None:
         initialize = partial(_initialize, training.generator_init, named_code(run.config))
         architectures = replace(architectures, initialize=initialize)
     module = build_inversion(
-        architectures, training.inversion, networks, data.image_shape, codes, scales, about, training.carries_encoder
+        architectures, settings, networks, data.image_shape, codes, measures.scales, about, training.carries_encoder
     )
     views = code_views(run.config["data"].get("cache", "none"))
     if views:
@@ -141,13 +143,8 @@ def _initialize(init: str, code: Sequence[str], generator: Generator) -> None:
     log.info(start_from(generator, load_prior(init, key="generator.init", code=code)))
 
 
-def _statistics(
-    training: PriorTraining, data: ImageData, networks: FixedNetworks
-) -> tuple[UnitStatistics, dict[str, float]]:
-    """Returns the statistics of the code's units, and the scales of the compared features.
-
-    A resumed run has measured them when it began.
-    """
+def _measures(training: PriorTraining, data: ImageData, networks: FixedNetworks) -> CodeMeasures:
+    """Measures the codes and the compared features. A resumed run has measured them when it began."""
     checkpoint = find_checkpoint(training.run.folder)
     saved = None if checkpoint is None else saved_statistics(checkpoint, networks.layer)
     return saved or code_statistics(
@@ -160,4 +157,5 @@ def _statistics(
         training.inversion.weights.raw_features,
         training.statistics_split,
         training.statistics_axes,
+        training.inversion.weights.asks_explained,
     )

@@ -1,6 +1,6 @@
 """Statistics of a layer's units over real images: mean, standard deviation, minimum, maximum."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,6 +64,7 @@ def measure(
     batches: Iterable[Tensor],
     axes: Mapping[str, int] | None = None,
     numbers: int | None = NUMBERS,
+    seen: Callable[[Tensor, Mapping[str, Tensor]], None] | None = None,
 ) -> Mapping[str, UnitStatistics]:
     """Computes the statistics of layers in one pass over images, in float64 (on the CPU if the device has none).
 
@@ -75,11 +76,15 @@ def measure(
         batches: Images (N, 3, H, W) in image space.
         axes: {layer: the number of principal axes to fit}; other layers have none.
         numbers: The most numbers in the axes of a layer, as for `AxesFit`.
+        seen: Called with the images and the activations {layer: (N, ...)} of each batch.
     """
     running: dict[str, _Running] = {layer: _Running((axes or {}).get(layer, 0), numbers) for layer in layers}
     for images in batches:
-        for layer, activations in net(images, layers).items():
-            running[layer].add(activations)
+        activations = net(images, layers)
+        for layer, values in activations.items():
+            running[layer].add(values)
+        if seen is not None:
+            seen(images, activations)
     return {layer: r.statistics() for layer, r in running.items()}
 
 

@@ -115,6 +115,7 @@ def about_prior(
     steps: int,
     data_settings: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
+    explained: float | None = None,
 ) -> dict[str, Any]:
     """Returns the metadata of a prior (`dgn.prior.Prior`), as far as they are known before its training.
 
@@ -124,12 +125,17 @@ def about_prior(
         steps: The number of training steps.
         data_settings: The settings from which `data` can be opened again.
         config: The config of the run.
+        explained: The share of the variance of pixels that codes explain, if it was measured.
     """
     encoder = networks.encoder
     return {
         "layer": networks.layer,
         "encoder": {"name": encoder.name, "spec": encoder.spec, "fingerprint": encoder.fingerprint()},
         "data": {**(data_settings or {}), "classes": list(data.classes)},
-        "training": {"steps": steps, "images": len(data.train_source)},
+        "training": {
+            "steps": steps,
+            "images": len(data.train_source),
+            **({} if explained is None else {"explained": explained}),
+        },
         "config": dict(config or {}),
     }

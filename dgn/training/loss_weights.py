@@ -14,6 +14,8 @@ from dgn.training.distributed import average
 
 LOSSES = ("image", "feature", "adversarial")
 PIXEL_LOSSES = ("l1", "l2")
+LEAST = 1 / 3
+"""The least part of their shares that image and feature losses keep, however little codes say of pixels."""
 
 
 @dataclass
@@ -59,6 +61,18 @@ class Combination(ABC):
             fraction = getattr(self, name)
             if not 0 <= fraction <= 1:
                 raise UserError(f"loss.{name}={fraction} must be a fraction of the run, from 0 to 1")
+
+    @property
+    def asks_explained(self) -> bool:
+        """Whether the losses depend on how much codes say of pixels (`for_codes`)."""
+        return False
+
+    def for_codes(self, explained: float | None) -> Self:
+        """Returns the losses for codes that explain this share of the variance of pixels (None: not known).
+
+        `dgn.training.explained` measures it.
+        """
+        return self
 
     @abstractmethod
     def weigh(self, losses: Mapping[str, Tensor], generated: Tensor, step: int) -> Mapping[str, float]:
@@ -130,7 +144,13 @@ class LossShares(Combination):
     image size. The norms are measured every `every` steps and smoothed. VQGAN (Esser et al. 2021) weighs its
     adversarial loss likewise, at G's last layer.
 
+    Where codes say little of their images, image and feature losses hold G at the blur of all images with the code. So
+    codes that explain less of the pixels' variance than `explained` give part of these two shares to D: both are
+    multiplied by (the explained share) / `explained`, but at least by `LEAST`.
+
     Args: see `Combination`; further:
+        explained: The share of the variance of pixels, as `dgn.training.explained` measures it, from which on the
+            shares stand as they are. None: they always do.
         every: Steps between two measurements; each costs a backward pass of C and D per loss.
         smoothing: Weight of the earlier measurements in the (geometric) average.
     """
@@ -141,6 +161,7 @@ class LossShares(Combination):
     pixel: str = "l1"
     adversarial_start: float = 0.1
     adversarial_ramp: float = 0.1
+    explained: float | None = 0.45
     every: int = 25
     smoothing: float = 0.5
     norms: dict[str, float] = field(default_factory=dict)
@@ -152,6 +173,22 @@ class LossShares(Combination):
             raise UserError(f"loss.every={self.every} must be at least 1")
         if not 0 <= self.smoothing < 1:
             raise UserError(f"loss.smoothing={self.smoothing} must be at least 0 and less than 1")
+        if self.explained is not None and not 0 < self.explained <= 1:
+            raise UserError(
+                f"loss.explained={self.explained} must be a share of the variance, above 0 and up to 1, or null"
+            )
+
+    @property
+    def asks_explained(self) -> bool:
+        return self.explained is not None and self.adversarial > 0 and self.image + self.feature > 0
+
+    def for_codes(self, explained: float | None) -> Self:
+        if explained is None or self.explained is None or not self.asks_explained:
+            return self
+        kept = min(1.0, max(LEAST, explained / self.explained))
+        image, feature = kept * self.image, kept * self.feature
+        total = self.image + self.feature + self.adversarial
+        return replace(self, image=image, feature=feature, adversarial=total - image - feature, explained=None)
 
     def weigh(self, losses: Mapping[str, Tensor], generated: Tensor, step: int) -> Mapping[str, float]:
         self._measure(losses, generated, step)

@@ -7,6 +7,7 @@ interrupted and resumed, that logs or that trains on several devices is train.py
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 
 import pytorch_lightning as pl
@@ -24,7 +25,7 @@ from dgn.training.building import Architectures, about_prior, build_inversion
 from dgn.training.callbacks import Progress
 from dgn.training.code_model import CodeModelFit
 from dgn.training.code_noise import CodeNoise
-from dgn.training.code_statistics import code_statistics
+from dgn.training.code_statistics import code_statistics, losses_for_codes
 from dgn.training.fixed_networks import FixedNetworks
 from dgn.training.inversion import NonFiniteLoss
 from dgn.training.loss_weights import Combination, LossShares
@@ -91,7 +92,9 @@ def train_prior(
         raise UserError(f"steps={steps} must be at least 1")
     names = (comparator or encoder).several_layers() if comparator_layers is None else list(comparator_layers)
     networks = FixedNetworks(encoder, encoder.code_layer() if layer is None else layer, comparator, names)
-    architectures = Architectures(partial(UpconvGenerator, width=width, upconvolution="smooth"), feature_discriminator)
+    architectures = Architectures(
+        partial(UpconvGenerator, width=width, upconvolution="smooth"), partial(feature_discriminator, pixels=32)
+    )
     learning = Learning(
         partial(torch.optim.Adam, lr=lr, betas=(0.9, 0.99), weight_decay=4e-4, fused=True),
         partial(halve, max_steps=steps, at=(0.3, 0.5, 0.7, 0.9), warmup=50),
@@ -123,14 +126,22 @@ def _train(
     """Measures the codes, and trains G for the steps of the trainer; returns the prior."""
     networks.check(settings.weights.feature)
     encoder, device = networks.encoder, networks.encoder.device
-    codes, scales = code_statistics(
-        data, encoder, networks.layer, networks.comparator, networks.comparator_layers, statistics_images
+    measures = code_statistics(
+        data,
+        encoder,
+        networks.layer,
+        networks.comparator,
+        networks.comparator_layers,
+        statistics_images,
+        explained=settings.weights.asks_explained,
     )
+    codes, scales = measures.codes, measures.scales
+    settings = replace(settings, weights=losses_for_codes(settings.weights, measures))
     with warnings.catch_warnings(), _same_random_state_after(device):
         quieten_lightning()
         torch.manual_seed(settings.learning.seed)
         trainer, images = make_trainer(), TrainerData(data)
-        about = about_prior(networks, data, trainer.max_steps)
+        about = about_prior(networks, data, trainer.max_steps, explained=measures.explained)
         module = build_inversion(architectures, settings, networks, data.image_shape, codes, scales, about)
         module.keep_codes(code_model.codes if code_model is not None else 0)
         try:
