@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import re
 import signal
 import time
 
@@ -160,7 +161,9 @@ def test_a_resumed_run_takes_the_statistics_of_its_checkpoint(user, monkeypatch)
     """It continues with its settings; no checkpoint before the end is asked for, and none is written."""
     measured = []
     measure = dgn.training.code_statistics.measure
-    monkeypatch.setattr("dgn.training.code_statistics.measure", lambda *a: measured.append(a) or measure(*a))
+    monkeypatch.setattr(
+        "dgn.training.code_statistics.measure", lambda *a, **kw: measured.append(a) or measure(*a, **kw)
+    )
     settings = [*user.tiny, "trainer.precision=32-true", "checkpoint.every_n_steps=0", "statistics.split=val"]
     out, _ = user.run("train.py", *settings, "trainer.max_steps=2", "hydra.run.dir=run")
     assert len(measured) == 1
@@ -172,6 +175,18 @@ def test_a_resumed_run_takes_the_statistics_of_its_checkpoint(user, monkeypatch)
     assert second.about["metrics"]["steps"] == 4
     for name in ("mean", "std", "min", "max", "axes", "axes_std"):
         assert torch.equal(getattr(first.statistics, name), getattr(second.statistics, name))
+
+
+def test_the_shares_of_the_losses_follow_what_codes_say_of_pixels_and_are_kept_at_a_resume(user):
+    settings = [*user.tiny, "loss.explained=1", "data.train_images=240", "statistics.images=240"]
+    out, _ = user.run("train.py", *settings, "trainer.max_steps=2", "hydra.run.dir=run")
+    told = re.search(r"Codes explain (\d+)% of the variance of pixels", out)
+    explained = Prior.load(user.folder / out.strip().splitlines()[-1]).about["training"]["explained"]
+    assert told is not None
+    assert int(told[1]) == round(100 * explained) < 100
+    again, _ = user.run("train.py", "resume=run", "trainer.max_steps=4")
+    assert told[0] in again
+    assert Prior.load(user.folder / out.strip().splitlines()[-1]).about["training"]["explained"] == explained
 
 
 def test_a_finished_run_has_nothing_left_to_do(trained):
