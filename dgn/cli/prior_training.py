@@ -73,6 +73,9 @@ def read_prior_training(config: Mapping[str, Any], run: RunSettings) -> PriorTra
     generator = {k: v for k, v in config["generator"].items() if k != "init"}
     discriminator = {k: v for k, v in config["discriminator"].items() if k not in ("augment", "update")}
     init = config["generator"].get("init")
+    pixels_follow = discriminator.get("pixels") == "auto"
+    if pixels_follow:
+        del discriminator["pixels"]
     carried = config["export"]["encoder"]
     return PriorTraining(
         run=replace(run, config=config),
@@ -82,7 +85,9 @@ def read_prior_training(config: Mapping[str, Any], run: RunSettings) -> PriorTra
         statistics_split=config["statistics"].get("split", "train"),
         statistics_axes=config["statistics"].get("axes", AXES),
         architectures=Architectures(
-            instantiate(generator, _partial_=True, _convert_="all"), instantiate(discriminator, _partial_=True)
+            instantiate(generator, _partial_=True, _convert_="all"),
+            instantiate(discriminator, _partial_=True),
+            pixels_follow_losses=pixels_follow,
         ),
         inversion=InversionSettings(
             run.learning,

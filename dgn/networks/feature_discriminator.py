@@ -55,8 +55,8 @@ class FeatureDiscriminator(Critic):
             raise UserError("discriminator.layers is empty; give layers of the comparator, or auto")
         if channels < 1:
             raise UserError(f"discriminator.channels={channels} must be at least 1")
-        if pixels < 0:
-            raise UserError(f"discriminator.pixels={pixels} must be at least 0 (0: no head on pixels)")
+        if isinstance(pixels, bool) or not isinstance(pixels, int) or pixels < 0:
+            raise UserError(f"discriminator.pixels={pixels}: give a number of channels, 0 (no head on pixels) or auto")
         self.layers = tuple(feature_shapes)
         random = torch.Generator().manual_seed(seed)
         self.heads, self.projections = nn.ModuleList(), nn.ModuleList()

@@ -22,6 +22,8 @@ from dgn.training.settings import InversionSettings
 
 SMALL_ENCODER = 64 * 2**20
 """The largest encoder, in bytes, whose weights a prior carries by default."""
+PIXELS = 32
+"""The channels of D's head on pixels where it has one by discriminator.pixels=auto."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,14 @@ class Architectures:
         make_generator: (code_shape, image_size) -> G; also `channels`, where they are not RGB.
         make_discriminator: (image_size, code_shape, comparator) -> D; also `image_channels`, likewise.
         initialize: Changes the first weights of G, as `generator.init` does; None: they stay random.
+        pixels_follow_losses: make_discriminator has `pixels` too, the channels of a head on pixels: PIXELS where the
+            adversarial loss has the largest share of the gradient, else 0.
     """
 
     make_generator: Callable[..., Generator]
     make_discriminator: Callable[..., Critic]
     initialize: Callable[[Generator], None] | None = None
+    pixels_follow_losses: bool = False
 
 
 def build_inversion(
@@ -68,6 +73,8 @@ def build_inversion(
     further: dict[str, dict[str, int]] = {"G": {}, "D": {}}
     if channels != 3:  # not asked of what makes RGB images alone
         further = {"G": {"channels": channels}, "D": {"image_channels": channels}}
+    if architectures.pixels_follow_losses:
+        further["D"]["pixels"] = PIXELS if settings.weights.adversarial_leads else 0
     generator = architectures.make_generator(code_shape=code_shape, image_size=size, **further["G"])
     if not any(parameter.requires_grad for parameter in generator.parameters()):
         raise UserError(f"{generator.own_code or 'the generator'} has no weights to train, or all of them are frozen")

@@ -67,6 +67,11 @@ class Combination(ABC):
         """Whether the losses depend on how much codes say of pixels (`for_codes`)."""
         return False
 
+    @property
+    def adversarial_leads(self) -> bool:
+        """Whether the adversarial loss is known to have the largest share of the gradient."""
+        return False
+
     def for_codes(self, explained: float | None) -> Self:
         """Returns the losses for codes that explain this share of the variance of pixels (None: not known).
 
@@ -181,6 +186,10 @@ class LossShares(Combination):
     @property
     def asks_explained(self) -> bool:
         return self.explained is not None and self.adversarial > 0 and self.image + self.feature > 0
+
+    @property
+    def adversarial_leads(self) -> bool:
+        return self.adversarial > max(self.image, self.feature)
 
     def for_codes(self, explained: float | None) -> Self:
         if explained is None or self.explained is None or not self.asks_explained:

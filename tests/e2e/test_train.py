@@ -177,6 +177,11 @@ def test_a_resumed_run_takes_the_statistics_of_its_checkpoint(user, monkeypatch)
         assert torch.equal(getattr(first.statistics, name), getattr(second.statistics, name))
 
 
+def head_on_pixels(user) -> bool:
+    state = torch.load(user.folder / "run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    return any(name.startswith("discriminator.patches") for name in state)
+
+
 def test_the_shares_of_the_losses_follow_what_codes_say_of_pixels_and_are_kept_at_a_resume(user):
     settings = [*user.tiny, "loss.explained=1", "data.train_images=240", "statistics.images=240"]
     out, _ = user.run("train.py", *settings, "trainer.max_steps=2", "hydra.run.dir=run")
@@ -184,9 +189,16 @@ def test_the_shares_of_the_losses_follow_what_codes_say_of_pixels_and_are_kept_a
     explained = Prior.load(user.folder / out.strip().splitlines()[-1]).about["training"]["explained"]
     assert told is not None
     assert int(told[1]) == round(100 * explained) < 100
+    assert head_on_pixels(user)  # as the adversarial loss has the largest share
     again, _ = user.run("train.py", "resume=run", "trainer.max_steps=4")
     assert told[0] in again
     assert Prior.load(user.folder / out.strip().splitlines()[-1]).about["training"]["explained"] == explained
+
+
+@pytest.mark.parametrize(("settings", "expected"), [([], False), (["discriminator.pixels=4"], True)])
+def test_there_is_a_head_on_pixels_only_where_it_is_asked_for_or_the_adversarial_loss_leads(user, settings, expected):
+    user.run("train.py", *user.tiny, *settings, "trainer.max_steps=1", "hydra.run.dir=run")
+    assert head_on_pixels(user) == expected
 
 
 def test_a_finished_run_has_nothing_left_to_do(trained):

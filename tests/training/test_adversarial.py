@@ -127,8 +127,9 @@ def test_the_head_on_pixels_scores_patches_of_18_pixels_whatever_the_features():
 
 
 def test_a_negative_width_of_the_head_on_pixels_is_a_user_error():
-    with pytest.raises(UserError, match=r"discriminator\.pixels=-1"):
-        FeatureDiscriminator(SHAPES, None, pixels=-1)
+    for pixels in (-1, True, "some"):
+        with pytest.raises(UserError, match=rf"discriminator\.pixels={pixels}: give a number of channels, 0"):
+            FeatureDiscriminator(SHAPES, None, pixels=pixels)
 
 
 def test_no_layers_is_a_user_error():

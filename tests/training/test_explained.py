@@ -102,6 +102,7 @@ def test_codes_that_say_less_give_their_shares_to_the_discriminator():
     assert (least.image, least.feature) == pytest.approx((0.3 * LEAST, 0.4 * LEAST))
     assert least.image + least.feature + least.adversarial == pytest.approx(1)
     assert half.for_codes(0.25) == half  # once
+    assert (shares.adversarial_leads, half.adversarial_leads, LossWeights().adversarial_leads) == (False, True, False)
 
 
 def test_shares_that_are_fixed_and_weights_stay(caplog):
