@@ -49,7 +49,8 @@ class PixelRegression:
         """Returns R^2 on the half that was not fitted, at least 0; None with fewer than FEWEST images."""
         if self.kept < FEWEST:
             return None
-        codes, pixels = torch.cat(self._codes), torch.cat(self._pixels).double()
+        self._codes, self._pixels = [torch.cat(self._codes)], [torch.cat(self._pixels)]  # frees the batches
+        codes, pixels = self._codes[0], self._pixels[0].double()
         half = self.kept // 2
         # Not divided by the deviation of each unit: one that is almost never active would have enormous values.
         coordinates = _coordinates(codes - codes[:half].mean(0))
