@@ -1,6 +1,7 @@
 """Grad-CAM (Selvaraju et al. 2017): the channels of a feature map, weighted by their mean gradient."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,6 +28,7 @@ class GradCAM:
     layer: str | None = None
     channels: Channels = "sum"
     colour: bool = False
+    zero: ClassVar[str] = "no part of the feature map speaks for the unit"
 
     @property
     def signed(self) -> bool:

@@ -147,7 +147,13 @@ def test_gradcam_needs_a_map_below_the_unit(net, image):
         GradCAM(layer="6")(net, unit("6:0", net), image)
 
 
-@pytest.mark.parametrize("make", [lambda: Saliency(channels="mean"), lambda: IntegratedGradients(steps=0)])
-def test_settings_are_checked(make):
-    with pytest.raises(UserError):
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Saliency(channels="signed"), r"channels=signed: give max \(.*\), sum \(with signs\) or absolute"),
+        (lambda: IntegratedGradients(steps=0), "steps=0"),
+    ],
+)
+def test_settings_are_checked(make, message):
+    with pytest.raises(UserError, match=message):
         make()
