@@ -79,8 +79,8 @@ class ColourAttribution:
     def __post_init__(self) -> None:
         if self.channels not in ("max", "sum", "absolute"):
             raise UserError(
-                f"channels={self.channels}: give max (the largest absolute value), sum (with signs) or absolute (the sum "
-                "of absolute values)"
+                f"channels={self.channels}: give max (the largest absolute value), sum (with signs) or absolute (the "
+                "sum of absolute values)"
             )
 
     @property

@@ -1,7 +1,6 @@
 """Codes: sliders along the strongest axes of real codes, and the way from one image to another."""
 
 import shlex
-from typing import Any
 
 from nicegui import run, ui
 from torch import Tensor
@@ -9,6 +8,7 @@ from torch import Tensor
 from dgn.errors import UserError
 from dgn.toolbox.codes import AXES, between, code_of, decoded, moved_along
 from dgn.toolbox.elements import show_picture
+from dgn.toolbox.events import listen
 from dgn.toolbox.findings import CODE, Finding
 from dgn.toolbox.latest import Latest
 from dgn.toolbox.pictures import from_data_url
@@ -61,7 +61,7 @@ class CodesPanel:
                     ui.button("Image of “See”", on_click=self._take_seen).props("flat no-caps dense")
                 self.share = self._slider("share of it", 0, 1)
         self.picture.set_visibility(False)
-        ui.on("dgn_other", self._take)
+        listen("dgn_other", self._take, url=str, name=str)
 
     async def update(self) -> None:
         """Shows the image of the edited code; while it is made, further changes wait."""
@@ -77,13 +77,13 @@ class CodesPanel:
         if image is not None:
             self._show(image)
 
-    async def _take(self, event: Any) -> None:
+    async def _take(self, url: str, name: str) -> None:
         try:
-            image = from_data_url(event.args.get("url", ""))
+            image = from_data_url(url)
         except UserError as error:
             ui.notify(str(error), type="warning")
             return
-        await self._towards(image, str(event.args.get("name", "picture")))
+        await self._towards(image, name)
 
     async def _take_doodle(self) -> None:
         if self.doodle.value is not None and self.doodle.value >= 0:
