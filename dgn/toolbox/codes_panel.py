@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dgn.errors import UserError
 from dgn.toolbox.codes import AXES, between, code_of, decoded, moved_along
-from dgn.toolbox.elements import show_picture
+from dgn.toolbox.elements import pick_example, show_picture
 from dgn.toolbox.events import listen
 from dgn.toolbox.findings import CODE, Finding
 from dgn.toolbox.latest import Latest
@@ -86,11 +86,8 @@ class CodesPanel:
         await self._towards(image, name)
 
     async def _take_doodle(self) -> None:
-        if self.doodle.value is not None and self.doodle.value >= 0:
-            index = int(self.doodle.value)
-            image = await run.io_bound(self.bench.example, index)
-            if image is not None:
-                await self._towards(image, f"{self.bench.examples} {index}")
+        if (picked := await pick_example(self.bench, self.doodle)) is not None:
+            await self._towards(*picked)
 
     async def _take_seen(self) -> None:
         if self.session.image is not None:

@@ -9,7 +9,7 @@ from dgn.errors import UserError
 from dgn.inspection import Channel
 from dgn.report.heat import coloured
 from dgn.report.words import number
-from dgn.toolbox.elements import show_picture
+from dgn.toolbox.elements import pick_example, show_picture
 from dgn.toolbox.events import listen
 from dgn.toolbox.latest import Latest
 from dgn.toolbox.live_search import Frame
@@ -118,11 +118,8 @@ class SeePanel:
         ui.run_javascript("dgnReady()")
 
     async def _doodle(self) -> None:
-        if self.doodle.value is not None and self.doodle.value >= 0:
-            index = int(self.doodle.value)
-            image = await run.io_bound(self.bench.example, index)
-            if image is not None:
-                await self.look(image, f"{self.bench.examples} {index}")
+        if (picked := await pick_example(self.bench, self.doodle)) is not None:
+            await self.look(*picked)
 
     def _step(self, by: int) -> None:
         self.doodle.set_value(max(0, int(self.doodle.value or 0) + by))

@@ -30,6 +30,9 @@ from dgn.toolbox.turns import Turns
 from dgn.visualization.attributions import seen
 from dgn.visualization.channels import channel_objective, real_parts
 
+LAST_EXAMPLE = 2**31 - 1
+"""The largest number of a doodle."""
+
 _AT_ONCE = 8
 """Real images that are looked at before others may compute, as the camera's picture."""
 
@@ -196,7 +199,12 @@ class Workbench:
 
         Where doodles do not enter the network, as it does not take RGB, it is a real image; after the last the first
         comes again.
+
+        Raises:
+            UserError: For a number below 0 or above `LAST_EXAMPLE`.
         """
+        if not 0 <= index <= LAST_EXAMPLE:
+            raise UserError(f"{self.examples} {index:.12g}: give a number from 0 to {LAST_EXAMPLE}")
         if self.examples != "doodle":
             assert self.reference is not None  # __post_init__
             place = index % self.reference.count

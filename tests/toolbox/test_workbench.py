@@ -126,6 +126,14 @@ def test_a_network_of_four_channels_looks_at_real_images():
         bench.look(torch.rand(3, 32, 32))  # what a person drops
 
 
+@pytest.mark.parametrize("index", [-1, 2**31, 10**300])
+def test_numbers_of_doodles_that_there_are_not_are_one_line(net, index):
+    bench = Workbench(net, {}, {}, {}, None, None, None)
+    with pytest.raises(UserError, match=r"^doodle (-1|2147483648|1e\+300): give a number from 0 to 2147483647$"):
+        bench.example(index)
+    assert bench.example(2**31 - 1).shape == (3, 64, 64)
+
+
 def test_pictures_come_back_as_they_were_sent():
     image = torch.randint(0, 256, (3, 5, 7)).float() / 255
     torch.testing.assert_close(from_data_url(data_url(image)), image)
