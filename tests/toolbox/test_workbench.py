@@ -63,6 +63,17 @@ def test_sessions_see_the_same_while_others_search(net):
         assert other.classes == alone.classes
 
 
+def test_the_layers_that_are_asked_for_are_shown():
+    net = mini_resnet(classes=3, width=8)
+    names = [name for name in net.layers() if len(net.layer(name).shape) == 3][3:5]
+    bench = Workbench(net, {}, {}, {}, None, None, None, view_layers=names)
+    seen = bench.look(torch.rand(3, 64, 64))
+    assert list(seen.layers) == names
+    assert len(seen.classes) == 3  # beside them
+    with pytest.raises(UserError, match="no layer 'layer9'"):
+        Workbench(net, {}, {}, {}, None, None, None, view_layers=["layer9"])
+
+
 def test_a_channel_is_found_in_an_image_where_it_is_weak(net):
     bench = Workbench(net, {}, {}, {}, None, None, None)
     seen = bench.look(torch.rand(3, 64, 64))
