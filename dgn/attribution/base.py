@@ -1,7 +1,7 @@
 """What every attribution method has in common."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor
 
@@ -21,10 +21,12 @@ class Attribution(Protocol):
         channels: How its colour channels become one map.
         signed: Whether the map has negative values, where the image speaks against the unit.
         colour: Whether the attribution of the three channels is itself a picture, as with guided backpropagation.
+        zero: What a map that is 0 everywhere says.
     """
 
     channels: Channels
     colour: bool
+    zero: ClassVar[str]
 
     @property
     def signed(self) -> bool: ...
@@ -72,10 +74,14 @@ class ColourAttribution:
 
     channels: Channels = "max"
     colour: bool = False
+    zero: ClassVar[str] = "nothing of the unit reaches the pixels"
 
     def __post_init__(self) -> None:
         if self.channels not in ("max", "sum", "absolute"):
-            raise UserError(f"channels={self.channels}: give max, sum or absolute")
+            raise UserError(
+                f"channels={self.channels}: give max (the largest absolute value), sum (with signs) or absolute (the "
+                "sum of absolute values)"
+            )
 
     @property
     def signed(self) -> bool:

@@ -1,6 +1,7 @@
 """Attribution by occlusion: a grey patch slides over the image (Zeiler & Fergus 2013, section 4.2)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -35,6 +36,7 @@ class Occlusion:
     batch_size: int = 16
     channels: Channels = "sum"
     colour: bool = False
+    zero: ClassVar[str] = "no patch changes the unit"
 
     @property
     def signed(self) -> bool:

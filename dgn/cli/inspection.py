@@ -153,7 +153,7 @@ def _approach(inputs: _Inputs) -> Approach | None:
 
 
 def _layers(inputs: _Inputs) -> tuple[Path, LoggedView]:
-    layers = _read_layers(inputs.config["view_layers"])
+    layers = read_layers(inputs.config["view_layers"])
     filters, rows = describe_layers(inputs.target, layers, inputs.reference_or_none(), inputs.kept)
     images = inputs.config["reference_images"] if rows else 0
     page = write_layers(inputs.folder, filters, rows, images, *inputs.page(f"The layers of {inputs.target.name}"))
@@ -162,7 +162,7 @@ def _layers(inputs: _Inputs) -> tuple[Path, LoggedView]:
 
 def _embedding(inputs: _Inputs) -> tuple[Path, LoggedView]:
     config, target = inputs.config, inputs.target
-    layer = (_read_layers(config["view_layers"]) or [target.code_layer()])[0]
+    layer = (read_layers(config["view_layers"]) or [target.code_layer()])[0]
     units = parse_units(read_units(config["units"], target), target) if config["units"] not in ("none", None) else []
     reference = inputs.reference("view=embedding lays out real images")
     shown = describe_embedding(target, layer, instantiate(config["embedding"]), reference, units, inputs.kept)
@@ -200,10 +200,11 @@ def _read_channels(config: Mapping[str, Any]) -> ChannelSettings | None:
     count = config["channels"]
     if not isinstance(count, int) or isinstance(count, bool) or count < 0:
         raise UserError(f"channels={count}: give a number of channels of each layer, or 0 for none")
-    return ChannelSettings(count, _read_layers(config["view_layers"])) if count else None
+    return ChannelSettings(count, read_layers(config["view_layers"])) if count else None
 
 
-def _read_layers(layers: Any) -> list[str] | None:
+def read_layers(layers: Any) -> list[str] | None:
+    """Returns the layers of `view_layers=`, one or a list; None if none are named."""
     if layers is None:
         return None
     return [layers] if isinstance(layers, str) else list(layers)

@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 
 from dgn.am.method import Method
 from dgn.cli.config import compose, plain
+from dgn.cli.inspection import read_layers
 from dgn.cli.roles import load_priors, load_target, open_data
 from dgn.cli.stages import method_settings, read_method
 from dgn.data.reference import Reference
@@ -59,6 +60,7 @@ def make_workbench(config: Mapping[str, Any], overrides: Sequence[str], folder: 
         folder=folder,
         command=partial(search_command, named, overrides),
         channels=config["channels"],
+        view_layers=read_layers(config["view_layers"]),
     )
 
 

@@ -35,6 +35,7 @@ class MapShown:
         deletion, insertion: Its curves; empty if not measured.
         deletion_area, insertion_area: The areas under them.
         is_floor: Whether the map knows nothing of the network.
+        zero: What it says if it is 0 everywhere.
     """
 
     name: str
@@ -45,6 +46,7 @@ class MapShown:
     deletion_area: float | None = None
     insertion_area: float | None = None
     is_floor: bool = False
+    zero: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
 """Codes: sliders along the strongest axes of real codes, and the way from one image to another."""
 
 import shlex
-from typing import Any
 
 from nicegui import run, ui
 from torch import Tensor
 
 from dgn.errors import UserError
 from dgn.toolbox.codes import AXES, between, code_of, decoded, moved_along
-from dgn.toolbox.elements import show_picture
+from dgn.toolbox.elements import pick_example, show_picture
+from dgn.toolbox.events import listen
 from dgn.toolbox.findings import CODE, Finding
 from dgn.toolbox.latest import Latest
 from dgn.toolbox.pictures import from_data_url
@@ -61,7 +61,7 @@ class CodesPanel:
                     ui.button("Image of “See”", on_click=self._take_seen).props("flat no-caps dense")
                 self.share = self._slider("share of it", 0, 1)
         self.picture.set_visibility(False)
-        ui.on("dgn_other", self._take)
+        listen("dgn_other", self._take, url=str, name=str)
 
     async def update(self) -> None:
         """Shows the image of the edited code; while it is made, further changes wait."""
@@ -77,20 +77,17 @@ class CodesPanel:
         if image is not None:
             self._show(image)
 
-    async def _take(self, event: Any) -> None:
+    async def _take(self, url: str, name: str) -> None:
         try:
-            image = from_data_url(event.args.get("url", ""))
+            image = from_data_url(url)
         except UserError as error:
             ui.notify(str(error), type="warning")
             return
-        await self._towards(image, str(event.args.get("name", "picture")))
+        await self._towards(image, name)
 
     async def _take_doodle(self) -> None:
-        if self.doodle.value is not None and self.doodle.value >= 0:
-            index = int(self.doodle.value)
-            image = await run.io_bound(self.bench.example, index)
-            if image is not None:
-                await self._towards(image, f"{self.bench.examples} {index}")
+        if (picked := await pick_example(self.bench, self.doodle)) is not None:
+            await self._towards(*picked)
 
     async def _take_seen(self) -> None:
         if self.session.image is not None:

@@ -1,7 +1,6 @@
 """What the network sees: an image, the channels of every layer, and all about the one that is chosen."""
 
 from html import escape
-from typing import Any
 
 from nicegui import run, ui
 from torch import Tensor
@@ -10,7 +9,8 @@ from dgn.errors import UserError
 from dgn.inspection import Channel
 from dgn.report.heat import coloured
 from dgn.report.words import number
-from dgn.toolbox.elements import show_picture
+from dgn.toolbox.elements import pick_example, show_picture
+from dgn.toolbox.events import listen
 from dgn.toolbox.latest import Latest
 from dgn.toolbox.live_search import Frame
 from dgn.toolbox.live_view import LiveView
@@ -73,9 +73,9 @@ class SeePanel:
                     self.parts = ui.html("", sanitize=False).classes("real")
         self.about.set_visibility(False)
         self._show_over(None, "")
-        ui.on("dgn_picture", self._picture)
-        ui.on("dgn_bad_picture", self._bad_picture)
-        ui.on("dgn_channel", self._choose)
+        listen("dgn_picture", self._picture, url=str, name=str)
+        listen("dgn_bad_picture", self._bad_picture, name=str)
+        listen("dgn_channel", self._choose, layer=str, index=int)
 
     async def look(self, image: Tensor, name: str) -> None:
         """Shows what the network sees in an image, unless another one has been given in the meantime.
@@ -98,41 +98,37 @@ class SeePanel:
         show_picture(self.shown, seen.image)
         self._refresh()
 
-    async def _picture(self, event: Any) -> None:
+    async def _picture(self, url: str, name: str) -> None:
         try:
-            image = from_data_url(event.args.get("url", ""))
+            image = from_data_url(url)
         except UserError as error:
             self._refuse(str(error))
             return
-        await self.look(image, str(event.args.get("name", "picture")))
+        await self.look(image, name)
         ui.run_javascript("dgnReady()")
 
-    def _bad_picture(self, event: Any) -> None:
-        name = str(event.args.get("name", ""))[:80]
+    def _bad_picture(self, name: str) -> None:
         if name == "camera":
             self._refuse("there is no camera, or this page may not use it; allow it in the browser")
         else:
-            self._refuse(f"{name or 'that'} is not an image, or damaged, or too large; give a JPEG or PNG")
+            self._refuse(f"{name[:80] or 'that'} is not an image, or damaged, or too large; give a JPEG or PNG")
 
     def _refuse(self, message: str) -> None:
         ui.notify(message, type="warning")
         ui.run_javascript("dgnReady()")
 
     async def _doodle(self) -> None:
-        if self.doodle.value is not None and self.doodle.value >= 0:
-            index = int(self.doodle.value)
-            image = await run.io_bound(self.bench.example, index)
-            if image is not None:
-                await self.look(image, f"{self.bench.examples} {index}")
+        if (picked := await pick_example(self.bench, self.doodle)) is not None:
+            await self.look(*picked)
 
     def _step(self, by: int) -> None:
         self.doodle.set_value(max(0, int(self.doodle.value or 0) + by))
 
-    async def _choose(self, event: Any) -> None:
+    async def _choose(self, layer: str, index: int) -> None:
         seen = self.session.seen
         if seen is None:
             return
-        channel = self.bench.find_channel(seen, str(event.args.get("layer")), int(event.args.get("index", -1)))
+        channel = self.bench.find_channel(seen, layer, index)
         if channel is None:
             return
         self.session.channel = channel

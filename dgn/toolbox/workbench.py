@@ -30,6 +30,9 @@ from dgn.toolbox.turns import Turns
 from dgn.visualization.attributions import seen
 from dgn.visualization.channels import channel_objective, real_parts
 
+LAST_EXAMPLE = 2**31 - 1
+"""The largest number of a doodle."""
+
 _AT_ONCE = 8
 """Real images that are looked at before others may compute, as the camera's picture."""
 
@@ -92,6 +95,7 @@ class Workbench:
         folder: Where galleries are exported.
         command: Returns the command that searches what was asked for.
         channels: How many channels of each layer are shown.
+        view_layers: The layers that are shown; None: `main_layers`.
         lock: Is held by whoever computes.
         examples: What `example` gives, in words.
         preferred: The ends of the searches for channels, by the channel's name, so that none is searched twice.
@@ -106,6 +110,7 @@ class Workbench:
     folder: Path
     command: Callable[[Asked], str] = lambda asked: ""
     channels: int = 8
+    view_layers: Sequence[str] | None = None
     lock: Turns = field(default_factory=Turns, repr=False)
     preferred: dict[str, Frame] = field(default_factory=dict, repr=False)
     examples: str = field(default="doodle", init=False)
@@ -119,7 +124,9 @@ class Workbench:
             if self.reference is None:
                 takes = f"{self.target.name} takes images of {in_words(channels)}, and doodles are RGB"
                 raise UserError(f"{takes}; give images with data= and reference_images=N")
-        self.layers = main_layers(self.target)
+        self.layers = list(self.view_layers or main_layers(self.target))
+        for name in self.layers:
+            self.target.layer(name)  # raises UserError for a name that is none
         self.classes = None if self.target.headless else self.target.class_layer()
 
     @torch.no_grad()
@@ -196,7 +203,12 @@ class Workbench:
 
         Where doodles do not enter the network, as it does not take RGB, it is a real image; after the last the first
         comes again.
+
+        Raises:
+            UserError: For a number below 0 or above `LAST_EXAMPLE`.
         """
+        if not 0 <= index <= LAST_EXAMPLE:
+            raise UserError(f"{self.examples} {index:.12g}: give a number from 0 to {LAST_EXAMPLE}")
         if self.examples != "doodle":
             assert self.reference is not None  # __post_init__
             place = index % self.reference.count

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -138,9 +138,9 @@ def _maps(
     image: Tensor,
     methods: Mapping[str, Attribution],
     left_out: dict[str, str],
-) -> dict[str, tuple[Tensor, Tensor | None]]:
-    """Returns {method: (map, picture of the channels)}; a method that cannot read the network is left out."""
-    maps: dict[str, tuple[Tensor, Tensor | None]] = {}
+) -> list[MapShown]:
+    """Returns the maps of the methods, without curves; a method that cannot read the network is left out."""
+    maps: list[MapShown] = []
     for name, method in methods.items():
         if name in left_out:
             continue
@@ -150,7 +150,8 @@ def _maps(
             left_out[name] = str(error)
             continue
         colours = attributed[0].cpu() if method.colour and attributed.shape[1] == image.shape[0] else None
-        maps[name] = reduced(attributed, method.channels)[0].cpu(), colours
+        values = reduced(attributed, method.channels)[0].cpu()
+        maps.append(MapShown(name, values, colours, zero=method.zero))
     return maps
 
 
@@ -160,19 +161,18 @@ def _explained(
     subject: Subject,
     image: Tensor,
     unit: Objective,
-    maps: Mapping[str, tuple[Tensor, Tensor | None]],
+    maps: Sequence[MapShown],
     steps: int,
 ) -> Explained:
     height, width = image.shape[-2:]
-    shown = [MapShown(name, values, colours) for name, (values, colours) in maps.items()]
+    shown = list(maps)
     if steps:
         floors = [random_map(height, width, seed) for seed in range(_RANDOM)]
-        every = [values for values, _ in maps.values()] + [centre_map(height, width), *floors]
-        curves = deletion_and_insertion(net, unit, image, every, steps)
-        shown = [_with_curves(entry, [curve]) for entry, curve in zip(shown, curves, strict=False)]
-        own = len(shown)
-        shown.append(_with_curves(MapShown("centre", None, is_floor=True), curves[own : own + 1]))
-        shown.append(_with_curves(MapShown("random", None, is_floor=True), curves[own + 1 :]))
+        own = [entry.values for entry in maps if entry.values is not None]
+        curves = deletion_and_insertion(net, unit, image, [*own, centre_map(height, width), *floors], steps)
+        shown = [_with_curves(entry, [curve]) for entry, curve in zip(maps, curves, strict=False)]
+        shown.append(_with_curves(MapShown("centre", None, is_floor=True), curves[len(own) : len(own) + 1]))
+        shown.append(_with_curves(MapShown("random", None, is_floor=True), curves[len(own) + 1 :]))
     read = read_as_probability(unit, net)
     probability = float(Response(net, read)(image[None])) if read != unit else None
     value = float(Response(net, unit)(image[None]))
@@ -183,15 +183,12 @@ def _explained(
 def _with_curves(entry: MapShown, curves: Sequence) -> MapShown:
     deletion = torch.stack([curve.deletion for curve in curves]).mean(0)
     insertion = torch.stack([curve.insertion for curve in curves]).mean(0)
-    return MapShown(
-        entry.name,
-        entry.values,
-        entry.colours,
-        deletion.tolist(),
-        insertion.tolist(),
-        sum(curve.deletion_area for curve in curves) / len(curves),
-        sum(curve.insertion_area for curve in curves) / len(curves),
-        entry.is_floor,
+    return replace(
+        entry,
+        deletion=deletion.tolist(),
+        insertion=insertion.tolist(),
+        deletion_area=sum(curve.deletion_area for curve in curves) / len(curves),
+        insertion_area=sum(curve.insertion_area for curve in curves) / len(curves),
     )
 
 

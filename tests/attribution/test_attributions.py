@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from dgn.am.objectives.language import parse_units
 from dgn.attribution import (
@@ -18,6 +19,8 @@ from dgn.attribution import (
     reduced,
 )
 from dgn.errors import UserError
+from dgn.networks.featurenet import FeatureNet
+from dgn.networks.inputs import InputSpace
 
 CLOSE = dict(rtol=1e-4, atol=1e-6)  # float32 sums of some hundred products in another order
 
@@ -99,6 +102,30 @@ def test_gradcam_weights_channels_by_their_mean_gradient(net, image):
     assert shown.max() > 0
 
 
+class _Branches(nn.Module):
+    """A convolution, and two beside each other whose channels follow each other, as in SqueezeNet and Inception."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.left, self.right = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1), nn.Conv2d(4, 3, 3, padding=1)
+        self.both, self.out = nn.Identity(), nn.Conv2d(5, 2, 1)
+
+    def forward(self, images):
+        found = self.stem(images)
+        return self.out(self.both(torch.cat([self.left(found), self.right(found)], 1)))
+
+
+def test_gradcam_goes_past_the_branches_beside_the_units_own(image):
+    torch.manual_seed(0)
+    branches = _Branches()
+    nn.init.constant_(branches.left.bias, 2.0)
+    net = FeatureNet(branches, InputSpace((12, 12)), "branches")
+    shown = GradCAM()(net, unit("both:1@4,4", net), image)
+    small = branches.left(branches.stem(image))[0, 1] / 144  # of a map of 144 places, one has the gradient 1
+    torch.testing.assert_close(shown[0, 0], small.relu(), **CLOSE)
+    assert shown.max() > 0
+
+
 def test_hidden_units_are_explained_within_their_receptive_field(net, image):
     hidden = at_peak(unit("3:2", net), net, image[0])
     channel = forward(net, image)[2][0, 2]
@@ -147,7 +174,13 @@ def test_gradcam_needs_a_map_below_the_unit(net, image):
         GradCAM(layer="6")(net, unit("6:0", net), image)
 
 
-@pytest.mark.parametrize("make", [lambda: Saliency(channels="mean"), lambda: IntegratedGradients(steps=0)])
-def test_settings_are_checked(make):
-    with pytest.raises(UserError):
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Saliency(channels="signed"), r"channels=signed: give max \(.*\), sum \(with signs\) or absolute"),
+        (lambda: IntegratedGradients(steps=0), "steps=0"),
+    ],
+)
+def test_settings_are_checked(make, message):
+    with pytest.raises(UserError, match=message):
         make()

@@ -143,7 +143,9 @@ def address(trained, tmp_path_factory):
             pytest.fail(process.stderr.read())
     yield line.split()[4], folder
     process.send_signal(signal.SIGINT)
-    errors = process.communicate(timeout=20)[1]
+    output, errors = process.communicate(timeout=20)
+    assert "Traceback" not in output + errors
+    assert (output + errors).count("An event dgn_") == 4
     assert errors.strip().splitlines()[-1] == f"the toolbox was stopped; its galleries are in {folder}"
 
 
@@ -187,6 +189,23 @@ def test_images_are_given_and_bad_ones_are_one_line(page, tmp_path):
     page.wait(
         f"document.querySelector('.doodles input').value == '1' && document.querySelector('#shown').src != {before!r}"
     )
+
+
+def test_a_number_without_a_doodle_is_one_line(page):
+    page.type_into("doodle", "1e20")
+    page.wait(f"{NOTIFIED}.includes('doodle 1e+20: give a number from 0 to 2147483647')")
+    before = page.source("#shown")
+    page.type_into("doodle", "2")
+    page.wait(f"document.querySelector('#shown').src != {before!r}")
+
+
+def test_what_a_page_is_made_to_send_changes_nothing(page):
+    chosen, shown = page.text(".detail h2"), page.source("#shown")
+    for sent in ("'dgn_channel', 'conv1'", "'dgn_channel', null", "'dgn_picture', {url: 5}", "'dgn_other', [1]"):
+        page.browser.eval(f"emitEvent({sent})")
+    page.press_button("▶")  # which comes after them
+    page.wait(f"document.querySelector('#shown').src != {shown!r}")
+    assert page.text(".detail h2") == chosen
 
 
 def test_images_are_dropped_and_pasted(page):

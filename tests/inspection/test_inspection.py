@@ -1,6 +1,7 @@
 """What is inside a network, against numpy."""
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from dgn.attribution import Deconvnet
 from dgn.errors import UserError
 from dgn.inspection import (
     TSNE,
+    UMAP,
     deconvolved,
     first_filters,
     layer_statistics,
@@ -118,16 +120,29 @@ def test_a_grid_keeps_neighbours_together():
     assert cost([tuple(cell) for cell in cells]) == pytest.approx(least)
 
 
-def test_an_embedding_keeps_clusters_apart():
+@pytest.mark.parametrize(
+    "embedding", [TSNE(perplexity=5, pca=10), pytest.param(UMAP(neighbours=8, pca=10), marks=pytest.mark.slow)]
+)
+def test_an_embedding_keeps_clusters_apart(embedding):
+    if embedding.name == "UMAP":
+        pytest.importorskip("umap", reason="the extra `umap` is not installed")
     random = np.random.default_rng(0)
     codes = np.concatenate([random.normal(8 * np.eye(60)[k], 0.3, (12, 60)) for k in range(3)])
-    places = TSNE(perplexity=5, pca=10)(codes).reshape(3, 12, 2)
+    found = embedding(codes)
+    np.testing.assert_array_equal(found, embedding(codes))  # the seed decides
+    places = found.reshape(3, 12, 2)
     centres = places.mean(1)
     spread = np.linalg.norm(places - centres[:, None], axis=2).max()
     between = min(np.linalg.norm(centres[i] - centres[j]) for i in range(3) for j in range(i))
     assert between > spread
     with pytest.raises(UserError, match="an embedding of 4 images"):
-        TSNE()(codes[:4])
+        embedding(codes[:4])
+
+
+def test_umap_without_its_extra_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(UserError, match=r"embedding=umap needs the extra `umap`: pip install 'dgn\[umap\]'"):
+        UMAP()(np.zeros((6, 3)))
 
 
 def test_main_layers_are_the_names_that_people_use(net):

@@ -63,6 +63,17 @@ def test_sessions_see_the_same_while_others_search(net):
         assert other.classes == alone.classes
 
 
+def test_the_layers_that_are_asked_for_are_shown():
+    net = mini_resnet(classes=3, width=8)
+    names = [name for name in net.layers() if len(net.layer(name).shape) == 3][3:5]
+    bench = Workbench(net, {}, {}, {}, None, None, None, view_layers=names)
+    seen = bench.look(torch.rand(3, 64, 64))
+    assert list(seen.layers) == names
+    assert len(seen.classes) == 3  # beside them
+    with pytest.raises(UserError, match="no layer 'layer9'"):
+        Workbench(net, {}, {}, {}, None, None, None, view_layers=["layer9"])
+
+
 def test_a_channel_is_found_in_an_image_where_it_is_weak(net):
     bench = Workbench(net, {}, {}, {}, None, None, None)
     seen = bench.look(torch.rand(3, 64, 64))
@@ -124,6 +135,14 @@ def test_a_network_of_four_channels_looks_at_real_images():
     assert from_data_url(data_url(seen.image)).shape == (3, *seen.image.shape[1:])  # as it is shown
     with pytest.raises(UserError, match="3 channels"):
         bench.look(torch.rand(3, 32, 32))  # what a person drops
+
+
+@pytest.mark.parametrize("index", [-1, 2**31, 10**300])
+def test_numbers_of_doodles_that_there_are_not_are_one_line(net, index):
+    bench = Workbench(net, {}, {}, {}, None, None, None)
+    with pytest.raises(UserError, match=r"^doodle (-1|2147483648|1e\+300): give a number from 0 to 2147483647$"):
+        bench.example(index)
+    assert bench.example(2**31 - 1).shape == (3, 64, 64)
 
 
 def test_pictures_come_back_as_they_were_sent():
