@@ -187,8 +187,8 @@ class LossShares(Combination):
             return self
         kept = min(1.0, max(LEAST, explained / self.explained))
         given = (1 - kept) * (self.image + self.feature)
-        shares = {"image": kept * self.image, "feature": kept * self.feature, "adversarial": self.adversarial + given}
-        return replace(self, **shares, explained=None)
+        image, feature = kept * self.image, kept * self.feature
+        return replace(self, image=image, feature=feature, adversarial=self.adversarial + given, explained=None)
 
     def weigh(self, losses: Mapping[str, Tensor], generated: Tensor, step: int) -> Mapping[str, float]:
         self._measure(losses, generated, step)
