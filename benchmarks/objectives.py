@@ -1,7 +1,7 @@
 """Measures what objectives of several networks and of levels reach, through a prior.
 
-    python benchmarks/objectives.py [PRIOR] [--method dgn_am] [--units 8] [--first-class 0] [--other mini_resnet]
-        [--high unit level] [--weights 1 2 4] [--seed 0]
+    python benchmarks/objectives.py [PRIOR] [--method dgn_am] [--classes 0 2 4] [--other mini_resnet]
+        [--high unit level] [--weights 1 2 4] [--searches 1] [--seed 0]
 
 Controversial images: for each class, an image that the prior's encoder gives a high activation and another network,
 with the same classes, a low one, and the other way round (Golan et al. 2020). The low one is `level(...)` of the lower
@@ -11,8 +11,8 @@ unit    the activation itself, which is worth raising at any price to the other
 level   `level(...)` of the highest activation of real images and a standard deviation more: worth nothing beyond it
 
 Both are in standard deviations over real images. The table has, for each weight, the mean percentile of each network's
-activation among real images, and the share of pairs with one network above the 99th and the other below the 50th.
-Choose a weight on some classes (`--units 4`) and report it on others (`--first-class 1`).
+activation among real images, the number of searches that bring one network above the 99th and the other below the 50th,
+and the number of pairs with such a search. Choose a weight on some classes (`--classes 0 2 4`) and report it on others.
 
 Levels: a unit driven to eleven activations, from the lowest of real images to the highest. The table has the largest
 and the mean distance to what was asked for, in percent of that range.
@@ -43,11 +43,10 @@ def controversial(
     """Prints the table of controversial images."""
     both = NamedNetworks(first, {"b": other})
     a, b = first.class_layer(), f"b/{other.class_layer()}"
-    total = first.layer(a).units
-    spread = np.linspace(0, total - 1, options.units).astype(int)
-    classes = [int(k + options.first_class) % total for k in spread]
+    classes: list[int] = options.classes or list(range(0, first.layer(a).units, 2))
+    seeds = [options.seed + i for i in range(options.searches)]
     print(f"classes {', '.join(map(str, classes))}\n\n| high | low | high one is | weight | percentile of the high "
-          "| of the low | over the 99th and under the 50th |\n|---|---|---|---|---|---|---|")  # fmt: skip
+          "| of the low | over the 99th and under the 50th | pairs with one |\n" + "|---" * 8 + "|")  # fmt: skip
     for high, low, names in ((a, b, (first.name, other.name)), (b, a, (other.name, first.name))):
         units = [(unit(high, k), unit(low, k)) for k in classes]
         real = [objective_values(both, pair, images) for pair in units]
@@ -57,14 +56,15 @@ def controversial(
                     controversy(kind, weight, (high, low), k, values) for k, values in zip(classes, real, strict=True)
                 ]
                 search = getattr(methods, options.method)
-                found = search(both, objectives, prior=prior, seeds=[options.seed], start="noise")
+                found = search(both, objectives, prior=prior, seeds=seeds, start="noise")
                 ranks = np.array([
-                    percentiles(objective_values(both, pair, image[None])[0], values)
-                    for pair, values, image in zip(units, real, found.images, strict=True)
+                    [percentiles(value, values) for value in objective_values(both, pair, seen)]
+                    for pair, values, seen in zip(units, real, found.images.split(len(seeds)), strict=True)
                 ])  # fmt: skip
-                reached = ((ranks[:, 0] > 99) & (ranks[:, 1] < 50)).sum()
-                cells = [*names, kind, f"{weight:g}", *(f"{mean:.1f}" for mean in ranks.mean(0))]
-                print(f"| {' | '.join(cells)} | {reached} of {len(units)} |", flush=True)
+                reached = (ranks[..., 0] > 99) & (ranks[..., 1] < 50)
+                cells = [*names, kind, f"{weight:g}", *(f"{mean:.1f}" for mean in ranks.mean((0, 1)))]
+                cells += [f"{reached.sum()} of {reached.size}", f"{reached.any(1).sum()} of {len(units)}"]
+                print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def controversy(kind: str, weight: float, layers: tuple[str, str], index: int, real: Tensor) -> Objective:
@@ -107,8 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prior", nargs="?")
     parser.add_argument("--method", default="dgn_am")
-    parser.add_argument("--units", type=int, default=8)
-    parser.add_argument("--first-class", type=int, default=0, help="moves the chosen classes by so many")
+    parser.add_argument("--classes", type=int, nargs="+", help="default: every second")
     parser.add_argument("--high", nargs="+", choices=["unit", "level"], default=["unit", "level"])
     parser.add_argument(
         "--other", nargs="+", default=["mini_resnet"], help="a network of conf/judge, with its settings"
@@ -117,6 +116,7 @@ def main() -> None:
     parser.add_argument("--levels", nargs="*", default=["fc8:0", "fc8:5", "fc6:3", "conv5:10", "conv3:2"])
     parser.add_argument("--steps", type=int, default=None, help="of the searches for levels")
     parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--searches", type=int, default=1, help="of each pair")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     prior = Prior.load(find_prior(options.prior))

@@ -122,7 +122,7 @@ def load_model(name: str, folder: Path) -> Any:
         Unavailable: If the installed libraries cannot make the class.
     """
     kind = model_class(name)
-    logging.getLogger("diffusers").setLevel(logging.ERROR)  # errors are reported once, below
+    logging.getLogger("diffusers").setLevel(logging.CRITICAL)  # errors are reported once, below
     try:
         with known_to_diffusers():
             model, found = kind.from_pretrained(

@@ -195,9 +195,9 @@ class LossShares(Combination):
         if explained is None or self.explained is None or not self.asks_explained:
             return self
         kept = min(1.0, max(LEAST, explained / self.explained))
+        given = (1 - kept) * (self.image + self.feature)
         image, feature = kept * self.image, kept * self.feature
-        total = self.image + self.feature + self.adversarial
-        return replace(self, image=image, feature=feature, adversarial=total - image - feature, explained=None)
+        return replace(self, image=image, feature=feature, adversarial=self.adversarial + given, explained=None)
 
     def weigh(self, losses: Mapping[str, Tensor], generated: Tensor, step: int) -> Mapping[str, float]:
         self._measure(losses, generated, step)

@@ -102,15 +102,15 @@ def choose_start(asked: str, method: Method, prior: Prior | None, reference: Ref
 def name_priors(priors: Sequence[Prior]) -> list[str]:
     """Returns the names of the priors in columns and tables.
 
-    A name is the layer that the prior inverts, with its run's folder or file where two invert the same.
+    A name is the layer that the prior inverts. Where several invert the same, their runs' folders follow, or the names
+    of their files, or, if these are the same too, their paths.
     """
-    layers = [prior.layer for prior in priors]
-    paths = [Path(prior.source) for prior in priors]
-    folders = [
-        prior.source if is_shared(prior.source) else path.parent.name or path.stem
-        for prior, path in zip(priors, paths, strict=True)
-    ]
-    longer = [f"{layer} ({folder})" for layer, folder in zip(layers, folders, strict=True)]
-    longest = [f"{layer} ({path})" for layer, path in zip(layers, paths, strict=True)]
-    names = [layer if layers.count(layer) == 1 else long for layer, long in zip(layers, longer, strict=True)]
-    return [name if names.count(name) == 1 else long for name, long in zip(names, longest, strict=True)]
+    layers, paths = [prior.layer for prior in priors], [Path(prior.source) for prior in priors]
+    shared = [prior.source if is_shared(prior.source) else None for prior in priors]
+    folders = [name or path.parent.name or path.stem for name, path in zip(shared, paths, strict=True)]
+    stems = [name or path.stem for name, path in zip(shared, paths, strict=True)]
+    names = layers
+    for places in (folders, stems, map(str, paths)):
+        longer = [f"{layer} ({place})" for layer, place in zip(layers, places, strict=True)]
+        names = [name if names.count(name) == 1 else long for name, long in zip(names, longer, strict=True)]
+    return names

@@ -117,6 +117,14 @@ def test_shares_that_are_fixed_and_weights_stay(caplog):
     assert "Codes explain 10% of the variance of pixels" in caplog.messages[0]
 
 
+def test_codes_that_explain_enough_are_not_said_to_change_the_shares(caplog):
+    caplog.set_level(logging.INFO)
+    flat = torch.zeros(4)
+    ours = losses_for_codes(LossShares(), CodeMeasures(UnitStatistics(flat, flat, flat, flat, 10), {}, 0.9))
+    assert (ours.image, ours.feature, ours.adversarial) == (0.3, 0.4, 0.3)
+    assert not caplog.messages
+
+
 @pytest.mark.parametrize("value", [0, -0.1, 1.5])
 def test_a_wrong_share_is_a_user_error(value):
     with pytest.raises(UserError, match=r"loss\.explained="):

@@ -8,7 +8,7 @@ from dgn.am.method import Method
 from dgn.cli.config import compose, plain
 from dgn.cli.stages import read_method, read_methods
 from dgn.errors import UserError
-from dgn.visualization.approaches import make_approaches
+from dgn.visualization.approaches import make_approaches, name_priors
 
 
 def _method(name: str, searches_codes: bool) -> Method:
@@ -24,6 +24,20 @@ def test_methods_on_codes_have_every_prior_and_the_others_appear_once():
     assert [a.title for a in approaches] == ["codes · fc6", "codes · fc8", "pixels"]
     assert len({a.folder for a in approaches}) == 3
     assert [a.name for a in make_approaches(methods, [], "auto", None)] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("sources", "names"),
+    [
+        (["runs/a/prior.safetensors", "runs/b/prior.safetensors"], ["latent (a)", "latent (b)"]),
+        (["all/kl.safetensors", "all/vq.safetensors"], ["latent (kl)", "latent (vq)"]),
+        (["all/kl.safetensors", "all/vq.safetensors", "b/p.safetensors"], ["latent (kl)", "latent (vq)", "latent (b)"]),
+        (["x/a/p.safetensors", "y/a/p.safetensors"], ["latent (x/a/p.safetensors)", "latent (y/a/p.safetensors)"]),
+        (["hf:ada/one", "hf:ada/two"], ["latent (hf:ada/one)", "latent (hf:ada/two)"]),
+    ],
+)
+def test_priors_of_one_layer_are_told_apart_by_folders_then_files_then_paths(sources, names):
+    assert name_priors([SimpleNamespace(layer="latent", source=source) for source in sources]) == names
 
 
 def test_an_approach_has_the_method_as_it_is_for_its_start():
