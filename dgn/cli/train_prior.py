@@ -92,7 +92,7 @@ def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, be
         changing = training.inversion.views.used
         if changing:
             log.info(
-                "data.cache=codes: only codes are kept, as comparator_shift and comparator_zoom change what C sees"
+                "data.cache=codes: only codes are kept, as comparator_shift or comparator_zoom changes what C sees"
             )
         module.code_cache = open_code_cache(data, views, networks, () if changing else module.feature_layers)
     module.keep_codes(training.code_model.codes if training.code_model is not None else 0)
