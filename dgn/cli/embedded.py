@@ -61,7 +61,6 @@ def embedded_weights(target: str) -> Path:
 _WITHOUT_EFFECT = (
     "task", "resume", "threads", "logger", "metric", "comparison",
     "comparator", "generator", "discriminator", "loss", "adversarial", "code_noise", "comparator_shift",
-    "comparator_zoom",
     "progressive", "fan_in_limit",
     "ema_decay", "statistics", "export", "code_model", "snapshots", "show",
 )  # fmt: skip

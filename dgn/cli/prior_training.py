@@ -17,7 +17,6 @@ from dgn.training.code_noise import CodeNoise
 from dgn.training.differentiable_augmentation import DifferentiableAugmentation
 from dgn.training.progressive import Progressive
 from dgn.training.settings import InversionSettings
-from dgn.training.views import Views
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def read_prior_training(config: Mapping[str, Any], run: RunSettings) -> PriorTra
             weights=instantiate(config["loss"]),
             adversarial=instantiate(config["adversarial"]) if "adversarial" in config else CrossEntropy(),
             code_noise=CodeNoise(config.get("code_noise", 0.0)),
-            views=Views(config.get("comparator_shift", 0), config.get("comparator_zoom", 1)),
+            comparator_shift=_read_shift(config),
             progressive=_read_progressive(config.get("progressive", {})),
             augmentation=DifferentiableAugmentation(list(config["discriminator"].get("augment", []))),
             discriminator_update=config["discriminator"].get("update", "joint"),
@@ -153,3 +152,10 @@ def _read_progressive(values: Mapping[str, Any]) -> Progressive:
     if unknown:
         raise UserError(f"progressive.{min(unknown)}: no such key; there are progressive.until and progressive.ramp")
     return Progressive(**values)
+
+
+def _read_shift(config: Mapping[str, Any]) -> int:
+    shift = config.get("comparator_shift", 0)
+    if not isinstance(shift, int) or isinstance(shift, bool) or shift < 0:
+        raise UserError(f"comparator_shift={shift}: give a number of pixels, at least 0")
+    return shift

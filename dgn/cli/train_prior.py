@@ -89,10 +89,10 @@ def _train(training: PriorTraining, data: ImageData, networks: FixedNetworks, be
     )
     views = code_views(run.config["data"].get("cache", "none"))
     if views:
-        changing = training.inversion.views.used
-        if changing:
-            log.info("data.cache=codes: only codes are kept, since comparator_shift or _zoom changes what C sees")
-        module.code_cache = open_code_cache(data, views, networks, () if changing else module.feature_layers)
+        shifted = training.inversion.comparator_shift > 0
+        if shifted:
+            log.info("data.cache=codes: only codes are kept, as comparator_shift shifts what C sees")
+        module.code_cache = open_code_cache(data, views, networks, () if shifted else module.feature_layers)
     module.keep_codes(training.code_model.codes if training.code_model is not None else 0)
     shown = next(data.real_images(16, "val"))[0]
     with running(run) as (loggers, interruption):

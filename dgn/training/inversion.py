@@ -27,9 +27,11 @@ from dgn.training.progressive import halved
 from dgn.training.randomness import seed_step
 from dgn.training.schedules import get_optimizer, get_schedule
 from dgn.training.step_log import log_step
-from dgn.training.views import WHOLE, View
 
 log = logging.getLogger(__name__)
+
+Shift = tuple[int, int]
+NO_SHIFT: Shift = (0, 0)
 
 
 class Inversion(InversionState):
@@ -50,15 +52,15 @@ class Inversion(InversionState):
         jointly = discriminator_learns and settings.discriminator_update == "joint"
         for images, *rows in parts((batch[0], *batch[2:]), learning.accumulate):
             with record_function("encode"):
-                view = settings.views.draw()
-                codes, features = self.encode(images, view, half, *rows)
+                shift = self.draw_shift()
+                codes, features = self.encode(images, shift, half, *rows)
                 if self.codes is not None:
                     self.codes.add(codes)
                 codes, images = self.noisy(codes), halved(images) if half else images
             with record_function("generate"):
                 generated = self.generator(codes, half)
             with record_function("compare"):
-                generated_features = self.compare(generated, view, half)
+                generated_features = self.compare(generated, shift, half)
                 losses, measured = self.compared(images, generated, features, generated_features, half)
             if ramp is not None:
                 assert self.discriminator is not None  # else there is no ramp
@@ -104,10 +106,10 @@ class Inversion(InversionState):
         No parameter and no gradient changes; buffers do.
         """
         images = batch[0]
-        view = self.settings.views.draw()
-        codes, features = self.encode(images, view, False, *batch[2:])
+        shift = self.draw_shift()
+        codes, features = self.encode(images, shift, False, *batch[2:])
         generated = self.generator(codes)
-        generated_features = self.compare(generated, view)
+        generated_features = self.compare(generated, shift)
         losses, _ = self.compared(images, generated, features, generated_features)
         loss = sum(losses.values(), generated.mean())
         trained = list(self.generator.parameters())
@@ -119,37 +121,47 @@ class Inversion(InversionState):
         torch.autograd.grad(loss, trained, allow_unused=True)
 
     def encode(
-        self, images: Tensor, view: View = WHOLE, half: bool = False, rows: Tensor | None = None
+        self, images: Tensor, shift: Shift = NO_SHIFT, half: bool = False, rows: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Maps images (N, 3, H, W) to codes (N, *code_shape) and features {layer: (N, ...)} for the losses and D.
 
-        If E and C are the same network, this is a single pass, unless C has another view of the images or half the
-        side. Neither output carries a gradient. With data.cache=codes they are read for the rows (N,) of the images, as
-        far as they are kept.
+        If E and C are the same network, this is a single pass, unless C sees the images shifted or at half the side.
+        Neither output carries a gradient. With data.cache=codes they are read for the rows (N,) of the images, as far
+        as they are kept.
         """
         with torch.no_grad():
             seen = halved(images) if half else images  # by C
             if rows is not None and self.code_cache is not None:
                 codes, features = self.code_cache(rows, images.device)
-                kept = view == WHOLE and not half and set(self.feature_layers) <= set(features)
-                return codes, features if kept else self.compare(seen, view, half)
-            if self.comparator is None and view == WHOLE and not half:
+                kept = shift == NO_SHIFT and not half and set(self.feature_layers) <= set(features)
+                return codes, features if kept else self.compare(seen, shift, half)
+            if self.comparator is None and shift == NO_SHIFT and not half:
                 activations = self.encoder(images, [self.layer, *self.feature_layers])
                 features = {layer: activations[layer] for layer in self.feature_layers}
                 return activations[self.layer].float(), features
             codes = self.encoder(images, [self.layer])[self.layer]
-            return codes.float(), self.compare(seen, view, half)
+            return codes.float(), self.compare(seen, shift, half)
 
     def noisy(self, codes: Tensor) -> Tensor:
         """Returns the codes (N, *code_shape) that G is trained on: with noise, if `code_noise` says so."""
         return self.settings.code_noise(codes, self.code_std, self.rectified)
 
-    def compare(self, images: Tensor, view: View = WHOLE, half: bool = False) -> dict[str, Tensor]:
-        """Maps a view of images (N, 3, H, W) to comparator features {layer: (N, ...)}, differentiably.
+    def compare(self, images: Tensor, shift: Shift = NO_SHIFT, half: bool = False) -> dict[str, Tensor]:
+        """Maps images (N, 3, H, W), cyclically shifted, to comparator features {layer: (N, ...)}, differentiably.
 
         half: whether the images have half the side.
         """
-        return (self.comparator or self.encoder)(view(images), self.feature_layers, half=half)
+        if shift != NO_SHIFT:
+            images = images.roll(shift, (2, 3))
+        return (self.comparator or self.encoder)(images, self.feature_layers, half=half)
+
+    def draw_shift(self) -> Shift:
+        """Returns the rows and columns by which C sees the images of this step shifted; all processes draw the same."""
+        most = self.settings.comparator_shift
+        if most == 0:
+            return NO_SHIFT
+        rows, columns = torch.randint(0, most + 1, (2,)).tolist()
+        return rows, columns
 
     def compared(
         self,

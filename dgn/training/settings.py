@@ -12,7 +12,6 @@ from dgn.training.code_noise import CodeNoise
 from dgn.training.differentiable_augmentation import DifferentiableAugmentation
 from dgn.training.loss_weights import Combination, LossWeights
 from dgn.training.progressive import Progressive
-from dgn.training.views import Views
 
 Optimizer = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
@@ -50,7 +49,7 @@ class InversionSettings:
         adversarial: The form of the adversarial loss.
         code_noise: Noise on the codes that G is trained on.
         augmentation: Random changes of the images that D sees.
-        views: What C sees of both images of a pair.
+        comparator_shift: C sees both images of a pair shifted by up to so many pixels.
         progressive: Which steps are at half the side.
         discriminator_update: "joint": the gradients of D and G come from the same passes of D, and both are updated
             together. "before": D is updated before the gradient of G is computed, as in the published loop; then the
@@ -69,7 +68,7 @@ class InversionSettings:
     adversarial: Adversarial = field(default_factory=CrossEntropy)
     code_noise: CodeNoise = field(default_factory=CodeNoise)
     augmentation: DifferentiableAugmentation = field(default_factory=DifferentiableAugmentation)
-    views: Views = field(default_factory=Views)
+    comparator_shift: int = 0
     progressive: Progressive = field(default_factory=Progressive)
     discriminator_update: str = "joint"
     fan_in_limit: int | None = None

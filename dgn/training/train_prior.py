@@ -34,7 +34,6 @@ from dgn.training.quiet import quieten_lightning
 from dgn.training.schedules import halve
 from dgn.training.settings import InversionSettings, Learning
 from dgn.training.trainer_data import TrainerData
-from dgn.training.views import Views
 
 
 def train_prior(
@@ -48,7 +47,6 @@ def train_prior(
     weights: Combination | None = None,
     code_noise: float = 0.5,
     comparator_shift: int = 0,
-    comparator_zoom: float = 1.0,
     width: float = 0.25,
     lr: float = 2e-3,
     ema_decay: float = 0.998,
@@ -72,7 +70,6 @@ def train_prior(
         weights: How the three losses are combined (None: as in train.py).
         code_noise: Strength of the noise on the codes that G is trained on (0: none).
         comparator_shift: C sees images shifted by up to so many pixels (0: not shifted).
-        comparator_zoom: C sees parts of images enlarged by up to this factor (1: whole images).
         width: Width of G, as a fraction of the paper's.
         lr: Learning rate of Adam.
         ema_decay: Decay of the average of G's weights that the prior holds.
@@ -108,7 +105,7 @@ def train_prior(
         weights or LossShares(),
         adversarial=Hinge(),
         code_noise=CodeNoise(code_noise),
-        views=Views(comparator_shift, comparator_zoom),
+        comparator_shift=comparator_shift,
         ema_decay=ema_decay,
     )
     networks = networks.to(device_of_accelerator(accelerator))

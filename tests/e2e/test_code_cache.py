@@ -46,7 +46,7 @@ def test_with_a_shifted_comparator_only_codes_are_kept(trained_with_codes):
     user, _ = trained_with_codes
     settings = [*RUN, "comparator_shift=2", "data.cache=codes", "trainer.max_steps=2"]
     out, _ = user.run("train.py", *user.tiny, *settings, "code_noise=0.5")
-    assert "only codes are kept, since comparator_shift or _zoom changes what C sees" in out
+    assert "only codes are kept, as comparator_shift shifts what C sees" in out
     assert "their codes take 96.0 KiB" in out  # 24 images, 1024 units, 4 bytes
 
 

@@ -21,7 +21,6 @@ from dgn.training.loss_weights import LossWeights
 from dgn.training.losses import feature_loss, image_loss
 from dgn.training.networks import Networks
 from dgn.training.settings import InversionSettings, Learning
-from dgn.training.views import Views
 
 
 def cross_entropy(logits: torch.Tensor, label: int) -> torch.Tensor:
@@ -197,7 +196,7 @@ def test_a_conditional_d_sees_codes_as_g_does(monkeypatch, normalize):
 
 
 def test_with_a_shift_c_sees_both_images_moved_alike_and_e_the_image_as_it_is(monkeypatch):
-    steps = Steps(monkeypatch, views=Views(shift=3))
+    steps = Steps(monkeypatch, comparator_shift=3)
     module, seen = steps.module, []
     forward = module.encoder.forward
     monkeypatch.setattr(
