@@ -116,6 +116,13 @@ class Page:
         for _ in range(6):
             self.browser.press("PageUp")
 
+    def settle(self, selector: str) -> None:
+        """Waits until a picture has stayed the same for a second."""
+        before = None
+        while (now := self.source(selector)) != before:
+            before = now
+            time.sleep(1)
+
     def give_file(self, path: Path) -> None:
         root = self.browser.call("DOM.getDocument")["root"]["nodeId"]
         node = self.browser.call("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
@@ -302,6 +309,7 @@ def test_a_code_goes_to_another_image(page):
     assert max(abs(a - b) for a, b in zip(page.colour("#other"), [0, 0, 255], strict=True)) < 8
     page.slide(".other .q-slider")
     page.wait(f"document.querySelector('.codes img').src != {alone!r}")
+    page.settle(".codes img")  # there are pictures of the places on the slider's way
     page.press_button("Keep", ".codes")
     page.tab("Notebook")
     page.wait("document.querySelectorAll('.found figure').length == 5")

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import h5py
@@ -131,6 +132,9 @@ def test_a_program_that_is_not_there_is_named():
     ],
 )
 def test_a_command_that_cannot_be_read_is_one_line(command, protocol, line):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()  # what other tests have left
     with pytest.raises(UserError) as error:
         program_target(command, protocol=protocol)
     assert str(error.value) == line
