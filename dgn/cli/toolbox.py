@@ -35,11 +35,13 @@ def toolbox(config: Mapping[str, Any], overrides: Sequence[str], folder: Path) -
         raise UserError(f"port={port}: give a number from 1 to 65535, e.g. 8765")
     use_threads(config["threads"])
     bench = make_workbench(config, overrides, folder)
+    by = signal.SIGINT
     try:
-        serve(bench, port, bool(config["show"]), _announce)
+        serve(bench, port, bool(config["show"]), _announce)  # which may also return when it is stopped
     except (KeyboardInterrupt, Interrupted) as stop:
-        kept = f"; its galleries are in {folder}" if any(folder.glob("*/index.html")) else ""
-        raise Interrupted(getattr(stop, "signal", signal.SIGINT), f"the toolbox was stopped{kept}") from None
+        by = getattr(stop, "signal", by)
+    kept = f"; its galleries are in {folder}" if any(folder.glob("*/index.html")) else ""
+    raise Interrupted(by, f"the toolbox was stopped{kept}")
 
 
 def make_workbench(config: Mapping[str, Any], overrides: Sequence[str], folder: Path) -> Workbench:
