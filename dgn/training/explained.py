@@ -39,7 +39,9 @@ class PixelRegression:
     def add(self, images: Tensor, codes: Tensor) -> None:
         """Adds images (N, C, H, W) and their codes (N, *code_shape), as long as there is room."""
         room = min(self.most, max(FEWEST, _NUMBERS // codes[0].numel())) - self.kept
-        images, codes = images[: max(0, room)].detach(), codes[: max(0, room)].detach()
+        if room <= 0:
+            return
+        images, codes = images[:room].detach(), codes[:room].detach()
         size = (min(SIDE, images.shape[-2]), min(SIDE, images.shape[-1]))
         self._pixels.append(adaptive_avg_pool2d(images.float(), size).flatten(1).cpu())
         self._codes.append(codes.float().flatten(1).cpu())
