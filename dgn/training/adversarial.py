@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgn.errors import UserError
-from dgn.networks.precision import full_precision
+from dgn.networks.precision import at_least_float32, full_precision
 
 Scores = Sequence[Tensor]
 
@@ -111,9 +111,9 @@ def gradient_penalty(
     scores = judge(leaves[0], leaves[1])
     squares = []
     for seen, judged in zip(leaves, scores, strict=True):
-        summed = torch.stack([score.float().mean(1).sum() for score in judged]).mean()
+        summed = torch.stack([at_least_float32(score).mean(1).sum() for score in judged]).mean()
         gradients = torch.autograd.grad(summed, seen, create_graph=True)
-        squares += [gradient.float().square().flatten(1).sum(1).mean() for gradient in gradients]
+        squares += [at_least_float32(gradient).square().flatten(1).sum(1).mean() for gradient in gradients]
     return weight / 2 * torch.stack(squares).sum()
 
 
@@ -123,7 +123,7 @@ def _head_mean(score: Tensor) -> Tensor:
 
 
 def _mean(function: Callable[[Tensor], Tensor], scores: Scores) -> Tensor:
-    return torch.stack([_head_mean(function(score.float())) for score in scores]).mean()
+    return torch.stack([_head_mean(function(at_least_float32(score))) for score in scores]).mean()
 
 
 def _differences(a: Scores, b: Scores) -> list[Tensor]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from dgn.networks.critic import Critic
+from dgn.networks.precision import at_least_float32
 from dgn.training.accumulation import clip_gradients, parts
 from dgn.training.adversarial import gradient_penalty
 from dgn.training.distributed import average, average_gradients
@@ -138,9 +139,9 @@ class Inversion(InversionState):
             if self.comparator is None and shift == NO_SHIFT and not half:
                 activations = self.encoder(images, [self.layer, *self.feature_layers])
                 features = {layer: activations[layer] for layer in self.feature_layers}
-                return activations[self.layer].float(), features
+                return at_least_float32(activations[self.layer]), features
             codes = self.encoder(images, [self.layer])[self.layer]
-            return codes.float(), self.compare(seen, shift, half)
+            return at_least_float32(codes), self.compare(seen, shift, half)
 
     def noisy(self, codes: Tensor) -> Tensor:
         """Returns the codes (N, *code_shape) that G is trained on: with noise, if `code_noise` says so."""
@@ -269,7 +270,7 @@ class Inversion(InversionState):
         if self.held_out_codes is not None:
             self.held_out_codes.add(codes)
         generated = self.best_generator(codes).clamp(0, 1)
-        generated_codes = self.encoder(generated, [self.layer])[self.layer].float()
+        generated_codes = at_least_float32(self.encoder(generated, [self.layer])[self.layer])
         compared = self.compare(generated)
         error = (generated - images).square().flatten(1).mean(1)
         distance = relative_distance(compared, features)
