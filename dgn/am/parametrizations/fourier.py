@@ -15,6 +15,10 @@ from dgn.errors import UserError
 IMAGENET_COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 """Square root of the covariance of ImageNet's colours, as published with Lucid (lucid/optvis/param/color.py)."""
 
+NEAREST = 1 / 600
+"""How close an image's pixels come to 0 and 1, which a sigmoid never reaches: less than half of a byte's step, so that
+a photograph is written as it was read. The sigmoid's gradient is still large enough for ascent to return from there."""
+
 
 class Fourier:
     """Real and imaginary parts of the spectrum of each decorrelated colour, (N, C, H, W // 2 + 1, 2).
@@ -65,8 +69,7 @@ class Fourier:
         return torch.einsum("ck,nkhw->nchw", self.basis, plane).sigmoid()
 
     def encode(self, images: Tensor) -> Tensor:
-        # A sigmoid never reaches 0 or 1; closer to them than this, its gradient is too small for ascent to return.
-        logits = resized(self.setting.checked(images).float(), self.size).clamp(0.01, 0.99).logit()
+        logits = resized(self.setting.checked(images).float(), self.size).clamp(NEAREST, 1 - NEAREST).logit()
         plane = torch.einsum("kc,nchw->nkhw", torch.linalg.inv(self.basis), logits)
         return torch.view_as_real(torch.fft.rfft2(plane) / self.gain)
 
