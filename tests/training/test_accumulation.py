@@ -158,8 +158,8 @@ def test_k_batches_a_step_are_one_batch_of_k_times_the_size(make):
     assert losses
     for name in losses:
         # Parts are summed in another order. Adam divides gradients by their size, so that rounding grows with the steps
-        # and by how much depends on the processor (1e-5 was seen); a lost part or another mask changes losses by 1e-2.
-        assert logs[1].rows[name] == pytest.approx(logs[0].rows[name], rel=1e-4)
+        # and by how much depends on the processor (1e-4 was seen); a lost part or another mask changes losses by 1e-2.
+        assert logs[1].rows[name] == pytest.approx(logs[0].rows[name], rel=1e-3)
         assert len(logs[1].rows[name]) == STEPS
 
 
