@@ -18,10 +18,10 @@ class Method:
         name: its name in tables.
         searches_codes: whether it searches the codes of a prior; else it searches images.
         start: where its searches start by default: "noise", "sample", "real" or the path of an image.
-        steps: the number of steps of all stages.
+        steps: the number of steps of all stages, where searches start as `start` says.
         stages: makes its stages for a setting.
         settings: what it consists of, as plain values, for reports.
-        from_image: the method as it is where searches start from an image; None: the same.
+        variants: the method as it is where searches start otherwise, by kind of start (`kind_of_start`).
         gradient: whether it follows a gradient of the target.
     """
 
@@ -31,10 +31,14 @@ class Method:
     steps: int
     stages: Callable[[Setting], Sequence[Stage]]
     settings: Mapping[str, Any] = field(default_factory=dict)
-    from_image: Method | None = None
+    variants: Mapping[str, Method] = field(default_factory=dict)
     gradient: bool = True
 
     def starting(self, start: str) -> Method:
         """Returns the method as it is where searches start at `start`."""
-        starts_from_image = start not in ("noise", "sample")
-        return self.from_image if starts_from_image and self.from_image is not None else self
+        return self.variants.get(kind_of_start(start), self)
+
+
+def kind_of_start(start: str) -> str:
+    """Returns "noise", "sample" or "image": real images, facets and files are images."""
+    return start if start in ("noise", "sample") else "image"

@@ -3,6 +3,7 @@
 import itertools
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from dgn.am.maximize import Stage
-from dgn.am.method import Method
+from dgn.am.method import Method, kind_of_start
 from dgn.am.objectives.surrogates import below_rectifier
 from dgn.am.setting import Setting
 from dgn.cli.config import compose, plain
@@ -73,8 +74,9 @@ def method_settings(
 
 def read_method(settings: Mapping[str, Any], steps: int | None = None, overrides: Sequence[str] = ()) -> Method:
     """A method as a value. settings: the `method` group of the config; steps, overrides: see `method_for`."""
-    from_image = _as_value(method_for(settings, "real", steps, overrides), None)
-    return _as_value(method_for(settings, "noise", steps, overrides), from_image)
+    variants = {kind: _as_value(method_for(settings, kind, steps, overrides)) for kind in ("noise", "sample", "image")}
+    own = kind_of_start(settings.get("start", "noise"))
+    return replace(variants[own], variants=variants)
 
 
 def method_for(
@@ -82,13 +84,14 @@ def method_for(
 ) -> dict[str, Any]:
     """The settings of a method as a run uses them.
 
-    With what they change where the search starts from a real image, and with `steps` steps in all, divided among the
-    stages as their own are. overrides: of the command line; those of the method apply whatever the start.
+    With what they change where the search starts from a real image (`from_image`) or a draw of the code model
+    (`from_sample`), and with `steps` steps in all, divided among the stages as their own are. overrides: of the command
+    line; those of the method apply whatever the start.
     """
     parts = [settings]
-    if start not in ("noise", "sample"):
+    if changes := settings.get(f"from_{kind_of_start(start)}"):
         given = [o.lstrip("+").removeprefix("method.") for o in overrides if o.lstrip("+").startswith("method.")]
-        parts += [settings.get("from_image") or {}, plain(OmegaConf.from_dotlist(given))]
+        parts += [changes, plain(OmegaConf.from_dotlist(given))]
     method = _merged(*parts)
     if steps is not None:
         method["steps"] = steps
@@ -124,7 +127,7 @@ def make_stages(method: Mapping[str, Any], setting: Setting) -> list[Stage]:
     return stages
 
 
-def _as_value(settings: Mapping[str, Any], from_image: Method | None) -> Method:
+def _as_value(settings: Mapping[str, Any]) -> Method:
     return Method(
         name=settings["name"],
         searches_codes=_searches_codes(settings),
@@ -132,7 +135,6 @@ def _as_value(settings: Mapping[str, Any], from_image: Method | None) -> Method:
         steps=settings["steps"],
         stages=partial(make_stages, settings),
         settings=settings,
-        from_image=from_image,
         gradient=_follows_gradient(settings),
     )
 

@@ -11,6 +11,9 @@ from dgn.am.objectives.terms import Term, Unit
 from dgn.errors import UserError
 from dgn.networks.featurenet import FeatureNet
 
+CLASS_LOG_PROBABILITY = "log_softmax"
+"""The reading of a class unit as the logarithm of its probability."""
+
 
 def below_rectifier(objective: Objective, target: FeatureNet) -> Objective:
     """Reads units with positive weight before their ReLU, which could block their gradient.
@@ -36,7 +39,7 @@ def probability(objective: Objective, target: FeatureNet) -> Objective:
 
 def log_probability(objective: Objective, target: FeatureNet) -> Objective:
     """Reads class units as the logarithm of their probability, and others like `below_rectifier`."""
-    return below_rectifier(_classes_as("log_softmax", objective, target), target)
+    return below_rectifier(_classes_as(CLASS_LOG_PROBABILITY, objective, target), target)
 
 
 def _classes_as(reading: str, objective: Objective, target: FeatureNet) -> Objective:

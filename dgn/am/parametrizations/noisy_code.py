@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dgn.am.candidates import Candidates
 from dgn.am.objectives.algebra import Objective
 from dgn.am.parametrizations.coordinates import UnitCoordinates
 from dgn.am.setting import Setting
@@ -26,33 +27,53 @@ class NoisyCode:
     what the code can still be, its gradient is that of the mean objective, estimated from one draw (Song et al. 2023,
     loss-guided diffusion, eq. 12), and differs between the seeds.
 
-    The start is noise of the highest level for the setting's `begin` of "noise" and "sample". For images, it is their
-    code with noise of the level `from_image` (SDEdit, Meng et al. 2022).
+    The setting's `begin` chooses the start. "noise": noise of the highest level. "sample": of `candidates` codes that
+    the code model draws, one that excites the objective (`dgn.am.candidates`), with noise of the level `from_sample`.
+    Images: their code with noise of the level `from_image` (SDEdit, Meng et al. 2022).
 
     Args:
         setting: the target and the prior, which has a code model.
         from_image: the noise level at which searches start from images, as a fraction of the highest.
+        from_sample: the same for searches that start at a candidate.
+        candidates: the number of codes that are drawn for start=sample.
         travel: the number of steps at each noise level; all but the last return to it, by adding noise again (time
             travel, Yu et al. 2023).
         deviation: the standard deviation of e, in that of a normal distribution of codes given x. 0: none.
 
     Raises:
-        UserError: if the prior has no code model, or `travel` is below 1.
+        UserError: if the prior has no code model, or for a value out of its range.
     """
 
     searches_codes = True
     bounds = None
 
-    def __init__(self, setting: Setting, from_image: float = 0.3, travel: int = 1, deviation: float = 1.0) -> None:
+    def __init__(
+        self,
+        setting: Setting,
+        from_image: float = 0.3,
+        travel: int = 1,
+        deviation: float = 1.0,
+        from_sample: float = 0.1,
+        candidates: int = 500,
+    ) -> None:
         if travel < 1:
             raise UserError(f"method.parametrization.travel={travel}: give a number of steps, at least 1")
+        if candidates < 1:
+            raise UserError(
+                f"method.parametrization.candidates={candidates}: give a number of draws, at least 1, or start=noise"
+            )
+        for key, level in (("from_image", from_image), ("from_sample", from_sample)):
+            if not 0 < level <= 1:
+                raise UserError(f"method.parametrization.{key}={level}: give a fraction above 0, at most 1")
         prior = setting.codes()
         if prior.code_model is None:
             raise UserError(f"this method draws from a code model, and {no_code_model(prior)}")
         self.model, self.axes = prior.code_model, prior.code_axes
         self._prior, self._begin = prior, setting.begin
         self.travel, self.deviation = travel, deviation
-        self.highest = 1.0 if isinstance(setting.begin, str) else from_image
+        drawn = isinstance(setting.begin, str) and setting.begin == "sample"
+        self._candidates = Candidates(prior, setting.target, candidates) if drawn else None
+        self.highest = from_sample if drawn else 1.0 if isinstance(setting.begin, str) else from_image
         self.unit = UnitCoordinates(prior, sigmas=3).unit
 
     def levels(self, steps: int) -> Tensor:
@@ -61,12 +82,12 @@ class NoisyCode:
         return torch.cat([distinct[:-1].repeat_interleave(self.travel)[-steps:], distinct[-1:]])
 
     def start(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
-        codes = self._first_codes(seeds, objectives)
-        if codes is None:
+        coordinates = self._first_coordinates(seeds, objectives)
+        if coordinates is None:
             noisy = self.model.noise([torch.Generator().manual_seed(seed) for seed in seeds])
         else:
-            noise = Draws(seeds, codes.device).normal(self.model.count)
-            noisy = to_coordinates(codes, self.axes) + self._highest_level * noise
+            noise = Draws(seeds, coordinates.device).normal(self.model.count)
+            noisy = coordinates + self._highest_level * noise
         with torch.no_grad():
             estimate = self.model(noisy, noisy.new_full((len(noisy),), self._highest_level))
         return torch.stack([noisy, estimate, torch.zeros_like(noisy)], 1)
@@ -88,10 +109,13 @@ class NoisyCode:
     def _highest_level(self) -> float:
         return float(self.levels(1)[0])
 
-    def _first_codes(self, seeds: Sequence[int], objectives: Sequence[Objective]) -> Tensor | None:
+    def _first_coordinates(self, seeds: Sequence[int], objectives: Sequence[Objective]) -> Tensor | None:
+        if self._candidates is not None:
+            return self._candidates.choose(seeds, objectives)
         if isinstance(self._begin, Starts):
-            return self._begin.select(self._begin.codes, seeds, objectives).to(self._prior.device)
+            codes = self._begin.select(self._begin.codes, seeds, objectives).to(self._prior.device)
+            return to_coordinates(codes, self.axes)
         if isinstance(self._begin, Tensor):
             codes = self._prior.encode(self._begin.to(self._prior.device))
-            return codes[[s % len(codes) for s in seeds]]
+            return to_coordinates(codes[[s % len(codes) for s in seeds]], self.axes)
         return None

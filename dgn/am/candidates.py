@@ -1,0 +1,107 @@
+"""Where searches start among the draws of a code model: at codes that excite their objectives."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dgn.am.objectives.algebra import Objective
+from dgn.am.objectives.evaluation import objective_values
+from dgn.am.objectives.surrogates import CLASS_LOG_PROBABILITY, log_probability
+from dgn.am.objectives.terms import Unit
+from dgn.networks.featurenet import FeatureNet
+from dgn.prior import Prior
+from dgn.prior.code_model import to_codes
+from dgn.runs.progress import announced
+
+_BATCH = 64
+_BLOCK = 16  # seeds whose candidates differ
+_TILT = 2.0  # standard deviations
+
+
+class Candidates:
+    """Draws codes once, and chooses one for each search by what the target sees in its image.
+
+    Seed s of an objective starts at candidate i with a probability in proportion to w_i, and no two seeds of a block of
+    16 (0 to 15, 16 to 31, ...) at the same one. For a class, w is the probability that the target gives it: candidates
+    are drawn from p(z), the code model, so that the chosen ones are draws from p(z | class). For any other objective f,
+    w = exp(2 (f - mean) / standard deviation), both over the candidates.
+
+    The candidates depend on the prior alone, and the choice on objective and seed: not on what else is searched.
+
+    Args:
+        prior: the prior, which has a code model.
+        target: the network whose units are maximized.
+        count: how many codes are drawn.
+    """
+
+    def __init__(self, prior: Prior, target: FeatureNet, count: int) -> None:
+        self._prior, self._target, self._count = prior, target, count
+        self._coordinates, self._images = torch.empty(0), torch.empty(0)
+        self._weights: dict[Objective, Tensor] = {}
+
+    @torch.no_grad()
+    def choose(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
+        """Returns coordinates of the code model, (N, k), for N searches of these seeds and objectives.
+
+        Without objectives every candidate is as probable.
+        """
+        if not len(self._coordinates):
+            self._draw()
+        if not objectives:
+            return self._coordinates[[choice(torch.zeros(self._count), seed) for seed in seeds]]
+        new = [objective for objective in dict.fromkeys(objectives) if objective not in self._weights]
+        if new:
+            self._weights |= dict(zip(new, self._log_weights(new), strict=True))
+        rows = [choice(self._weights[o], seed) for o, seed in zip(objectives, seeds, strict=True)]
+        return self._coordinates[rows]
+
+    def _draw(self) -> None:
+        prior, model = self._prior, self._prior.code_model
+        assert model is not None  # NoisyCode asks for it
+        axes, rectified = prior.code_axes, prior.statistics.rectified
+        self._coordinates = model.sample(self._count, torch.Generator().manual_seed(0))
+        parts = announced(
+            self._coordinates.split(_BATCH),
+            self._count,
+            "Drawing images of the prior, of which searches start at those that excite their unit",
+            "fewer with method.parametrization.candidates=N, none with start=noise",
+            _BATCH,
+        )
+        # As bytes: 500 images of 227 pixels are 77 MB.
+        images = [prior.decode(to_codes(part, axes, rectified)).mul(255).round().byte() for part in parts]
+        self._images = torch.cat(images)
+
+    def _log_weights(self, objectives: Sequence[Objective]) -> Tensor:
+        """Returns log w of every candidate for each objective, (objectives, count), on the CPU."""
+        read = [log_probability(objective, self._target) for objective in objectives]
+        batches = [part.float().div(255) for part in self._images.split(_BATCH)]
+        values = objective_values(self._target, read, batches).T.nan_to_num(-torch.inf, posinf=-torch.inf)
+        return torch.stack([
+            row if _is_log_probability(objective) else tilted(row)
+            for row, objective in zip(values, read, strict=True)
+        ])  # fmt: skip
+
+
+def choice(log_weights: Tensor, seed: int) -> int:
+    """Returns the candidate of a seed: a draw in proportion to exp(log_weights), (count,), without those of the block.
+
+    The candidates in the order of log w plus Gumbel noise are draws without replacement (Vieira 2014).
+    """
+    block, place = divmod(seed, _BLOCK)
+    uniform = torch.rand(len(log_weights), generator=torch.Generator().manual_seed(block))
+    noisy = log_weights - (-uniform.clamp(1e-9, 1 - 1e-7).log()).log()
+    return int(noisy.argsort(descending=True, stable=True)[place % len(noisy)])
+
+
+def tilted(values: Tensor) -> Tensor:
+    """Returns log w of values (count,): in their standard deviations, times 2."""
+    finite = values[values.isfinite()]
+    if len(finite) < 2:
+        return torch.zeros_like(values)
+    return _TILT * (values - finite.mean()) / finite.std().clamp_min(1e-12)
+
+
+def _is_log_probability(objective: Objective) -> bool:
+    terms = [term for _, term in objective.terms]
+    return all(isinstance(term, Unit) and term.reading == CLASS_LOG_PROBABILITY for term in terms)
