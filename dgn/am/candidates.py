@@ -16,16 +16,16 @@ from dgn.runs.progress import announced
 
 _BATCH = 64
 _BLOCK = 16  # seeds whose candidates differ
-_TILT = 2.0  # standard deviations
+_TILT = 2.0  # of the log-probability, or of standard deviations
 
 
 class Candidates:
     """Draws codes once, and chooses one for each search by what the target sees in its image.
 
     Seed s of an objective starts at candidate i with a probability in proportion to w_i, and no two seeds of a block of
-    16 (0 to 15, 16 to 31, ...) at the same one. For a class, w is the probability that the target gives it: candidates
-    are drawn from p(z), the code model, so that the chosen ones are draws from p(z | class). For any other objective f,
-    w = exp(2 (f - mean) / standard deviation), both over the candidates.
+    16 (0 to 15, 16 to 31, ...) at the same one. For a class, w is the square of the probability that the target gives
+    it: candidates are drawn from p(z), the code model, so that the chosen ones are draws from p(z) p(class | z)^2. For
+    any other objective f, w = exp(2 (f - mean) / standard deviation), both over the candidates.
 
     The candidates depend on the prior alone, and the choice on objective and seed: not on what else is searched.
 
@@ -78,7 +78,7 @@ class Candidates:
         batches = [part.float().div(255) for part in self._images.split(_BATCH)]
         values = objective_values(self._target, read, batches).T.nan_to_num(-torch.inf, posinf=-torch.inf)
         return torch.stack([
-            row if _is_log_probability(objective) else tilted(row)
+            _TILT * row if _is_log_probability(objective) else tilted(row)
             for row, objective in zip(values, read, strict=True)
         ])  # fmt: skip
 

@@ -47,7 +47,7 @@ def test_a_class_starts_where_the_target_sees_it_and_another_unit_where_it_is_hi
     logits = seen["4"].double().numpy()
     logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     unit = seen[before][:, 2].double().numpy()
-    expected = [logs[:, 1], 2 * (unit - unit.mean()) / unit.std(ddof=1), logs[:, 0] + logs[:, 1]]
+    expected = [2 * logs[:, 1], 2 * (unit - unit.mean()) / unit.std(ddof=1), 2 * (logs[:, 0] + logs[:, 1])]
     for row, weights, objective in zip(chosen, expected, objectives, strict=True):
         torch.testing.assert_close(row, coordinates[choice(torch.from_numpy(weights), 0)], msg=str(objective))
     alone = torch.cat([candidates.choose([seed], objectives[:1]) for seed in (3, 17)])

@@ -108,7 +108,7 @@ def test_a_code_model_is_fitted_to_a_prior_and_draws_and_guides(trained):
     out, _ = user.run("visualize.py", "units=none", f"prior={folder}", "seeds=1")
     assert Image.open(user.folder / out.strip().splitlines()[-1]).size == (16 * 66 + 2, 68)
     _, rows = visualized(user, "method=guided", "units=fc8:0,conv3:1", f"prior={folder}")
-    assert [row["start"] for row in rows] == ["noise", "noise"]
+    assert [row["start"] for row in rows] == ["sample", "sample"]
 
 
 def test_training_fits_a_code_model_to_the_codes_that_it_has_seen(user):

@@ -85,7 +85,7 @@ def test_a_search_can_start_from_a_real_image_or_a_sample(trained, tmp_path):
     assert len(set(starts.values())) == 3
 
 
-def test_the_default_is_guided_from_noise_and_needs_no_real_image(trained, tmp_path):
+def test_the_default_is_guided_from_draws_of_the_prior_and_needs_no_real_image(trained, tmp_path):
     user, path, _ = trained
     prior = Prior.load(user.folder / path)
     prior.code_model = CodeModel(prior.principal.count, width=8, blocks=1)
@@ -94,8 +94,11 @@ def test_the_default_is_guided_from_noise_and_needs_no_real_image(trained, tmp_p
     given = [f"prior={tmp_path / 'with.safetensors'}", "units=fc8:3", "seeds=1", "steps=null", "reference_images=0"]
     folder, rows = visualized(user, *given)
     settings = json.loads((folder / "results.json").read_text())["settings"]
-    assert (settings["start"], settings["steps"]) == ("noise", 60)
+    assert (settings["start"], settings["steps"]) == ("sample", 12)
     assert settings["methods"][0]["name"] == rows[0]["method"] == "guided"
+    folder, _ = visualized(user, *given, "start=noise")
+    settings = json.loads((folder / "results.json").read_text())["settings"]
+    assert (settings["start"], settings["steps"]) == ("noise", 60)
 
 
 def test_a_prior_without_a_code_model_is_searched_by_another_method_which_is_said(trained):
