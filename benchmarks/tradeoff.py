@@ -3,9 +3,10 @@
     python benchmarks/tradeoff.py [PRIOR] [--units fc8:0-15] [--seeds 4] [--judge judge=mini_resnet] [--out FOLDER]
 
 One point of a method is a choice; its curve is the fair comparison (the higher and the further left, the better).
-Swept are the strength of `guided` and the number of steps of the others. All searches start from noise. The first rows
-are the bar: as many real images of each class, and their reconstructions G(E(x)), which no search through this
-generator can be expected to surpass in naturalness. Writes `tradeoff.md` and `tradeoff.png`:
+Swept are the strength of `guided` and the number of steps of the others. All searches start from noise, but those of
+`guided`, which start at draws of the prior's code model; `guided_from_noise` does not. The first rows are the bar: as
+many real images of each class, and their reconstructions G(E(x)), which no search through this generator can be
+expected to surpass in naturalness. Writes `tradeoff.md` and `tradeoff.png`:
 
 activation  mean over the searches, in standard deviations of the unit over real images above their mean
 percentile  of the activation among real images of any class
@@ -47,13 +48,14 @@ STEPS = (10, 25, 50, 100, 200, 400)
 
 def settings(name: str, value: float) -> dict[str, Any]:
     """Returns the arguments of a method for a value of what is swept."""
-    if name == "guided":
+    if name.startswith("guided"):
         return {"regularizers": {"guidance": {"strength": value}}}
     return {"steps": int(value)}
 
 
 SWEEPS: dict[str, tuple[float, ...]] = {
-    "guided": (0, 3, 6, 12, 18, 30, 60, 120),
+    "guided": (0, 6, 12, 30, 60, 120),
+    "guided_from_noise": (0, 3, 6, 12, 18, 30, 60, 120),
     "dgn_am": STEPS,
     "dgn_am_short": (1, 2, 4, 8, 16, 32),
     "ppgn2017": STEPS,
@@ -126,10 +128,10 @@ def _deviations(value: float, real: Tensor) -> float:
 
 def sweep(measures: Measures, prior: Prior, name: str, units: str, seeds: int) -> list[dict[str, float]]:
     """Returns a row for each value of a method's sweep."""
-    search: Callable[..., Preferred] = getattr(methods, name)
-    rows = []
+    search: Callable[..., Preferred] = getattr(methods, name.removesuffix("_from_noise"))
+    start, rows = "sample" if name == "guided" else "noise", []
     for value in SWEEPS[name]:
-        preferred = search(prior, units, seeds=seeds, start="noise", data=measures.data, **settings(name, value))
+        preferred = search(prior, units, seeds=seeds, start=start, data=measures.data, **settings(name, value))
         rows.append({"value": value, **measures(preferred)})
         print(table_row(name, rows[-1]), flush=True)
     return rows
@@ -146,7 +148,7 @@ def bar(measures: Measures, prior: Prior, count: int) -> list[str]:
 
 def table_row(name: str, row: dict[str, float]) -> str:
     """Returns a row of the Markdown table."""
-    swept = "strength" if name == "guided" else "steps"
+    swept = "strength" if name.startswith("guided") else "steps"
     setting = "" if math.isnan(row["value"]) else f"{swept} {row['value']:g}"
     figures = [f"{row['activation']:.2f}", f"{row['percentile']:.1f}", f"{row['frechet']:.1f}"]
     figures += [f"{row['recognized']:.2f}", f"{row['diversity']:.2f}"]
