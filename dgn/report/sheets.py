@@ -26,7 +26,9 @@ def write_sheet(path: Path, units: Sequence[UnitResults], columns: Sequence[Colu
         (u.title, abbreviated(u.objective), columns[i].title if len(columns) > 1 else "") for u, i, _ in groups
     ]
     titles = [" · ".join(dict.fromkeys(filter(None, parts))) for parts in title_parts]
-    starts = {shot.place: describe_start(shot.row.start) for unit in units for shot in unit.shots}
+    # What the prior draws is no real image: it needs a caption as little as noise does.
+    every = [shot for unit in units for shot in unit.shots]
+    starts = {shot.place: "" if shot.row.start == "sample" else describe_start(shot.row.start) for shot in every}
     captions = [starts[place] for group in places for place in [*group, *[group[-1]] * (most - len(group))]]
     aligned = len(columns) if len(groups) == len(units) * len(columns) else 1
     save_contact_sheet(

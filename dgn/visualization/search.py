@@ -151,9 +151,11 @@ def _search(
 
 
 def _start_in_words(approach: Approach, starts: Starts | Tensor | None, first: Stage) -> str:
-    """Where the searches start: as the approach says, or "real" if the method adds its noise to real images."""
+    """Where the searches start: as the approach says, or "real" where noise is added to real images or one is drawn."""
     if approach.start == "noise" and starts is None:
         return getattr(first.parametrization, "own_start", "noise")
+    if approach.start == "sample" and not approach.method.searches_codes:
+        return "real"
     return approach.start
 
 

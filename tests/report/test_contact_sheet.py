@@ -3,8 +3,10 @@ import pytest
 import torch
 from PIL import Image, ImageFont
 
-from dgn.report import contact_sheet, save_contact_sheet
+from dgn.report import Trace, contact_sheet, save_contact_sheet
 from dgn.report.contact_sheet import MOST_PIXELS, plan_sheet, shortened
+from dgn.report.sheets import write_sheet
+from dgn.report.units import arrange
 
 
 def inked(sheet: Image.Image, box: tuple[int, int, int, int]) -> bool:
@@ -98,3 +100,13 @@ def test_groups_that_belong_together_share_a_row(units, together):
     for unit in range(units):
         tops = {plan.group(unit * together + i)[1] for i in range(together)}
         assert len(tops) == 1
+
+
+@pytest.mark.parametrize(("start", "caption"), [("real", "from real images"), ("sample", None), ("noise", None)])
+def test_a_sheet_says_what_began_at_real_images(tmp_path, monkeypatch, make_row, flat_images, start, caption):
+    rows = [make_row(seed=seed, start=start) for seed in range(2)]
+    columns, units = arrange(rows, [Trace()] * 2, ["a.png", "b.png"], [(16, 16)] * 2)
+    seen = []
+    monkeypatch.setattr("dgn.report.sheets.save_contact_sheet", lambda *given, **others: seen.append(given[4]))
+    write_sheet(tmp_path / "sheet.png", units, columns, flat_images(2))
+    assert seen == [caption and [caption] * 2]
