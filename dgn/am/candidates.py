@@ -16,6 +16,7 @@ from dgn.runs.progress import announced
 
 _BATCH = 64
 _BLOCK = 16  # seeds whose candidates differ
+_FEWER = "fewer with method.parametrization.candidates=N, none with start=noise"
 _TILT = 2.0  # of the log-probability, or of standard deviations
 
 
@@ -61,13 +62,8 @@ class Candidates:
         assert model is not None  # NoisyCode asks for it
         axes, rectified = prior.code_axes, prior.statistics.rectified
         self._coordinates = model.sample(self._count, torch.Generator().manual_seed(0))
-        parts = announced(
-            self._coordinates.split(_BATCH),
-            self._count,
-            "Drawing images of the prior, of which searches start at those that excite their unit",
-            "fewer with method.parametrization.candidates=N, none with start=noise",
-            _BATCH,
-        )
+        what = "Drawing images of the prior, of which searches start at those that excite their unit"
+        parts = announced(self._coordinates.split(_BATCH), self._count, what, _FEWER, _BATCH)
         # As bytes: 500 images of 227 pixels are 77 MB.
         images = [prior.decode(to_codes(part, axes, rectified)).mul(255).round().byte() for part in parts]
         self._images = torch.cat(images)
@@ -75,7 +71,9 @@ class Candidates:
     def _log_weights(self, objectives: Sequence[Objective]) -> Tensor:
         """Returns log w of every candidate for each objective, (objectives, count), on the CPU."""
         read = [log_probability(objective, self._target) for objective in objectives]
-        batches = [part.float().div(255) for part in self._images.split(_BATCH)]
+        what = "Showing the target what the prior draws, where searches start"
+        parts = announced(self._images.split(_BATCH), self._count, what, _FEWER, _BATCH)
+        batches = (part.float().div(255) for part in parts)
         values = objective_values(self._target, read, batches).T.nan_to_num(-torch.inf, posinf=-torch.inf)
         return torch.stack([
             _TILT * row if _is_log_probability(objective) else tilted(row)
