@@ -31,7 +31,7 @@ def run(recipe: str, seed: int, steps: int, folder: Path) -> dict[str, float]:
     found = folder / "recipes.json"
     if not found.exists():
         seconds = train(recipe, seed, steps, folder, ["code_model=none", "trainer.val_check_interval=0"])
-        result = measure(folder / "prior.safetensors", ["judge=mini_resnet"], images=1000, units=None)
+        result = measure(folder / "prior.safetensors", ["judge=mini_resnet"], images=1000, units=None, overrides=[])
         found.write_text(json.dumps(result | {"steps": steps, "seconds": seconds}, indent=2))
     return json.loads(found.read_text())
 
