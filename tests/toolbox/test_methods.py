@@ -26,10 +26,12 @@ def test_guided_sampling_is_first_where_the_priors_have_code_models():
 
 def test_strength_multiplies_the_size_of_the_steps_of_every_method():
     made = makers(["methods=[dgn_am,pixels]"], [WITH])
-    assert made["guided"](None, 2.0).settings["regularizers"]["guidance"]["strength"] == 60
-    assert made["guided"](None, 1.0).settings["regularizers"]["guidance"]["strength"] == 30  # nothing was kept of 2
-    for name, maker in made.items():
-        assert maker(None, 2.0).settings != maker(None, 1.0).settings, name
+    settings = {
+        name: [maker(None, strength).starting("noise").settings for strength in (2.0, 1.0)]
+        for name, maker in made.items()
+    }
+    assert [s["regularizers"]["guidance"]["strength"] for s in settings["guided"]] == [60, 30]  # nothing kept of 2
+    assert all(twice != once for twice, once in settings.values())
 
 
 def test_the_command_says_what_was_asked_for():
