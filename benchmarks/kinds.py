@@ -8,12 +8,11 @@ every kind, the share of pictures that are recognized, and the classes that lack
 """
 
 import argparse
-from collections.abc import Callable
 
 from hydra.utils import instantiate
+from tradeoff import searcher
 
-from dgn import Prior, methods
-from dgn.am.preferred import Preferred
+from dgn import Prior
 from dgn.cli.config import compose
 from dgn.cli.networks import network
 from dgn.metrics.facet_recognition import doodle_facet_judges, facet_coverage
@@ -35,9 +34,7 @@ def main() -> None:
         experts = doodle_facet_judges(judge, data.classes, prior.image_size)
         units = f"{prior.encoder_net().class_layer()}:0-{len(data.classes) - 1}"
         for name in options.methods:
-            search: Callable[..., Preferred] = getattr(methods, name.removesuffix("_from_noise"))
-            start = "sample" if name == "guided" else "noise"
-            preferred = search(prior, units, seeds=options.seeds, start=start, data=data)
+            preferred = searcher(name)(prior, units, seeds=options.seeds, data=data)
             labels = [objective.label for objective in preferred.objectives]
             coverage = facet_coverage(judge, experts, preferred.images, labels)
             absent = [name for name in coverage.shown if name not in coverage.complete]

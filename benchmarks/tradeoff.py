@@ -18,6 +18,7 @@ diversity   mean distance between the seeds of a unit over that of real images o
 import argparse
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,12 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
 STEPS = (10, 25, 50, 100, 200, 400)
+
+
+def searcher(name: str) -> Callable[..., Preferred]:
+    """Returns the search of a method from noise; of guided at draws of the prior, unless it is `guided_from_noise`."""
+    start = "sample" if name == "guided" else "noise"
+    return partial(getattr(methods, name.removesuffix("_from_noise")), start=start)
 
 
 def settings(name: str, value: float) -> dict[str, Any]:
@@ -128,10 +135,9 @@ def _deviations(value: float, real: Tensor) -> float:
 
 def sweep(measures: Measures, prior: Prior, name: str, units: str, seeds: int) -> list[dict[str, float]]:
     """Returns a row for each value of a method's sweep."""
-    search: Callable[..., Preferred] = getattr(methods, name.removesuffix("_from_noise"))
-    start, rows = "sample" if name == "guided" else "noise", []
+    search, rows = searcher(name), []
     for value in SWEEPS[name]:
-        preferred = search(prior, units, seeds=seeds, start=start, data=measures.data, **settings(name, value))
+        preferred = search(prior, units, seeds=seeds, data=measures.data, **settings(name, value))
         rows.append({"value": value, **measures(preferred)})
         print(table_row(name, rows[-1]), flush=True)
     return rows

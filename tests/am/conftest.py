@@ -7,6 +7,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator import UpconvGenerator
 from dgn.networks.inputs import InputSpace
 from dgn.prior import Prior
+from dgn.prior.code_model import CodeModel
 from dgn.prior.statistics import UnitStatistics
 
 SIZE = 12
@@ -41,6 +42,16 @@ def prior(target: FeatureNet) -> Prior:
     statistics = UnitStatistics(mean, std, low, high, 10, axes=torch.eye(5)[:3], axes_std=std[:3])
     about = {"layer": "3", "encoder": {"name": "tiny", "spec": {}, "fingerprint": target.fingerprint()}}
     return Prior(generator, statistics, about, _encoder=target)
+
+
+@pytest.fixture
+def normal_prior(prior: Prior) -> Prior:
+    """The prior with a code model whose codes are normal along its three axes."""
+    std = torch.tensor([2.0, 1.0, 0.5])
+    prior.statistics.axes, prior.statistics.axes_std = torch.eye(5)[:3].contiguous(), std
+    prior.code_model = CodeModel(3, width=8, blocks=1).requires_grad_(False)
+    prior.code_model.std.copy_(std)
+    return prior
 
 
 @pytest.fixture

@@ -9,18 +9,7 @@ from dgn.am.objectives.language import parse_units
 from dgn.am.parametrizations import NoisyCode
 from dgn.am.setting import Setting
 from dgn.errors import UserError
-from dgn.prior.code_model import CodeModel, to_codes
-
-STD = torch.tensor([2.0, 1.0, 0.5])
-
-
-@pytest.fixture
-def modelled(prior):
-    """A prior whose codes are normal along three axes."""
-    prior.statistics.axes, prior.statistics.axes_std = torch.eye(5)[:3].contiguous(), STD
-    prior.code_model = CodeModel(3, width=8, blocks=1).requires_grad_(False)
-    prior.code_model.std.copy_(STD)
-    return prior
+from dgn.prior.code_model import to_codes
 
 
 def test_choices_are_draws_without_replacement_in_proportion_to_their_weights():
@@ -36,12 +25,12 @@ def test_choices_are_draws_without_replacement_in_proportion_to_their_weights():
     assert [block[:3] for block in blocks[:2]] == [[choice(logs, 16 * b + p) for p in range(3)] for b in range(2)]
 
 
-def test_a_class_starts_where_the_target_sees_it_and_another_unit_where_it_is_high(modelled, target):
-    candidates = Candidates(modelled, target, 200)
+def test_a_class_starts_where_the_target_sees_it_and_another_unit_where_it_is_high(normal_prior, target):
+    candidates = Candidates(normal_prior, target, 200)
     objectives = parse_units("4:1, 3:2, 4:0+4:1", target)
     chosen = candidates.choose([0, 0, 0], objectives)
-    coordinates = modelled.code_model.sample(200, torch.Generator().manual_seed(0))
-    images = modelled.decode(to_codes(coordinates, modelled.code_axes, modelled.statistics.rectified))
+    coordinates = normal_prior.code_model.sample(200, torch.Generator().manual_seed(0))
+    images = normal_prior.decode(to_codes(coordinates, normal_prior.code_axes, normal_prior.statistics.rectified))
     before = target.before_rectifier("3")
     seen = target(images.mul(255).round().div(255), [before, "4"])
     logits = seen["4"].double().numpy()
@@ -61,17 +50,17 @@ def test_values_that_are_not_finite_are_not_chosen():
     assert not tilted(torch.tensor([2.0, -torch.inf])).any()
 
 
-def test_a_search_starts_near_its_candidate(modelled, target):
+def test_a_search_starts_near_its_candidate(normal_prior, target):
     objectives = parse_units("4:1", target) * 3
-    candidates = Candidates(modelled, target, 50).choose([0, 1, 2], objectives)
+    candidates = Candidates(normal_prior, target, 50).choose([0, 1, 2], objectives)
     distances = {}
     for level in (0.01, 1.0):
-        parametrization = NoisyCode(Setting(target, modelled, begin="sample"), from_sample=level, candidates=50)
+        parametrization = NoisyCode(Setting(target, normal_prior, begin="sample"), from_sample=level, candidates=50)
         start = parametrization.start([0, 1, 2], objectives)
         distances[level] = float((start[:, 0] - candidates).norm())
-        assert float(parametrization.levels(5)[0]) == pytest.approx(level * modelled.code_model.noise_range[1])
+        assert float(parametrization.levels(5)[0]) == pytest.approx(level * normal_prior.code_model.noise_range[1])
     assert distances[0.01] < 0.02 * distances[1.0]
-    without = NoisyCode(Setting(target, modelled, begin="sample"), candidates=50).start([0, 1])
+    without = NoisyCode(Setting(target, normal_prior, begin="sample"), candidates=50).start([0, 1])
     assert without.shape == (2, 3, 3)
 
 
@@ -83,6 +72,6 @@ def test_a_search_starts_near_its_candidate(modelled, target):
         ({"from_image": 2}, "from_image=2: give a fraction"),
     ],
 )
-def test_wrong_settings_are_named(modelled, target, settings, message):
+def test_wrong_settings_are_named(normal_prior, target, settings, message):
     with pytest.raises(UserError, match=message):
-        NoisyCode(Setting(target, modelled), **settings)
+        NoisyCode(Setting(target, normal_prior), **settings)

@@ -14,18 +14,15 @@ from dgn.am.stage import Stage
 from dgn.am.step import Draws, Step
 from dgn.am.updates import Ascent
 from dgn.errors import UserError
-from dgn.prior.code_model import CodeModel, to_codes
+from dgn.prior.code_model import to_codes
 
-STD = torch.tensor([2.0, 1.0, 0.5])
+STD = torch.tensor([2.0, 1.0, 0.5])  # of `normal_prior`
 
 
 @pytest.fixture
-def modelled(prior, target):
+def modelled(normal_prior, target):
     """The setting of a prior whose codes are normal along three axes."""
-    prior.statistics.axes, prior.statistics.axes_std = torch.eye(5)[:3].contiguous(), STD
-    prior.code_model = CodeModel(3, width=8, blocks=1).requires_grad_(False)
-    prior.code_model.std.copy_(STD)
-    return Setting(target, prior)
+    return Setting(target, normal_prior)
 
 
 def run(parametrization, slope, guidance, reverse, seeds, steps):

@@ -84,7 +84,7 @@ def test_planted_units_are_flagged_and_honest_ones_are_not(world, circuits):
     assert len(verdicts["planted"]) == 2 * PLANTED
     # Searches end elsewhere on another processor: 30 of 32 were seen.
     assert share["planted"] >= 0.9
-    assert share["honest"] <= 0.1
+    assert share["honest"] <= 0.05
 
 
 def test_a_unit_that_is_not_there_is_the_users_error(world):

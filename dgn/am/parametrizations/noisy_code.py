@@ -71,9 +71,9 @@ class NoisyCode:
         self.model, self.axes = prior.code_model, prior.code_axes
         self._prior, self._begin = prior, setting.begin
         self.travel, self.deviation = travel, deviation
-        drawn = isinstance(setting.begin, str) and setting.begin == "sample"
-        self._candidates = Candidates(prior, setting.target, candidates) if drawn else None
-        self.highest = from_sample if drawn else 1.0 if isinstance(setting.begin, str) else from_image
+        start = setting.begin if isinstance(setting.begin, str) else "image"
+        self._candidates = Candidates(prior, setting.target, candidates) if start == "sample" else None
+        self.highest = {"noise": 1.0, "sample": from_sample, "image": from_image}[start]
         self.unit = UnitCoordinates(prior, sigmas=3).unit
 
     def levels(self, steps: int) -> Tensor:
