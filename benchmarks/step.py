@@ -1,18 +1,21 @@
 """Measures the training step against the sum of its networks' passes, an earlier recipe, and a plain step.
 
     python benchmarks/step.py [--overrides KEY=VALUE ...] [--turns 5]
+    python benchmarks/step.py --recipe short --earlier paper --only step earlier half plain --steps 1 --turns 2 \
+        --overrides encoder=caffenet encoder.weights=null generator.width=1 data.image_size=228 data.batch_size=64 \
+        data.train_images=256 data.val_images=64 statistics.images=64
 
 Prints milliseconds of a step, images/s, and ratios, for the default task (or the overrides'):
 
-step         `Inversion.training_step` of recipe=short
-paper_short  the same with recipe=paper_short
-half         the step of recipe=short at half the side (progressive.until)
+step         `Inversion.training_step` of recipe=short (--recipe)
+earlier      the same with recipe=paper_short (--earlier)
+half         the step of --recipe at half the side (progressive.until)
 ... codes    the first two with data.cache=codes
 passes       the forward and backward passes that a step cannot do without, each timed alone: E on x; C on G(y) and back
              to the image; G and back to its weights; D and back to its weights and its input; Adam
-plain        a step as published PyTorch trainings of DeePSiM write it, with the networks of recipe=paper_short: E and C
-             keep their graphs, E(x) and C(x) are separate passes, D sees x, G(y) detached and G(y) again, three
-             optimizers, losses read by .item() one by one
+plain        a step as published PyTorch trainings of DeePSiM write it, with the networks of --earlier: E and C keep
+             their graphs, E(x) and C(x) are separate passes, D sees x, G(y) detached and G(y) again, an optimizer for
+             each network, losses read by .item() one by one
 
 All take turns in one process, so that other work on the machine affects all of them alike.
 """
@@ -35,7 +38,7 @@ from dgn.networks.precision import low_precision
 from dgn.training import inversion
 from dgn.training.inversion import Inversion
 
-STEPS = 10  # of each in a turn
+KINDS = ("step", "earlier", "half", "codes", "passes", "plain")
 
 
 class Kept(Exception):
@@ -53,7 +56,7 @@ def build(overrides: list[str]) -> tuple[Inversion, torch.Tensor]:
         raise Kept
 
     fit = train_prior.fit
-    config = compose("train", ["logger=none", "statistics.images=200", *overrides])
+    config = compose("train", ["logger=none", *overrides])
     ended, replaced = contextlib.suppress(Kept), mock.patch.object(train_prior, "fit", keep)
     with tempfile.TemporaryDirectory() as folder, ended, replaced:
         train_prior.fit_prior(plain(config), Path(folder))
@@ -141,39 +144,57 @@ def plain_step(module: Inversion, images: torch.Tensor) -> Callable[[], None]:
     return step
 
 
-def milliseconds(function: Callable[[], None]) -> float:
+def milliseconds(function: Callable[[], None], steps: int) -> float:
     began = time.process_time()
-    for _ in range(STEPS):
+    for _ in range(steps):
         function()
-    return (time.process_time() - began) / STEPS * 1e3 / torch.get_num_threads()
+    return (time.process_time() - began) / steps * 1e3 / torch.get_num_threads()
+
+
+def timed_functions(recipe: str, earlier: str, overrides: list[str], only: list[str]) -> dict[str, Callable[[], None]]:
+    """Returns what is timed, by name; functions whose kind is not in `only` are not built."""
+    timed: dict[str, Callable[[], None]] = {}
+    steps = {
+        "step": [f"recipe={recipe}"],
+        "earlier": [f"recipe={earlier}"],
+        "half": [f"recipe={recipe}", "progressive.until=0.9", "progressive.ramp=0"],
+        "step codes": [f"recipe={recipe}", "data.cache=codes"],
+        "earlier codes": [f"recipe={earlier}", "data.cache=codes"],
+    }
+    for name, own in steps.items():
+        if name.split()[-1] in only:
+            timed[name] = framework_step(*build([*own, *overrides]))
+    if "passes" in only:
+        parts = passes(*build([f"recipe={recipe}", *overrides]))
+        timed |= {f"pass: {name}": function for name, function in parts.items()}
+    if "plain" in only:
+        timed["plain"] = plain_step(*build([f"recipe={earlier}", *overrides]))
+    return timed
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--overrides", nargs="*", default=[], help="of train.py, such as encoder=torchvision")
+    parser.add_argument("--recipe", default="short", help="the recipe whose step is measured")
+    parser.add_argument("--earlier", default="paper_short", help="the recipe that it is compared with")
+    parser.add_argument("--only", nargs="+", default=list(KINDS), choices=KINDS, help="what is timed")
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=10, help="steps of each in a turn")
     parser.add_argument("--bf16", action="store_true", help="layers of networks compute in bfloat16")
     options = parser.parse_args()
-    module, images = build(["recipe=short", *options.overrides])
-    earlier, earlier_images = build(["recipe=paper_short", *options.overrides])
-    timed = {"step": framework_step(module, images), "paper_short": framework_step(earlier, earlier_images)}
-    at_half, its_images = build(["recipe=short", "progressive.until=0.9", "progressive.ramp=0", *options.overrides])
-    timed["half"] = framework_step(at_half, its_images)
-    for recipe in ("short", "paper_short"):
-        module_with_codes, its_images = build([f"recipe={recipe}", "data.cache=codes", *options.overrides])
-        timed[f"{'step' if recipe == 'short' else recipe} codes"] = framework_step(module_with_codes, its_images)
-    timed |= {f"pass: {name}": function for name, function in passes(module, images).items()}
-    timed["plain"] = plain_step(build(["recipe=paper_short", *options.overrides])[0], earlier_images)
+    timed = timed_functions(options.recipe, options.earlier, options.overrides, options.only)
+    batch = compose("train", [f"recipe={options.recipe}", *options.overrides]).data.batch_size
     times: dict[str, list[float]] = {name: [] for name in timed}
     with low_precision(torch.bfloat16 if options.bf16 else None):
         for _ in range(options.turns + 1):
             for name, function in timed.items():
-                times[name].append(milliseconds(function))
+                times[name].append(milliseconds(function, options.steps))
     medians = {name: statistics.median(values[1:]) for name, values in times.items()}
-    medians["passes"] = sum(value for name, value in medians.items() if name.startswith("pass: "))
+    if "passes" in options.only:
+        medians["passes"] = sum(value for name, value in medians.items() if name.startswith("pass: "))
     for name, value in medians.items():
-        rate = len(images) / value * 1e3
-        print(f"{name:18s} {value:8.1f} ms   {rate:6.0f} images/s   step / this {medians['step'] / value:.2f}")
+        ratio = f"   step / this {medians['step'] / value:.2f}" if "step" in medians else ""
+        print(f"{name:18s} {value:8.1f} ms   {batch / value * 1e3:6.1f} images/s{ratio}")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,12 @@ def written_aside(path: str | Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
+def sha256(path: str | Path) -> str:
+    """Returns the SHA-256 of a file's content, in hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def kept_as(path: Path, earlier: Path) -> None:
     """Keeps the file at `path`, which is about to be replaced, as `earlier` as well, without copying it.
 

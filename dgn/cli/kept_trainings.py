@@ -20,7 +20,7 @@ from dgn.data.datamodule import ImageData
 from dgn.data.doodles import VERSION
 from dgn.devices import placed
 from dgn.errors import Interrupted, UserError
-from dgn.files import cache_dir
+from dgn.files import cache_dir, sha256
 from dgn.metrics.network_check import check_network
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
@@ -157,6 +157,8 @@ class KeptTrainings:
         if encoder.get("weights") == "embedded":
             values["encoder"] = {**encoder, "weights": str(embedded_weights(encoder["_target_"]))}
         matters = {key: value for key, value in values.items() if key not in _WITHOUT_EFFECT}
+        if Path(weights := str(values["encoder"].get("weights"))).is_file():  # another file may have its name later
+            matters["encoder"] = {**values["encoder"], "weights": sha256(weights)}
         digest = hashlib.sha256(json.dumps([VERSION, matters], sort_keys=True, default=str).encode()).hexdigest()[:12]
         name = "-".join(filter(None, (kind, str(values["encoder"].get("layer") if kind == "prior" else ""), digest)))
         folder = cache_dir() / "studies" / name.replace(":", "-").replace("/", "-")

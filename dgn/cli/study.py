@@ -17,12 +17,14 @@ from dgn.am.method import Method
 from dgn.cli.config import check_complete, compose, given_overrides, plain
 from dgn.cli.kept_trainings import KeptTrainings
 from dgn.cli.networks import network
+from dgn.cli.remembered import with_remembered
 from dgn.cli.roles import load_judge, load_prior, logger_makers, named_code, read_seeds
 from dgn.cli.stages import read_method
 from dgn.data.datamodule import ImageData
 from dgn.devices import placed, select_device
 from dgn.errors import UserError
 from dgn.files import write_whole
+from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.runs.folders import CONFIG, METRICS
 from dgn.runs.loggers import check as check_loggers
@@ -97,9 +99,11 @@ def _make_lab(config: Mapping[str, Any]) -> Lab:
     """Loads what a study computes with."""
     device = select_device(config["device"])
     data: ImageData = instantiate(config["data"])
-    encoder = placed(network(config["encoder"], data), device)
     priors = _load_priors(config, device)
+    config = {**config, "encoder": _encoder_settings(config["encoder"], priors)}
+    encoder = placed(network(config["encoder"], data), device)
     for prior in priors:
+        _check_inverts(prior, encoder)
         prior.offer(encoder)
     target = None
     if config["target"].get("_target_"):
@@ -115,6 +119,30 @@ def _load_priors(config: Mapping[str, Any], device: torch.device) -> list[Prior]
     given = config["prior"]
     names = given if isinstance(given, list) else [given] if given is not None else []
     return [load_prior(name, device, code=named_code(config)) for name in names]
+
+
+def _encoder_settings(settings: Mapping[str, Any], priors: Sequence[Prior]) -> Mapping[str, Any]:
+    """Returns the settings of E: an embedded network has the weights that a given prior was trained to invert.
+
+    Embedded networks are fitted on each machine, so that their weights differ from those of a prior of elsewhere.
+    """
+    if settings.get("weights") != "embedded":
+        return settings
+    for prior in priors:
+        known, keys = with_remembered({**settings, "weights": None}, prior.about["encoder"]["spec"] or {})
+        if keys and prior.encoder_tensors:
+            return {**known, "weights": str(prior.source), "container": "encoder"}
+    return settings
+
+
+def _check_inverts(prior: Prior, encoder: FeatureNet) -> None:
+    """Raises UserError if a prior that is given inverts another network: no study would use it."""
+    if not prior.encoder_is(encoder):
+        raise UserError(
+            f"prior={prior.source}: it inverts {prior.layer} of {prior.about['encoder']['name']}, and encoder= names "
+            f"another network, or other weights ({encoder.name}): name the one that it inverts by encoder= and "
+            "encoder.weights=, or leave prior= out, and priors are trained"
+        )
 
 
 def _method(name: str, steps: int | None) -> Method:

@@ -23,6 +23,7 @@ from dgn.files import write_whole
 from dgn.networks.featurenet import FeatureNet
 from dgn.networks.generator_base import Generator
 from dgn.networks.generator_kinds import build_generator
+from dgn.networks.weights.text import short
 from dgn.prior.clamping import clamp
 from dgn.prior.code_model import CodeModel, read_code_model, to_codes
 from dgn.prior.encoder import build_encoder
@@ -241,7 +242,7 @@ class Prior:
             code_model = read_code_model(header, tensors)
             noise = read_noise(header, tensors, generator.code_shape)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
-            raise UserError(f"{path} is damaged: its header does not describe a prior ({error!r})") from None
+            raise UserError(f"{path} is damaged: its header does not describe a prior ({short(repr(error))})") from None
         except Unavailable as error:
             raise Unavailable(f"{path}: {error}") from None
         except UserError as error:

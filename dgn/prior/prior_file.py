@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dgn.errors import UserError
+from dgn.networks.weights.text import short
 from dgn.runs.programs import command
 
 HEADER, FORMAT = "dgn_prior", 2
@@ -70,7 +71,7 @@ def read_about(path: Path) -> dict[str, Any]:
     try:
         check_about(about)
     except (KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged: its header does not describe a prior ({error!r})") from None
+        raise UserError(f"{path} is damaged: its header does not describe a prior ({short(repr(error))})") from None
     return dict(about)
 
 

@@ -7,7 +7,6 @@ The result is an ordinary prior: `python visualize.py prior=fc6.safetensors`. Th
 """
 
 import argparse
-import hashlib
 import math
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from dgn.errors import UserError
+from dgn.files import sha256
 from dgn.networks.generator import UpconvGenerator, published_generator
 from dgn.networks.generator_plans import PUBLISHED
 from dgn.networks.weights.caffemodel import read_caffemodel
@@ -75,7 +75,7 @@ def import_generator(
         encoder = caffenet(weights=str(Path(caffenet_weights).expanduser().resolve()), labels=list(labels))
         known = {"name": encoder.name, "spec": encoder.spec, "fingerprint": encoder.fingerprint()}
     about: dict[str, Any] = {"layer": layer, "encoder": known, "data": {}, "config": {}}
-    about["training"] = {"published": "DeePSiM", "file": Path(weights).name, "sha256": _sha256(weights)}
+    about["training"] = {"published": "DeePSiM", "file": Path(weights).name, "sha256": sha256(weights)}
     if range_file is not None:
         statistics = statistics_of_range(read_range(range_file, layer))
         about["statistics"] = {"range_file": Path(range_file).name}
@@ -269,11 +269,6 @@ def _say(prior: Prior) -> None:
     )
     if prior.about["encoder"]["fingerprint"] is None:
         print("without CaffeNet's weights: visualize with target=caffenet target.weights=FILE (or any other target)")
-
-
-def _sha256(path: str | Path) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_wnid(word: str) -> bool:
