@@ -82,7 +82,7 @@ class KeptTrainings:
         name = asked if layer is None else self.encoder.layer(layer).name  # one training for a layer's two names
         encoder = {**self.config["encoder"], "layer": name}
         if weights is not None:
-            encoder |= {"weights": weights, "classes": "auto", "labels": None}
+            encoder |= {"weights": weights, "container": None, "classes": "auto", "labels": None}
         values = self._values(["task=prior", "code_model=none", *self.config["prior_settings"], *settings], seed, steps)
         values |= {"encoder": encoder, "data": self._data(data, values)}
         path = self._run("prior", values, steps, fit_prior)
@@ -102,7 +102,7 @@ class KeptTrainings:
         steps = steps or self.encoder_steps
         chooses = any(setting.startswith("encoder=") for setting in settings)
         values = self._values(["task=encoder", *self.config["encoder_settings"], *settings], seed, steps)
-        own = {"seed": seed, "weights": None, "classes": "data", "labels": None}
+        own = {"seed": seed, "weights": None, "container": None, "classes": "data", "labels": None}
         encoder = (values["encoder"] if chooses else {**self.config["encoder"]}) | own
         values |= {"encoder": encoder, "data": self._data(data, values), "snapshots": list(snapshots)}
         path = self._run("encoder", values, steps, fit_encoder)
@@ -123,11 +123,11 @@ class KeptTrainings:
         """Returns the target, by default the encoder, with random weights."""
         target = self.config["target"]
         settings = target if target.get("_target_") else self.config["encoder"]
-        random = {**settings, "weights": None, "seed": seed}
+        random = {**settings, "weights": None, "container": None, "seed": seed}
         return placed(network(random, instantiate(self.config["data"])), self.device)
 
     def _load(self, encoder: Mapping[str, Any], path: Path, images: ImageData) -> FeatureNet:
-        loaded = {**encoder, "weights": str(path), "classes": "auto"}
+        loaded = {**encoder, "weights": str(path), "container": None, "classes": "auto"}
         return placed(network(loaded, image_shape=images.image_shape), self.device)
 
     def _values(self, overrides: Sequence[str], seed: int, steps: int) -> dict[str, Any]:
