@@ -34,7 +34,9 @@ def open_image(data: np.ndarray) -> Any:
             image = Image.open(io.BytesIO(data.data), formats=FORMATS)
     except Image.DecompressionBombError:
         raise TooManyPixels from None
-    if image.width * image.height > MOST_PIXELS:
+    # Animated WebP is composed on further canvases of four bytes a pixel.
+    canvases = 2 if image.format == "WEBP" and getattr(image, "is_animated", False) else 1
+    if image.width * image.height * canvases > MOST_PIXELS:
         image.close()
         raise TooManyPixels
     return image

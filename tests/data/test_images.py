@@ -280,6 +280,20 @@ def test_a_header_that_states_billions_of_pixels_takes_no_memory(kind, marker, p
         read_image("a\0b.png")
 
 
+def test_an_animation_counts_the_canvases_that_it_is_composed_on(picture, tmp_path):
+    file = io.BytesIO()
+    frames = [picture.convert("RGB"), Image.new("RGB", picture.size)]
+    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:])
+    content = bytearray(file.getvalue())
+    (tmp_path / "moving").write_bytes(content)
+    assert read_image(tmp_path / "moving").shape == (3, picture.height, picture.width)
+    at = content.find(b"VP8X") + 8 + 7  # the height of the canvas less 1, of three bytes
+    content[at : at + 3] = (100_000_000 // picture.width).to_bytes(3, "little")
+    (tmp_path / "tall").write_bytes(content)
+    with pytest.raises(UserError, match="more than 128 megapixels"):
+        read_image(tmp_path / "tall")
+
+
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "JPEG", "TIFF"])
 def test_a_files_header_is_read_once(kind, picture, tmp_path, monkeypatch):
     picture.save(tmp_path / "picture", kind)

@@ -86,6 +86,18 @@ def test_a_stopped_study_goes_on_with_the_seeds_that_are_missing(someone):
     assert second.is_file()
 
 
+def test_a_study_is_of_the_network_that_its_prior_inverts(someone):
+    someone.run("train.py", *someone.tiny, "encoder.seed=5", "trainer.max_steps=2", "hydra.run.dir=prior")
+    own = [setting for setting in TOY if setting != "encoder.weights=null"]
+    command = ("study.py", "study=snapshots", *own, *SMALLER["snapshots"], "seeds=1", "prior=prior", "hydra.run.dir=own")
+    _, err = someone.run(*command)
+    assert "The embedded encoder" not in err, "the embedded network was fitted instead"
+    trained = read_evidence(someone.folder / "own").settings["prior"]
+    assert trained == "prior"
+    _, err = someone.run(*command, "encoder.weights=null", "encoder.seed=6", "hydra.run.dir=another", status=2)
+    assert "it inverts fc6 of mini_caffenet, and encoder= names another network, or other weights" in err
+
+
 def test_all_studies_make_a_report_and_say_what_did_not_run(someone):
     out, _ = someone.run(
         *("study.py", "study=all", "study.studies=[memorization,pairs]", "study.document=docs/report.md"),
