@@ -1,15 +1,13 @@
 """Searches that do not fit in memory together: half of them at a time, once."""
 
-import gc
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import torch
-
 from dgn.am.objectives.algebra import Objective
 from dgn.am.preferred import Preferred, joined
 from dgn.errors import UserError
+from dgn.runs.memory import give_back, ran_out
 
 log = logging.getLogger(__name__)
 
@@ -37,20 +35,18 @@ def in_memory(
     try:
         return _in_parts(search, batch, together), together
     except (RuntimeError, MemoryError) as error:
-        if not _no_memory(error):
+        if not ran_out(error):
             raise
     size = min(together, len(batch[1]))
     half = size // 2 // least * least
     if half < 1 or half < least:
         raise UserError(f"memory ran out with {size} searches at once, which cannot be fewer; take smaller images")
     log.warning("Memory ran out with %d searches at once: going on with %d (batch_size=%d)", size, half, half)
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    give_back()
     try:
         return _in_parts(search, batch, half), half
     except (RuntimeError, MemoryError) as error:
-        if not _no_memory(error):
+        if not ran_out(error):
             raise
         raise UserError(f"memory ran out with {half} searches at once too; give a smaller batch_size=N") from None
 
@@ -65,8 +61,3 @@ def _in_parts(
         return search(objectives, seeds)
     parts = [search(objectives[i : i + size], seeds[i : i + size]) for i in range(0, len(seeds), size)]
     return replace(joined(parts, list(dict.fromkeys(objectives))), objectives=list(objectives), seeds=list(seeds))
-
-
-def _no_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on a GPU or on the CPU, for which torch has no error of its own."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -7,6 +7,7 @@ forward and backward pass, by the machine. Here freed blocks are kept for the ne
 """
 
 import ctypes
+import gc
 import os
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -35,3 +36,19 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError, TypeError):
         return False
     return bool(mallopt(_MMAP_THRESHOLD, _LARGEST_MAPPED) and mallopt(_TRIM_THRESHOLD, _KEPT))
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or on the CPU, for which torch has no error of its own."""
+    import torch  # here: this module prepares the process before torch is imported
+
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def give_back() -> None:
+    """Frees what nothing refers to any more, on a GPU too, before something smaller is tried."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
