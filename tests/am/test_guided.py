@@ -1,5 +1,6 @@
 """Guided diffusion against the closed form: a normal distribution, tilted by a linear objective, is shifted."""
 
+import copy
 import itertools
 
 import pytest
@@ -76,6 +77,21 @@ def test_a_saturated_objective_moves_the_estimate_less(modelled, saturation, sha
         assert not move[[0, 2]].any()
 
 
+def test_other_targets_than_the_network_that_the_prior_inverts_have_a_strength_of_their_own(normal_prior, target):
+    slope, moves, another = torch.tensor([1.0, -2.0, 3.0]), {}, copy.deepcopy(target)
+    next(another.network.parameters()).mul_(1.1)
+    for net, own in ((target, True), (another, False)):
+        parametrization = NoisyCode(Setting(net, normal_prior))
+        assert parametrization.targets_encoder is own
+        for factor in (1.0, 0.25):
+            step = Step(parametrization, parametrization.start([0]), torch.empty(0), Draws([0]), 0, 10)
+            gradient = torch.stack([0 * slope, slope, slope])[None]
+            moves[own, factor] = Guidance(2.0, other_target=factor).gradient(gradient, step)
+    assert torch.equal(moves[True, 1.0], moves[True, 0.25])
+    assert torch.equal(moves[True, 1.0], moves[False, 1.0])
+    torch.testing.assert_close(moves[False, 0.25], 0.25 * moves[False, 1.0])
+
+
 def test_deviations_have_the_spread_of_what_a_normal_code_can_still_be(modelled, prior):
     parametrization = NoisyCode(modelled, deviation=0.5)
     given = STD.square() / (1 / 0.7**2 * STD.square() + 1)  # a variance of v, seen with noise of variance 0.7^2
@@ -124,5 +140,7 @@ def test_the_parts_need_each_other_and_known_words(setting, modelled, target):
         Guidance(through="pixels")
     with pytest.raises(UserError, match="saturation=3"):
         Guidance(saturation=3)
+    with pytest.raises(UserError, match=r"other_target=-1: give a number from 0"):
+        Guidance(other_target=-1)
     with pytest.raises(UserError, match="travel=0"):
         NoisyCode(modelled, travel=0)

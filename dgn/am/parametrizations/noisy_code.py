@@ -70,6 +70,8 @@ class NoisyCode:
             raise UserError(f"this method draws from a code model, and {no_code_model(prior)}")
         self.model, self.axes = prior.code_model, prior.code_axes
         self._prior, self._begin = prior, setting.begin
+        self.targets_encoder = prior.encoder_is(setting.target)
+        """Whether the target is the network that the prior inverts."""
         self.travel, self.deviation = travel, deviation
         start = setting.begin if isinstance(setting.begin, str) else "image"
         self._candidates = Candidates(prior, setting.target, candidates) if start == "sample" else None

@@ -36,17 +36,29 @@ class Guidance:
         through: "estimate": C is that of a normal distribution, V sigma^2 / (V + sigma^2), and the gradient stays on
             the clean estimate (MPGD, He et al. 2024). "denoiser": C = sigma^2 dD(x)/dx, and the gradient passes through
             the denoiser (DPS, Chung et al. 2023).
+        other_target: The factor of the strength where the target is not the network that the prior inverts. Codes are
+            that network's own features, along which its gradient stays among images that G paints; another network's
+            leaves them sooner.
 
     Raises:
-        UserError: if `through` is unknown.
+        UserError: if `through` is unknown, or a number is out of its range.
     """
 
-    def __init__(self, strength: float = 30.0, through: str = "estimate", saturation: float = 0.15) -> None:
+    def __init__(
+        self,
+        strength: float = 30.0,
+        through: str = "estimate",
+        saturation: float = 0.15,
+        other_target: float = 1.0,
+    ) -> None:
         if through not in ("estimate", "denoiser"):
             raise UserError(f"method.regularizers.guidance.through={through}: give estimate (MPGD) or denoiser (DPS)")
         if not 0 <= saturation <= 1:
             raise UserError(f"method.regularizers.guidance.saturation={saturation}: give a number from 0 to 1")
+        if not other_target >= 0:
+            raise UserError(f"method.regularizers.guidance.other_target={other_target}: give a number from 0")
         self.strength, self.through, self.saturation = strength, through, saturation
+        self.other_target = other_target
         self._steepest: Tensor | None = None
 
     def gradient(self, gradient: Tensor, step: Step) -> Tensor:
@@ -59,7 +71,8 @@ class Guidance:
         else:
             move = state.model.posterior_variance(sigma) * slope
         moves = torch.zeros_like(gradient)
-        moves[:, 1] = self.strength * move / spread
+        strength = self.strength if state.targets_encoder else self.strength * self.other_target
+        moves[:, 1] = strength * move / spread
         return moves
 
     def _bounded(self, spread: Tensor, first: bool) -> Tensor:
