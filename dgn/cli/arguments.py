@@ -27,6 +27,9 @@ def hydra_arguments(typed: Sequence[str], positional: str | None = None) -> list
     use_own_configs(folder)
     if positional is not None:
         arguments = _positional_as(positional, arguments)
+    # Hydra's parser accepts no overrides after its flags.
+    several = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    arguments = [argument for argument in arguments if argument not in several] + several
     return [converted for argument in arguments for converted in _as_hydra_reads(argument)]
 
 

@@ -13,3 +13,8 @@ def test_no_file_of_a_group_is_an_error_that_names_the_files():
 
 def test_keys_that_are_no_group_may_be_null():
     assert hydra_arguments(["target.weights=null", "prior=null"]) == ["target.weights=null", "prior=null"]
+
+
+def test_a_multirun_may_be_asked_for_before_other_arguments():
+    assert hydra_arguments(["seed=0,1", "-m", "code_noise=0"]) == ["seed=0,1", "code_noise=0", "-m"]
+    assert hydra_arguments(["--multirun", "seed=0,1", "--cfg", "job"])[-3:] == ["--cfg", "job", "--multirun"]
