@@ -1,9 +1,11 @@
 """Where searches start among the draws of a code model: at codes that excite their objectives."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.evaluation import objective_values
@@ -11,7 +13,7 @@ from dgn.am.objectives.surrogates import CLASS_LOG_PROBABILITY, log_probability
 from dgn.am.objectives.terms import Unit
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
-from dgn.prior.code_model import to_codes
+from dgn.prior.code_model import CodeModel, to_codes
 from dgn.runs.progress import announced
 
 _BATCH = 64
@@ -60,13 +62,10 @@ class Candidates:
     def _draw(self) -> None:
         prior, model = self._prior, self._prior.code_model
         assert model is not None  # NoisyCode asks for it
-        axes, rectified = prior.code_axes, prior.statistics.rectified
-        self._coordinates = model.sample(self._count, torch.Generator().manual_seed(0))
-        what = "Drawing images of the prior, of which searches start at those that excite their unit"
-        parts = announced(self._coordinates.split(_BATCH), self._count, what, _FEWER, _BATCH)
-        # As bytes: 500 images of 227 pixels are 77 MB.
-        images = [prior.decode(to_codes(part, axes, rectified)).mul(255).round().byte() for part in parts]
-        self._images = torch.cat(images)
+        drawn = _KEPT.get(model)
+        if drawn is None or not drawn.are_of(prior, self._count):
+            drawn = _KEPT[model] = _drawn(prior, model, self._count)
+        self._coordinates, self._images = drawn.coordinates, drawn.images
 
     def _log_weights(self, objectives: Sequence[Objective]) -> Tensor:
         """Returns log w of every candidate for each objective, (objectives, count), on the CPU."""
@@ -79,6 +78,37 @@ class Candidates:
             _TILT * row if _is_log_probability(objective) else tilted(row)
             for row, objective in zip(values, read, strict=True)
         ])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Codes that a code model has drawn, and their images.
+
+    Attributes:
+        generator: what painted the images.
+        coordinates: of the code model, (count, k).
+        images: uint8 (count, C, H, W): 500 images of 227 pixels are 77 MB.
+    """
+
+    generator: nn.Module
+    coordinates: Tensor
+    images: Tensor
+
+    def are_of(self, prior: Prior, count: int) -> bool:
+        return self.generator is prior.generator and (len(self.images), self.images.device) == (count, prior.device)
+
+
+_KEPT: "WeakKeyDictionary[nn.Module, _Drawn]" = WeakKeyDictionary()
+"""The draws of every code model in use: a run has several groups of searches, and draws depend on the prior alone."""
+
+
+def _drawn(prior: Prior, model: CodeModel, count: int) -> _Drawn:
+    axes, rectified = prior.code_axes, prior.statistics.rectified
+    coordinates = model.sample(count, torch.Generator().manual_seed(0))
+    what = "Drawing images of the prior, of which searches start at those that excite their unit"
+    parts = announced(coordinates.split(_BATCH), count, what, _FEWER, _BATCH)
+    images = [prior.decode(to_codes(part, axes, rectified)).mul(255).round().byte() for part in parts]
+    return _Drawn(prior.generator, coordinates, torch.cat(images))
 
 
 def choice(log_weights: Tensor, seed: int) -> int:

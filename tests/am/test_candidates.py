@@ -1,5 +1,7 @@
 """Starts among the draws of a code model, against their definition."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -41,6 +43,22 @@ def test_a_class_starts_where_the_target_sees_it_and_another_unit_where_it_is_hi
         torch.testing.assert_close(row, coordinates[choice(torch.from_numpy(weights), 0)], msg=str(objective))
     alone = torch.cat([candidates.choose([seed], objectives[:1]) for seed in (3, 17)])
     assert torch.equal(candidates.choose([17, 3, 0], objectives[:1] * 3)[[1, 0]], alone)  # whatever else is searched
+
+
+def test_a_prior_draws_its_candidates_once(normal_prior, target, monkeypatch):
+    decoded, decode = [], type(normal_prior).decode
+    monkeypatch.setattr(
+        type(normal_prior), "decode", lambda prior, codes: decoded.append(len(codes)) or decode(prior, codes)
+    )
+    objectives = parse_units("4:1, 4:2", target)
+    first = Candidates(normal_prior, target, 50).choose([0, 1], objectives)
+    assert torch.equal(Candidates(normal_prior, target, 50).choose([0, 1], objectives), first)
+    assert decoded == [50]
+    Candidates(normal_prior, target, 40).choose([0, 1], objectives)
+    assert decoded == [50, 40]
+    normal_prior.generator = copy.deepcopy(normal_prior.generator)  # another one paints other images
+    Candidates(normal_prior, target, 40).choose([0, 1], objectives)
+    assert decoded == [50, 40, 40]
 
 
 def test_values_that_are_not_finite_are_not_chosen():
