@@ -23,6 +23,7 @@ from omegaconf import open_dict
 from dgn.cli import train_prior as prior
 from dgn.cli import trainer as common
 from dgn.cli.config import compose, plain
+from dgn.cli.run_settings import read_run
 from dgn.cli.trainer_devices import device
 from dgn.training import inversion
 from dgn.training.inversion import Inversion
@@ -34,7 +35,9 @@ PART = 25  # consecutive steps of each before they alternate
 
 def modules(steps: int, loggers: str, folder: Path) -> tuple:
     """Returns the config, module and data of the default task, without training."""
-    config = compose("train", [f"trainer.max_steps={steps}", "logger=none", f"trainer.val_check_interval={steps}"])
+    length = [f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}"]
+    # The bare loop computes in float32, which trainer.precision=auto might not choose.
+    config = compose("train", [*length, "trainer.precision=32-true", "logger=none"])
     for name in filter(None, loggers.split(",")):
         with open_dict(config.logger):
             config.logger[name] = compose("train", [f"logger={name}"]).logger[name]
@@ -117,8 +120,9 @@ def main() -> None:
         steps = every * (options.turns + 1)
         config, module, data = modules(steps, options.logger, Path(folder))
         turns = TakingTurns(Bare(*modules(steps, "", Path(folder) / "bare")))
-        with common.running(config, Path(folder)) as (loggers, interruption):
-            trainer = common.make_trainer(config, Path(folder), loggers, interruption)
+        run = read_run(plain(config), Path(folder))
+        with common.running(run) as (loggers, interruption):
+            trainer = common.make_trainer(run, loggers, interruption)
             trainer.callbacks.append(turns)  # after the callbacks that it times
             trainer.limit_val_batches = 0
             trainer.fit(module, TrainerData(data))
