@@ -61,10 +61,12 @@ def _run_all(collection: Collection, overrides: Sequence[str], config: Mapping[s
     """Runs every study of a collection with the same settings, and writes the report after each."""
     others = [o for o in overrides if o.split("=")[0] not in ("study", "resume", "logger")]
     others = [o for o in others if not o.startswith("study.")]  # keys of the collection
+    given = {o.split("=")[0] for o in others}
     found: list[Evidence | Failed] = []
     whole = _command([o for o in overrides if not o.startswith("study.run=")])
     for name in collection.studies:
-        mine = [f"study={name}", *collection.settings.get(name, []), *others]
+        settings = [s for s in collection.settings.get(name, []) if s.split("=")[0] not in given]
+        mine = [f"study={name}", *settings, *others]
         values = plain(compose("study", mine)) | {"threads": config["threads"], "logger": config["logger"]}
         again = _command(mine)
         study = instantiate(values["study"], _convert_="all")
