@@ -132,8 +132,9 @@ def _encoder_settings(settings: Mapping[str, Any], priors: Sequence[Prior]) -> M
         return settings
     for prior in priors:
         known, keys = with_remembered({**settings, "weights": None}, prior.about["encoder"]["spec"] or {})
-        if keys and prior.encoder_tensors:
-            return {**known, "weights": str(prior.source), "container": "encoder"}
+        in_a_file = prior.encoder_tensors and prior.source.endswith(".safetensors") and Path(prior.source).is_file()
+        if keys and in_a_file:
+            return {**known, "weights": prior.source, "container": "encoder"}
     return settings
 
 
