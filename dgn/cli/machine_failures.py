@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dgn.errors import UserError, one_line
 from dgn.runs.folders import CHECKPOINT, PREVIOUS, STARTED
+from dgn.runs.memory import ran_out
 from dgn.runs.programs import command, override, own_configs_flag
 
 _OF_DISK = [
@@ -24,7 +25,6 @@ _DISK = re.compile(
     "|".join([*map(re.escape, map(os.strerror, _OF_DISK)), "inline_container", "PytorchStreamWriter failed"])
 )
 """The last two: how torch.save says that a file could not be written to its end."""
-_NO_MEMORY = re.compile(r"out of memory|can't allocate memory|Cannot allocate memory|OutOfMemoryError|MemoryError")
 _DEAD_WORKER = re.compile(
     r"DataLoader worker[^\n]*(?:killed by signal|exited unexpectedly)[^\n]*|insufficient shared memory|Bus error"
 )
@@ -63,7 +63,7 @@ def _reason(error: BaseException, program: str) -> str | None:
             f"a data worker died ({one_line(dead[0])[:160]}): it was killed, or memory ran out; take fewer with "
             "data.num_workers=N"
         )
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(text)):
+    if ran_out(error):
         smaller = "data.batch_size=N accumulate=M (N x M as before)" if program == "train" else "batch_size=N"
         return f"memory ran out ({one_line(text)[:160] or 'MemoryError'}); take smaller batches with {smaller}"
     if "a process ended without a word" in text:

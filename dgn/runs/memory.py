@@ -9,11 +9,13 @@ forward and backward pass, by the machine. Here freed blocks are kept for the ne
 import ctypes
 import gc
 import os
+import re
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt, as in glibc's malloc.h."""
 _LARGEST_MAPPED = 32 * 2**20
 """Glibc's largest threshold, in bytes: half of a heap of 64 MiB."""
+_SAID = re.compile(r"out of memory|can't allocate memory|Cannot allocate memory|OutOfMemoryError|MemoryError")
 _KEPT = 2**31 - 1
 """Bytes of free memory at the end of the heap that are kept, the largest number that mallopt takes."""
 
@@ -40,9 +42,9 @@ def keep_freed_memory() -> bool:
 
 def ran_out(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a GPU or on the CPU, for which torch has no error of its own."""
-    import torch  # here: this module prepares the process before torch is imported
-
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's
+        return True
+    return isinstance(error, RuntimeError) and _SAID.search(str(error)) is not None
 
 
 def give_back() -> None:

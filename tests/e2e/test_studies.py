@@ -89,15 +89,7 @@ def test_a_stopped_study_goes_on_with_the_seeds_that_are_missing(someone):
 def test_a_study_is_of_the_network_that_its_prior_inverts(someone):
     someone.run("train.py", *someone.tiny, "encoder.seed=5", "trainer.max_steps=2", "hydra.run.dir=prior")
     own = [setting for setting in TOY if setting != "encoder.weights=null"]
-    command = (
-        "study.py",
-        "study=snapshots",
-        *own,
-        *SMALLER["snapshots"],
-        "seeds=1",
-        "prior=prior",
-        "hydra.run.dir=own",
-    )
+    command = ("study.py", "study=snapshots", *own, *SMALLER["snapshots"], "seeds=1", "prior=prior")
     _, err = someone.run(*command, "hydra.run.dir=own")
     assert "The embedded encoder" not in err, "the embedded network was fitted instead"
     trained = read_evidence(someone.folder / "own").settings["prior"]
