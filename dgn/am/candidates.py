@@ -42,6 +42,7 @@ class Candidates:
         self._prior, self._target, self._count = prior, target, count
         self._coordinates, self._images = torch.empty(0), torch.empty(0)
         self._weights: dict[Objective, Tensor] = {}
+        self._spreads: dict[Objective, float] = {}
 
     @torch.no_grad()
     def choose(self, seeds: Sequence[int], objectives: Sequence[Objective] = ()) -> Tensor:
@@ -59,6 +60,10 @@ class Candidates:
         rows = [choice(self._weights[o], seed) for o, seed in zip(objectives, seeds, strict=True)]
         return self._coordinates[rows]
 
+    def spread(self, objectives: Sequence[Objective]) -> Tensor:
+        """Returns the standard deviation over the candidates of each objective, (N, 1); for objectives of `choose`."""
+        return torch.tensor([[self._spreads[objective]] for objective in objectives])
+
     def _draw(self) -> None:
         prior, model = self._prior, self._prior.code_model
         assert model is not None  # NoisyCode asks for it
@@ -74,6 +79,7 @@ class Candidates:
         parts = announced(self._images.split(_BATCH), self._count, what, _FEWER, _BATCH)
         batches = (part.float().div(255) for part in parts)
         values = objective_values(self._target, read, batches).T.nan_to_num(-torch.inf, posinf=-torch.inf)
+        self._spreads |= {o: _deviation(row) for o, row in zip(objectives, values, strict=True)}
         return torch.stack([
             _TILT * row if _is_log_probability(objective) else tilted(row)
             for row, objective in zip(values, read, strict=True)
@@ -128,6 +134,12 @@ def tilted(values: Tensor) -> Tensor:
     if len(finite) < 2:
         return torch.zeros_like(values)
     return _TILT * (values - finite.mean()) / finite.std().clamp_min(1e-12)
+
+
+def _deviation(values: Tensor) -> float:
+    """The standard deviation of the finite values; 0 for fewer than two."""
+    finite = values[values.isfinite()]
+    return float(finite.std()) if len(finite) > 1 else 0.0
 
 
 def _is_log_probability(objective: Objective) -> bool:

@@ -39,12 +39,12 @@ class CodeModelFit:
     """
 
     codes: int = 16000
-    axes: int = 128
-    width: int = 512
+    axes: int = 64
+    width: int = 256
     blocks: int = 3
-    steps: int = 2000
+    steps: int = 6000
     batch_size: int = 128
-    lr: float = 1e-3
+    lr: float = 2e-3
     ema_decay: float = 0.995
 
     def fit(

@@ -40,7 +40,7 @@ def train_prior(
     encoder: FeatureNet,
     data: ImageData,
     layer: str | None = None,
-    steps: int = 2400,
+    steps: int = 4800,
     *,
     comparator: FeatureNet | None = None,
     comparator_layers: Sequence[str] | None = None,

@@ -41,6 +41,8 @@ def test_a_class_starts_where_the_target_sees_it_and_another_unit_where_it_is_hi
     expected = [2 * logs[:, 1], 2 * (unit - unit.mean()) / unit.std(ddof=1), 2 * (logs[:, 0] + logs[:, 1])]
     for row, weights, objective in zip(chosen, expected, objectives, strict=True):
         torch.testing.assert_close(row, coordinates[choice(torch.from_numpy(weights), 0)], msg=str(objective))
+    spreads = [logs[:, 1].std(ddof=1), unit.std(ddof=1), (logs[:, 0] + logs[:, 1]).std(ddof=1)]
+    np.testing.assert_allclose(candidates.spread(objectives).numpy(), np.array(spreads)[:, None], rtol=1e-4)
     alone = torch.cat([candidates.choose([seed], objectives[:1]) for seed in (3, 17)])
     assert torch.equal(candidates.choose([17, 3, 0], objectives[:1] * 3)[[1, 0]], alone)  # whatever else is searched
 

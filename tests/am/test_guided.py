@@ -6,6 +6,7 @@ import itertools
 import pytest
 import torch
 
+from dgn.am.candidates import Candidates
 from dgn.am.maximize import maximize
 from dgn.am.objectives.language import parse_units
 from dgn.am.parametrizations import Code, NoisyCode
@@ -75,6 +76,24 @@ def test_a_saturated_objective_moves_the_estimate_less(modelled, saturation, sha
         expected = 2.0 * variance * noise / (variance + noise) * slope / spread * (share if i else 1.0)
         torch.testing.assert_close(move[1], expected)
         assert not move[[0, 2]].any()
+
+
+def test_a_search_that_starts_saturated_stays_near_its_start(normal_prior, target):
+    """Slopes are compared with the objective's spread over the draws where a search starts at one of them."""
+    objectives = parse_units("4:1", target) * 2
+    parametrization = NoisyCode(Setting(target, normal_prior, begin="sample"), candidates=50)
+    parameters = parametrization.start([0, 1], objectives)
+    direction = torch.tensor([1.0, -2.0, 3.0])
+    steepness = float((direction * STD).norm())
+    candidates = Candidates(normal_prior, target, 50)
+    candidates.choose([0], objectives[:1])
+    spread = float(candidates.spread(objectives[:1]))
+    slopes = torch.tensor([[2.0], [1e-3]]) * spread / steepness * direction  # above and far below 0.3 of the spread
+    step = Step(parametrization, parameters, torch.empty(0), Draws([0, 1]), 0, 10)
+    moves = Guidance(2.0, saturation=0.3).gradient(torch.stack([0 * slopes, slopes, slopes], 1), step)[:, 1]
+    variance, noise = STD.square(), parametrization.levels(10)[0].square()
+    move = 2.0 * variance * noise / (variance + noise) * direction / steepness
+    torch.testing.assert_close(moves, torch.stack([move, 1e-3 / 0.3 * move]))
 
 
 def test_other_targets_than_the_network_that_the_prior_inverts_have_a_strength_of_their_own(normal_prior, target):

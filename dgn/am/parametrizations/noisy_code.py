@@ -53,7 +53,7 @@ class NoisyCode:
         from_image: float = 0.3,
         travel: int = 1,
         deviation: float = 1.0,
-        from_sample: float = 0.1,
+        from_sample: float = 0.05,
         candidates: int = 500,
     ) -> None:
         if travel < 1:
@@ -77,6 +77,8 @@ class NoisyCode:
         self._candidates = Candidates(prior, setting.target, candidates) if start == "sample" else None
         self.highest = {"noise": 1.0, "sample": from_sample, "image": from_image}[start]
         self.unit = UnitCoordinates(prior, sigmas=3).unit
+        self.spread: Tensor | None = None
+        """The standard deviation of each search's objective over the candidates, (N, 1), from `start` on."""
 
     def levels(self, steps: int) -> Tensor:
         """Returns the noise level of each of `steps` steps, followed by 0: (steps + 1,), on the CPU."""
@@ -113,7 +115,9 @@ class NoisyCode:
 
     def _first_coordinates(self, seeds: Sequence[int], objectives: Sequence[Objective]) -> Tensor | None:
         if self._candidates is not None:
-            return self._candidates.choose(seeds, objectives)
+            chosen = self._candidates.choose(seeds, objectives)
+            self.spread = self._candidates.spread(objectives).to(chosen) if objectives else None
+            return chosen
         if isinstance(self._begin, Starts):
             codes = self._begin.select(self._begin.codes, seeds, objectives).to(self._prior.device)
             return to_coordinates(codes, self.axes)

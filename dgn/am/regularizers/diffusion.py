@@ -22,17 +22,19 @@ class Guidance:
 
     For a gradient g the move is
 
-        strength * C g / d,    d = max(sqrt(g' V g), saturation * (the largest d so far))
+        strength * C g / d,    d = max(sqrt(g' V g), saturation * d0)
 
     with V the covariance of real codes, and C that of the code given its noisy coordinates x at noise level sigma. The
     root is the objective's standard deviation over real codes, to first order. So `strength` is in standard
     deviations, whatever the objective's scale: a linear objective is raised by that many. Where an objective saturates,
     as the log-probability of a class does near 0, its slope vanishes. Divided by the root alone, the move would stay as
-    large as before; with the lower bound it ends, and the seeds keep what tells them apart.
+    large as before; with the lower bound it ends, and the seeds keep what tells them apart. d0 is the objective's
+    standard deviation over the draws of the code model where searches start at these (start=sample), so that one that
+    starts saturated stays near its start; else the largest d of the search so far.
 
     Args:
         strength: s. 0: none, the code model's own samples.
-        saturation: The share of the largest slope below which the objective counts as saturated. 0: never.
+        saturation: The share of d0 below which the objective counts as saturated. 0: never.
         through: "estimate": C is that of a normal distribution, V sigma^2 / (V + sigma^2), and the gradient stays on
             the clean estimate (MPGD, He et al. 2024). "denoiser": C = sigma^2 dD(x)/dx, and the gradient passes through
             the denoiser (DPS, Chung et al. 2023).
@@ -59,13 +61,13 @@ class Guidance:
             raise UserError(f"method.regularizers.guidance.other_target={other_target}: give a number from 0")
         self.strength, self.through, self.saturation = strength, through, saturation
         self.other_target = other_target
-        self._steepest: Tensor | None = None
+        self._reference: Tensor | None = None
 
     def gradient(self, gradient: Tensor, step: Step) -> Tensor:
         state = _state_of(step)
         slope = gradient[:, 1]
         sigma = state.levels(step.steps)[step.i].to(slope).expand(len(slope))
-        spread = self._bounded((slope * state.model.std).norm(dim=1, keepdim=True), first=step.i == 0)
+        spread = self._bounded((slope * state.model.std).norm(dim=1, keepdim=True), state.spread, first=step.i == 0)
         if self.through == "denoiser":
             move = sigma[:, None].square() * self._through_denoiser(state, step.parameters[:, 0], sigma, slope)
         else:
@@ -75,9 +77,14 @@ class Guidance:
         moves[:, 1] = strength * move / spread
         return moves
 
-    def _bounded(self, spread: Tensor, first: bool) -> Tensor:
-        self._steepest = spread if first or self._steepest is None else torch.maximum(self._steepest, spread)
-        return torch.maximum(spread, self.saturation * self._steepest).clamp_min(1e-20)
+    def _bounded(self, spread: Tensor, among_draws: Tensor | None, first: bool) -> Tensor:
+        if among_draws is not None:
+            reference = among_draws
+        elif first or self._reference is None:
+            reference = self._reference = spread
+        else:
+            reference = self._reference = torch.maximum(self._reference, spread)
+        return torch.maximum(spread, self.saturation * reference).clamp_min(1e-20)
 
     @staticmethod
     def _through_denoiser(state: NoisyCode, noisy: Tensor, sigma: Tensor, slope: Tensor) -> Tensor:
