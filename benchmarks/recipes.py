@@ -47,6 +47,7 @@ ABLATION = (
     "short",
     "short discriminator=conv adversarial=cross_entropy",
     "short loss=short",
+    "short discriminator.layers=[relu2,relu5,pool5]",
     "short comparator.layers=auto",
     "short code_noise=0",
     "short generator=upconv",

@@ -198,19 +198,18 @@ def feature_discriminator(
         image_size: The size of the images in pixels (not used: features are those of the images as C sees them).
         code_shape: The shape of the codes.
         comparator: C.
-        layers: The layers of C; "auto": up to four maps of different sizes (`FeatureNet.several_layers`), the first of
-            them before the first pooling, if there is one. A maximum over 3x3 places is as high for a dot at every
-            third place as for an edge: without a head on the map before, G paints such dots.
+        layers: The layers of C; "auto": up to four maps of different sizes (`FeatureNet.several_layers`). In
+            CaffeNet's shape the first of them lies before the first max pooling. A maximum over 3x3 places is as high
+            for a dot at every third place as for an edge: without a head on the map before, G paints such dots.
         channels: The channels of projections and heads.
         conditional: Whether the heads see the code.
         seed: The seed of the fixed projections.
         pixels: The channels of the head on pixels; 0: none.
         image_channels: The number of channels of the images.
     """
-    if isinstance(layers, str):
-        names = comparator.several_layers() if layers == "auto" else [layers]
-    else:
-        names = list(layers)
+    if layers == "auto":
+        layers = comparator.several_layers()
+    names = [layers] if isinstance(layers, str) else list(layers)
     shapes = {name: comparator.layer(name).shape for name in names}
     code = tuple(code_shape) if conditional else None
     return FeatureDiscriminator(shapes, code, channels, seed, pixels, image_channels)

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 
 from dgn.errors import UserError
 from dgn.networks.discriminator import GENERATED, REAL, Discriminator
-from dgn.networks.feature_discriminator import FeatureDiscriminator
+from dgn.networks.feature_discriminator import FeatureDiscriminator, feature_discriminator
+from dgn.networks.zoo import mini_caffenet
 from dgn.training.adversarial import CrossEntropy, Hinge, Relativistic, gradient_penalty
 
 
@@ -135,3 +136,17 @@ def test_a_negative_width_of_the_head_on_pixels_is_a_user_error():
 def test_no_layers_is_a_user_error():
     with pytest.raises(UserError, match=r"discriminator\.layers is empty"):
         FeatureDiscriminator({}, None)
+
+
+def test_a_head_sees_the_dots_that_a_maximum_hides():
+    """A maximum over 3x3 places is the same for dots at every third place as for a filled map."""
+    discriminator = feature_discriminator(64, (16,), mini_caffenet(classes=2))
+    assert discriminator.layers == ("relu1", "relu2", "relu5", "pool5")
+    dots, filled = torch.zeros(1, 32, 32, 32), torch.ones(1, 32, 32, 32)
+    dots[..., 1::3, 1::3] = 1
+    pools = [F.max_pool2d(x, 3, 2, ceil_mode=True) for x in (dots, filled)]
+    torch.testing.assert_close(*pools, rtol=0, atol=0)
+    deeper = [torch.ones(1, 64, 16, 16), torch.ones(1, 64, 8, 8), torch.ones(1, 64, 4, 4)]
+    (real, *others), (painted, *same) = discriminator.judge([filled, *deeper], [dots, *deeper], torch.zeros(1, 16))
+    assert not torch.allclose(real, painted, rtol=1e-2)
+    torch.testing.assert_close(others, same)
