@@ -10,9 +10,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from dgn.cli.roles import load_prior, named_code
 from dgn.cli.run_start import start
-from dgn.cli.train_code_prior import images_of
+from dgn.cli.train_code_prior import prior_and_images
 from dgn.files import write_whole
 from dgn.prior.statistics import measure
 from dgn.runs.folders import METRICS, PRIOR
@@ -31,8 +30,7 @@ def refit_statistics(config: Mapping[str, Any], folder: Path) -> Path:
     """
     began = time.perf_counter()
     run = start(config, folder, _MEASURES)
-    prior = load_prior(config["prior"], run.device, code=named_code(config))
-    data = images_of(config["data"], prior)
+    prior, data = prior_and_images(config, run.device)
     pl.seed_everything(run.seed, verbose=False)
     settings = config["statistics"]
     images, split = settings["images"], settings["split"]

@@ -87,7 +87,7 @@ def load_target(
     if settings.get("_target_") is None:
         target = placed(priors[0].encoder_net(), device)
     else:
-        target = placed(_named_target(settings, priors, data), device)
+        target = placed(named_network(settings, priors, data), device)
     target.classes_at = settings.get("layer")
     for prior in priors:  # share one network if it is the same
         prior.offer(target)
@@ -111,8 +111,10 @@ def with_named_targets(
     return NamedNetworks(target, others) if others else target
 
 
-def _named_target(settings: Mapping[str, Any], priors: Sequence[Prior], data: ImageData | None) -> FeatureNet:
-    """Makes the network of `target=`, with the settings of a prior's encoder if it is that network."""
+def named_network(
+    settings: Mapping[str, Any], priors: Sequence[Prior], data: ImageData | None, role: str = "target"
+) -> FeatureNet:
+    """Makes the network of settings, with those of a prior's encoder that are not given if it is that network."""
     shape = priors[0].image_shape if priors else None
     classes: Sequence[str] = ()
     if data is None and priors:
@@ -122,7 +124,7 @@ def _named_target(settings: Mapping[str, Any], priors: Sequence[Prior], data: Im
         if keys:
             target = network(filled, data, shape, classes)
             if prior.encoder_is(target):
-                log.info("target: %s as for the prior, whose encoder it is", ", ".join(keys))
+                log.info("%s: %s as for the prior, whose encoder it is", role, ", ".join(keys))
                 return target
     return network(settings, data, shape, classes)
 

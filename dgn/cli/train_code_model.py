@@ -11,9 +11,8 @@ from typing import Any
 import torch
 
 from dgn.cli.prior_training import read_code_model_fit
-from dgn.cli.roles import load_prior, named_code
 from dgn.cli.run_start import start
-from dgn.cli.train_code_prior import images_of
+from dgn.cli.train_code_prior import prior_and_images
 from dgn.cli.trainer import running, stopping
 from dgn.data.datamodule import ImageData
 from dgn.errors import UserError
@@ -44,9 +43,7 @@ def fit_code_model(config: Mapping[str, Any], folder: Path) -> Path:
     images = config["code_prior"]["images"]
     if images < 2:
         raise UserError("code_prior.images must be at least 2")
-    prior = load_prior(config["prior"], run.device, code=named_code(config))
-    data = images_of(config["data"], prior)
-    prior.encoder_net()
+    prior, data = prior_and_images(config, run.device)
     with running(run) as (loggers, interruption):
         _add_axes(prior, data)
         log.info("Fitting a code model of %s to %d images (%s)", prior.layer, images, prior.source)

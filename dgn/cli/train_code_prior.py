@@ -13,14 +13,16 @@ import torch
 from hydra.utils import instantiate
 
 from dgn.cli.config import given_overrides
-from dgn.cli.roles import load_prior, named_code, own_data
+from dgn.cli.roles import load_prior, named_code, named_network, own_data
 from dgn.cli.run_settings import RunSettings
 from dgn.cli.run_start import start
 from dgn.cli.trainer import make_trainer, running
 from dgn.data.datamodule import ImageData
 from dgn.data.size import typed
+from dgn.devices import placed
 from dgn.errors import UserError
 from dgn.files import write_whole
+from dgn.networks.zoo import named
 from dgn.prior import Prior
 from dgn.prior.code_prior import CodeAutoencoder, CodePrior, about_codes
 from dgn.runs.folders import CODE_PRIOR, METRICS
@@ -69,9 +71,7 @@ def fit_autoencoder(config: Mapping[str, Any], folder: Path) -> Path:
     began = time.perf_counter()
     settings = CodePriorSettings(**{key: value for key, value in config["code_prior"].items() if key != "fit"})
     run = start(config, folder, _MEASURES)
-    prior = load_prior(config["prior"], run.device, code=named_code(config))
-    data = images_of(config["data"], prior)
-    prior.encoder_net()
+    prior, data = prior_and_images(config, run.device)
     pl.seed_everything(run.seed, verbose=False)
     train, val = (_codes(prior, data, settings.images, split) for split in ("train", "val"))
     return _train(settings, run, prior, train, val, began)
@@ -101,6 +101,37 @@ def _train(
     return run.folder / CODE_PRIOR
 
 
+def prior_and_images(config: Mapping[str, Any], device: torch.device) -> tuple[Prior, ImageData]:
+    """Loads config.prior with the network that it inverts, and the images whose codes are wanted (`images_of`).
+
+    The network is that of `encoder=` if the command line has it, as for a network of the user's own code.
+
+    Raises:
+        UserError: If the network is missing or another one.
+    """
+    prior = load_prior(config["prior"], device, code=named_code(config))
+    data = images_of(config["data"], prior)
+    known = prior.about["encoder"]
+    named_one = _given("encoder")
+    if named_one:
+        prior.offer(placed(named_network(config["encoder"], [prior], data, "encoder"), device))
+    try:
+        prior.encoder_net()
+    except UserError:
+        if not known["spec"] or known["fingerprint"] is None:
+            raise
+        what = f"{prior.source} does not hold the network that it inverts"
+        if named_one:
+            what = f"the network of encoder= is not the one that {prior.source} inverts"
+        raise UserError(f"{what}; name it: {named(known['spec'], 'encoder')}") from None
+    return prior, data
+
+
+def _given(group: str) -> bool:
+    """Whether the command line chooses an option of a config group."""
+    return any(word.lstrip("+").split("=")[0] == group for word in given_overrides())
+
+
 def images_of(settings: Mapping[str, Any], prior: Prior) -> ImageData:
     """Returns the images of `data=` if the command line has it, else those that the prior was trained on.
 
@@ -111,7 +142,7 @@ def images_of(settings: Mapping[str, Any], prior: Prior) -> ImageData:
     Raises:
         UserError: If the images of the prior are not known.
     """
-    if any(word.lstrip("+").split("=")[0] == "data" for word in given_overrides()):
+    if _given("data"):
         given: ImageData = instantiate(settings)
         return given
     data, why = own_data(prior)

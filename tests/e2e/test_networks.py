@@ -140,6 +140,28 @@ def test_a_layer_that_never_varies_is_refused(user):
     assert "nothing to invert" in err
 
 
+def test_the_codes_of_a_network_of_ones_own_are_modelled_and_measured_again(user):
+    (user.folder / "own.py").write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "def make(seed=0):\n"
+        "    torch.manual_seed(seed)\n"
+        "    return nn.Sequential(nn.Conv2d(3, 4, 4, 4), nn.ReLU(), nn.Flatten(), nn.Linear(256, 8))\n"
+    )
+    own = ["encoder=custom", "encoder.model=own.py:make"]
+    user.run("train.py", *TINY, *own, "data.image_size=32", "encoder.layer='2'", "hydra.run.dir=run")
+    again = ["task=code_prior", "kind=diffusion", "prior=run", "code_model.steps=2", "code_prior.images=256"]
+    again += ["data=doodles", "data.image_size=32", "data.train_images=256", "data.val_images=16"]
+    _, err = user.run("train.py", *again, status=2)
+    assert "does not hold the network that it inverts; name it: encoder=custom encoder.model=" in err
+    _, err = user.run("train.py", *again, *own, "encoder.args={seed: 1}", status=2)
+    assert "the network of encoder= is not the one that" in err
+    user.run("train.py", *again, *own, "hydra.run.dir=modelled")
+    assert Prior.load(user.folder / "modelled" / "prior.safetensors").code_model is not None
+    user.run("train.py", "task=statistics", "prior=run", *own, "statistics.images=32", "hydra.run.dir=measured")
+    assert Prior.load(user.folder / "measured" / "prior.safetensors").principal.count == 15  # of 16 images
+
+
 @pytest.mark.parametrize("how", ["torchvision", "timm"])
 def test_any_role_takes_any_network(user, how):
     """Encoder, comparator, target and judge on the command line, in this very process."""
