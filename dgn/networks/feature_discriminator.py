@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dgn.data.size import ImageSize
+from dgn.data.size import ImageSize, sides
 from dgn.errors import UserError
 from dgn.networks.critic import Critic
 from dgn.networks.featurenet import FeatureNet
@@ -33,6 +33,7 @@ class FeatureDiscriminator(Critic):
         pixels: The channels of a further head, on patches of pixels; 0: none. The features of C leave out part of what
             images consist of.
         image_channels: The number of channels of the images.
+        places: The height and width of images for a further head, linear in their pixels; None: none.
 
     Attributes:
         layers: The names of the layers.
@@ -49,6 +50,7 @@ class FeatureDiscriminator(Critic):
         seed: int = 0,
         pixels: int = 0,
         image_channels: int = 3,
+        places: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         if not feature_shapes:
@@ -65,12 +67,16 @@ class FeatureDiscriminator(Critic):
             self.projections.append(_Projection(units, channels, random))
             side = min(shape[1:]) if len(shape) == 3 else 1
             self.heads.append(_Head(channels, side, code_shape))
-        self.patches = _PatchHead(pixels, image_channels) if pixels else None
+        self.of_pixels = nn.ModuleList()
+        if pixels:
+            self.of_pixels.append(_PatchHead(pixels, image_channels))
+        if places is not None:
+            self.of_pixels.append(_PlacesHead(image_channels, places))
 
     def seen(self, images: Tensor, features: Mapping[str, Tensor]) -> list[Tensor]:
         """Returns what D sees of images: their features (N, ...) at D's layers, then the images if a head sees them."""
         seen = [features[layer] for layer in self.layers]
-        return seen if self.patches is None else [*seen, images]
+        return [*seen, images] if len(self.of_pixels) else seen
 
     def judge(
         self, real: Sequence[Tensor], generated: Sequence[Tensor], codes: Tensor
@@ -86,8 +92,9 @@ class FeatureDiscriminator(Critic):
             scale = a.detach().square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-6)
             pairs.append(torch.cat([a / scale, b / scale]))
         scores = self(pairs, torch.cat([codes, codes]))
-        if self.patches is not None:
-            scores.append(self.patches(torch.cat([real[-1], generated[-1]])))
+        if len(self.of_pixels):
+            images = torch.cat([real[-1], generated[-1]])
+            scores += [head(images) for head in self.of_pixels]
         count = len(codes)
         return [score[:count] for score in scores], [score[count:] for score in scores]
 
@@ -174,6 +181,27 @@ class _PatchHead(nn.Module):
         return at_least_float32(scores.flatten(1))
 
 
+class _PlacesHead(nn.Module):
+    """A score that is linear in the pixels: of what images have in common at fixed places.
+
+    Other heads are alike at every position. A lattice that G paints into every image at the same places is a texture to
+    them, and to this one a difference of two means.
+    """
+
+    def __init__(self, image_channels: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+        self.score = spectral_norm(nn.Linear(image_channels * math.prod(size), 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps images (N, C, H, W) in image space, or of half the side, to scores (N, 1)."""
+        with own_layers(images.device):
+            if images.shape[-2:] != self.size:
+                images = F.interpolate(images, self.size)
+            scores = self.score((4 * images - 2).flatten(1))
+        return at_least_float32(scores)
+
+
 def _as_map(features: Tensor) -> Tensor:
     """Arranges vectors (N, D) as maps (N, D, 1, 1), and tokens (N, T, D) as (N, D, T, 1)."""
     if features.dim() == 4:
@@ -191,11 +219,12 @@ def feature_discriminator(
     seed: int = 0,
     pixels: int = 0,
     image_channels: int = 3,
+    places: bool = True,
 ) -> FeatureDiscriminator:
     """Builds the discriminator of `discriminator=features`.
 
     Args:
-        image_size: The size of the images in pixels (not used: features are those of the images as C sees them).
+        image_size: The size of the images in pixels.
         code_shape: The shape of the codes.
         comparator: C.
         layers: The layers of C; "auto": up to four maps of different sizes (`FeatureNet.several_layers`). In
@@ -206,10 +235,12 @@ def feature_discriminator(
         seed: The seed of the fixed projections.
         pixels: The channels of the head on pixels; 0: none.
         image_channels: The number of channels of the images.
+        places: Whether there is a further head that is linear in the pixels.
     """
     if layers == "auto":
         layers = comparator.several_layers()
     names = [layers] if isinstance(layers, str) else list(layers)
     shapes = {name: comparator.layer(name).shape for name in names}
     code = tuple(code_shape) if conditional else None
-    return FeatureDiscriminator(shapes, code, channels, seed, pixels, image_channels)
+    size = sides(image_size) if places else None
+    return FeatureDiscriminator(shapes, code, channels, seed, pixels, image_channels, size)
