@@ -185,21 +185,24 @@ class _PlacesHead(nn.Module):
     """A score that is linear in the pixels: of what images have in common at fixed places.
 
     Other heads are alike at every position. A lattice that G paints into every image at the same places is a texture to
-    them, and to this one a difference of two means.
+    them, and to this one a difference of two means. Its weights have the norm 1, as with spectral norm. The products
+    are summed without a matrix product, whose rounding would depend on where the images lie in memory.
     """
 
     def __init__(self, image_channels: int, size: tuple[int, int]) -> None:
         super().__init__()
         self.size = size
-        self.score = spectral_norm(nn.Linear(image_channels * math.prod(size), 1))
+        bound = 1 / math.sqrt(image_channels * math.prod(size))  # as nn.Linear
+        self.weight = nn.Parameter(torch.empty(1, image_channels, *size).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps images (N, C, H, W) in image space, or of half the side, to scores (N, 1)."""
-        with own_layers(images.device):
-            if images.shape[-2:] != self.size:
-                images = F.interpolate(images, self.size)
-            scores = self.score((4 * images - 2).flatten(1))
-        return at_least_float32(scores)
+        images = at_least_float32(images)
+        if images.shape[-2:] != self.size:
+            images = F.interpolate(images, self.size)
+        products = (4 * images - 2) * (self.weight / self.weight.square().sum().sqrt())
+        return products.flatten(1).sum(1, keepdim=True) + self.bias
 
 
 def _as_map(features: Tensor) -> Tensor:

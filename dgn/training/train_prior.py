@@ -106,6 +106,7 @@ def train_prior(
         adversarial=Hinge(),
         code_noise=CodeNoise(code_noise),
         comparator_shift=comparator_shift,
+        fan_in_limit=1152,  # of recipe=short
         ema_decay=ema_decay,
     )
     networks = networks.to(device_of_accelerator(accelerator))
