@@ -73,9 +73,8 @@ def read_prior_training(config: Mapping[str, Any], run: RunSettings) -> PriorTra
     generator = {k: v for k, v in config["generator"].items() if k != "init"}
     discriminator = {k: v for k, v in config["discriminator"].items() if k not in ("augment", "update")}
     init = config["generator"].get("init")
-    pixels_follow = discriminator.get("pixels") == "auto"
-    if pixels_follow:
-        del discriminator["pixels"]
+    follows = [name for name in ("pixels", "places") if discriminator.get(name) == "auto"]
+    discriminator = {k: v for k, v in discriminator.items() if k not in follows}
     carried = config["export"]["encoder"]
     return PriorTraining(
         run=replace(run, config=config),
@@ -87,7 +86,7 @@ def read_prior_training(config: Mapping[str, Any], run: RunSettings) -> PriorTra
         architectures=Architectures(
             instantiate(generator, _partial_=True, _convert_="all"),
             instantiate(discriminator, _partial_=True),
-            pixels_follow_losses=pixels_follow,
+            follows=follows,
         ),
         inversion=InversionSettings(
             run.learning,

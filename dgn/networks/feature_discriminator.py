@@ -186,7 +186,8 @@ class _PlacesHead(nn.Module):
 
     Other heads are alike at every position. A lattice that G paints into every image at the same places is a texture to
     them, and to this one a difference of two means. Its weights have the norm 1, as with spectral norm. The products
-    are summed without a matrix product, whose rounding would depend on where the images lie in memory.
+    are summed without a matrix product, whose rounding would depend on where the images lie in memory. Images are
+    clamped, as a linear score would else pull pixels beyond black and white without end.
     """
 
     def __init__(self, image_channels: int, size: tuple[int, int]) -> None:
@@ -201,7 +202,7 @@ class _PlacesHead(nn.Module):
         images = at_least_float32(images)
         if images.shape[-2:] != self.size:
             images = F.interpolate(images, self.size)
-        products = (4 * images - 2) * (self.weight / self.weight.square().sum().sqrt())
+        products = (4 * images.clamp(0, 1) - 2) * (self.weight / self.weight.square().sum().sqrt())
         return products.flatten(1).sum(1, keepdim=True) + self.bias
 
 
@@ -222,7 +223,7 @@ def feature_discriminator(
     seed: int = 0,
     pixels: int = 0,
     image_channels: int = 3,
-    places: bool = True,
+    places: bool = False,
 ) -> FeatureDiscriminator:
     """Builds the discriminator of `discriminator=features`.
 
@@ -240,6 +241,8 @@ def feature_discriminator(
         image_channels: The number of channels of the images.
         places: Whether there is a further head that is linear in the pixels.
     """
+    if not isinstance(places, bool):
+        raise UserError(f"discriminator.places={places}: give true, false or auto")
     if layers == "auto":
         layers = comparator.several_layers()
     names = [layers] if isinstance(layers, str) else list(layers)

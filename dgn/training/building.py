@@ -1,6 +1,6 @@
 """Builds what trains a prior from its settings: G, D, the module that trains them, and the prior's metadata."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,14 +34,16 @@ class Architectures:
         make_generator: (code_shape, image_size) -> G; also `channels`, where they are not RGB.
         make_discriminator: (image_size, code_shape, comparator) -> D; also `image_channels`, likewise.
         initialize: Changes the first weights of G, as `generator.init` does; None: they stay random.
-        pixels_follow_losses: make_discriminator has `pixels` too, the channels of a head on pixels: PIXELS where the
-            adversarial loss has the largest share of the gradient, else 0.
+        follows: Those of make_discriminator's arguments `pixels` and `places` that follow the losses. Where the
+            adversarial loss has the largest share of the gradient, `pixels` (the channels of a head on patches) is
+            PIXELS, else 0. `places` (a head that is linear in the pixels) is the other way round: where no image loss
+            holds G, it would follow this head to images that are black and white.
     """
 
     make_generator: Callable[..., Generator]
     make_discriminator: Callable[..., Critic]
     initialize: Callable[[Generator], None] | None = None
-    pixels_follow_losses: bool = False
+    follows: Collection[str] = ()
 
 
 def build_inversion(
@@ -70,11 +72,12 @@ def build_inversion(
     """
     code_shape = tuple(codes.mean.shape)
     size, channels = image_size(image_shape[1:]), image_shape[0]
-    further: dict[str, dict[str, int]] = {"G": {}, "D": {}}
+    further: dict[str, dict[str, Any]] = {"G": {}, "D": {}}
     if channels != 3:  # not asked of what makes RGB images alone
         further = {"G": {"channels": channels}, "D": {"image_channels": channels}}
-    if architectures.pixels_follow_losses:
-        further["D"]["pixels"] = PIXELS if settings.weights.adversarial_leads else 0
+    leads = settings.weights.adversarial_leads
+    followed = {"pixels": PIXELS if leads else 0, "places": not leads}
+    further["D"] |= {name: followed[name] for name in architectures.follows}
     generator = architectures.make_generator(code_shape=code_shape, image_size=size, **further["G"])
     if not any(parameter.requires_grad for parameter in generator.parameters()):
         raise UserError(f"{generator.own_code or 'the generator'} has no weights to train, or all of them are frozen")

@@ -93,7 +93,7 @@ def train_prior(
     names = (comparator or encoder).several_layers() if comparator_layers is None else list(comparator_layers)
     networks = FixedNetworks(encoder, encoder.code_layer() if layer is None else layer, comparator, names)
     make_generator = partial(UpconvGenerator, width=width, upconvolution="smooth")
-    architectures = Architectures(make_generator, feature_discriminator, pixels_follow_losses=True)
+    architectures = Architectures(make_generator, feature_discriminator, follows=("pixels", "places"))
     learning = Learning(
         partial(torch.optim.Adam, lr=lr, betas=(0.9, 0.99), weight_decay=4e-4, fused=True),
         partial(halve, max_steps=steps, at=(0.3, 0.5, 0.7, 0.9), warmup=50),

@@ -140,7 +140,7 @@ def test_no_layers_is_a_user_error():
 
 def test_a_head_sees_the_dots_that_a_maximum_hides():
     """A maximum over 3x3 places is the same for dots at every third place as for a filled map."""
-    discriminator = feature_discriminator(64, (16,), mini_caffenet(classes=2), places=False)
+    discriminator = feature_discriminator(64, (16,), mini_caffenet(classes=2))
     assert discriminator.layers == ("relu1", "relu2", "relu5", "pool5")
     dots, filled = torch.zeros(1, 32, 32, 32), torch.ones(1, 32, 32, 32)
     dots[..., 1::3, 1::3] = 1
@@ -156,7 +156,7 @@ def test_the_head_on_places_sees_what_images_have_in_common_at_every_size():
     """Linear in the pixels: a pattern at fixed places moves the score by as much in every image."""
     discriminator = FeatureDiscriminator({"a": (2, 4, 4)}, channels=2, places=(8, 8))
     torch.manual_seed(0)
-    images, pattern, features = torch.rand(5, 3, 8, 8), torch.rand(3, 8, 8), [torch.rand(5, 2, 4, 4)]
+    images, pattern, features = torch.rand(5, 3, 8, 8) / 2, torch.rand(3, 8, 8) / 2, [torch.rand(5, 2, 4, 4)]
     judge = lambda x: discriminator.judge([*features, x], [*features, x], torch.zeros(5, 1))[0][-1]  # noqa: E731
     discriminator.eval()
     (head,) = discriminator.of_pixels
@@ -164,5 +164,6 @@ def test_the_head_on_places_sees_what_images_have_in_common_at_every_size():
     torch.testing.assert_close(judge(images), (4 * images - 2).flatten(1) @ weight.T + bias)
     moved = judge(images + pattern) - judge(images)
     torch.testing.assert_close(moved, (4 * pattern.flatten() @ weight[0]).expand(5, 1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(judge(3 * images - 1), judge((3 * images - 1).clamp(0, 1)))
     half = F.avg_pool2d(images, 2)
     torch.testing.assert_close(judge(half), judge(half.repeat_interleave(2, 2).repeat_interleave(2, 3)))
