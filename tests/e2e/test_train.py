@@ -179,7 +179,7 @@ def test_a_resumed_run_takes_the_statistics_of_its_checkpoint(user, monkeypatch)
 
 def head_on_pixels(user) -> bool:
     state = torch.load(user.folder / "run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
-    return any(name.startswith("discriminator.patches") for name in state)
+    return any(re.match(r"discriminator\.of_pixels\.\d\.layers", name) for name in state)
 
 
 def test_the_shares_of_the_losses_follow_what_codes_say_of_pixels_and_are_kept_at_a_resume(user):
