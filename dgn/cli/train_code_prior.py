@@ -118,8 +118,8 @@ def prior_and_images(config: Mapping[str, Any], device: torch.device) -> tuple[P
     try:
         prior.encoder_net()
     except UserError:
-        if not known["spec"] or known["fingerprint"] is None:
-            raise
+        if prior.encoder_tensors or not known["spec"] or known["fingerprint"] is None:
+            raise  # the file is damaged, or its own message says more
         what = f"{prior.source} does not hold the network that it inverts"
         if named_one:
             what = f"the network of encoder= is not the one that {prior.source} inverts"
