@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from dgn.am.again import attempt_of
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.evaluation import objective_values
 from dgn.am.objectives.surrogates import CLASS_LOG_PROBABILITY, log_probability
@@ -120,9 +121,12 @@ def _drawn(prior: Prior, model: CodeModel, count: int) -> _Drawn:
 def choice(log_weights: Tensor, seed: int) -> int:
     """Returns the candidate of a seed: a draw in proportion to exp(log_weights), (count,), without those of the block.
 
-    The candidates in the order of log w plus Gumbel noise are draws without replacement (Vieira 2014).
+    The candidates in the order of log w plus Gumbel noise are draws without replacement (Vieira 2014). A search that is
+    begun again (`dgn.am.again`) takes one behind those of the block's seeds.
     """
-    block, place = divmod(seed, _BLOCK)
+    attempt, own = attempt_of(seed)
+    block, place = divmod(own, _BLOCK)
+    place += attempt * _BLOCK
     uniform = torch.rand(len(log_weights), generator=torch.Generator().manual_seed(block))
     noisy = log_weights - (-uniform.clamp(1e-9, 1 - 1e-7).log()).log()
     return int(noisy.argsort(descending=True, stable=True)[place % len(noisy)])

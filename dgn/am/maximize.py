@@ -14,6 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from dgn.am.again import begun_again, report
 from dgn.am.batch_size import fitting_batch, searches_together
 from dgn.am.climb import Climb, enter, take_step
 from dgn.am.evolution.generation import check_regularizers, take_generation
@@ -98,6 +99,8 @@ def maximize(
         batch_size = len(seeds) * max(1, batch_size // len(seeds))
     parts = [jobs[i : i + batch_size] for i in range(0, len(jobs), batch_size)]
     batches = [([objective for objective, _ in part], [seed + s for _, s in part]) for part in parts]
+    # An experiment is not asked again, and seeds that push each other apart stay together.
+    again = stages[-1].again if target.repeatable and diversity is None else None
     found = [kept.find(i, *batch) if kept is not None else None for i, batch in enumerate(batches)]
     left = steps * found.count(None)
     ticks = iter((progress or (lambda it, _: it))(range(left), left))
@@ -107,7 +110,11 @@ def maximize(
             continue
         began = time.perf_counter()
         journal = kept.journal(i, *batch) if kept is not None and not target.has_gradient else None
-        search = partial(_search, target, stages, diversity, ticks, film, journal)
+        search = partial(_search, target, stages, diversity, ticks, journal)
+        if again is None:
+            search = partial(search, film=film)
+        else:
+            search = partial(begun_again, search, again, target, film=film)
         # Searches whose generations are kept together stay together.
         part, together = in_memory(search, batch, together, least if journal is None else len(batch[1]))
         found[i] = part
@@ -116,6 +123,8 @@ def maximize(
     for _ in ticks:
         pass  # lets a progress bar finish
     preferred = joined([part for part in found if part is not None], objectives)
+    if again is not None:
+        report(preferred, again)
     outcomes = preferred.outcomes
     failures = [outcome for outcome in outcomes if not outcome.found]
     if failures:
@@ -145,10 +154,10 @@ def _search(
     stages: Sequence[Stage],
     diversity: Diversity | None,
     ticks: Iterator[int],
-    film: Film | None,
     journal: Journal | None,
     objectives: Sequence[Objective],
     seeds: Sequence[int],
+    film: Film | None = None,
 ) -> Preferred:
     parametrization = stages[0].parametrization
     parameters = parametrization.start(seeds, objectives).detach().float()

@@ -16,6 +16,10 @@ from dgn.data.images import save_png
 from dgn.files import image_name
 
 
+_TENSORS = ("images", "activations", "start_images", "start_activations")
+_LISTS = ("objectives", "seeds", "outcomes", "steps", "starts", "tries")
+
+
 @dataclass
 class Preferred:
     """The preferred images found by N searches.
@@ -29,6 +33,7 @@ class Preferred:
         outcomes: whether each search's image is a result; by default all are.
         steps: the number of steps of each search; by default all rows of `curve`.
         starts: where each search began ("noise", "real"); by default "".
+        tries: how often each search was begun (`dgn.am.again`); by default once.
         start_images: uint8 (N, 3, h, w), what each search began at, before its first step: for codes, the decoded
             start. None if it was not recorded.
         start_activations: (N,), the objectives on these images; None if they were not recorded.
@@ -42,6 +47,7 @@ class Preferred:
     outcomes: list[Outcome] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
     starts: list[str] = field(default_factory=list)
+    tries: list[int] = field(default_factory=list)
     start_images: Tensor | None = None
     start_activations: Tensor | None = None
 
@@ -49,6 +55,7 @@ class Preferred:
         self.outcomes = self.outcomes or [Outcome()] * len(self.objectives)
         self.steps = self.steps or [len(self.curve)] * len(self.objectives)
         self.starts = self.starts or [""] * len(self.objectives)
+        self.tries = self.tries or [1] * len(self.objectives)
 
     @property
     def found(self) -> list[bool]:
@@ -76,6 +83,17 @@ class Preferred:
             pair = torch.stack([image.flatten(), resized(start[None].float().div(255), size).flatten()]).double()
             values.append(torch.corrcoef(pair)[0, 1])
         return torch.stack(values).float() if values else torch.empty(0)
+
+    def replace(self, rows: Sequence[int], others: "Preferred", chosen: Sequence[int]) -> None:
+        """Puts images of other searches with as many steps, by their indices `chosen`, in place of those at `rows`."""
+        for name in _TENSORS:
+            own, new = getattr(self, name), getattr(others, name)
+            if own is not None:
+                own[rows] = new[chosen]
+        self.curve[:, rows] = others.curve[:, chosen]
+        for name in _LISTS:
+            for row, i in zip(rows, chosen, strict=True):
+                getattr(self, name)[row] = getattr(others, name)[i]
 
     def save(self, folder: str | Path) -> list[Path]:
         """Writes every image as a PNG named by its objective and seed; returns the paths.
@@ -110,7 +128,7 @@ def joined(parts: Sequence[Preferred], objectives: Sequence[Objective]) -> Prefe
         images=torch.cat([part.images for part in parts])[order],
         activations=torch.cat([part.activations for part in parts])[order],
         curve=torch.cat(curves, 1)[:, order],
-        **{name: ordered(name) for name in ("objectives", "seeds", "outcomes", "steps", "starts")},
+        **{name: ordered(name) for name in _LISTS},
         start_images=torch.cat(start_images)[order] if recorded else None,
         start_activations=torch.cat(start_activations)[order] if recorded else None,
     )

@@ -1,9 +1,10 @@
-"""A stage of a method: its four choices."""
+"""A stage of a method: its four choices, and when its searches are begun again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from dgn.am.again import SeenWhenShifted
 from dgn.am.evolution.population import Evolve
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.surrogates import below_rectifier
@@ -25,6 +26,7 @@ class Stage:
             `view`, `loss`, `gradient` and `project`.
         steps: the number of steps.
         objective: how the objective is read during the search (dgn.am.objectives.surrogates).
+        again: which searches are begun again, from another start, of the last stage (`dgn.am.again`); None: none.
 
     Raises:
         UserError: if a regularizer has none of the four methods, or is a class.
@@ -35,6 +37,7 @@ class Stage:
     regularizers: Sequence[Regularizer] = ()
     steps: int = 200
     objective: Callable[[Objective, FeatureNet], Objective] = below_rectifier
+    again: SeenWhenShifted | None = None
 
     def __post_init__(self) -> None:
         for regularizer in self.regularizers:

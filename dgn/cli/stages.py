@@ -21,7 +21,7 @@ from dgn.prior.missing_code_model import no_code_model
 
 log = logging.getLogger(__name__)
 
-_CHOICES = ("objective", "parametrization", "regularizers", "update")
+_CHOICES = ("objective", "parametrization", "regularizers", "update", "again")
 
 
 def read_methods(config: Mapping[str, Any], overrides: Sequence[str], priors: Sequence[Prior] = ()) -> list[Method]:
@@ -123,7 +123,8 @@ def make_stages(method: Mapping[str, Any], setting: Setting) -> list[Stage]:
         parts = (stage.get("regularizers") or {}).values()
         regularizers = [_part(part, setting) for part in parts if part is not None]
         reading = instantiate(stage["objective"]) if stage.get("objective") else below_rectifier
-        stages.append(Stage(made[key], instantiate(stage["update"]), regularizers, stage["steps"], reading))
+        again = instantiate(stage["again"]) if stage.get("again") else None
+        stages.append(Stage(made[key], instantiate(stage["update"]), regularizers, stage["steps"], reading, again))
     return stages
 
 

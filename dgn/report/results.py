@@ -45,6 +45,7 @@ class Row:
         start_recognized: whether the judge takes that for the unit's label; None if not measured.
         image_correlation_with_start: Pearson correlation of the image with what the search began at, over pixels and
             channels; None if not recorded.
+        tries: how often the search was begun, each time from another start (`dgn.am.again`).
         note: that the unit was silent at the start, or why the search has no result.
     """
 
@@ -72,6 +73,7 @@ class Row:
     start_activation: float | None = None
     start_recognized: bool | None = None
     image_correlation_with_start: float | None = None
+    tries: int = 1
 
 
 COLUMNS = tuple(field.name for field in fields(Row))

@@ -124,6 +124,7 @@ def _make_row(
         start_activation=None if preferred.start_activations is None else float(preferred.start_activations[i]),
         start_recognized=start_verdict.top(1) if start_verdict else None,
         image_correlation_with_start=correlation if outcome.found else None,
+        tries=preferred.tries[i],
     )
 
 

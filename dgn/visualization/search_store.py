@@ -82,6 +82,7 @@ class SearchStore:
             "objectives": [str(objective) for objective in preferred.objectives],
             "seeds": preferred.seeds,
             "outcomes": [asdict(outcome) for outcome in preferred.outcomes],
+            "tries": preferred.tries,
             "start": self.start,
             "seconds": seconds,
         }
@@ -126,11 +127,13 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[_HEADER])
+            header = {"tries": None, **json.loads((file.metadata() or {})[_HEADER])}
             # Copies: a view of the file is not aligned, and on such memory some kernels add in another order.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
         count = len(header["seeds"])
-        sizes = [len(header["objectives"]), len(header["outcomes"]), len(tensors["images"]), tensors["curve"].shape[1]]
+        header["tries"] = header["tries"] or [1] * count  # runs before searches were begun again
+        sizes = [len(header[name]) for name in ("objectives", "outcomes", "tries")]
+        sizes += [len(tensors["images"]), tensors["curve"].shape[1]]
         if any(size != count for size in sizes) or not isinstance(header["seconds"], float):
             raise ValueError("its parts are of different lengths")
         return header, tensors
@@ -150,6 +153,7 @@ def _as_preferred(
         seeds=list(header["seeds"]),
         outcomes=[Outcome(**outcome) for outcome in header["outcomes"]],
         starts=[header["start"]] * len(objectives),
+        tries=list(header["tries"]),
         start_images=tensors.get("start_images"),
         start_activations=tensors.get("start_activations"),
     )

@@ -36,7 +36,7 @@ def test_the_columns_are_those_promised():
         *("layer", "unit", "label", "seed", "method", "activation", "percentile"),
         *("judge_label", "judge_probability", "recognized", "image", "objective"),
         *("prior", "facet", "judge_top5", "nearest_pixels", "nearest_code", "steps", "seconds", "note", "start"),
-        *("start_activation", "start_recognized", "image_correlation_with_start"),
+        *("start_activation", "start_recognized", "image_correlation_with_start", "tries"),
     ]
 
 

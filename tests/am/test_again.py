@@ -1,0 +1,141 @@
+"""Searches that are begun again, against an independent computation of when, and of which image is kept."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+
+from dgn.am.again import SeenWhenShifted, attempt_of, begun_again, seed_of_attempt
+from dgn.am.candidates import choice
+from dgn.am.maximize import maximize
+from dgn.am.objectives.language import parse_units
+from dgn.am.objectives.surrogates import log_probability
+from dgn.am.parametrizations import NoisyCode
+from dgn.am.preferred import Preferred
+from dgn.am.regularizers import Guidance, ReverseStep
+from dgn.am.setting import Setting
+from dgn.am.stage import Stage
+from dgn.am.updates import Ascent
+from dgn.errors import UserError
+
+
+def probability(target, images, cls):
+    return softmax(target(torch.as_tensor(images), ["4"])["4"].double().numpy(), 1)[:, cls]
+
+
+def test_the_least_probability_is_that_of_five_places(target, photos):
+    images, reach = photos[:6], 2  # 37 pixels of 224 are 2 of 12
+    padded = np.pad(images.numpy(), ((0, 0), (0, 0), (reach, reach), (reach, reach)), mode="edge")
+    places = [(2, 2), (4, 2), (0, 2), (2, 4), (2, 0)]
+    shifted = [padded[:, :, top : top + 12, left : left + 12] for top, left in places]
+    expected = np.min([probability(target, view, 0) for view in shifted], 0)
+    assert np.ptp(expected) > 0.01
+    check = SeenWhenShifted(shift=37)
+    found = check.least_probability(target, parse_units("4:0", target) * 6, images)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4)
+
+
+def test_only_searches_for_one_class_are_asked_for_it(target, photos):
+    objectives = parse_units("3:2, 4:0+4:1, -4:1, 4:3, 1:0", target)
+    found = SeenWhenShifted().least_probability(target, objectives, photos[:5])
+    assert found[[0, 1, 2, 4]].tolist() == [1, 1, 1, 1]
+    assert 0 < found[3] < 1
+
+
+class Searches:
+    """Gives image k of `images` for attempt k."""
+
+    def __init__(self, images):
+        self.images, self.asked = images, []
+
+    def __call__(self, objectives, seeds, film):
+        self.asked.append((list(objectives), list(seeds)))
+        numbers = [sum(attempt_of(seed)) for seed in seeds]  # attempt and own seed
+        images = self.images[numbers].clone()
+        if film is not None:
+            for objective, seed, image in zip(objectives, seeds, images, strict=True):
+                film(objective, seed, image[None].mul(255).byte())
+        values = torch.tensor(numbers, dtype=torch.float)
+        return Preferred(images, values, values.repeat(3, 1), list(objectives), list(seeds), start_activations=values)
+
+
+@pytest.mark.parametrize("filmed", [True, False])
+def test_the_image_with_the_largest_least_probability_is_kept(target, photos, filmed):
+    (house,) = parse_units("4:0", target)
+    one = SeenWhenShifted(probability=0.0)
+    least = one.least_probability(target, [house] * 20, photos)
+    order = least.argsort(descending=True)
+    # Seed 0 passes at once; seed 1 fails three times, and its second image (number 2) is the best; seed 2 passes then.
+    images = photos[order[[0, 19, 10, 15, 1]]]
+    check = SeenWhenShifted(probability=float(least[order[[1, 10]]].mean()), tries=3)
+    search, films = Searches(images), {}
+    film = (lambda objective, seed, frames: films.update({(objective, seed): frames})) if filmed else None
+    preferred = begun_again(search, check, target, [house] * 3, [0, 1, 2], film)
+    assert [seeds for _, seeds in search.asked] == [[0, 1, 2], [2**40 + 1, 2**40 + 2], [2**41 + 1, 2**41 + 2]]
+    assert torch.equal(preferred.images, images[[0, 2, 4]])
+    assert preferred.activations.tolist() == preferred.start_activations.tolist() == [0, 2, 4]
+    assert preferred.curve.tolist() == [[0, 2, 4]] * 3
+    assert (preferred.seeds, preferred.tries) == ([0, 1, 2], [1, 3, 3])
+    if filmed:
+        assert {seed: torch.equal(frames[0], preferred.images[seed].mul(255).byte()) for (_, seed), frames in films.items()} == {0: True, 1: True, 2: True}  # fmt: skip
+
+
+def test_once_all_pass_nothing_is_searched_again(target, photos):
+    (house,) = parse_units("4:0", target)
+    search = Searches(photos)
+    preferred = begun_again(search, SeenWhenShifted(probability=0), target, [house] * 2, [0, 1])
+    assert len(search.asked) == 1
+    assert preferred.tries == [1, 1]
+
+
+def test_a_guided_search_is_begun_at_other_candidates_whatever_is_searched_beside_it(normal_prior, target, caplog):
+    stage = Stage(
+        NoisyCode(Setting(target, normal_prior, begin="sample"), candidates=100),
+        Ascent,
+        [Guidance(2.0), ReverseStep()],
+        steps=4,
+        objective=log_probability,
+        again=SeenWhenShifted(probability=0.9999),
+    )
+    objectives = parse_units("4:1, 4:2, 3:1", target)
+    with caplog.at_level("INFO"):
+        together = maximize(target, objectives, stage, seeds=[0, 3], batch_size=6)
+    assert together.tries == [3, 3, 3, 3, 1, 1]
+    assert "4 of 6 searches were begun again, from another start" in caplog.text
+    assert "method.again" in caplog.text
+    once = Stage(stage.parametrization, Ascent, stage.regularizers, steps=4, objective=log_probability)
+    for n, (objective, seed) in enumerate(zip(together.objectives, together.seeds, strict=True)):
+        alone = maximize(target, objective, stage, seeds=[seed])
+        torch.testing.assert_close(alone.images[0], together.images[n])
+        tries = [maximize(target, objective, once, seeds=[seed_of_attempt(seed, k)]) for k in range(together.tries[n])]
+        least = [float(stage.again.least_probability(target, [objective], found.images)) for found in tries]
+        best = tries[int(np.argmax(least))]
+        torch.testing.assert_close(together.images[n], best.images[0])
+        torch.testing.assert_close(together.activations[n], best.activations[0])
+        torch.testing.assert_close(together.start_activations[n], best.start_activations[0])
+
+
+def test_no_start_is_taken_twice_in_a_block():
+    logs = torch.randn(200, generator=torch.Generator().manual_seed(3))
+    taken = [choice(logs, seed_of_attempt(32 + place, attempt)) for place in range(16) for attempt in range(3)]
+    assert len(set(taken)) == 48
+
+
+@pytest.mark.parametrize("seed", [0, 7, 123456789, -3])
+@pytest.mark.parametrize("attempt", [0, 1, 4])
+def test_the_seed_of_an_attempt_names_both(seed, attempt):
+    assert attempt_of(seed_of_attempt(seed, attempt)) == (attempt, seed)
+    assert seed_of_attempt(seed, 0) == seed
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"probability": 1.0}, r"method\.again\.probability=1\.0: give a number from 0, below 1"),
+        ({"shift": 0}, r"method\.again\.shift=0: give a number of pixels above 0"),
+        ({"tries": 0}, r"method\.again\.tries=0: give a number, at least 1"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        SeenWhenShifted(**settings)
