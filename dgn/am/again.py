@@ -100,15 +100,18 @@ def begun_again(
         film: called with the frames of the images that are kept.
     """
     frames: dict[tuple[Objective, int], Tensor] = {}
-    keep = None if film is None else lambda objective, seed, shot: frames.__setitem__((objective, seed), shot)
-    preferred = search(objectives, seeds, keep)
+
+    def keep(objective: Objective, seed: int, shots: Tensor) -> None:
+        frames[objective, seed] = shots
+
+    preferred = search(objectives, seeds, keep if film else None)
     least = again.least_probability(target, objectives, preferred.images)
     for attempt in range(1, again.tries):
         rows = (least < again.probability).nonzero().flatten().tolist()
         if not rows:
             break
         named = [objectives[n] for n in rows]
-        others = search(named, [seed_of_attempt(seeds[n], attempt) for n in rows], keep)
+        others = search(named, [seed_of_attempt(seeds[n], attempt) for n in rows], keep if film else None)
         found = again.least_probability(target, named, others.images)
         better = [i for i, n in enumerate(rows) if found[i] > least[n]]
         preferred.replace([rows[i] for i in better], others, better)
@@ -127,8 +130,8 @@ def report(preferred: Preferred, again: SeenWhenShifted) -> None:
     count = sum(tries > 1 for tries in preferred.tries)
     if count:
         log.info(
-            "%d of %d searches were begun again, from another start: shifted, their image did not show the class with a "
-            "probability of %g everywhere (method.again)",
+            "%d of %d searches were begun again, from another start: in their image, shifted by a few pixels, the "
+            "target gave the class less than %g (method.again)",
             count,
             len(preferred.tries),
             again.probability,

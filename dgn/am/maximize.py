@@ -110,11 +110,8 @@ def maximize(
             continue
         began = time.perf_counter()
         journal = kept.journal(i, *batch) if kept is not None and not target.has_gradient else None
-        search = partial(_search, target, stages, diversity, ticks, journal)
-        if again is None:
-            search = partial(search, film=film)
-        else:
-            search = partial(begun_again, search, again, target, film=film)
+        once = partial(_search, target, stages, diversity, ticks, journal)
+        search = partial(once if again is None else partial(begun_again, once, again, target), film=film)
         # Searches whose generations are kept together stay together.
         part, together = in_memory(search, batch, together, least if journal is None else len(batch[1]))
         found[i] = part

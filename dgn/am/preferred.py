@@ -15,7 +15,6 @@ from dgn.data.exact import write_exact
 from dgn.data.images import save_png
 from dgn.files import image_name
 
-
 _TENSORS = ("images", "activations", "start_images", "start_activations")
 _LISTS = ("objectives", "seeds", "outcomes", "steps", "starts", "tries")
 

@@ -28,11 +28,11 @@ def of_memory_for(monkeypatch):
     def limit(most: int, sizes: list[int]) -> None:
         step = module._search
 
-        def limited(*arguments):
+        def limited(*arguments, **settings):
             sizes.append(len(arguments[-1]))
             if len(arguments[-1]) > most:
                 raise torch.OutOfMemoryError("CUDA out of memory")
-            return step(*arguments)
+            return step(*arguments, **settings)
 
         monkeypatch.setattr(module, "_search", limited)
 
