@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from dgn.am.again import attempt_of
+from dgn.am.attempts import attempt_of
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.evaluation import objective_values
 from dgn.am.objectives.surrogates import CLASS_LOG_PROBABILITY, log_probability
@@ -66,11 +66,7 @@ class Candidates:
         return torch.tensor([[self._spreads[objective]] for objective in objectives])
 
     def _draw(self) -> None:
-        prior, model = self._prior, self._prior.code_model
-        assert model is not None  # NoisyCode asks for it
-        drawn = _KEPT.get(model)
-        if drawn is None or not drawn.are_of(prior, self._count):
-            drawn = _KEPT[model] = _drawn(prior, model, self._count)
+        drawn = draws_of(self._prior, self._count)
         self._coordinates, self._images = drawn.coordinates, drawn.images
 
     def _log_weights(self, objectives: Sequence[Objective]) -> Tensor:
@@ -88,7 +84,7 @@ class Candidates:
 
 
 @dataclass(frozen=True)
-class _Drawn:
+class Drawn:
     """Codes that a code model has drawn, and their images.
 
     Attributes:
@@ -105,17 +101,28 @@ class _Drawn:
         return self.generator is prior.generator and (len(self.images), self.images.device) == (count, prior.device)
 
 
-_KEPT: "WeakKeyDictionary[nn.Module, _Drawn]" = WeakKeyDictionary()
+_KEPT: "WeakKeyDictionary[nn.Module, Drawn]" = WeakKeyDictionary()
 """The draws of every code model in use: a run has several groups of searches, and draws depend on the prior alone."""
 
 
-def _drawn(prior: Prior, model: CodeModel, count: int) -> _Drawn:
+def draws_of(prior: Prior, count: int) -> Drawn:
+    """Returns `count` draws of a prior's code model, always the same; those of the last count are kept."""
+    model = prior.code_model
+    assert model is not None  # NoisyCode asks for it
+    drawn = _KEPT.get(model)
+    if drawn is None or not drawn.are_of(prior, count):
+        drawn = _KEPT[model] = _draw(prior, model, count)
+    return drawn
+
+
+def _draw(prior: Prior, model: CodeModel, count: int) -> Drawn:
     axes, rectified = prior.code_axes, prior.statistics.rectified
     coordinates = model.sample(count, torch.Generator().manual_seed(0))
     what = "Drawing images of the prior, of which searches start at those that excite their unit"
     parts = announced(coordinates.split(_BATCH), count, what, _FEWER, _BATCH)
-    images = [prior.decode(to_codes(part, axes, rectified)).mul(255).round().byte() for part in parts]
-    return _Drawn(prior.generator, coordinates, torch.cat(images))
+    with torch.no_grad():
+        images = [prior.decode(to_codes(part, axes, rectified)).mul(255).round().byte() for part in parts]
+    return Drawn(prior.generator, coordinates, torch.cat(images))
 
 
 def choice(log_weights: Tensor, seed: int) -> int:

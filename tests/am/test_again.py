@@ -5,8 +5,9 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from dgn.am.again import SeenWhenShifted, attempt_of, begun_again, seed_of_attempt
-from dgn.am.candidates import choice
+from dgn.am.again import SeenWhenShifted, begun_again
+from dgn.am.attempts import attempt_of, seed_of_attempt
+from dgn.am.candidates import choice, draws_of
 from dgn.am.maximize import maximize
 from dgn.am.objectives.language import parse_units
 from dgn.am.objectives.surrogates import log_probability
@@ -23,23 +24,56 @@ def probability(target, images, cls):
     return softmax(target(torch.as_tensor(images), ["4"])["4"].double().numpy(), 1)[:, cls]
 
 
-def test_the_least_probability_is_that_of_five_places(target, photos):
-    images, reach = photos[:6], 2  # 37 pixels of 224 are 2 of 12
+@pytest.fixture
+def drawn(normal_prior, target):
+    """The setting of searches that start at draws of the prior."""
+    return Setting(target, normal_prior, begin="sample")
+
+
+def least_over_places(target, images, cls, reach):
+    height, width = images.shape[2:]
     padded = np.pad(images.numpy(), ((0, 0), (0, 0), (reach, reach), (reach, reach)), mode="edge")
-    places = [(2, 2), (4, 2), (0, 2), (2, 4), (2, 0)]
-    shifted = [padded[:, :, top : top + 12, left : left + 12] for top, left in places]
-    expected = np.min([probability(target, view, 0) for view in shifted], 0)
+    places = [(reach, reach), (2 * reach, reach), (0, reach), (reach, 2 * reach), (reach, 0)]
+    return np.min([probability(target, padded[:, :, y : y + height, x : x + width], cls) for y, x in places], 0)
+
+
+def test_the_least_probability_is_that_of_five_places(target, photos, drawn):
+    images = photos[:6]
+    expected = least_over_places(target, images, 0, reach=2)  # 37 pixels of 224 are 2 of 12
     assert np.ptp(expected) > 0.01
-    check = SeenWhenShifted(shift=37)
-    found = check.least_probability(target, parse_units("4:0", target) * 6, images)
+    found = SeenWhenShifted(drawn, shift=37).least_probability(target, parse_units("4:0", target) * 6, images)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4)
 
 
-def test_only_searches_for_one_class_are_asked_for_it(target, photos):
+def test_the_threshold_is_a_quantile_of_what_the_prior_draws(target, normal_prior, drawn):
+    images = draws_of(normal_prior, 70).images[:60].float().div(255)
+    classes = target(images, ["4"])["4"].argmax(1)
+    least = [
+        least_over_places(target, image[None], int(cls), reach=1)[0] for image, cls in zip(images, classes, strict=True)
+    ]
+    check = SeenWhenShifted(drawn, share=0.4, candidates=70, draws=60)
+    assert check.threshold == pytest.approx(np.quantile(least, 0.4), rel=1e-4)
+    assert SeenWhenShifted(drawn, share=0.0).threshold == 0
+
+
+def test_only_searches_for_one_class_are_asked_for_it(target, photos, drawn):
     objectives = parse_units("3:2, 4:0+4:1, -4:1, 4:3, 1:0", target)
-    found = SeenWhenShifted().least_probability(target, objectives, photos[:5])
-    assert found[[0, 1, 2, 4]].tolist() == [1, 1, 1, 1]
+    check = SeenWhenShifted(drawn, share=0.9, candidates=20)
+    found = check.least_probability(target, objectives, photos[:5])
+    assert found[[0, 1, 2, 4]].isnan().all()
     assert 0 < found[3] < 1
+    assert check.failing(found) == ([3] if found[3] < check.threshold else [])
+
+
+@pytest.mark.parametrize("begin", ["noise", "photos"])
+def test_only_searches_that_start_at_draws_are_begun_again(target, normal_prior, photos, begin):
+    setting = Setting(target, normal_prior, begin=photos if begin == "photos" else begin)
+    assert SeenWhenShifted(setting, share=0.9).failing(torch.zeros(3)) == []
+    assert SeenWhenShifted(Setting(target, normal_prior, begin="sample"), share=0.9).failing(torch.zeros(3)) == [
+        0,
+        1,
+        2,
+    ]
 
 
 class Searches:
@@ -60,14 +94,14 @@ class Searches:
 
 
 @pytest.mark.parametrize("filmed", [True, False])
-def test_the_image_with_the_largest_least_probability_is_kept(target, photos, filmed):
+def test_the_image_with_the_largest_least_probability_is_kept(target, photos, drawn, filmed):
     (house,) = parse_units("4:0", target)
-    one = SeenWhenShifted(probability=0.0)
-    least = one.least_probability(target, [house] * 20, photos)
+    check = SeenWhenShifted(drawn)
+    least = check.least_probability(target, [house] * 20, photos)
     order = least.argsort(descending=True)
     # Seed 0 passes at once; seed 1 fails three times, and its second image (number 2) is the best; seed 2 passes then.
     images = photos[order[[0, 19, 10, 15, 1]]]
-    check = SeenWhenShifted(probability=float(least[order[[1, 10]]].mean()), tries=3)
+    check.threshold = float(least[order[[1, 10]]].mean())
     search, films = Searches(images), {}
     film = (lambda objective, seed, frames: films.update({(objective, seed): frames})) if filmed else None
     preferred = begun_again(search, check, target, [house] * 3, [0, 1, 2], film)
@@ -81,22 +115,24 @@ def test_the_image_with_the_largest_least_probability_is_kept(target, photos, fi
         assert torch.equal(torch.cat(list(films.values())), preferred.images.mul(255).byte())
 
 
-def test_once_all_pass_nothing_is_searched_again(target, photos):
+def test_once_all_pass_nothing_is_searched_again(target, photos, drawn):
     (house,) = parse_units("4:0", target)
     search = Searches(photos)
-    preferred = begun_again(search, SeenWhenShifted(probability=0), target, [house] * 2, [0, 1])
+    preferred = begun_again(search, SeenWhenShifted(drawn, share=0), target, [house] * 2, [0, 1])
     assert len(search.asked) == 1
     assert preferred.tries == [1, 1]
 
 
-def test_a_guided_search_is_begun_at_other_candidates_whatever_is_searched_beside_it(normal_prior, target, caplog):
+def test_a_guided_search_is_begun_at_other_candidates_whatever_is_searched_beside_it(drawn, target, caplog):
+    check = SeenWhenShifted(drawn, candidates=100)
+    check.threshold = 0.9999
     stage = Stage(
-        NoisyCode(Setting(target, normal_prior, begin="sample"), candidates=100),
+        NoisyCode(drawn, candidates=100),
         Ascent,
         [Guidance(2.0), ReverseStep()],
         steps=4,
         objective=log_probability,
-        again=SeenWhenShifted(probability=0.9999),
+        again=check,
     )
     objectives = parse_units("4:1, 4:2, 3:1", target)
     with caplog.at_level("INFO"):
@@ -132,11 +168,12 @@ def test_the_seed_of_an_attempt_names_both(seed, attempt):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"probability": 1.0}, r"method\.again\.probability=1\.0: give a number from 0, below 1"),
+        ({"share": 1.0}, r"method\.again\.share=1\.0: give a number from 0, below 1"),
         ({"shift": 0}, r"method\.again\.shift=0: give a number of pixels above 0"),
         ({"tries": 0}, r"method\.again\.tries=0: give a number, at least 1"),
+        ({"draws": 0}, r"method\.again\.draws=0: give a number, at least 1"),
     ],
 )
-def test_numbers_out_of_range_are_refused(settings, message):
+def test_numbers_out_of_range_are_refused(drawn, settings, message):
     with pytest.raises(UserError, match=message):
-        SeenWhenShifted(**settings)
+        SeenWhenShifted(drawn, **settings)
