@@ -28,7 +28,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.runs.folders import CONFIG, METRICS
 from dgn.runs.loggers import check as check_loggers
-from dgn.runs.programs import command, own_configs_flag
+from dgn.runs.programs import own_configs_flag, shared_command
 from dgn.runs.threads import use_threads
 from dgn.studies.base import Study
 from dgn.studies.collection import Collection
@@ -158,7 +158,7 @@ def _name(settings: Mapping[str, Any]) -> str:
 
 
 def _command(overrides: Sequence[str]) -> str:
-    return command("study", *own_configs_flag(), *(o for o in overrides if not o.startswith("resume=")))
+    return shared_command("study", *own_configs_flag(), *(o for o in overrides if not o.startswith("resume=")))
 
 
 _OF_A_SESSION = ("resume", "threads", "logger", "seeds", "runs", "device")

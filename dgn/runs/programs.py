@@ -30,6 +30,12 @@ def command(name: str, *arguments: str) -> str:
     return shlex.join([*program, *arguments])
 
 
+def shared_command(name: str, *arguments: str) -> str:
+    """The same command for a page that is read elsewhere: without the folder in which the program lies here."""
+    *python, program = shlex.split(command(name))
+    return shlex.join([*python, Path(program).name, *arguments])
+
+
 def override(key: str, value: str | Path) -> str:
     """KEY=VALUE for a command, so that Hydra reads this very value, a path or a name. Not quoted for the shell."""
     return f"{key}={hydra_text(str(value))}"

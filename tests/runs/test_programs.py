@@ -17,7 +17,7 @@ from dgn.prior.code_prior import CodeAutoencoder, CodePrior
 from dgn.prior.statistics import UnitStatistics
 from dgn.report.words import command_for
 from dgn.runs.folders import CHECKPOINT, PREVIOUS
-from dgn.runs.programs import command, override
+from dgn.runs.programs import command, override, shared_command
 from dgn.training.resuming import damaged
 
 SOURCE = Path(__file__).resolve().parents[2] / "dgn"
@@ -54,6 +54,20 @@ def installed(monkeypatch, tmp_path):
 def test_an_override_is_read_as_it_was_meant(value):
     for key in KEYS:
         assert pasted(command("visualize", override(key, value))) == {key: value}
+
+
+@pytest.mark.parametrize(
+    ("started_as", "shown", "shared"),
+    [
+        ("/home/me/dgn clone/train.py", "python '/home/me/dgn clone/study.py' seeds=2", "python study.py seeds=2"),
+        ("train.py", "python study.py seeds=2", "python study.py seeds=2"),
+        ("/usr/bin/dgn-train", "dgn-study seeds=2", "dgn-study seeds=2"),
+    ],
+)
+def test_a_page_for_others_does_not_name_the_folder_of_the_program(monkeypatch, started_as, shown, shared):
+    monkeypatch.setenv("DGN_STARTED_AS", started_as)
+    assert command("study", "seeds=2") == shown
+    assert shared_command("study", "seeds=2") == shared
 
 
 @pytest.mark.parametrize("value", HOSTILE)
