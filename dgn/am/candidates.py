@@ -1,7 +1,7 @@
 """Where searches start among the draws of a code model: at codes that excite their objectives."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import torch
@@ -20,6 +20,7 @@ from dgn.runs.progress import announced
 _BATCH = 64
 _BLOCK = 16  # seeds whose candidates differ
 _FEWER = "fewer with method.parametrization.candidates=N, none with start=noise"
+_OTHER_BLOCKS = 100_003  # between the numbers of a block's first and second attempt
 _TILT = 2.0  # of the log-probability, or of standard deviations
 
 
@@ -65,8 +66,13 @@ class Candidates:
         """Returns the standard deviation over the candidates of each objective, (N, 1); for objectives of `choose`."""
         return torch.tensor([[self._spreads[objective]] for objective in objectives])
 
+    @property
+    def drawn(self) -> "Drawn":
+        """The draws themselves."""
+        return draws_of(self._prior, self._count)
+
     def _draw(self) -> None:
-        drawn = draws_of(self._prior, self._count)
+        drawn = self.drawn
         self._coordinates, self._images = drawn.coordinates, drawn.images
 
     def _log_weights(self, objectives: Sequence[Objective]) -> Tensor:
@@ -91,11 +97,13 @@ class Drawn:
         generator: what painted the images.
         coordinates: of the code model, (count, k).
         images: uint8 (count, C, H, W): 500 images of 227 pixels are 77 MB.
+        measured: what was measured of the images, by the network that saw them.
     """
 
     generator: nn.Module
     coordinates: Tensor
     images: Tensor
+    measured: "WeakKeyDictionary[nn.Module, dict[tuple[float, int], Tensor]]" = field(default_factory=WeakKeyDictionary)
 
     def are_of(self, prior: Prior, count: int) -> bool:
         return self.generator is prior.generator and (len(self.images), self.images.device) == (count, prior.device)
@@ -129,12 +137,12 @@ def choice(log_weights: Tensor, seed: int) -> int:
     """Returns the candidate of a seed: a draw in proportion to exp(log_weights), (count,), without those of the block.
 
     The candidates in the order of log w plus Gumbel noise are draws without replacement (Vieira 2014). A search that is
-    begun again (`dgn.am.again`) takes one behind those of the block's seeds.
+    begun again (`dgn.am.again`) takes part in another such draw, with the same attempt of the block's other seeds.
     """
     attempt, own = attempt_of(seed)
     block, place = divmod(own, _BLOCK)
-    place += attempt * _BLOCK
-    uniform = torch.rand(len(log_weights), generator=torch.Generator().manual_seed(block))
+    generator = torch.Generator().manual_seed(block + attempt * _OTHER_BLOCKS)
+    uniform = torch.rand(len(log_weights), generator=generator)
     noisy = log_weights - (-uniform.clamp(1e-9, 1 - 1e-7).log()).log()
     return int(noisy.argsort(descending=True, stable=True)[place % len(noisy)])
 

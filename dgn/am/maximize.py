@@ -101,9 +101,11 @@ def maximize(
     batches = [([objective for objective, _ in part], [seed + s for _, s in part]) for part in parts]
     # An experiment is not asked again, and seeds that push each other apart stay together.
     again = stages[-1].again if target.repeatable and diversity is None else None
+    drawn = getattr(stages[0].parametrization, "drawn", None) if again else None
     found = [kept.find(i, *batch) if kept is not None else None for i, batch in enumerate(batches)]
     left = steps * found.count(None)
     ticks = iter((progress or (lambda it, _: it))(range(left), left))
+    searched: list[Preferred] = []
     together, least = batch_size, 1 if diversity is None else len(seeds)
     for i, batch in enumerate(batches):
         if found[i] is not None:
@@ -111,17 +113,20 @@ def maximize(
         began = time.perf_counter()
         journal = kept.journal(i, *batch) if kept is not None and not target.has_gradient else None
         once = partial(_search, target, stages, diversity, ticks, journal)
-        search = partial(once if again is None else partial(begun_again, once, again, target), film=film)
+        search = partial(begun_again, once, again, target, drawn) if again and drawn else once
         # Searches whose generations are kept together stay together.
-        part, together = in_memory(search, batch, together, least if journal is None else len(batch[1]))
+        part, together = in_memory(
+            partial(search, film=film), batch, together, least if journal is None else len(batch[1])
+        )
         found[i] = part
+        searched.append(part)
         if kept is not None:
             kept.add(i, part, time.perf_counter() - began)
     for _ in ticks:
         pass  # lets a progress bar finish
     preferred = joined([part for part in found if part is not None], objectives)
-    if again is not None:
-        report(preferred, again)
+    if again and drawn:
+        report(searched, again, target, drawn)
     outcomes = preferred.outcomes
     failures = [outcome for outcome in outcomes if not outcome.found]
     if failures:
@@ -155,6 +160,7 @@ def _search(
     objectives: Sequence[Objective],
     seeds: Sequence[int],
     film: Film | None = None,
+    first: bool = True,
 ) -> Preferred:
     parametrization = stages[0].parametrization
     parameters = parametrization.start(seeds, objectives).detach().float()
@@ -168,7 +174,8 @@ def _search(
         parametrization = stage.parametrization
         take = begin_stage(target, objectives, stage, parameters, draws, watch, diversity, journal)
         for i in range(stage.steps):
-            next(ticks, None)  # a batch that is begun again has more steps
+            if first:
+                next(ticks, None)  # a batch that is begun again, as memory ran out, has more steps
             frames.add(len(curve), parametrization, parameters)
             curve.append(take(i, len(curve)))
     with torch.no_grad():

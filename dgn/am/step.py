@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from dgn.am.attempts import attempt_of
 from dgn.am.objectives.algebra import Objective
 
 
@@ -65,7 +66,9 @@ class Draws:
 
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
         # A different stream from that of the starts, whose generators use the seed itself.
-        self.generators = [torch.Generator().manual_seed((s * 0x9E3779B1 + 0x7F4A7C15) % 2**63) for s in seeds]
+        # A generator uses the low 32 bits of its seed, where the attempt has to be.
+        streams = [own * 0x9E3779B1 + attempt * 0x85EBCA6B + 0x7F4A7C15 for attempt, own in map(attempt_of, seeds)]
+        self.generators = [torch.Generator().manual_seed(stream % 2**63) for stream in streams]
         self.device = device
 
     def uniform(self, *shape: int) -> Tensor:

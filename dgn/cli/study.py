@@ -28,7 +28,7 @@ from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.runs.folders import CONFIG, METRICS
 from dgn.runs.loggers import check as check_loggers
-from dgn.runs.programs import own_configs_flag, shared_command
+from dgn.runs.programs import command, own_configs_flag, shared_command
 from dgn.runs.threads import use_threads
 from dgn.studies.base import Study
 from dgn.studies.collection import Collection
@@ -48,7 +48,8 @@ def run(config: Mapping[str, Any], folder: Path) -> Path:
     config = {**config, "threads": use_threads(config["threads"])}
     overrides = given_overrides()
     chosen = instantiate(config["study"], _convert_="all")
-    write_whole(folder / CONFIG, f"# {_command(overrides)}\n" + yaml.safe_dump(dict(config), sort_keys=False))
+    own = command("study", *own_configs_flag(), *_lasting(overrides))
+    write_whole(folder / CONFIG, f"# {own}\n" + yaml.safe_dump(dict(config), sort_keys=False))
     if isinstance(chosen, Collection):
         path = _run_all(chosen, overrides, config, folder)
     else:
@@ -158,7 +159,12 @@ def _name(settings: Mapping[str, Any]) -> str:
 
 
 def _command(overrides: Sequence[str]) -> str:
-    return shared_command("study", *own_configs_flag(), *(o for o in overrides if not o.startswith("resume=")))
+    """Returns the command for pages."""
+    return shared_command("study", *own_configs_flag(), *_lasting(overrides))
+
+
+def _lasting(overrides: Sequence[str]) -> list[str]:
+    return [o for o in overrides if not o.startswith("resume=")]
 
 
 _OF_A_SESSION = ("resume", "threads", "logger", "seeds", "runs", "device")

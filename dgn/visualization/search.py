@@ -51,8 +51,7 @@ class SearchResult:
         approach: the method and the prior.
         preferred: the preferred images.
         seconds: the duration of a search.
-        stages: the stages of the searches. The first one's `parametrization.start(seeds, objectives)` returns the
-            parameters with which searches start, from the seeds of `preferred` plus the run's seed.
+        stages: the stages of the searches.
         stages_from_noise: the stages of the searches that start from noise because their objectives have no start
             (`preferred.starts`), if there are any.
     """

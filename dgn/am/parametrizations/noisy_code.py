@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dgn.am.candidates import Candidates
+from dgn.am.candidates import Candidates, Drawn
 from dgn.am.objectives.algebra import Objective
 from dgn.am.parametrizations.coordinates import UnitCoordinates
 from dgn.am.setting import Setting
@@ -79,6 +79,11 @@ class NoisyCode:
         self.unit = UnitCoordinates(prior, sigmas=3).unit
         self.spread: Tensor | None = None
         """The standard deviation of each search's objective over the candidates, (N, 1), from `start` on."""
+
+    @property
+    def drawn(self) -> Drawn | None:
+        """The prior's draws, if searches start at these."""
+        return None if self._candidates is None else self._candidates.drawn
 
     def levels(self, steps: int) -> Tensor:
         """Returns the noise level of each of `steps` steps, followed by 0: (steps + 1,), on the CPU."""
