@@ -61,7 +61,7 @@ def settings(name: str, value: float) -> dict[str, Any]:
 
 
 SWEEPS: dict[str, tuple[float, ...]] = {
-    "guided": (0, 6, 12, 30, 60, 120),
+    "guided": (0, 30, 60, 120, 250, 500),
     "guided_from_noise": (0, 3, 6, 12, 18, 30, 60, 120),
     "dgn_am": STEPS,
     "dgn_am_short": (1, 2, 4, 8, 16, 32),
