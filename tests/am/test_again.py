@@ -151,9 +151,7 @@ def test_once_all_pass_nothing_is_searched_again(target, photos, drawn):
     assert preferred.tries == [1, 1]
 
 
-def test_a_guided_search_is_begun_at_other_draws_whatever_is_searched_beside_it(
-    drawn, target, caplog, monkeypatch
-):
+def test_a_guided_search_is_begun_at_other_draws_whatever_is_searched_beside_it(drawn, target, caplog, monkeypatch):
     monkeypatch.setattr(SeenWhenShifted, "threshold", lambda *_: 0.9999)
     stage = Stage(
         drawn,
