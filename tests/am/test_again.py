@@ -209,6 +209,7 @@ def test_a_run_that_finds_its_searches_kept_measures_nothing(drawn, target, tmp_
     kept = SearchStore(tmp_path)
     first = maximize(target, "4:1", stage, seeds=2, kept=kept)
     drawn.drawn.measured.clear()
+    caplog.clear()
     with caplog.at_level("INFO"):
         again = maximize(target, "4:1", stage, seeds=2, kept=kept)
     assert again.tries == first.tries == [3, 3]
