@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgn.am.attempts import seed_of_attempt
-from dgn.am.candidates import Drawn
+from dgn.am.candidates import Candidates, Drawn
 from dgn.am.film import Film
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.evaluation import Evaluation
-from dgn.am.objectives.surrogates import CLASS_LOG_PROBABILITY, log_probability
+from dgn.am.objectives.surrogates import is_log_probability, log_probability
 from dgn.am.objectives.terms import Unit
 from dgn.am.preferred import Preferred
 from dgn.devices import moved
@@ -118,7 +118,7 @@ def begun_again(
     search: Search,
     again: SeenWhenShifted,
     target: FeatureNet,
-    drawn: Drawn,
+    candidates: Candidates,
     objectives: Sequence[Objective],
     seeds: Sequence[int],
     film: Film | None = None,
@@ -131,7 +131,7 @@ def begun_again(
         search: runs a batch of searches.
         again: which images pass, and how often a search is begun at most.
         target: the network whose units are maximized.
-        drawn: the prior's draws, at which searches start.
+        candidates: the prior's draws, at which searches start.
         objectives: the objective of each search.
         seeds: their seeds.
         film: called with the frames of the images that are kept.
@@ -146,7 +146,7 @@ def begun_again(
     for attempt in range(1, again.tries):
         if bool(least.isnan().all()):  # the threshold takes time
             break
-        rows = (least < again.threshold(target, drawn)).nonzero().flatten().tolist()
+        rows = (least < again.threshold(target, candidates.drawn)).nonzero().flatten().tolist()
         if not rows:
             break
         named = [objectives[n] for n in rows]
@@ -167,7 +167,7 @@ def begun_again(
     return preferred
 
 
-def report(parts: Sequence[Preferred], again: SeenWhenShifted, target: FeatureNet, drawn: Drawn) -> None:
+def report(parts: Sequence[Preferred], again: SeenWhenShifted, target: FeatureNet, candidates: Candidates) -> None:
     """Logs how many of the searches were begun again, if any."""
     tries = [tries for part in parts for tries in part.tries]
     count = sum(number > 1 for number in tries)
@@ -177,7 +177,7 @@ def report(parts: Sequence[Preferred], again: SeenWhenShifted, target: FeatureNe
             "target gave the class less than %.3g, what %g%% of the prior's draws fall short of (method.again)",
             count,
             len(tries),
-            again.threshold(target, drawn),
+            again.threshold(target, candidates.drawn),
             100 * again.share,
         )
 
@@ -185,10 +185,9 @@ def report(parts: Sequence[Preferred], again: SeenWhenShifted, target: FeatureNe
 def _of_class(objective: Objective) -> Objective | None:
     """Returns the log-probability alone of an objective that is one class with any positive weight; None for others."""
     (weight, term), *others = objective.terms
-    if others or weight <= 0 or not isinstance(term, Unit):
+    if others or weight <= 0 or not isinstance(term, Unit) or term.position is not None:
         return None
-    is_class = term.reading == CLASS_LOG_PROBABILITY and term.position is None
-    return Objective(((1.0, term),)) if is_class else None
+    return Objective(((1.0, term),)) if is_log_probability(term) else None
 
 
 def _places(images: Tensor, shift: float) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import torch
@@ -10,8 +11,7 @@ from torch import Tensor, nn
 from dgn.am.attempts import attempt_of
 from dgn.am.objectives.algebra import Objective
 from dgn.am.objectives.evaluation import objective_values
-from dgn.am.objectives.surrogates import CLASS_LOG_PROBABILITY, log_probability
-from dgn.am.objectives.terms import Unit
+from dgn.am.objectives.surrogates import is_log_probability, log_probability
 from dgn.networks.featurenet import FeatureNet
 from dgn.prior import Prior
 from dgn.prior.code_model import CodeModel, to_codes
@@ -42,7 +42,6 @@ class Candidates:
 
     def __init__(self, prior: Prior, target: FeatureNet, count: int) -> None:
         self._prior, self._target, self._count = prior, target, count
-        self._coordinates, self._images = torch.empty(0), torch.empty(0)
         self._weights: dict[Objective, Tensor] = {}
         self._spreads: dict[Objective, float] = {}
 
@@ -52,39 +51,34 @@ class Candidates:
 
         Without objectives every candidate is as probable.
         """
-        if not len(self._coordinates):
-            self._draw()
+        coordinates = self.drawn.coordinates
         if not objectives:
-            return self._coordinates[[choice(torch.zeros(self._count), seed) for seed in seeds]]
+            return coordinates[[choice(torch.zeros(self._count), seed) for seed in seeds]]
         new = [objective for objective in dict.fromkeys(objectives) if objective not in self._weights]
         if new:
             self._weights |= dict(zip(new, self._log_weights(new), strict=True))
         rows = [choice(self._weights[o], seed) for o, seed in zip(objectives, seeds, strict=True)]
-        return self._coordinates[rows]
+        return coordinates[rows]
 
     def spread(self, objectives: Sequence[Objective]) -> Tensor:
         """Returns the standard deviation over the candidates of each objective, (N, 1); for objectives of `choose`."""
         return torch.tensor([[self._spreads[objective]] for objective in objectives])
 
-    @property
+    @cached_property
     def drawn(self) -> "Drawn":
-        """The draws themselves."""
+        """The draws, made when they are first needed."""
         return draws_of(self._prior, self._count)
-
-    def _draw(self) -> None:
-        drawn = self.drawn
-        self._coordinates, self._images = drawn.coordinates, drawn.images
 
     def _log_weights(self, objectives: Sequence[Objective]) -> Tensor:
         """Returns log w of every candidate for each objective, (objectives, count), on the CPU."""
         read = [log_probability(objective, self._target) for objective in objectives]
         what = "Showing the target what the prior draws, where searches start"
-        parts = announced(self._images.split(_BATCH), self._count, what, _FEWER, _BATCH)
+        parts = announced(self.drawn.images.split(_BATCH), self._count, what, _FEWER, _BATCH)
         batches = (part.float().div(255) for part in parts)
         values = objective_values(self._target, read, batches).T.nan_to_num(-torch.inf, posinf=-torch.inf)
         self._spreads |= {o: _deviation(row) for o, row in zip(objectives, values, strict=True)}
         return torch.stack([
-            _TILT * row if _is_log_probability(objective) else tilted(row)
+            _TILT * row if all(is_log_probability(term) for _, term in objective.terms) else tilted(row)
             for row, objective in zip(values, read, strict=True)
         ])  # fmt: skip
 
@@ -159,8 +153,3 @@ def _deviation(values: Tensor) -> float:
     """The standard deviation of the finite values; 0 for fewer than two."""
     finite = values[values.isfinite()]
     return float(finite.std()) if len(finite) > 1 else 0.0
-
-
-def _is_log_probability(objective: Objective) -> bool:
-    terms = [term for _, term in objective.terms]
-    return all(isinstance(term, Unit) and term.reading == CLASS_LOG_PROBABILITY for term in terms)

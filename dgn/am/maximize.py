@@ -101,7 +101,7 @@ def maximize(
     batches = [([objective for objective, _ in part], [seed + s for _, s in part]) for part in parts]
     # An experiment is not asked again, and seeds that push each other apart stay together.
     again = stages[-1].again if target.repeatable and diversity is None else None
-    drawn = getattr(stages[0].parametrization, "drawn", None) if again else None
+    candidates = getattr(stages[0].parametrization, "candidates", None) if again else None
     found = [kept.find(i, *batch) if kept is not None else None for i, batch in enumerate(batches)]
     left = steps * found.count(None)
     ticks = iter((progress or (lambda it, _: it))(range(left), left))
@@ -113,7 +113,7 @@ def maximize(
         began = time.perf_counter()
         journal = kept.journal(i, *batch) if kept is not None and not target.has_gradient else None
         once = partial(_search, target, stages, diversity, ticks, journal)
-        search = partial(begun_again, once, again, target, drawn) if again and drawn else once
+        search = partial(begun_again, once, again, target, candidates) if again and candidates else once
         # Searches whose generations are kept together stay together.
         part, together = in_memory(
             partial(search, film=film), batch, together, least if journal is None else len(batch[1])
@@ -125,8 +125,8 @@ def maximize(
     for _ in ticks:
         pass  # lets a progress bar finish
     preferred = joined([part for part in found if part is not None], objectives)
-    if again and drawn:
-        report(searched, again, target, drawn)
+    if again and candidates:
+        report(searched, again, target, candidates)
     outcomes = preferred.outcomes
     failures = [outcome for outcome in outcomes if not outcome.found]
     if failures:

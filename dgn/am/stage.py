@@ -26,7 +26,7 @@ class Stage:
             `view`, `loss`, `gradient` and `project`.
         steps: the number of steps.
         objective: how the objective is read during the search (dgn.am.objectives.surrogates).
-        again: which searches are begun again, from another start, of the last stage (`dgn.am.again`); None: none.
+        again: which searches are begun again, from another draw, of the last stage (`dgn.am.again`); None: none.
 
     Raises:
         UserError: if a regularizer has none of the four methods, or is a class.

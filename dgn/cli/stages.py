@@ -123,7 +123,7 @@ def make_stages(method: Mapping[str, Any], setting: Setting) -> list[Stage]:
         parts = (stage.get("regularizers") or {}).values()
         regularizers = [_part(part, setting) for part in parts if part is not None]
         reading = instantiate(stage["objective"]) if stage.get("objective") else below_rectifier
-        again = _part(stage["again"], setting) if stage.get("again") else None
+        again = instantiate(stage["again"]) if stage.get("again") else None
         stages.append(Stage(made[key], instantiate(stage["update"]), regularizers, stage["steps"], reading, again))
     return stages
 

@@ -61,7 +61,7 @@ def test_the_threshold_is_a_quantile_of_what_the_prior_draws(target, normal_prio
     shown = []
     target.register_forward_pre_hook(lambda net, inputs: shown.append(len(inputs[0])))
     for share in (0.4, 0.7, 0.4):
-        found = SeenWhenShifted(share=share, draws=60).threshold(target, drawn.drawn)
+        found = SeenWhenShifted(share=share, draws=60).threshold(target, drawn.candidates.drawn)
         assert found == pytest.approx(np.quantile(least, share), rel=1e-4)
     assert sum(shown) == 60 * 6  # once: for their classes, and at five places
 
@@ -132,7 +132,7 @@ def test_the_image_with_the_largest_least_probability_is_kept(target, photos, dr
     monkeypatch.setattr(SeenWhenShifted, "threshold", lambda *_: float(least[order[[1, 10]]].mean()))
     search, films = Searches(images), {}
     film = (lambda objective, seed, frames: films.update({(objective, seed): frames})) if filmed else None
-    preferred = begun_again(search, check, target, drawn.drawn, [house] * 3, [0, 1, 2], film)
+    preferred = begun_again(search, check, target, drawn.candidates, [house] * 3, [0, 1, 2], film)
     assert [seeds for _, seeds in search.asked] == [[0, 1, 2], [2**40 + 1, 2**40 + 2], [2**41 + 1, 2**41 + 2]]
     assert torch.equal(preferred.images, images[[0, 2, 4]])
     assert preferred.activations.tolist() == preferred.start_activations.tolist() == [0, 2, 4]
@@ -146,7 +146,7 @@ def test_the_image_with_the_largest_least_probability_is_kept(target, photos, dr
 def test_once_all_pass_nothing_is_searched_again(target, photos, drawn):
     (house,) = parse_units("4:0", target)
     search = Searches(photos)
-    preferred = begun_again(search, SeenWhenShifted(share=0.0), target, drawn.drawn, [house] * 2, [0, 1])
+    preferred = begun_again(search, SeenWhenShifted(share=0.0), target, drawn.candidates, [house] * 2, [0, 1])
     assert len(search.asked) == 1
     assert preferred.tries == [1, 1]
 
@@ -208,14 +208,25 @@ def test_a_run_that_finds_its_searches_kept_measures_nothing(drawn, target, tmp_
     stage = Stage(drawn, Ascent, [Guidance(0.0), ReverseStep()], 2, log_probability, SeenWhenShifted(share=0.999))
     kept = SearchStore(tmp_path)
     first = maximize(target, "4:1", stage, seeds=2, kept=kept)
-    drawn.drawn.measured.clear()
+    drawn.candidates.drawn.measured.clear()
     caplog.clear()
     with caplog.at_level("INFO"):
         again = maximize(target, "4:1", stage, seeds=2, kept=kept)
     assert again.tries == first.tries == [3, 3]
     assert torch.equal(again.images, first.images)
     assert "begun again" not in caplog.text
-    assert not drawn.drawn.measured
+    assert not drawn.candidates.drawn.measured
+
+
+def test_a_run_that_finds_its_searches_kept_draws_nothing(drawn, normal_prior, target, tmp_path, monkeypatch):
+    def stage(parametrization):
+        return Stage(parametrization, Ascent, [Guidance(0.0), ReverseStep()], 2, log_probability, SeenWhenShifted())
+
+    first = maximize(target, "4:1", stage(drawn), seeds=2, kept=SearchStore(tmp_path))
+    monkeypatch.setattr("dgn.am.candidates.draws_of", lambda *_: pytest.fail("drawn"))
+    resumed = NoisyCode(Setting(target, normal_prior, begin="sample"), candidates=70)
+    again = maximize(target, "4:1", stage(resumed), seeds=2, kept=SearchStore(tmp_path))
+    assert torch.equal(again.images, first.images)
 
 
 @pytest.mark.parametrize("seed", [0, 7, 123456789, -3])

@@ -42,6 +42,11 @@ def log_probability(objective: Objective, target: FeatureNet) -> Objective:
     return below_rectifier(_classes_as(CLASS_LOG_PROBABILITY, objective, target), target)
 
 
+def is_log_probability(term: Term) -> bool:
+    """Returns whether a term is what `log_probability` reads a class unit as."""
+    return isinstance(term, Unit) and term.reading == CLASS_LOG_PROBABILITY
+
+
 def _classes_as(reading: str, objective: Objective, target: FeatureNet) -> Objective:
     try:
         classes = target.class_layer()

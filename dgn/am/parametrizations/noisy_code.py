@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dgn.am.candidates import Candidates, Drawn
+from dgn.am.candidates import Candidates
 from dgn.am.objectives.algebra import Objective
 from dgn.am.parametrizations.coordinates import UnitCoordinates
 from dgn.am.setting import Setting
@@ -74,16 +74,12 @@ class NoisyCode:
         """Whether the target is the network that the prior inverts."""
         self.travel, self.deviation = travel, deviation
         start = setting.begin if isinstance(setting.begin, str) else "image"
-        self._candidates = Candidates(prior, setting.target, candidates) if start == "sample" else None
+        self.candidates = Candidates(prior, setting.target, candidates) if start == "sample" else None
+        """The prior's draws, if searches start at these."""
         self.highest = {"noise": 1.0, "sample": from_sample, "image": from_image}[start]
         self.unit = UnitCoordinates(prior, sigmas=3).unit
         self.spread: Tensor | None = None
         """The standard deviation of each search's objective over the candidates, (N, 1), from `start` on."""
-
-    @property
-    def drawn(self) -> Drawn | None:
-        """The prior's draws, if searches start at these."""
-        return None if self._candidates is None else self._candidates.drawn
 
     def levels(self, steps: int) -> Tensor:
         """Returns the noise level of each of `steps` steps, followed by 0: (steps + 1,), on the CPU."""
@@ -119,9 +115,9 @@ class NoisyCode:
         return float(self.levels(1)[0])
 
     def _first_coordinates(self, seeds: Sequence[int], objectives: Sequence[Objective]) -> Tensor | None:
-        if self._candidates is not None:
-            chosen = self._candidates.choose(seeds, objectives)
-            self.spread = self._candidates.spread(objectives).to(chosen) if objectives else None
+        if self.candidates is not None:
+            chosen = self.candidates.choose(seeds, objectives)
+            self.spread = self.candidates.spread(objectives).to(chosen) if objectives else None
             return chosen
         if isinstance(self._begin, Starts):
             codes = self._begin.select(self._begin.codes, seeds, objectives).to(self._prior.device)
