@@ -36,7 +36,7 @@ class OneNetwork(pl.LightningModule, ABC):
 
     def passes(self, batch: tuple[Tensor, ...]) -> Tensor:
         """Returns the loss of a batch as the data give it, to measure how long passes take."""
-        raise NotImplementedError
+        raise NotImplementedError  # needed only where `rehearse` measures the precision
 
     def rehearse(self, batch: tuple[Tensor, ...]) -> None:
         """Runs the network forward and backward on a batch, and changes no parameter and no gradient."""

@@ -35,7 +35,7 @@ class Encoder(nn.Module):
 
     def before(self, x: Tensor) -> Tensor:
         """Returns the latents (..., n) of activations (..., d) before that activation function."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of dictionary has its own
 
     def activation(self, before: Tensor) -> Tensor:
         """Returns the latents from what `before` returns."""
